@@ -1,0 +1,47 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"longshore/job"
+)
+
+// A Failure is an error with a failure code of its own.
+type Failure struct {
+	Code  job.Code
+	Final bool // do not try again
+	Err   error
+}
+
+func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap returns the cause.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Fail marks an error as final: the job fails at once with code
+// handler_error, or with the code err already has. Fail(nil) is nil.
+func Fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	code := job.HandlerError
+	if f := (*Failure)(nil); errors.As(err, &f) {
+		code = f.Code
+	}
+	return &Failure{Code: code, Final: true, Err: err}
+}
+
+// FailWith is Fail with a code.
+func FailWith(code job.Code, err error) error {
+	return &Failure{Code: code, Final: true, Err: err}
+}
+
+// A Postponement is what After returns.
+type Postponement struct{ Delay time.Duration }
+
+func (p *Postponement) Error() string { return fmt.Sprintf("again after %v", p.Delay) }
+
+// After says that the job should run later, which is no failure and consumes no attempt.
+func After(d time.Duration) error { return &Postponement{max(d, time.Millisecond)} }

@@ -1,0 +1,59 @@
+// Package blob is the seam to the files of jobs: inputs and outputs. A store
+// makes a blob visible whole or not at all, and never changes it afterwards.
+//
+// Names are slash-separated: "<job>/in" is a job's input, "<job>/<fence>/<name>"
+// an output of the attempt that held the fence. Two attempts therefore never
+// write the same blob, and the job's record says whose counts.
+package blob
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+)
+
+// Errors that a Store wraps.
+var (
+	ErrNotFound = errors.New("blob not found")
+	ErrNoSpace  = errors.New("no space left in the blob store")
+	ErrBadName  = errors.New("bad blob name")
+)
+
+// Info describes a committed blob.
+type Info struct {
+	Size        int64  // bytes
+	SHA256      string // hex
+	ContentType string // sniffed from the first bytes
+}
+
+// A Store keeps blobs. Its methods are safe for concurrent use.
+type Store interface {
+	// Create starts a blob. Nothing is visible before Commit; a blob of the
+	// same name is replaced by it.
+	Create(ctx context.Context, name string) (Writer, error)
+	// Open opens a committed blob, or returns ErrNotFound.
+	Open(ctx context.Context, name string) (Reader, error)
+	// Delete removes every blob below "prefix/"; none there is no error.
+	Delete(ctx context.Context, prefix string) error
+	// Jobs yields the first element of the names of blobs (a job's id) that
+	// were all written before the given time, for the search for orphans.
+	Jobs(ctx context.Context, before time.Time) iter.Seq2[string, error]
+}
+
+// A Writer receives one blob. Exactly one of Commit and Abort ends it; Abort
+// after Commit does nothing, so it may be deferred.
+type Writer interface {
+	io.Writer
+	// Commit makes the blob durable and visible.
+	Commit() (Info, error)
+	// Abort throws away what was written.
+	Abort() error
+}
+
+// A Reader reads one blob.
+type Reader interface {
+	io.ReadSeekCloser
+	Size() int64
+}

@@ -1,0 +1,84 @@
+package job
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"hash/crc32"
+	"time"
+)
+
+// Shards is the number of parts the records are spread over, so that a Redis
+// Cluster can hold them on several nodes. It is part of every key's name and
+// can't change for a living installation.
+const Shards = 16
+
+// An ID names one job. It is a UUIDv7 (RFC 9562, section 5.7) in its canonical
+// form, 36 lower-case characters, so ids sort by the time they were drawn.
+type ID string
+
+// ErrBadID says that a text is not the canonical form of a UUIDv7.
+var ErrBadID = errors.New("job id is not a UUIDv7 in lower case")
+
+// NewID draws an id for the given time (cut to milliseconds) with 74 random bits.
+func NewID(now time.Time) ID {
+	var b [16]byte
+	rand.Read(b[6:]) // never fails (crypto/rand, Go 1.24)
+	ms := uint64(now.UnixMilli())
+	binary.BigEndian.PutUint16(b[0:], uint16(ms>>32))
+	binary.BigEndian.PutUint32(b[2:], uint32(ms))
+	b[6] = b[6]&0x0f | 0x70
+	b[8] = b[8]&0x3f | 0x80
+	var text [36]byte
+	hex.Encode(text[0:8], b[0:4])
+	hex.Encode(text[9:13], b[4:6])
+	hex.Encode(text[14:18], b[6:8])
+	hex.Encode(text[19:23], b[8:10])
+	hex.Encode(text[24:36], b[10:16])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return ID(text[:])
+}
+
+// ParseID accepts exactly what NewID writes: no capitals, braces or urn prefix.
+func ParseID(s string) (ID, error) {
+	if len(s) != 36 || s[14] != '7' {
+		return "", ErrBadID
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return "", ErrBadID
+			}
+		case 19:
+			if c != '8' && c != '9' && c != 'a' && c != 'b' {
+				return "", ErrBadID
+			}
+		default:
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+				return "", ErrBadID
+			}
+		}
+	}
+	return ID(s), nil
+}
+
+// Time returns the moment the id was drawn, in milliseconds' precision. It is
+// meaningful only for an id that ParseID or NewID returned.
+func (id ID) Time() time.Time {
+	b, err := hex.DecodeString(string(id[0:8]) + string(id[9:13]))
+	if err != nil {
+		return time.Time{}
+	}
+	ms := int64(binary.BigEndian.Uint16(b))<<32 | int64(binary.BigEndian.Uint32(b[2:]))
+	return time.UnixMilli(ms).UTC()
+}
+
+// Shard returns the part that holds the id's record, 0 to Shards-1.
+func (id ID) Shard() int { return ShardOf(string(id)) }
+
+// ShardOf returns the part that a key of any kind belongs to. An idempotency
+// key and the id of its job are made to agree (internal/jobstore).
+func ShardOf(key string) int { return int(crc32.ChecksumIEEE([]byte(key)) % Shards) }

@@ -1,0 +1,147 @@
+package job
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// A Lane is one of the two ways a worker runs jobs, with slots of its own.
+type Lane string
+
+// The lanes.
+const (
+	LaneIO  Lane = "io"  // stream jobs, in the worker's process, many at once
+	LaneCPU Lane = "cpu" // CPU jobs, one a core
+)
+
+// Lanes lists the lanes.
+var Lanes = []Lane{LaneIO, LaneCPU}
+
+// A Priority orders the jobs of one lane by weight: high 6, default 3, low 1.
+type Priority string
+
+// The priorities.
+const (
+	High    Priority = "high"
+	Default Priority = "default"
+	Low     Priority = "low"
+)
+
+// Priorities lists the priorities, most urgent first.
+var Priorities = []Priority{High, Default, Low}
+
+// A Snapshot is one job as every client sees it: the same over HTTP, the CLI
+// and all ways of push. Two snapshots with the same Rev are equal.
+type Snapshot struct {
+	ID              ID              `json:"id"`
+	Type            string          `json:"type"`
+	State           State           `json:"state"`
+	Done            bool            `json:"done"`
+	Rev             int64           `json:"rev"` // grows by one with each change
+	Lane            Lane            `json:"lane"`
+	Priority        Priority        `json:"priority"`
+	Attempt         int             `json:"attempt"` // the attempt that runs or ran last; 0 before the first
+	MaxAttempts     int             `json:"max_attempts"`
+	CancelRequested bool            `json:"cancel_requested"`
+	RetryOf         ID              `json:"retry_of,omitempty"`
+	Progress        *Progress       `json:"progress,omitempty"`
+	Result          json.RawMessage `json:"result,omitempty"`
+	Outputs         []Output        `json:"outputs,omitempty"`
+	Error           *Error          `json:"error,omitempty"`
+	Errors          []AttemptError  `json:"errors,omitempty"` // of the last MaxErrors failed attempts
+	Usage           *Usage          `json:"usage,omitempty"`
+	CreatedAt       time.Time       `json:"created_at"`
+	RunAt           *time.Time      `json:"run_at,omitempty"`
+	StartedAt       *time.Time      `json:"started_at,omitempty"` // of the last start
+	FinishedAt      *time.Time      `json:"finished_at,omitempty"`
+	ExpiresAt       *time.Time      `json:"expires_at,omitempty"`
+	Links           *Links          `json:"links,omitempty"` // set by the web server, paths only
+}
+
+// MaxErrors is the number of failed attempts a job remembers.
+const MaxErrors = 10
+
+// MaxDocument is the size limit of a payload and of a result, in bytes; data lives in blobs.
+const MaxDocument = 64 << 10
+
+// Links are the paths that belong to a job, relative to the server's root.
+type Links struct {
+	Self   string `json:"self"`
+	Events string `json:"events,omitempty"`
+	Cancel string `json:"cancel,omitempty"`
+	Result string `json:"result,omitempty"`
+}
+
+// A Phase says which part of the work a Progress counts.
+type Phase string
+
+// The phases.
+const (
+	PhaseUpload Phase = "upload"
+	PhaseRun    Phase = "run"
+)
+
+// Progress is how far a job has come. Numbers that are not known are absent.
+type Progress struct {
+	Phase      Phase    `json:"phase"`
+	BytesDone  int64    `json:"bytes_done"`            // of the input
+	BytesTotal int64    `json:"bytes_total,omitempty"` // of the input
+	Records    int64    `json:"records,omitempty"`     // lines, rows, pixels rows: what the task counts
+	Fraction   *float64 `json:"fraction,omitempty"`    // 0 to 1
+	Rate       float64  `json:"rate_bytes_per_s,omitempty"`
+	ETA        *float64 `json:"eta_s,omitempty"` // seconds left
+	Note       string   `json:"note,omitempty"`
+}
+
+// An Output is one file that a job made.
+type Output struct {
+	Name        string `json:"name"`
+	Size        int64  `json:"size"`
+	ContentType string `json:"content_type"`
+	SHA256      string `json:"sha256"` // hex
+	Href        string `json:"href,omitempty"`
+
+	Blob string `json:"-"` // the name in the blob store; never sent
+}
+
+// Usage is what the last attempt cost. CPU time and peak memory are known only
+// where the job had a process of its own.
+type Usage struct {
+	WallMS       int64 `json:"wall_ms"`
+	CPUMS        int64 `json:"cpu_ms,omitempty"`
+	PeakRSSBytes int64 `json:"peak_rss_bytes,omitempty"`
+}
+
+// An Error says why a job did not succeed.
+type Error struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+}
+
+// An AttemptError says why one attempt failed.
+type AttemptError struct {
+	Attempt int       `json:"attempt"`
+	Code    Code      `json:"code"`
+	Message string    `json:"message"`
+	At      time.Time `json:"at"`
+}
+
+// A Code is the stable name of a reason why a job failed.
+type Code string
+
+// The failure codes of a job.
+const (
+	HandlerError     Code = "handler_error"
+	Timeout          Code = "timeout"
+	OutOfMemory      Code = "out_of_memory"
+	Crashed          Code = "crashed"
+	Poisoned         Code = "poisoned" // its workers died again and again
+	UploadIncomplete Code = "upload_incomplete"
+	CorruptInput     Code = "corrupt_input"
+	RecordTooLong    Code = "record_too_long"
+	OutputLimit      Code = "output_limit"
+	StepLimit        Code = "step_limit"
+	ImageTooLarge    Code = "image_too_large"
+	TypeMismatch     Code = "type_mismatch"
+	StorageError     Code = "storage_error"
+)

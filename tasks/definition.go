@@ -1,0 +1,158 @@
+package tasks
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"time"
+
+	"longshore/job"
+)
+
+// An InputRule says whether a type takes a file.
+type InputRule string
+
+// The input rules.
+const (
+	NoInput       InputRule = "none"
+	InputRequired InputRule = "required"
+)
+
+// A Definition describes one type of work with payload P, a struct whose
+// fields carry json tags and, for the schema, those of huma: doc, default,
+// enum, minimum, maximum, minLength, maxLength, minItems, maxItems, pattern.
+// A field is required unless its json tag says omitempty.
+type Definition[P any] struct {
+	Type string // dotted lower-case name, as "log.analyze"
+	Doc  string // one sentence for the lists of types
+	Lane job.Lane
+
+	Timeout     time.Duration // of one attempt; 0 = DefaultTimeout
+	MaxAttempts int           // 0 = DefaultMaxAttempts
+	Input       InputRule     // "" = NoInput
+
+	// ForbidOverlap promises that two attempts never run at the same moment.
+	// It needs lane cpu, for only a process can be killed. Without it a worker
+	// that lost its Redis runs on, and the fence picks the one result that counts.
+	ForbidOverlap bool
+
+	// Check refuses payloads that the schema can't; nil = none. Its error is
+	// shown to the client.
+	Check func(P) error
+}
+
+// Defaults of a Definition.
+const (
+	DefaultTimeout     = 30 * time.Minute
+	MaxTimeout         = 24 * time.Hour
+	DefaultMaxAttempts = 3
+	MaxMaxAttempts     = 100
+)
+
+// Info is a Definition without its Go type, as it is published and listed.
+type Info struct {
+	Type          string          `json:"type"`
+	Doc           string          `json:"doc"`
+	Lane          job.Lane        `json:"lane"`
+	TimeoutMS     int64           `json:"timeout_ms"`
+	MaxAttempts   int             `json:"max_attempts"`
+	Input         InputRule       `json:"input"`
+	ForbidOverlap bool            `json:"forbid_overlap,omitempty"`
+	Schema        json.RawMessage `json:"schema"` // JSON Schema of the payload
+
+	check func(payload []byte) error // nil for a type known only from Redis
+}
+
+// Timeout is the time limit of one attempt.
+func (i Info) Timeout() time.Duration { return time.Duration(i.TimeoutMS) * time.Millisecond }
+
+var typeName = regexp.MustCompile(`^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)+$`)
+
+// reserved are the parameters that steer a submission; as they share the query
+// string with a payload's fields, no field may have such a name.
+var reserved = []string{"payload", "priority", "run_at", "timeout", "expires_in", "max_attempts",
+	"retention", "callback_url", "filename", "wait", "input", "type"}
+
+// Info checks the definition and returns it without its Go type.
+func (d Definition[P]) Info() (Info, error) {
+	schema := schemaOf(reflect.TypeFor[P]())
+	info := Info{
+		Type: d.Type, Doc: d.Doc, Lane: d.Lane,
+		TimeoutMS:   cmp.Or(d.Timeout, DefaultTimeout).Milliseconds(),
+		MaxAttempts: cmp.Or(d.MaxAttempts, DefaultMaxAttempts),
+		Input:       cmp.Or(d.Input, NoInput), ForbidOverlap: d.ForbidOverlap,
+		check: func(payload []byte) error {
+			p, err := d.Decode(payload)
+			if err != nil {
+				return err
+			}
+			if d.Check != nil {
+				return d.Check(p)
+			}
+			return nil
+		},
+	}
+	var err error
+	if info.Schema, err = json.Marshal(schema); err != nil {
+		return Info{}, fmt.Errorf("task %s: schema: %w", d.Type, err)
+	}
+	return info, info.valid()
+}
+
+// valid lists everything that is wrong with a definition, published ones too.
+func (i Info) valid() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("task %q: "+format, append([]any{i.Type}, args...)...))
+	}
+	if len(i.Type) > 64 || !typeName.MatchString(i.Type) {
+		bad("type must be two or more lower-case words joined by dots, at most 64 characters")
+	}
+	if !slices.Contains(job.Lanes, i.Lane) {
+		bad("lane must be one of %v", job.Lanes)
+	}
+	if i.ForbidOverlap && i.Lane != job.LaneCPU {
+		bad("ForbidOverlap needs lane cpu: a goroutine can't be killed")
+	}
+	if t := i.Timeout(); t <= 0 || t > MaxTimeout {
+		bad("timeout must be between 1 ms and %v", MaxTimeout)
+	}
+	if i.MaxAttempts < 1 || i.MaxAttempts > MaxMaxAttempts {
+		bad("max attempts must be between 1 and %d", MaxMaxAttempts)
+	}
+	if i.Input != NoInput && i.Input != InputRequired {
+		bad("input must be %q or %q", NoInput, InputRequired)
+	}
+	schema, err := parseSchema(i.Schema)
+	if err != nil {
+		bad("%w", err)
+		return errors.Join(errs...)
+	}
+	for name := range schema.Properties {
+		if slices.Contains(reserved, name) {
+			bad("payload field %q collides with a parameter of the same name", name)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Decode returns the payload with the schema's defaults filled in for absent
+// fields. Unknown fields are an error.
+func (d Definition[P]) Decode(payload []byte) (P, error) {
+	var p P
+	payload, err := withDefaults(schemaOf(reflect.TypeFor[P]()), payload)
+	if err != nil {
+		return p, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(payload))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&p); err != nil {
+		return p, fmt.Errorf("decode payload of %s: %w", d.Type, err)
+	}
+	return p, nil
+}

@@ -1,0 +1,36 @@
+package submit
+
+import (
+	"encoding/json"
+	"io"
+	"time"
+
+	"longshore/job"
+)
+
+// A Request asks for one job. Zero values mean the type's policy.
+type Request struct {
+	Type    string
+	Payload json.RawMessage // checked here; empty means {}
+
+	// ID is the id the client chose, or "". Such a job can be watched from the
+	// first byte of its upload, and a repeat returns the same job.
+	ID job.ID
+	// IdempotencyKey makes a repeat return the first job; "" = none, at most 255 bytes.
+	IdempotencyKey string
+
+	Priority    job.Priority
+	RunAt       time.Time     // not before; zero = at once
+	Timeout     time.Duration // of one attempt
+	ExpiresIn   time.Duration // to the start; 0 = never
+	MaxAttempts int
+	Retention   time.Duration // after the end; 0 = the installation's
+	RetryOf     job.ID        // set by Retry
+
+	// Input is the file of a type that takes one; it is read to its end. An
+	// error while reading fails the job with upload_incomplete.
+	Input       io.Reader
+	InputSize   int64  // bytes announced; -1 = unknown
+	ContentType string // as the client said; only noted
+	Filename    string // as the client said; only a name, never a path
+}

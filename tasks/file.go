@@ -4,7 +4,7 @@ import "longshore/job"
 
 // Checksum is the payload of file.checksum.
 type Checksum struct {
-	Algorithms []string `json:"algorithms,omitempty" doc:"the digests to compute, all in one pass" enum:"sha256,sha1,sha512,md5,crc32,crc32c,xxh64" default:"sha256" minItems:"1" maxItems:"7"`
+	Algorithms []string `json:"algorithms,omitempty" doc:"the digests to compute, all in one pass" enum:"sha256,sha1,sha512,md5,crc32,crc32c,xxh64" default:"sha256" minItems:"1" maxItems:"7" nullable:"false"`
 }
 
 // FileChecksum computes digests of a file.

@@ -10,6 +10,6 @@ type Analyze struct {
 
 // LogAnalyze reports on a web server's access log.
 var LogAnalyze = Definition[Analyze]{
-	Type: "log.analyze", Doc: "A report on an access log in Common or Combined format, gzip or plain.",
+	Type: "log.analyze", Doc: "A report on an access log in Common or Combined format, plain or packed with gzip or zstd.",
 	Lane: job.LaneIO, Input: InputRequired,
 }

@@ -31,19 +31,25 @@ type Info struct {
 // A Store keeps blobs. Its methods are safe for concurrent use.
 type Store interface {
 	// Create starts a blob. Nothing is visible before Commit; a blob of the
-	// same name is replaced by it.
+	// same name is replaced by it. The context is for all of the writing: once
+	// it is done, Write and Commit fail. A name that CheckName refuses is
+	// ErrBadName.
 	Create(ctx context.Context, name string) (Writer, error)
-	// Open opens a committed blob, or returns ErrNotFound.
+	// Open opens a committed blob, or returns ErrNotFound. The context is for
+	// all of the reading.
 	Open(ctx context.Context, name string) (Reader, error)
 	// Delete removes every blob below "prefix/"; none there is no error.
 	Delete(ctx context.Context, prefix string) error
 	// Jobs yields the first element of the names of blobs (a job's id) that
-	// were all written before the given time, for the search for orphans.
+	// were all written before the given time, in no order, for the search for
+	// orphans. Deleting what it yields, meanwhile, is fine.
 	Jobs(ctx context.Context, before time.Time) iter.Seq2[string, error]
 }
 
-// A Writer receives one blob. Exactly one of Commit and Abort ends it; Abort
-// after Commit does nothing, so it may be deferred.
+// A Writer receives one blob, from one goroutine. Commit or Abort ends it, and
+// one of them must: a Commit that fails leaves nothing behind, and Abort after
+// Commit does nothing, so it may be deferred. ErrNoSpace can come from Write and
+// from Commit.
 type Writer interface {
 	io.Writer
 	// Commit makes the blob durable and visible.

@@ -1,0 +1,162 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+)
+
+var prefixForm = regexp.MustCompile(`^[A-Za-z0-9-]{1,32}$`)
+
+func (r *Redis) check(m *mistakes) {
+	for _, v := range []struct {
+		name string
+		url  Secret
+	}{{"REDIS_URL", r.URL}, {"REDIS_TLS_URL", r.TLSURL}} {
+		if v.url.IsSet() && !redisURL(v.url.Reveal()) {
+			m.expect(v.name, "redis://[user:password@]host:port[/db], rediss://… or unix:///path (with special characters of the password percent-encoded)")
+		}
+	}
+	if r.TLSURL.IsSet() {
+		r.URL = r.TLSURL
+	}
+	within(m, "REDIS_MAX_CONNECTIONS", r.MaxConnections, 2, 10_000)
+	if !prefixForm.MatchString(r.Prefix) {
+		m.expect("PREFIX", "1 to 32 letters, digits or dashes")
+	}
+}
+
+func redisURL(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil {
+		return false
+	}
+	switch u.Scheme {
+	case "redis", "rediss":
+		return u.Opaque == ""
+	case "unix":
+		return strings.HasPrefix(u.Path, "/")
+	}
+	return false
+}
+
+func (b *Blobs) check(m *mistakes) {
+	if _, ok := folder(b.URL); !ok {
+		m.expect("BLOB_URL", "file:///absolute/folder (three slashes), or file:folder for one in the working directory")
+	}
+}
+
+// Folder returns the folder that the URL names.
+func (b *Blobs) Folder() string {
+	f, _ := folder(b.URL)
+	return f
+}
+
+func folder(s string) (string, bool) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "file" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", false
+	}
+	if u.Opaque != "" {
+		path, err := url.PathUnescape(u.Opaque)
+		return path, err == nil
+	}
+	return u.Path, u.Path != "" && (u.Host == "" || u.Host == "localhost")
+}
+
+func (j *Jobs) check(m *mistakes) {
+	// A worker kills its runs 1 s before the end, and renews in a quarter.
+	within(m, "LEASE", j.Lease, 4*time.Second, time.Hour)
+	within(m, "RETENTION", j.Retention, time.Second, 10*365*24*time.Hour)
+}
+
+func (h *HTTP) check(m *mistakes) {
+	within(m, "PORT", h.Port, 0, 65535)
+	within(m, "MAX_UPLOAD", h.MaxUpload, 1, 1<<60)
+	within(m, "MAX_WAIT", h.MaxWait, time.Second, time.Hour)
+	checkToken(m, &h.Token, h.TokenFile)
+}
+
+func (w *Work) check(m *mistakes) {
+	within(m, "CPU_CONCURRENCY", w.CPUConcurrency, 1, 1024)
+	within(m, "STREAM_CONCURRENCY", w.StreamConcurrency, 1, 10_000)
+	within(m, "CHILD_MEMORY", w.ChildMemory, 32*MiB, 1<<60)
+	within(m, "KILL_GRACE", w.KillGrace, 0, 2*time.Second)
+}
+
+func (s *Stop) check(m *mistakes) {
+	within(m, "SHUTDOWN_GRACE", s.Grace, time.Second, time.Hour)
+}
+
+func (l *Log) check(m *mistakes) {
+	if l.Format != "text" && l.Format != "json" {
+		m.expect("LOG_FORMAT", "text or json")
+	}
+}
+
+func (e *Enqueue) check(m *mistakes) {
+	if e.URL == "" && !e.Redis.URL.IsSet() && !e.Redis.TLSURL.IsSet() {
+		e.URL = "http://127.0.0.1:8080"
+	}
+	if e.URL != "" {
+		u, err := url.Parse(e.URL)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			m.expect("LONGSHORE_URL", "an address like https://longshore.example.com, without a password (LONGSHORE_TOKEN is for that)")
+		}
+	}
+	within(m, "MAX_UPLOAD", e.MaxUpload, 1, 1<<60)
+	checkToken(m, &e.Token, e.TokenFile)
+}
+
+// maxToken is the length limit of a token, in bytes: a header has to hold it.
+const maxToken = 4 << 10
+
+// tokenForm is what RFC 6750, section 2.1, allows in a header.
+var tokenForm = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
+
+// checkToken reads the token from its file where there is one.
+func checkToken(m *mistakes, token *Secret, file string) {
+	name := "LONGSHORE_TOKEN"
+	if file != "" {
+		if token.IsSet() {
+			m.add(name, "is set and LONGSHORE_TOKEN_FILE too; only one of them may be")
+			return
+		}
+		name = "LONGSHORE_TOKEN_FILE"
+		text, err := readSmall(file)
+		if err != nil {
+			m.add(name, err.Error())
+			return
+		}
+		if *token = NewSecret(strings.TrimSpace(text)); !token.IsSet() {
+			m.add(name, "names an empty file")
+			return
+		}
+	}
+	if token.IsSet() && (len(token.Reveal()) > maxToken || !tokenForm.MatchString(token.Reveal())) {
+		m.expect(name, "a token of letters, digits and -._~+/ (RFC 6750), at most 4096 of them")
+	}
+}
+
+// readSmall reads a file that should be as small as a token. Its errors don't
+// name the file: somebody may have put the token itself there.
+func readSmall(file string) (string, error) {
+	f, err := os.Open(file)
+	if err == nil {
+		defer f.Close()
+		var b []byte
+		if b, err = io.ReadAll(io.LimitReader(f, 2*maxToken)); err == nil {
+			return string(b), nil
+		}
+	}
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		err = p.Err
+	}
+	return "", fmt.Errorf("names a file that can't be read: %w", err)
+}

@@ -1,0 +1,230 @@
+// Package config is the settings of the programs, read once from environment
+// variables at the start. Loading depends on nothing but the variables (and the
+// file that LONGSHORE_TOKEN_FILE names), and reports every mistake at once.
+// Only programs import it: other packages declare what they need themselves.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"time"
+)
+
+// Tags of a field: env is the variable, doc its meaning, shown the default in
+// words where the value says too little. The defaults are the values that
+// defaultWeb and its siblings set.
+
+// Redis says which Redis to use. All processes of an installation share it.
+type Redis struct {
+	// URL already is that of REDIS_TLS_URL where that is set.
+	URL            Secret `env:"REDIS_URL" doc:"Redis server: redis://[user:password@]host:port[/db], rediss://… for TLS, or unix:///path"`
+	TLSURL         Secret `env:"REDIS_TLS_URL" doc:"used instead of REDIS_URL where set, as some Heroku plans do"`
+	TLSInsecure    bool   `env:"REDIS_TLS_INSECURE" doc:"accept any certificate of Redis; Heroku's are self-signed"`
+	MaxConnections int    `env:"REDIS_MAX_CONNECTIONS" doc:"most connections of this process to Redis, the one for pub/sub included"`
+	Prefix         string `env:"PREFIX" doc:"begins every key, channel and queue name, so that installations can share a Redis"`
+}
+
+// Blobs says where the files of jobs are.
+type Blobs struct {
+	URL string `env:"BLOB_URL" shown:"file:data/blobs, in the working directory" doc:"where inputs and outputs are kept: file:///absolute/folder, the same for every process"`
+}
+
+// Jobs says how jobs live.
+type Jobs struct {
+	Lease     time.Duration `env:"LEASE" doc:"how long a job belongs to a process that has fallen silent; it is renewed four times as often"`
+	Retention time.Duration `env:"RETENTION" doc:"how long a job and its files stay after its end"`
+}
+
+// Web says how the web server serves.
+type Web struct {
+	Redis Redis
+	Blobs Blobs
+	Jobs  Jobs
+	HTTP  HTTP
+	Stop  Stop
+	Log   Log
+}
+
+// HTTP is what a server of the HTTP interface needs.
+type HTTP struct {
+	Port           int           `env:"PORT" doc:"port to listen on; 0 takes a free one"`
+	Token          Secret        `env:"LONGSHORE_TOKEN" doc:"bearer token that every request must carry; without one the server listens on 127.0.0.1 only"`
+	TokenFile      string        `env:"LONGSHORE_TOKEN_FILE" doc:"file that holds LONGSHORE_TOKEN"`
+	MaxUpload      Bytes         `env:"MAX_UPLOAD" doc:"largest input of a job"`
+	MaxWait        time.Duration `env:"MAX_WAIT" doc:"longest wait of a long-poll; Heroku's router gives up at 30s"`
+	CORSOrigins    Origins       `env:"CORS_ORIGINS" doc:"origins whose pages may use the server from a browser, like https://app.example.com, separated by commas"`
+	TrustedProxies Proxies       `env:"TRUSTED_PROXIES" doc:"addresses or networks (10.0.0.0/8) whose X-Forwarded-For is believed, separated by commas"`
+}
+
+// Worker says how a worker process works.
+type Worker struct {
+	Redis Redis
+	Blobs Blobs
+	Jobs  Jobs
+	Work  Work
+	Stop  Stop
+	Log   Log
+}
+
+// Work says what a worker runs, and how much of it at once.
+type Work struct {
+	Lanes             Lanes         `env:"WORKER_LANES" doc:"lanes to serve: io, cpu or both"`
+	CPUConcurrency    int           `env:"CPU_CONCURRENCY" shown:"number of cores" doc:"jobs of lane cpu at once"`
+	StreamConcurrency int           `env:"STREAM_CONCURRENCY" shown:"8 × number of cores" doc:"jobs of lane io at once"`
+	ChildMemory       Bytes         `env:"CHILD_MEMORY" doc:"memory that one job of lane cpu may use"`
+	KillGrace         time.Duration `env:"KILL_GRACE" doc:"time that a job gets to end by itself when it is canceled or out of time; at most 2s"`
+}
+
+// Stop says how a process ends.
+type Stop struct {
+	Grace time.Duration `env:"SHUTDOWN_GRACE" doc:"time to finish or give back everything after SIGTERM; Heroku kills at 30s"`
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Format string     `env:"LOG_FORMAT" doc:"text or json"`
+	Level  slog.Level `env:"LOG_LEVEL" shown:"info" doc:"debug, info, warn or error"`
+}
+
+// Enqueue is the settings of the command line client. It speaks HTTP to URL;
+// where that is empty it goes straight to Redis and the blob store.
+type Enqueue struct {
+	URL       string `env:"LONGSHORE_URL" shown:"http://127.0.0.1:8080, unless REDIS_URL is set" doc:"web server to use; without it, submit, batch and doctor go straight to REDIS_URL where that is set"`
+	Token     Secret `env:"LONGSHORE_TOKEN" doc:"bearer token of the web server"`
+	TokenFile string `env:"LONGSHORE_TOKEN_FILE" doc:"file that holds LONGSHORE_TOKEN"`
+	Redis     Redis
+	Blobs     Blobs
+	Jobs      Jobs
+	MaxUpload Bytes `env:"MAX_UPLOAD" doc:"largest input of a job"`
+}
+
+// Dev is the settings of the development program, which brings its own Redis
+// and keeps everything in one folder.
+type Dev struct {
+	DataDir string `env:"DATA_DIR" shown:"data, in the working directory" doc:"folder for Redis's data and the files of jobs"`
+	Jobs    Jobs
+	HTTP    HTTP
+	Work    Work
+	Stop    Stop
+	Log     Log
+}
+
+const localRedis = "redis://127.0.0.1:6379"
+
+func defaultRedis(url string, connections int) Redis {
+	return Redis{URL: NewSecret(url), MaxConnections: connections, Prefix: "longshore"}
+}
+
+func defaultBlobs() Blobs { return Blobs{URL: "file:data/blobs"} }
+
+func defaultJobs() Jobs { return Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour} }
+
+func defaultHTTP() HTTP {
+	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, MaxWait: 25 * time.Second}
+}
+
+const defaultMaxUpload = 5 * GiB
+
+func defaultWork() Work {
+	cores := runtime.GOMAXPROCS(0) // obeys a container's limit
+	return Work{
+		Lanes:             Lanes{"io", "cpu"},
+		CPUConcurrency:    cores,
+		StreamConcurrency: 8 * cores,
+		ChildMemory:       512 * MiB,
+		KillGrace:         2 * time.Second,
+	}
+}
+
+func defaultStop() Stop { return Stop{Grace: 25 * time.Second} }
+
+func defaultLog() Log { return Log{Format: "text", Level: slog.LevelInfo} }
+
+func defaultWeb() Web {
+	return Web{
+		Redis: defaultRedis(localRedis, 4), Blobs: defaultBlobs(), Jobs: defaultJobs(),
+		HTTP: defaultHTTP(), Stop: defaultStop(), Log: defaultLog(),
+	}
+}
+
+func defaultWorker() Worker {
+	return Worker{
+		Redis: defaultRedis(localRedis, 6), Blobs: defaultBlobs(), Jobs: defaultJobs(),
+		Work: defaultWork(), Stop: defaultStop(), Log: defaultLog(),
+	}
+}
+
+func defaultEnqueue() Enqueue {
+	return Enqueue{
+		Redis: defaultRedis("", 2), Blobs: defaultBlobs(), Jobs: defaultJobs(),
+		MaxUpload: defaultMaxUpload,
+	}
+}
+
+func defaultDev() Dev {
+	return Dev{
+		DataDir: "data", Jobs: defaultJobs(), HTTP: defaultHTTP(), Work: defaultWork(),
+		Stop: defaultStop(), Log: defaultLog(),
+	}
+}
+
+// LoadWeb reads the settings of the web server. getenv is os.Getenv but for
+// tests. The error joins one error for each mistake.
+func LoadWeb(getenv func(string) string) (Web, error) {
+	c := defaultWeb()
+	m := read(getenv, &c)
+	c.Redis.check(m)
+	c.Blobs.check(m)
+	c.Jobs.check(m)
+	c.HTTP.check(m)
+	c.Stop.check(m)
+	c.Log.check(m)
+	return c, m.err()
+}
+
+// LoadWorker reads the settings of a worker, as LoadWeb does.
+func LoadWorker(getenv func(string) string) (Worker, error) {
+	c := defaultWorker()
+	m := read(getenv, &c)
+	c.Redis.check(m)
+	c.Blobs.check(m)
+	c.Jobs.check(m)
+	c.Work.check(m)
+	c.Stop.check(m)
+	c.Log.check(m)
+	return c, m.err()
+}
+
+// LoadEnqueue reads the settings of the command line client, as LoadWeb does.
+func LoadEnqueue(getenv func(string) string) (Enqueue, error) {
+	c := defaultEnqueue()
+	m := read(getenv, &c)
+	c.check(m)
+	c.Redis.check(m)
+	c.Blobs.check(m)
+	c.Jobs.check(m)
+	return c, m.err()
+}
+
+// LoadDev reads the settings of the development program, as LoadWeb does.
+func LoadDev(getenv func(string) string) (Dev, error) {
+	c := defaultDev()
+	m := read(getenv, &c)
+	c.Jobs.check(m)
+	c.HTTP.check(m)
+	c.Work.check(m)
+	c.Stop.check(m)
+	c.Log.check(m)
+	return c, m.err()
+}
+
+// Contains reports whether an address belongs to a trusted proxy.
+func (p Proxies) Contains(a netip.Addr) bool {
+	for _, prefix := range p {
+		if prefix.Contains(a.Unmap()) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package localredis
+
+import "syscall"
+
+// childAttr puts the server into a process group of its own, so that Ctrl-C in
+// a terminal reaches only its parent. Only Linux lets it die with its parent.
+func childAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}

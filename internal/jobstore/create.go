@@ -1,0 +1,198 @@
+package jobstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"longshore/job"
+)
+
+// A Spec is what a job is to do: opaque to the scripts, kept in a key of its own.
+type Spec struct {
+	Payload json.RawMessage `json:"p,omitempty"`
+	Input   *Input          `json:"i,omitempty"`
+}
+
+// An Input is the file that a job works on.
+type Input struct {
+	Blob        string `json:"b"`
+	Size        int64  `json:"n"`
+	SHA256      string `json:"h"`
+	ContentType string `json:"t,omitempty"`
+	Filename    string `json:"f,omitempty"`
+}
+
+func (s Spec) encode() (string, error) {
+	if s.Input == nil && (len(s.Payload) == 0 || string(s.Payload) == "{}") {
+		return "", nil
+	}
+	b, err := json.Marshal(s)
+	return string(b), err
+}
+
+// A NewJob is a job to be created.
+type NewJob struct {
+	ID   job.ID // drawn by DrawID, or chosen by the client
+	Spec Spec
+
+	Type        string
+	Lane        job.Lane
+	Priority    job.Priority
+	RunAt       time.Time     // zero = at once
+	ExpiresIn   time.Duration // to the start; 0 = never
+	Timeout     time.Duration
+	MaxAttempts int
+	Retention   time.Duration
+	RetryOf     job.ID
+
+	// UploadFence, if set, makes the job uploading: it holds a lease under this
+	// fence until Uploaded, and Spec is given there.
+	UploadFence string
+
+	IdempotencyKey string // "" = none
+	// Digest stands for the request: a repeat with another digest is a mismatch.
+	Digest string
+	// Claim keeps a chosen id taken for this long even if its record goes; 0 = not chosen.
+	Claim time.Duration
+}
+
+// Created is what Create did.
+type Created struct {
+	ID     job.ID // of the new job, or of the one that the key or id names
+	New    bool
+	Ticket job.Ticket // to be enqueued; Delivery 0 = the job waits for its input or its time
+}
+
+// DrawID draws an id that lies in the shard of the idempotency key, so that
+// one script can claim the key and create the record.
+func DrawID(now time.Time, idempotencyKey string) job.ID {
+	id := job.NewID(now)
+	if idempotencyKey == "" {
+		return id
+	}
+	want := job.ShardOf(claimHash(idempotencyKey))
+	for id.Shard() != want { // 16 draws on average
+		id = job.NewID(now)
+	}
+	return id
+}
+
+func claimHash(key string) string {
+	if key == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:16])
+}
+
+// Create makes the record of a job, or finds the one that the idempotency key
+// or the chosen id already names. It may be repeated with the same NewJob.
+func (s *Store) Create(ctx context.Context, n NewJob) (Created, error) {
+	args, err := s.createArgs(n)
+	if err != nil {
+		return Created{}, err
+	}
+	reply, err := s.creates.do(ctx, n.ID, s.key(n.ID), args...)
+	if err != nil {
+		return Created{}, err
+	}
+	return created(n, reply)
+}
+
+// CreateMany is Create for many jobs; results and errors are in their order.
+func (s *Store) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []error) {
+	calls, results, errs := make([]*call, len(jobs)), make([]Created, len(jobs)), make([]error, len(jobs))
+	for i, n := range jobs {
+		args, err := s.createArgs(n)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		calls[i] = &call{key: s.key(n.ID), args: args}
+	}
+	live := make([]*call, 0, len(calls))
+	for _, c := range calls {
+		if c != nil {
+			live = append(live, c)
+		}
+	}
+	all(ctx, s.rdb, s.scripts.create, bulkSize, live)
+	for i, c := range calls {
+		if c == nil {
+			continue
+		}
+		if errs[i] = c.err; c.err == nil {
+			results[i], errs[i] = created(jobs[i], c.reply)
+		}
+	}
+	return results, errs
+}
+
+func (s *Store) createArgs(n NewJob) ([]any, error) {
+	spec, err := n.Spec.encode()
+	if err != nil {
+		return nil, err
+	}
+	state := job.Queued
+	switch {
+	case n.UploadFence != "":
+		state = job.Uploading
+	case !n.RunAt.IsZero():
+		state = job.Scheduled
+	}
+	return []any{n.Type, queueName(n.Lane, n.Priority), string(state), unixMS(n.RunAt), ms(n.ExpiresIn),
+		ms(n.Timeout), n.MaxAttempts, ms(n.Retention), string(n.RetryOf), claimHash(n.IdempotencyKey), n.Digest,
+		ms(n.Claim), n.UploadFence, ms(s.lease), spec}, nil
+}
+
+func created(n NewJob, reply []any) (Created, error) {
+	if err := status(n.ID, reply); err != nil {
+		return Created{}, err
+	}
+	c := Created{ID: n.ID, New: text(reply[0]) == "created"}
+	if c.New {
+		c.Ticket = job.Ticket{ID: n.ID, Delivery: integer(reply[1]), Type: n.Type, Lane: n.Lane, Priority: n.Priority}
+	} else {
+		c.ID = job.ID(text(reply[1]))
+	}
+	return c, nil
+}
+
+// Uploaded says that the input of an uploading job is whole. Its progress is
+// then that of a whole upload. The ticket is to be enqueued unless its delivery is 0. ErrLost means that the upload was
+// given up meanwhile: its blob is to be deleted.
+func (s *Store) Uploaded(ctx context.Context, id job.ID, fence string, spec Spec) (job.Ticket, error) {
+	body, err := json.Marshal(spec)
+	if err != nil {
+		return job.Ticket{}, err
+	}
+	whole := 1.0
+	progress, err := json.Marshal(job.Progress{Phase: job.PhaseUpload, BytesDone: spec.Input.Size, BytesTotal: spec.Input.Size, Fraction: &whole})
+	if err != nil {
+		return job.Ticket{}, err
+	}
+	c := &call{key: s.key(id), args: []any{fence, string(body), string(progress)}}
+	if err := all(ctx, s.rdb, s.scripts.uploaded, 1, []*call{c}); err != nil {
+		return job.Ticket{}, err
+	}
+	if err := status(id, c.reply); err != nil {
+		return job.Ticket{}, err
+	}
+	t, _ := ticketOf(c.reply[2])
+	if job.State(text(c.reply[1])) != job.Queued {
+		t.Delivery = 0
+	}
+	return t, nil
+}
+
+// queueName is the stored form of a lane and a priority: "io-high".
+func queueName(l job.Lane, p job.Priority) string { return string(l) + "-" + string(p) }
+
+func splitQueue(q string) (job.Lane, job.Priority) {
+	lane, priority, _ := strings.Cut(q, "-")
+	return job.Lane(lane), job.Priority(priority)
+}

@@ -1,0 +1,37 @@
+// Package jobstore keeps the records of jobs in Redis. The record is the truth:
+// whatever a client, the command line or a worker knows of a job comes from
+// here, and nothing changes a record but the Lua scripts of this package.
+//
+// A script checks the move against the state machine of package job, uses
+// Redis's TIME, raises rev by one and publishes the change, all in one step.
+// Every script may be called again with the same arguments after an unknown
+// outcome: fences, deliveries and ids make a repeat harmless. One call moves
+// many jobs and answers for each; a damaged record hurts no other.
+//
+// # Keys
+//
+// All keys of a job share a slot of a Redis Cluster: k is the id's shard, 0 to 15,
+// and P the installation's prefix.
+//
+//	P:{k}:j:<id>      hash    the record, short fields (see record.go)
+//	P:{k}:p:<id>      string  payload and input, JSON; absent for an empty payload
+//	P:{k}:r:<id>      string  result and outputs, JSON
+//	P:{k}:g:<id>      string  progress, JSON
+//	P:{k}:e:<id>      list    the last failed attempts: "<ms> <attempt> <code> <message>"
+//	P:{k}:i:<hash>    string  idempotency key → id; lives as long as the record
+//	P:{k}:c:<id>      string  claim of an id that a client chose, for its hour
+//	P:{k}:open        zset    jobs that have not ended, by the time of the next look (ms)
+//	P:{k}:leases      zset    running and uploading jobs, by the end of the lease (ms)
+//	P:{k}:ids         zset    all jobs, by id (score 0), for lists
+//	P:{k}:done        zset    ended jobs, by the time they are removed (ms)
+//	P:{k}:swept       string  TIME of the last sweep (ms)
+//	P:{k}:rewind      string  cursor of a walk over open after TIME went back
+//	P:{k}:quarantine  zset    damaged records, by the time they were found (ms)
+//	P:blobs           string  id of the blob store that all processes share
+//	P:types           hash    definitions that workers published, by type
+//	P:events          channel "<id> <rev> <state>" for each change
+//	P:cancel          channel "<id>": its running attempt is to stop
+//
+// What has its own string key would turn the small hash into a big one: Redis
+// packs a hash only while each value is at most 64 bytes.
+package jobstore

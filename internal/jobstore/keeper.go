@@ -1,0 +1,179 @@
+package jobstore
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"longshore/job"
+)
+
+// Causes with which a Keeper cancels a run or an upload.
+var (
+	// ErrCanceled says that the job is to stop because a client wants it.
+	ErrCanceled = errors.New("job was canceled")
+	// ErrCutOff says that the lease could not be renewed: another worker may
+	// start the job any moment.
+	ErrCutOff = errors.New("lease could not be renewed")
+)
+
+// A Keeper keeps the leases of one process: it renews all of them, and carries
+// their progress, in one round trip. It tells a run when it is canceled, lost
+// or cut off.
+type Keeper struct {
+	store *Store
+	log   *slog.Logger
+
+	mu    sync.Mutex
+	holds map[*Hold]struct{}
+	wake  chan struct{} // a doorbell rang: beat now
+}
+
+// The Keeper's times. A lease is renewed four times before it ends; progress
+// is pushed at most five times a second.
+const (
+	beatEvery  = 200 * time.Millisecond
+	renewShare = 4           // renewed after lease/4
+	killBefore = time.Second // a cut-off run is killed this long before its lease ends
+)
+
+// NewKeeper returns a keeper; Run makes it work.
+func NewKeeper(s *Store, log *slog.Logger) *Keeper {
+	return &Keeper{store: s, log: log, holds: map[*Hold]struct{}{}, wake: make(chan struct{}, 1)}
+}
+
+// A Hold is one lease that is kept.
+type Hold struct {
+	ID    job.ID
+	Fence string
+	// Progress is asked before each beat and answers nil when there is no news.
+	Progress func() *job.Progress
+	// Stop is called, once at most, with ErrCanceled, ErrLost or ErrCutOff.
+	Stop func(cause error)
+	// KillWhenCut asks for ErrCutOff; without it the run goes on while cut off
+	// and the fence decides.
+	KillWhenCut bool
+	// Sent is when the call that gained the lease was sent.
+	Sent time.Time
+
+	keeper  *Keeper
+	cut     *time.Timer // the kill clock; nil without KillWhenCut
+	stop    sync.Once
+	renewed time.Time // send time of the last good renewal; guarded by keeper.mu
+	asked   bool      // a doorbell rang for it; guarded by keeper.mu
+}
+
+// Keep begins to keep a lease, until Drop.
+func (k *Keeper) Keep(h *Hold) {
+	h.keeper, h.renewed = k, h.Sent
+	if h.KillWhenCut {
+		h.cut = time.AfterFunc(time.Until(k.killAt(h.Sent)), func() { h.end(ErrCutOff) })
+	}
+	k.mu.Lock()
+	k.holds[h] = struct{}{}
+	k.mu.Unlock()
+}
+
+// killAt is when a run must be stopped whose last good renewal was sent then.
+func (k *Keeper) killAt(sent time.Time) time.Time { return sent.Add(k.store.lease - killBefore) }
+
+func (h *Hold) end(cause error) { h.stop.Do(func() { h.Stop(cause) }) }
+
+// Drop ends keeping it.
+func (h *Hold) Drop() {
+	if h.cut != nil {
+		h.cut.Stop()
+	}
+	h.keeper.mu.Lock()
+	delete(h.keeper.holds, h)
+	h.keeper.mu.Unlock()
+}
+
+// Bell makes the keeper look at once whether a job that it holds was
+// canceled. It is to be called for each message on the cancel channel, and
+// with "" after each connect.
+func (k *Keeper) Bell(id job.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for h := range k.holds {
+		if h.ID == id || id == "" {
+			h.asked = true
+			k.ring()
+		}
+	}
+}
+
+func (k *Keeper) ring() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run beats until ctx ends.
+func (k *Keeper) Run(ctx context.Context) error {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-k.wake:
+		}
+		err := k.beat(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			k.log.WarnContext(ctx, "leases can't be renewed, still trying", "error", err)
+		}
+		failing = err != nil
+	}
+}
+
+// beat sends what is due: renewals, news, and questions after a doorbell.
+func (k *Keeper) beat(ctx context.Context) error {
+	sent := time.Now()
+	var holds []*Hold
+	var beats []Beat
+	k.mu.Lock()
+	for h := range k.holds {
+		renew := h.asked || sent.Sub(h.renewed) >= k.store.lease/renewShare
+		var news *job.Progress
+		if h.Progress != nil {
+			news = h.Progress()
+		}
+		if renew || news != nil {
+			holds = append(holds, h)
+			// A renewal costs the script one command: progress renews as well.
+			beats = append(beats, Beat{ID: h.ID, Fence: h.Fence, Renew: true, Progress: news})
+		}
+	}
+	k.mu.Unlock()
+	if len(beats) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	replies, err := k.store.Beats(ctx, beats)
+	if err != nil {
+		return err
+	}
+	for i, h := range holds {
+		switch {
+		case replies[i].Err != nil:
+			h.end(ErrLost)
+		case replies[i].Cancel:
+			h.end(ErrCanceled)
+		default:
+			k.mu.Lock()
+			h.renewed, h.asked = sent, false
+			if _, kept := k.holds[h]; kept && h.cut != nil {
+				h.cut.Reset(time.Until(k.killAt(sent)))
+			}
+			k.mu.Unlock()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package jobstore
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"longshore/job"
+)
+
+// Channels of an installation. A process has one subscription for all that it
+// wants to hear.
+const (
+	eventsChannel = "events" // every change of a record
+	cancelChannel = "cancel" // a running job is to stop
+)
+
+// EventsChannel is the channel that carries every change.
+func (s *Store) EventsChannel() string { return s.prefix + ":" + eventsChannel }
+
+// CancelChannel is the channel that carries the ids of jobs to be stopped.
+func (s *Store) CancelChannel() string { return s.prefix + ":" + cancelChannel }
+
+// Listen calls event for each change that is published, until ctx ends. It
+// calls reset after each connect: what was published before may be missed.
+func (s *Store) Listen(ctx context.Context, event func(job.Rev), reset func()) error {
+	return Subscribe(ctx, s.rdb, []string{s.EventsChannel()}, func(_, message string) {
+		if rev, ok := parseEvent(message); ok {
+			event(rev)
+		}
+	}, reset)
+}
+
+// parseEvent reads "<id> <rev> <state>".
+func parseEvent(message string) (job.Rev, bool) {
+	id, rest, _ := strings.Cut(message, " ")
+	rev, state, _ := strings.Cut(rest, " ")
+	n, err := strconv.ParseInt(rev, 10, 64)
+	if err != nil || !job.State(state).Valid() {
+		return job.Rev{}, false
+	}
+	return job.Rev{ID: job.ID(id), Rev: n, Done: job.State(state).Terminal()}, true
+}
+
+// Subscribe keeps one subscription until ctx ends, over lost connections too,
+// and returns nil then. It calls message for what arrives and reset after each
+// connect, from one goroutine.
+func Subscribe(ctx context.Context, rdb redis.UniversalClient, channels []string, message func(channel, text string), reset func()) error {
+	const firstPause, longestPause = 50 * time.Millisecond, time.Second
+	pause := firstPause
+	for ctx.Err() == nil {
+		connected := receive(ctx, rdb, channels, message, reset)
+		if connected {
+			pause = firstPause
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, longestPause)
+	}
+	return nil
+}
+
+// receive serves one connection until it breaks or ctx ends.
+func receive(ctx context.Context, rdb redis.UniversalClient, channels []string, message func(channel, text string), reset func()) (connected bool) {
+	const silence = 10 * time.Second // after this a ping; after another one the connection is dead
+	sub := rdb.Subscribe(ctx, channels...)
+	defer sub.Close()
+	stop := context.AfterFunc(ctx, func() { sub.Close() }) // ends a read under way
+	defer stop()
+	pinged := false
+	for ctx.Err() == nil {
+		got, err := sub.ReceiveTimeout(ctx, silence)
+		var timeout interface{ Timeout() bool }
+		if errors.As(err, &timeout) && timeout.Timeout() && connected && !pinged {
+			pinged = true
+			if sub.Ping(ctx) == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return connected
+		}
+		pinged = false
+		switch got := got.(type) {
+		case *redis.Subscription:
+			if !connected && got.Count == len(channels) {
+				connected = true
+				reset()
+			}
+		case *redis.Message:
+			message(got.Channel, got.Payload)
+		}
+	}
+	return connected
+}

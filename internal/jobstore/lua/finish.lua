@@ -1,0 +1,35 @@
+-- finish: the run that holds the fence has ended, one way or another. A cancel
+-- that came before it wins.
+return each(8, function(key, t, fence, outcome, delay, usage, progress, result, code, message)
+  local j = load(key)
+  if not j then return { 'gone' } end
+  if j.lf == fence then return { 'ok', j.s, ticket(j) } end
+  if j.f ~= fence or (j.s ~= 'running' and j.s ~= 'uploading') then return { 'lost' } end
+  delay = number(delay)
+  if j.s == 'uploading' and outcome ~= 'canceled' then outcome = 'failed' end
+  if progress ~= '' then redis.call('SET', j.base .. 'g:' .. j.id, progress) end
+  if j.cr then outcome = 'canceled' end
+
+  if outcome == 'release' then
+    if delay > 0 then
+      schedule(j, 'scheduled', t + delay, 'lf', fence)
+    else
+      enqueue(j, t, 'lf', fence)
+    end
+  elseif outcome == 'retry' and j.a + 1 < j.m then
+    j.a = j.a + 1
+    remember(j, t, code, message)
+    schedule(j, 'retrying', t + delay, 'lf', fence, 'a', j.a, 'ls', 0, 'u', usage)
+  elseif outcome == 'succeeded' then
+    if result ~= '' then redis.call('SET', j.base .. 'r:' .. j.id, result) end
+    finish(j, t, 'succeeded', 'lf', fence, 'u', usage)
+  elseif outcome == 'canceled' then
+    finish(j, t, 'canceled', 'lf', fence, 'u', usage)
+  else
+    local running = j.s == 'running'
+    finish(j, t, 'failed', 'lf', fence, 'u', usage, 'ec', code)
+    remember(j, t, code, message)
+    if not running then redis.call('DEL', j.base .. 'p:' .. j.id) end
+  end
+  return { 'ok', j.s, ticket(j) }
+end)

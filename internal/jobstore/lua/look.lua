@@ -1,0 +1,21 @@
+-- look: what was found out about a queued job's ticket, by somebody who saw this delivery.
+--   raise   the ticket is void: a new delivery
+--   again   it was repaired or is suspicious: look again soon
+--   active  a worker took it and the job is still queued; the second time in a row it is void
+return each(2, function(key, t, seen, finding)
+  local j = load(key)
+  if not j or j.s ~= 'queued' or j.d ~= number(seen) then return { 'stale' } end
+  if finding == 'active' then
+    if redis.call('HGET', key, 'ka') ~= seen then
+      redis.call('HSET', key, 'ka', seen)
+    else
+      finding = 'raise'
+    end
+  end
+  redis.call('HDEL', key, 'k')
+  look_at(j, t + LOOK)
+  if finding ~= 'raise' then return { 'ok' } end
+  j.d = j.d + 1
+  redis.call('HSET', key, 'd', j.d)
+  return { 'raised', ticket(j) }
+end)

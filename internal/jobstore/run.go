@@ -1,0 +1,234 @@
+package jobstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"longshore/job"
+)
+
+// A Started is a job that a worker may run.
+type Started struct {
+	Type            string
+	Attempt         int // this one, from 1
+	MaxAttempts     int
+	Timeout         time.Duration
+	Losses          int  // leases lost in a row before this start
+	CancelRequested bool // since the first of several calls with this fence
+	Spec            Spec
+}
+
+// Start takes the job of a ticket under a fence. The same fence again is the
+// same start and renews the lease. suspect says that the caller has a free slot
+// for a job that may take its process down. Errors: ErrStale, ErrSuspect,
+// job.ErrNotFound, job.ErrDamaged; any other leaves the outcome unknown.
+func (s *Store) Start(ctx context.Context, t job.Ticket, fence string, suspect bool) (Started, error) {
+	reply, err := s.starts.do(ctx, t.ID, s.key(t.ID), t.Delivery, fence, ms(s.lease), flag(suspect))
+	if err != nil {
+		return Started{}, err
+	}
+	if err := status(t.ID, reply); err != nil {
+		return Started{}, err
+	}
+	st := Started{Type: text(reply[1]), Attempt: int(integer(reply[2])), MaxAttempts: int(integer(reply[3])),
+		Timeout: time.Duration(integer(reply[4])) * time.Millisecond,
+		Losses:  int(integer(reply[5])), CancelRequested: integer(reply[6]) == 1}
+	st.Spec, err = decodeSpec(text(reply[7]))
+	return st, err
+}
+
+func decodeSpec(body string) (Spec, error) {
+	spec := Spec{Payload: json.RawMessage("{}")}
+	if body == "" {
+		return spec, nil
+	}
+	if err := json.Unmarshal([]byte(body), &spec); err != nil {
+		return spec, fmt.Errorf("spec: %w", job.ErrDamaged)
+	}
+	if len(spec.Payload) == 0 {
+		spec.Payload = json.RawMessage("{}")
+	}
+	return spec, nil
+}
+
+// A Beat says that one run or upload lives, and how far it is.
+type Beat struct {
+	ID       job.ID
+	Fence    string
+	Renew    bool          // the lease
+	Progress *job.Progress // nil = no news
+}
+
+// A BeatReply answers one Beat.
+type BeatReply struct {
+	Cancel bool  // stop it
+	Err    error // ErrLost: it is somebody else's, or ended
+}
+
+// Beats carries a whole process's beats in one round trip. The error means
+// that no reply is known.
+func (s *Store) Beats(ctx context.Context, beats []Beat) ([]BeatReply, error) {
+	calls := make([]*call, len(beats))
+	for i, b := range beats {
+		progress, lease := "", "0"
+		if b.Progress != nil {
+			body, err := json.Marshal(b.Progress)
+			if err != nil {
+				return nil, err
+			}
+			progress = string(body)
+		}
+		if b.Renew {
+			lease = ms(s.lease)
+		}
+		calls[i] = &call{key: s.key(b.ID), args: []any{b.Fence, lease, progress}}
+	}
+	if err := all(ctx, s.rdb, s.scripts.beat, bulkSize, calls); err != nil {
+		return nil, err
+	}
+	replies := make([]BeatReply, len(beats))
+	for i, c := range calls {
+		replies[i] = BeatReply{Cancel: text(c.reply[0]) == "cancel", Err: status(beats[i].ID, c.reply)}
+	}
+	return replies, nil
+}
+
+// An Outcome is the way a run or an upload ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Succeeded Outcome = "succeeded"
+	Failed    Outcome = "failed"
+	Retry     Outcome = "retry" // failed; again after Delay unless that was the last attempt
+	Canceled  Outcome = "canceled"
+	Release   Outcome = "release" // given back: no attempt, no loss; queued again after Delay
+)
+
+// An End is the end of a run or an upload.
+type End struct {
+	Outcome Outcome
+	Delay   time.Duration // of Retry and Release
+	Code    job.Code      // of Retry and Failed
+	Message string
+	Usage   job.Usage
+	// Progress is the last and exact one; nil = as it is.
+	Progress *job.Progress
+	Result   json.RawMessage // of Succeeded
+	Outputs  []job.Output    // of Succeeded; Blob names must lie under "<id>/<fence>/"
+}
+
+// stored is what key r holds.
+type stored struct {
+	Result  json.RawMessage `json:"r,omitempty"`
+	Outputs []storedOutput  `json:"o,omitempty"`
+}
+
+type storedOutput struct {
+	Name        string `json:"n"`
+	Blob        string `json:"b"`
+	Size        int64  `json:"s"`
+	SHA256      string `json:"h"`
+	ContentType string `json:"t"`
+}
+
+// Ended is what an end led to. A cancel request wins over any outcome.
+type Ended struct {
+	State  job.State
+	Ticket job.Ticket // to be enqueued if State is queued
+}
+
+// Finish ends the run that holds the fence. It may be repeated until it is
+// answered. ErrLost means that the run doesn't count.
+func (s *Store) Finish(ctx context.Context, id job.ID, fence string, e End) (Ended, error) {
+	result, progress := "", ""
+	if len(e.Result) > 0 || len(e.Outputs) > 0 {
+		st := stored{Result: e.Result}
+		for _, o := range e.Outputs {
+			st.Outputs = append(st.Outputs, storedOutput{o.Name, o.Blob, o.Size, o.SHA256, o.ContentType})
+		}
+		body, err := json.Marshal(st)
+		if err != nil {
+			return Ended{}, err
+		}
+		result = string(body)
+	}
+	if e.Progress != nil {
+		body, err := json.Marshal(e.Progress)
+		if err != nil {
+			return Ended{}, err
+		}
+		progress = string(body)
+	}
+	usage := fmt.Sprintf("%d %d %d", e.Usage.WallMS, e.Usage.CPUMS, e.Usage.PeakRSSBytes)
+	reply, err := s.finishes.do(ctx, id, s.key(id), fence, string(e.Outcome), ms(e.Delay), usage, progress,
+		result, string(e.Code), oneLine(e.Message))
+	if err != nil {
+		return Ended{}, err
+	}
+	if err := status(id, reply); err != nil {
+		return Ended{}, err
+	}
+	ended := Ended{State: job.State(text(reply[1]))}
+	ended.Ticket, _ = ticketOf(reply[2])
+	return ended, nil
+}
+
+// oneLine keeps a message short and valid.
+func oneLine(message string) string {
+	const most = 1000
+	if len(message) > most {
+		message = message[:most] + "…"
+	}
+	return strings.ToValidUTF8(message, "\uFFFD")
+}
+
+// Postpone puts a queued job back that can't run here: no attempt is consumed.
+func (s *Store) Postpone(ctx context.Context, t job.Ticket, delay time.Duration) error {
+	c := &call{key: s.key(t.ID), args: []any{t.Delivery, ms(delay)}}
+	if err := all(ctx, s.rdb, s.scripts.postpone, 1, []*call{c}); err != nil {
+		return err
+	}
+	return status(t.ID, c.reply)
+}
+
+// RequestCancel ends a job that doesn't run, and asks the worker of a running
+// one to stop it. For a job that has ended it does nothing.
+func (s *Store) RequestCancel(ctx context.Context, id job.ID) error {
+	c := &call{key: s.key(id), args: []any{strconv.Itoa(cancelCapMS)}}
+	if err := all(ctx, s.rdb, s.scripts.cancel, 1, []*call{c}); err != nil {
+		return err
+	}
+	if text(c.reply[0]) == "ended" {
+		return nil
+	}
+	return status(id, c.reply)
+}
+
+// Remove forgets a job that has ended; its blobs are the caller's to delete.
+func (s *Store) Remove(ctx context.Context, id job.ID) error {
+	c := &call{key: s.key(id)}
+	if err := all(ctx, s.rdb, s.scripts.remove, 1, []*call{c}); err != nil {
+		return err
+	}
+	return status(id, c.reply)
+}
+
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+// Cancel is RequestCancel and the job as it is afterwards.
+func (s *Store) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
+	if err := s.RequestCancel(ctx, id); err != nil {
+		return job.Snapshot{}, err
+	}
+	return s.Get(ctx, id)
+}

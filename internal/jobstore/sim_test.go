@@ -1,0 +1,391 @@
+package jobstore
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"longshore/job"
+)
+
+// The simulation drives the real scripts and the real sweeper in virtual time:
+// workers and web processes as models of the protocol, asynq as a model with
+// its known defects, and faults between all of them. One seed is one world.
+//
+// Times are in milliseconds. mono is the monotonic time of everybody; Redis's
+// TIME is mono plus a skew that jumps.
+type sim struct {
+	rng    *rand.Rand
+	mono   int64
+	skew   int64
+	events events
+	seq    int
+
+	rdb     redis.UniversalClient
+	store   *Store
+	queue   *modelQueue
+	sweeper *Sweeper
+	clock   string
+
+	procs      []*proc
+	jobs       map[job.ID]*simJob
+	order      []job.ID
+	faults     bool
+	stalled    int64 // Redis answers nobody before this
+	lastJump   int64
+	violations []string
+	trace      []string
+	rules      rules
+}
+
+// rules can be switched off, to see that the simulation notices.
+type rules struct {
+	noKillClock, noSweeper bool
+	script                 func(string) string // edits the scripts
+}
+
+type event struct {
+	at  int64
+	seq int
+	p   *proc
+	do  func()
+}
+
+type events []event
+
+func (e events) Len() int { return len(e) }
+func (e events) Less(i, j int) bool {
+	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].seq < e[j].seq
+}
+func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
+func (e *events) Pop() any {
+	old := *e
+	last := old[len(old)-1]
+	*e = old[:len(old)-1]
+	return last
+}
+
+// A proc is one process. A paused one does nothing and loses nothing; a dead
+// one does nothing more.
+type proc struct {
+	name   string
+	worker bool
+	dead   bool
+	paused int64 // until
+	cut    int64 // off from Redis, until
+	free   int   // slots
+	runs   []*simRun
+}
+
+type simJob struct {
+	id            job.ID
+	forbidOverlap bool
+	acked         bool
+	state         job.State
+	rev           int64
+	active        *simRun // the handler that runs now
+	completed     map[string]bool
+	canceledAt    int64 // when an accepted cancel met a job that had not ended
+	failsLeft     int
+	duration      int64
+}
+
+type simRun struct {
+	p       *proc
+	j       *simJob
+	t       job.Ticket
+	fence   string
+	began   bool
+	stopped bool
+	renewed int64 // send time of the last good renewal
+}
+
+const simLease = 8000
+
+func newSim(t testing.TB, rdb redis.UniversalClient, prefix string, seed uint64, r rules) *sim {
+	clock := prefix + ":clock"
+	s := &sim{rng: rand.New(rand.NewPCG(seed, 7)), rdb: rdb, clock: clock, jobs: map[job.ID]*simJob{}, faults: true, rules: r,
+		store: New(rdb, Config{Prefix: prefix, clockKey: clock}), mono: 1_700_000_000_000}
+	if r.script != nil {
+		now := fmt.Sprintf("return tonumber(redis.call('GET', '%s'))", clock)
+		s.store.scripts = editScripts(loadScripts(now), now, r.script)
+		s.store.starts.script, s.store.finishes.script, s.store.creates.script = s.store.scripts.start, s.store.scripts.finish, s.store.scripts.create
+	}
+	s.queue = &modelQueue{s: s, tasks: map[string]*modelTask{}}
+	s.sweeper = &Sweeper{Store: s.store, Tickets: s.queue, Log: slog.New(slog.DiscardHandler)}
+	return s
+}
+
+func (s *sim) say(format string, args ...any) {
+	s.trace = append(s.trace, fmt.Sprintf("%9.3f ", float64(s.mono-1_700_000_000_000)/1000)+fmt.Sprintf(format, args...))
+}
+
+func (s *sim) violate(format string, args ...any) {
+	s.say("VIOLATION "+format, args...)
+	s.violations = append(s.violations, fmt.Sprintf(format, args...))
+}
+
+// after runs do in process p, d later; while the process is paused it waits.
+func (s *sim) after(p *proc, d int64, do func()) {
+	s.seq++
+	heap.Push(&s.events, event{s.mono + d, s.seq, p, do})
+}
+
+func (s *sim) chance(percent float64) bool { return s.faults && s.rng.Float64()*100 < percent }
+
+func (s *sim) step() bool {
+	if len(s.events) == 0 {
+		return false
+	}
+	e := heap.Pop(&s.events).(event)
+	s.mono = max(s.mono, e.at)
+	switch {
+	case e.p == nil:
+		e.do()
+	case e.p.dead:
+	case e.p.paused > s.mono:
+		s.after(e.p, e.p.paused-s.mono, e.do)
+	default:
+		e.do()
+	}
+	return true
+}
+
+// redis runs a script call now, at Redis's own time.
+func (s *sim) redis(do func(context.Context)) {
+	ctx := context.Background()
+	s.rdb.Set(ctx, s.clock, strconv.FormatInt(s.mono+s.skew, 10), 0)
+	do(ctx)
+}
+
+var errNoAnswer = errors.New("no answer")
+
+const patience = 3000
+
+// rpc is one call of a process to Redis, with all that can happen to it.
+func (s *sim) rpc(p *proc, do func(context.Context) error, reply func(error)) {
+	there, back := 1+s.rng.Int64N(3), 1+s.rng.Int64N(3)
+	if s.chance(3) {
+		there += s.rng.Int64N(8000) // late
+	}
+	if p.cut > s.mono || s.chance(1) {
+		s.after(p, patience, func() { reply(errNoAnswer) })
+		return
+	}
+	if wait := s.stalled - s.mono; wait > 0 {
+		there += wait
+	}
+	lostReply := s.chance(2)
+	doubled := s.chance(2)
+	if there+back > patience {
+		s.after(p, patience, func() { reply(errNoAnswer) })
+	}
+	s.after(nil, there, func() {
+		var err error
+		s.redis(func(ctx context.Context) { err = do(ctx) })
+		if doubled {
+			s.after(nil, s.rng.Int64N(5000), func() { s.redis(func(ctx context.Context) { do(ctx) }) })
+		}
+		switch {
+		case there+back > patience:
+		case lostReply:
+			s.after(p, patience-there, func() { reply(errNoAnswer) })
+		default:
+			s.after(p, back, func() { reply(err) })
+		}
+	})
+}
+
+// ask repeats a call until it is answered.
+func (s *sim) ask(p *proc, do func(context.Context) error, answered func(error)) {
+	pause := int64(50)
+	var try func()
+	try = func() {
+		s.rpc(p, do, func(err error) {
+			if errors.Is(err, errNoAnswer) {
+				s.after(p, pause, try)
+				pause = min(2*pause, 1000)
+				return
+			}
+			answered(err)
+		})
+	}
+	try()
+}
+
+// observe holds what a record may do: legal moves, a growing rev, no way back
+// from the end, and success only with a completed run's fence.
+func (s *sim) observe(j *simJob) {
+	f, err := s.rdb.HMGet(context.Background(), s.store.key(j.id), "s", "n", "lf").Result()
+	if err != nil || f[0] == nil {
+		return
+	}
+	state, rev := job.State(text(f[0])), integer(f[1])
+	if rev < j.rev {
+		s.violate("%s: rev went back from %d to %d", j.id, j.rev, rev)
+	}
+	if j.state.Terminal() && (state != j.state || rev != j.rev) {
+		s.violate("%s: changed after its end, %s/%d to %s/%d", j.id, j.state, j.rev, state, rev)
+	}
+	if state != j.state {
+		s.say("%s %s → %s (rev %d)", j.id[30:], j.state, state, rev)
+		if state == job.Succeeded && !j.completed[text(f[2])] {
+			s.violate("%s: succeeded without a completed run of fence %s", j.id, text(f[2]))
+		}
+		if state.Terminal() && state != job.Canceled && j.canceledAt > 0 {
+			s.violate("%s: ended as %s after an accepted cancel", j.id, state)
+		}
+	}
+	j.state, j.rev = state, rev
+}
+
+func (s *sim) observeAll() {
+	for _, id := range s.order {
+		s.observe(s.jobs[id])
+	}
+}
+
+// editScripts rebuilds the scripts with a rule left out.
+func editScripts(sc scripts, now string, edit func(string) string) scripts {
+	lib := edit(prelude(now) + source("lib"))
+	script := func(name string) *redis.Script {
+		return redis.NewScript("#!lua flags=allow-oom\n" + lib + edit(source(name)))
+	}
+	sc.start, sc.finish, sc.sweep, sc.beat = script("start"), script("finish"), script("sweep"), script("beat")
+	sc.look, sc.uploaded, sc.cancel, sc.create = script("look"), script("uploaded"), script("cancel"), script("create")
+	return sc
+}
+
+// A modelQueue is asynq as it is known to behave (docs/decisions.md): a ticket
+// whose worker died stays active until a recovery a minute or two later, some
+// are stranded for good, and a finished one may come back.
+type modelQueue struct {
+	s       *sim
+	pending []string // head first
+	tasks   map[string]*modelTask
+}
+
+type modelTask struct {
+	t     job.Ticket
+	state TicketState
+}
+
+func ticketName(t job.Ticket) string { return string(t.ID) + "." + strconv.FormatInt(t.Delivery, 10) }
+
+var errCrash = errors.New("process died here")
+
+func (q *modelQueue) enqueue(tickets []job.Ticket, head bool) error {
+	for _, t := range tickets {
+		if q.s.chance(5) {
+			return errCrash // the rest is never sent
+		}
+		name := ticketName(t)
+		if q.tasks[name] != nil {
+			continue
+		}
+		q.tasks[name] = &modelTask{t, TicketPending}
+		if head {
+			q.pending = append([]string{name}, q.pending...)
+		} else {
+			q.pending = append(q.pending, name)
+		}
+	}
+	return nil
+}
+
+func (q *modelQueue) Enqueue(_ context.Context, tickets []job.Ticket) error {
+	return q.enqueue(tickets, false)
+}
+
+func (q *modelQueue) EnqueueHead(_ context.Context, tickets []job.Ticket) error {
+	return q.enqueue(tickets, true)
+}
+
+func (q *modelQueue) Look(_ context.Context, tickets []job.Ticket) ([]TicketState, error) {
+	states := make([]TicketState, len(tickets))
+	for i, t := range tickets {
+		states[i] = TicketAbsent
+		if task := q.tasks[ticketName(t)]; task != nil {
+			states[i] = task.state
+		}
+	}
+	return states, nil
+}
+
+func (q *modelQueue) Active(context.Context) ([]job.Ticket, error) {
+	var active []job.Ticket
+	for _, name := range slices.Sorted(maps.Keys(q.tasks)) {
+		if task := q.tasks[name]; task.state == TicketActive {
+			t := task.t
+			t.Type = ""
+			active = append(active, t)
+		}
+	}
+	return active, nil
+}
+
+// pop hands a ticket to a process.
+func (q *modelQueue) pop() (job.Ticket, bool) {
+	if len(q.pending) == 0 {
+		return job.Ticket{}, false
+	}
+	name := q.pending[0]
+	q.pending = q.pending[1:]
+	task := q.tasks[name]
+	task.state = TicketActive
+	return task.t, true
+}
+
+// done is asynq's completion; sometimes it fails and the ticket comes back late.
+func (q *modelQueue) done(t job.Ticket) {
+	if q.s.chance(5) {
+		q.orphan(t)
+		return
+	}
+	delete(q.tasks, ticketName(t))
+}
+
+// orphan is a ticket that nobody works on any more and asynq thinks active.
+func (q *modelQueue) orphan(t job.Ticket) {
+	name := ticketName(t)
+	if q.s.chance(20) {
+		return // stranded for good
+	}
+	q.s.after(nil, 60_000+q.s.rng.Int64N(60_000), func() {
+		task := q.tasks[name]
+		if task == nil || task.state != TicketActive {
+			return
+		}
+		task.state = TicketOther // asynq's retry set
+		q.s.after(nil, q.s.rng.Int64N(5000), func() {
+			task.state = TicketPending
+			q.pending = append(q.pending, name)
+		})
+	})
+}
+
+// report is what a failed seed prints: the end of the story of the job concerned.
+func (s *sim) report() string {
+	var about string
+	if len(s.violations) > 0 && len(s.violations[0]) > 36 {
+		about = s.violations[0][30:36]
+	}
+	var lines []string
+	for _, line := range s.trace {
+		if strings.Contains(line, about) || strings.Contains(line, "fault") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(s.violations, "\n") + "\n" + strings.Join(lines[max(0, len(lines)-60):], "\n")
+}

@@ -1,0 +1,477 @@
+package jobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"longshore/internal/localredis/redistest"
+	"longshore/job"
+)
+
+// spawn starts a process; workers take tickets, every process sweeps.
+func (s *sim) spawn(name string, worker bool) *proc {
+	p := &proc{name: name, worker: worker, free: 3}
+	s.procs = append(s.procs, p)
+	if worker {
+		s.every(p, 20, 40, func() { s.take(p) })
+		s.every(p, 1900, 200, func() { s.beat(p) })
+	}
+	if !s.rules.noSweeper {
+		s.every(p, 240, 20, func() { s.sweep(p) })
+		s.every(p, 5000, 10, func() { s.sweepActive(p) })
+	}
+	return p
+}
+
+func (s *sim) every(p *proc, ms, jitter int64, do func()) {
+	var again func()
+	again = func() {
+		do()
+		s.after(p, ms+s.rng.Int64N(jitter), again)
+	}
+	s.after(p, s.rng.Int64N(ms), again)
+}
+
+func (s *sim) reachable(p *proc) bool { return p.cut <= s.mono && s.stalled <= s.mono }
+
+func (s *sim) sweep(p *proc) {
+	if !s.reachable(p) {
+		return
+	}
+	s.redis(func(ctx context.Context) {
+		sum, _ := s.sweeper.Sweep(ctx)
+		if sum != (Swept{}) {
+			s.say("%s swept %+v", p.name, sum)
+			s.observeAll()
+		}
+	})
+}
+
+func (s *sim) sweepActive(p *proc) {
+	if s.reachable(p) {
+		s.redis(func(ctx context.Context) { s.sweeper.SweepActive(ctx) })
+	}
+}
+
+// take pops tickets for free slots and starts their jobs.
+func (s *sim) take(p *proc) {
+	for p.free > 0 && s.reachable(p) {
+		t, ok := s.queue.pop()
+		if !ok {
+			return
+		}
+		p.free--
+		r := &simRun{p: p, j: s.jobs[t.ID], t: t, fence: NewFence()}
+		p.runs = append(p.runs, r)
+		s.say("%s took %s.%d", p.name, t.ID[30:], t.Delivery)
+		s.start(r)
+	}
+}
+
+func (s *sim) start(r *simRun) {
+	pause := int64(50)
+	var try func()
+	try = func() {
+		sent := s.mono
+		var started Started
+		s.rpc(r.p, func(ctx context.Context) (err error) {
+			started, err = s.store.Start(ctx, r.t, r.fence, true)
+			s.observe(r.j)
+			return err
+		}, func(err error) {
+			switch {
+			case err == nil:
+				r.renewed = sent
+				s.begin(r, started.CancelRequested)
+			case errors.Is(err, errNoAnswer):
+				s.after(r.p, pause, try)
+				pause = min(2*pause, 1000)
+			default:
+				s.leave(r)
+			}
+		})
+	}
+	try()
+}
+
+// begin runs the handler, in a child that has a watchdog of its own.
+func (s *sim) begin(r *simRun, canceled bool) {
+	if r.began {
+		return
+	}
+	r.began = true
+	if r.j.forbidOverlap && s.mono >= r.renewed+simLease-killBefore.Milliseconds() && !s.rules.noKillClock {
+		s.end(r, End{Outcome: Release})
+		return
+	}
+	if canceled {
+		s.end(r, End{Outcome: Canceled})
+		return
+	}
+	if r.j.forbidOverlap && r.j.active != nil {
+		s.violate("%s: runs twice at once, on %s and %s", r.j.id, r.j.active.p.name, r.p.name)
+	}
+	r.j.active = r
+	s.say("%s runs %s", r.p.name, r.j.id[30:])
+	s.watch(r)
+	duration := 1 + s.rng.Int64N(r.j.duration)
+	s.after(nil, duration, func() {
+		if r.stopped {
+			return
+		}
+		s.stop(r)
+		outcome := End{Outcome: Succeeded, Result: []byte(`1`)}
+		if r.j.failsLeft > 0 {
+			r.j.failsLeft--
+			outcome = End{Outcome: Retry, Delay: time.Duration(s.rng.Int64N(2000)) * time.Millisecond, Code: job.HandlerError, Message: "no luck"}
+		} else {
+			r.j.completed[r.fence] = true
+		}
+		s.after(r.p, 0, func() { s.end(r, outcome) })
+	})
+}
+
+// watch is the kill clock of a run that must not overlap. It is the child's,
+// so a paused worker's child dies in time.
+func (s *sim) watch(r *simRun) {
+	if !r.j.forbidOverlap || s.rules.noKillClock {
+		return
+	}
+	s.after(nil, max(0, r.renewed+simLease-killBefore.Milliseconds()-s.mono), func() {
+		if r.stopped {
+			return
+		}
+		if s.mono >= r.renewed+simLease-killBefore.Milliseconds() {
+			s.stop(r)
+			s.say("%s cut off from %s", r.p.name, r.j.id[30:])
+			s.after(r.p, 0, func() { s.end(r, End{Outcome: Release}) })
+			return
+		}
+		s.watch(r)
+	})
+}
+
+func (s *sim) stop(r *simRun) {
+	r.stopped = true
+	if r.j.active == r {
+		r.j.active = nil
+	}
+}
+
+// end records the outcome, asking until it is answered.
+func (s *sim) end(r *simRun, e End) {
+	r.stopped = true
+	var ended Ended
+	s.ask(r.p, func(ctx context.Context) (err error) {
+		ended, err = s.store.Finish(ctx, r.j.id, r.fence, e)
+		s.observe(r.j)
+		return err
+	}, func(err error) {
+		s.say("%s ended %s: %s → %s %v", r.p.name, r.j.id[30:], e.Outcome, ended.State, err)
+		if err == nil && ended.State == job.Queued {
+			s.queue.EnqueueHead(context.Background(), []job.Ticket{ended.Ticket})
+		}
+		s.leave(r)
+	})
+}
+
+func (s *sim) leave(r *simRun) {
+	i := slices.Index(r.p.runs, r)
+	if i < 0 {
+		return
+	}
+	r.p.runs = slices.Delete(r.p.runs, i, i+1)
+	r.p.free++
+	s.queue.done(r.t)
+}
+
+// beat renews all leases of a worker in one call.
+func (s *sim) beat(p *proc) {
+	var runs []*simRun
+	var beats []Beat
+	for _, r := range p.runs {
+		if r.began && !r.stopped {
+			runs, beats = append(runs, r), append(beats, Beat{ID: r.j.id, Fence: r.fence, Renew: true})
+		}
+	}
+	if len(beats) == 0 {
+		return
+	}
+	sent := s.mono
+	var replies []BeatReply
+	s.rpc(p, func(ctx context.Context) (err error) {
+		replies, err = s.store.Beats(ctx, beats)
+		return err
+	}, func(err error) {
+		if err != nil {
+			return
+		}
+		for i, r := range runs {
+			switch {
+			case r.stopped:
+			case replies[i].Err != nil:
+				s.stop(r)
+				s.leave(r)
+			case replies[i].Cancel:
+				s.stop(r)
+				s.end(r, End{Outcome: Canceled})
+			default:
+				r.renewed = sent
+			}
+		}
+	})
+}
+
+// submit creates a job from a web process; some upload their input first.
+func (s *sim) submit(p *proc, n int) {
+	id := job.NewID(time.UnixMilli(s.mono))
+	nj := NewJob{ID: id, Type: "sim.job", Lane: job.LaneCPU, Priority: job.Default, Timeout: time.Hour, MaxAttempts: 3, Retention: time.Hour * 24, Digest: "d"}
+	if s.rng.IntN(4) == 0 {
+		nj.RunAt = time.UnixMilli(s.mono + s.skew + s.rng.Int64N(20_000))
+	}
+	upload := s.rng.IntN(4) == 0
+	if upload {
+		nj.UploadFence = NewFence()
+	}
+	j := &simJob{id: id, completed: map[string]bool{}, forbidOverlap: s.rng.IntN(3) > 0, duration: 1 + s.rng.Int64N(25_000)}
+	if s.rng.IntN(4) == 0 {
+		j.failsLeft = 1 + s.rng.IntN(3)
+	}
+	s.jobs[id], s.order = j, append(s.order, id)
+	var c Created
+	s.ask(p, func(ctx context.Context) (err error) {
+		c, err = s.store.Create(ctx, nj)
+		s.observe(j)
+		return err
+	}, func(err error) {
+		if err != nil {
+			s.violate("%s: create: %v", id, err)
+			return
+		}
+		if upload {
+			s.upload(p, j, nj.UploadFence)
+			return
+		}
+		j.acked = true
+		if c.Ticket.Delivery > 0 {
+			s.queue.Enqueue(context.Background(), []job.Ticket{c.Ticket})
+		}
+	})
+	if s.rng.IntN(3) == 0 {
+		s.after(p, s.rng.Int64N(30_000), func() { s.cancel(p, j) })
+	}
+}
+
+// upload keeps the lease of an upload and then makes the job queued.
+func (s *sim) upload(p *proc, j *simJob, fence string) {
+	left := s.rng.Int64N(12_000)
+	var beat func()
+	beat = func() {
+		if left -= 2000; left > 0 {
+			s.rpc(p, func(ctx context.Context) error {
+				_, err := s.store.Beats(ctx, []Beat{{ID: j.id, Fence: fence, Renew: true}})
+				return err
+			}, func(error) {})
+			s.after(p, 2000, beat)
+			return
+		}
+		var t job.Ticket
+		s.ask(p, func(ctx context.Context) (err error) {
+			t, err = s.store.Uploaded(ctx, j.id, fence, Spec{Input: &Input{Blob: "x"}})
+			s.observe(j)
+			return err
+		}, func(err error) {
+			if err == nil && t.Delivery > 0 {
+				j.acked = true
+				s.queue.Enqueue(context.Background(), []job.Ticket{t})
+			}
+		})
+	}
+	s.after(p, 100, beat)
+}
+
+// cancel checks the promise: what was accepted before the end wins.
+func (s *sim) cancel(p *proc, j *simJob) {
+	s.ask(p, func(ctx context.Context) error {
+		was := s.rdb.HGet(ctx, s.store.key(j.id), "s").Val()
+		err := s.store.RequestCancel(ctx, j.id)
+		if err == nil && was != "" && !job.State(was).Terminal() && j.canceledAt == 0 {
+			j.canceledAt = s.mono
+			s.say("cancel of %s accepted while %s", j.id[30:], was)
+		}
+		s.observe(j)
+		return err
+	}, func(error) {})
+}
+
+// nemesis breaks something now and then.
+func (s *sim) nemesis() {
+	p := s.procs[s.rng.IntN(len(s.procs))]
+	switch s.rng.IntN(7) {
+	case 0:
+		if p.dead {
+			break
+		}
+		s.say("fault: %s killed", p.name)
+		p.dead = true
+		for _, r := range p.runs { // the children go along, their tickets stay
+			r.stopped = true
+			if r.j.active == r {
+				r.j.active = nil
+			}
+			s.queue.orphan(r.t)
+		}
+		name, worker := p.name+"'", p.worker
+		s.after(nil, s.rng.Int64N(10_000), func() { s.spawn(name, worker) })
+	case 1:
+		p.paused = s.mono + []int64{300, 5000, 20_000, 90_000}[s.rng.IntN(4)]
+		s.say("fault: %s paused", p.name)
+	case 2:
+		p.cut = s.mono + s.rng.Int64N(30_000)
+		s.say("fault: %s cut off", p.name)
+	case 3:
+		s.stalled = s.mono + []int64{500, 3000, 12_000, 40_000}[s.rng.IntN(4)]
+		s.say("fault: redis stalled")
+	case 4:
+		if s.mono-s.lastJump < 20_000 {
+			break
+		}
+		s.lastJump = s.mono
+		d := s.rng.Int64N(120_000) - 60_000
+		s.skew += d
+		s.say("fault: redis time jumps by %d ms", d)
+	}
+}
+
+// world runs one seed to its end and returns the simulation.
+func world(t testing.TB, seed uint64, prefix string, r rules) *sim {
+	s := newSim(t, redistest.Client(t), prefix, seed, r)
+	var webs []*proc
+	for i := range 2 {
+		webs = append(webs, s.spawn(fmt.Sprintf("web%d", i), false))
+		s.spawn(fmt.Sprintf("worker%d", i), true)
+	}
+	const jobs, faultTime, calm = 16, 90_000, 400_000
+	for i := range jobs {
+		p := webs[i%2]
+		s.after(nil, s.rng.Int64N(60_000), func() { s.submit(p, i) })
+	}
+	for at := s.rng.Int64N(5000); at < faultTime; at += 1000 + s.rng.Int64N(9000) {
+		s.after(nil, at, func() { s.nemesis() })
+	}
+	begin := s.mono
+	s.after(nil, faultTime, func() {
+		s.faults = false
+		s.stalled = 0
+		for _, p := range s.procs {
+			p.paused, p.cut = 0, 0
+		}
+	})
+	for s.mono-begin < faultTime+calm && s.step() {
+		if len(s.violations) > 0 || s.mono-begin > faultTime+1000 && s.allEnded() {
+			break
+		}
+	}
+	s.judge()
+	return s
+}
+
+func (s *sim) allEnded() bool {
+	for _, j := range s.jobs {
+		if j.state != "" && !j.state.Terminal() {
+			return false
+		}
+	}
+	return true
+}
+
+// judge holds what must be true when all faults are over.
+func (s *sim) judge() {
+	s.observeAll()
+	ctx := context.Background()
+	for _, id := range s.order {
+		j := s.jobs[id]
+		if j.state == "" && !j.acked {
+			continue // never created
+		}
+		if !j.state.Terminal() {
+			s.violate("%s: still %s after all faults were over", id, j.state)
+			continue
+		}
+		if j.canceledAt > 0 && j.state != job.Canceled {
+			s.violate("%s: ended as %s after an accepted cancel", id, j.state)
+		}
+	}
+	if len(s.violations) > 0 {
+		return
+	}
+	for _, base := range s.store.bases {
+		if n := s.rdb.ZCard(ctx, base+"leases").Val() + s.rdb.ZCard(ctx, base+"open").Val(); n != 0 {
+			s.violate("%s: %d entries left in leases and open", base, n)
+		}
+	}
+}
+
+// seeds is how many worlds a run tries; LONGSHORE_SEEDS=10000 tries more.
+func seeds(t *testing.T, usual int) int {
+	if n, err := strconv.Atoi(os.Getenv("LONGSHORE_SEEDS")); err == nil {
+		return n
+	}
+	if testing.Short() {
+		return usual / 4
+	}
+	return usual
+}
+
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	prefix := redistest.Prefix(t)
+	var ended int
+	for seed := range uint64(seeds(t, 40)) {
+		s := world(t, seed, fmt.Sprintf("%s-%d", prefix, seed), rules{})
+		if len(s.violations) > 0 {
+			t.Fatalf("seed %d: %s", seed, s.report())
+		}
+		ended += len(s.order)
+	}
+	t.Logf("%d jobs ended as they must", ended)
+}
+
+// TestSimulationNotices leaves out one rule at a time and wants a violation.
+func TestSimulationNotices(t *testing.T) {
+	t.Parallel()
+	without := func(line string) rules {
+		return rules{script: func(src string) string { return strings.ReplaceAll(src, line, "") }}
+	}
+	instead := func(old, replacement string) rules {
+		return rules{script: func(src string) string { return strings.ReplaceAll(src, old, replacement) }}
+	}
+	for name, r := range map[string]rules{
+		"no kill clock": {noKillClock: true},
+		"no sweeper":    {noSweeper: true},
+		"no fence":      instead("j.f ~= fence", "false"),
+		"no delivery":   instead("j.s ~= 'queued' or j.d ~= number(delivery)", "j.s ~= 'queued' and j.s ~= 'running'"),
+		"no rearming":   without("if gap < 0 or gap > STALL then rearm(base) end"),
+		"no look":       without("tell('look', j)"),
+		"cancel loses":  without("if j.cr then outcome = 'canceled' end"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			prefix := redistest.Prefix(t)
+			for seed := range uint64(150) {
+				if s := world(t, seed, fmt.Sprintf("%s-%d", prefix, seed), r); len(s.violations) > 0 {
+					t.Logf("seed %d: %s", seed, s.violations[0])
+					return
+				}
+			}
+			t.Error("150 worlds without this rule and nobody noticed")
+		})
+	}
+}

@@ -1,0 +1,160 @@
+package jobstore
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"longshore/job"
+)
+
+// Config of a Store.
+type Config struct {
+	Prefix string        // of all keys and channels; "" = "longshore"
+	Lease  time.Duration // of a run or an upload; 0 = 8 s, at least 3 s
+
+	// clockKey names a key that holds the time in milliseconds: simulations turn it.
+	clockKey string
+}
+
+// Limits of a call: how many jobs it moves at most, and how long it may take.
+const (
+	groupSize   = 64
+	bulkSize    = 200
+	callTimeout = 5 * time.Second
+)
+
+// A Store keeps the records. It is safe for concurrent use.
+type Store struct {
+	rdb     redis.UniversalClient
+	prefix  string
+	lease   time.Duration
+	scripts scripts
+
+	bases            [job.Shards]string // "P:{k}:"
+	creates          group
+	starts, finishes group
+}
+
+// New returns a store on a client, which stays the caller's to close.
+func New(rdb redis.UniversalClient, c Config) *Store {
+	if c.Prefix == "" {
+		c.Prefix = "longshore"
+	}
+	if c.Lease == 0 {
+		c.Lease = 8 * time.Second
+	}
+	now := redisTime
+	if c.clockKey != "" {
+		now = fmt.Sprintf("return tonumber(redis.call('GET', '%s'))", c.clockKey)
+	}
+	s := &Store{rdb: rdb, prefix: c.Prefix, lease: c.Lease, scripts: loadScripts(now)}
+	for k := range s.bases {
+		s.bases[k] = c.Prefix + ":{" + strconv.Itoa(k) + "}:"
+	}
+	group := func(script *redis.Script) group {
+		return group{rdb: rdb, script: script, max: groupSize, timeout: callTimeout, lanes: 1}
+	}
+	s.creates, s.starts, s.finishes = group(s.scripts.create), group(s.scripts.start), group(s.scripts.finish)
+	return s
+}
+
+// Lease returns the length of a lease.
+func (s *Store) Lease() time.Duration { return s.lease }
+
+// Errors of moving a job.
+var (
+	// ErrStale says that a ticket is void: the job is gone, ended, running or
+	// queued under another delivery. Nothing was changed.
+	ErrStale = errors.New("ticket is stale")
+	// ErrLost says that the fence is no longer the job's: what the run did doesn't count.
+	ErrLost = errors.New("run has lost its job")
+	// ErrSuspect says that the job has cost workers before and needs a suspect's slot.
+	ErrSuspect = errors.New("job is a suspect")
+	// ErrMismatch says that the idempotency key or the id belongs to another request.
+	ErrMismatch = errors.New("another request has this key")
+	// ErrClaimed says that the chosen id was used within its hour by a job that is gone.
+	ErrClaimed = errors.New("id was used before")
+)
+
+// NewFence draws the token of one run or upload: 128 random bits.
+func NewFence() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails (crypto/rand, Go 1.24)
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func (s *Store) key(id job.ID) string { return s.bases[id.Shard()] + "j:" + string(id) }
+
+func shardOfKey(key string) int {
+	id := key[max(0, len(key)-36):]
+	return job.ShardOf(id)
+}
+
+// status turns the first word of a reply into an error; nil for "ok".
+func status(id job.ID, reply []any) error {
+	word, _ := reply[0].(string)
+	switch word {
+	case "ok", "created", "exists", "raised", "cancel":
+		return nil
+	case "gone":
+		return job.ErrNotFound
+	case "stale":
+		return ErrStale
+	case "lost":
+		return ErrLost
+	case "suspect":
+		return ErrSuspect
+	case "mismatch":
+		return ErrMismatch
+	case "claimed":
+		return ErrClaimed
+	case "open":
+		return job.ErrNotEnded
+	case "damaged", "future":
+		return fmt.Errorf("%s: %w", id, job.ErrDamaged)
+	default:
+		return fmt.Errorf("move of %s: script says %q", id, word)
+	}
+}
+
+func text(v any) string {
+	s, _ := v.(string)
+	return s
+}
+
+func integer(v any) int64 {
+	switch v := v.(type) {
+	case int64:
+		return v
+	case string:
+		n, _ := strconv.ParseInt(v, 10, 64)
+		return n
+	}
+	return 0
+}
+
+func ms(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func unixMS(t time.Time) string {
+	if t.IsZero() {
+		return "0"
+	}
+	return strconv.FormatInt(t.UnixMilli(), 10)
+}
+
+// ticketOf reads { id, delivery, queue, type }.
+func ticketOf(v any) (job.Ticket, bool) {
+	f, _ := v.([]any)
+	if len(f) != 4 {
+		return job.Ticket{}, false
+	}
+	t := job.Ticket{ID: job.ID(text(f[0])), Delivery: integer(f[1]), Type: text(f[3])}
+	t.Lane, t.Priority = splitQueue(text(f[2]))
+	return t, true
+}

@@ -1,0 +1,277 @@
+package jobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"longshore/job"
+)
+
+// A TicketState is what became of a ticket in the queue.
+type TicketState string
+
+// The ticket states. A ticket that is neither absent, pending nor active waits
+// in a part of the queue that never brings it to a worker in time.
+const (
+	TicketAbsent  TicketState = "absent"
+	TicketPending TicketState = "pending"
+	TicketActive  TicketState = "active"
+	TicketOther   TicketState = "other"
+)
+
+// Tickets is what the sweeper needs of the queue.
+type Tickets interface {
+	// Enqueue adds tickets behind what waits; one that is there already is no error.
+	Enqueue(ctx context.Context, tickets []job.Ticket) error
+	// EnqueueHead adds tickets ahead of what waits.
+	EnqueueHead(ctx context.Context, tickets []job.Ticket) error
+	// Look tells what became of tickets, in their order.
+	Look(ctx context.Context, tickets []job.Ticket) ([]TicketState, error)
+	// Active lists the tickets that workers hold. Type is not filled in.
+	Active(ctx context.Context) ([]job.Ticket, error)
+}
+
+// A Sweeper mends what a dead process left: leases that ended, times that
+// have come, tickets that were lost, records whose retention is over. Every
+// process runs one; there is no leader, and each step may be done twice or be
+// cut off anywhere.
+type Sweeper struct {
+	Store   *Store
+	Tickets Tickets
+	// Gone deletes the blobs of jobs that were removed; nil = nothing to delete.
+	Gone func(ctx context.Context, id job.ID) error
+	Log  *slog.Logger
+
+	Every       time.Duration // 0 = 250 ms
+	EveryActive time.Duration // between looks at the active tickets; 0 = 5 s
+
+	lastActive []job.Ticket
+}
+
+// Swept counts what one sweep did.
+type Swept struct {
+	Reissued    int // after a lost lease
+	Due         int // whose time had come
+	Looked      int
+	Repaired    int
+	Removed     int
+	Quarantined int
+}
+
+// Run sweeps until ctx ends. Errors are logged; the next sweep goes on.
+func (w *Sweeper) Run(ctx context.Context) error {
+	every, everyActive := w.Every, w.EveryActive
+	if every == 0 {
+		every = 250 * time.Millisecond
+	}
+	if everyActive == 0 {
+		everyActive = 5 * time.Second
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { w.loop(ctx, everyActive, "compare active tickets", w.SweepActive) })
+	w.loop(ctx, every, "sweep", func(ctx context.Context) error {
+		_, err := w.Sweep(ctx)
+		return err
+	})
+	return nil
+}
+
+// loop calls f again and again, and says once when it starts to fail.
+func (w *Sweeper) loop(ctx context.Context, every time.Duration, what string, f func(context.Context) error) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := f(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			w.Log.WarnContext(ctx, "sweeper fails, and goes on trying", "step", what, "error", err)
+		}
+		failing = err != nil
+	}
+}
+
+// Sweep does one round over all shards.
+func (w *Sweeper) Sweep(ctx context.Context) (Swept, error) {
+	var sum Swept
+	gap := sweepGapMS
+	for range 100 { // bounded: more than that is left to the next round
+		more, err := w.round(ctx, gap, &sum)
+		if err != nil || !more {
+			return sum, err
+		}
+		gap = 0
+	}
+	return sum, nil
+}
+
+func (w *Sweeper) round(ctx context.Context, gap int, sum *Swept) (more bool, err error) {
+	found, more, err := w.Store.sweep(ctx, gap)
+	if err != nil {
+		return false, fmt.Errorf("sweep: %w", err)
+	}
+	var head, tail, look []job.Ticket
+	var errs []error
+	for _, f := range found {
+		switch f.kind {
+		case "head":
+			head = append(head, f.ticket)
+		case "tail":
+			tail = append(tail, f.ticket)
+		case "look":
+			look = append(look, f.ticket)
+		case "gone":
+			sum.Removed++
+			if w.Gone != nil {
+				errs = append(errs, w.Gone(ctx, f.ticket.ID)) // what stays is an orphan, found later
+			}
+		case "bad":
+			sum.Quarantined++
+			w.Log.ErrorContext(ctx, "damaged record set aside", "job_id", f.ticket.ID)
+		}
+	}
+	sum.Reissued, sum.Due, sum.Looked = sum.Reissued+len(head), sum.Due+len(tail), sum.Looked+len(look)
+	if len(head) > 0 {
+		errs = append(errs, w.Tickets.EnqueueHead(ctx, head))
+	}
+	if len(tail) > 0 {
+		errs = append(errs, w.Tickets.Enqueue(ctx, tail))
+	}
+	if len(look) > 0 {
+		n, err := w.repair(ctx, look)
+		sum.Repaired += n
+		errs = append(errs, err)
+	}
+	return more, errors.Join(errs...)
+}
+
+// repair looks for the tickets of jobs that have been queued for a while.
+func (w *Sweeper) repair(ctx context.Context, tickets []job.Ticket) (repaired int, err error) {
+	states, err := w.Tickets.Look(ctx, tickets)
+	if err != nil {
+		return 0, fmt.Errorf("look for tickets: %w", err)
+	}
+	var absent, active, void []job.Ticket
+	for i, t := range tickets {
+		switch states[i] {
+		case TicketAbsent:
+			absent = append(absent, t)
+		case TicketActive:
+			active = append(active, t)
+		case TicketOther:
+			void = append(void, t)
+		}
+	}
+	if len(absent) > 0 {
+		// The look comes first: a process that dies in between left the record
+		// due again soon, not in ten minutes.
+		_, err1 := w.Store.look(ctx, absent, "again")
+		err2 := w.Tickets.EnqueueHead(ctx, absent)
+		if err := errors.Join(err1, err2); err != nil {
+			return 0, err
+		}
+	}
+	n, err := w.raise(ctx, void, "raise")
+	if err != nil {
+		return 0, err
+	}
+	m, err := w.raise(ctx, active, "active")
+	return len(absent) + n + m, err
+}
+
+// raise gives jobs a new delivery and enqueues its ticket.
+func (w *Sweeper) raise(ctx context.Context, tickets []job.Ticket, finding string) (int, error) {
+	if len(tickets) == 0 {
+		return 0, nil
+	}
+	raised, err := w.Store.look(ctx, tickets, finding)
+	if err != nil || len(raised) == 0 {
+		return 0, err
+	}
+	return len(raised), w.Tickets.EnqueueHead(ctx, raised)
+}
+
+// SweepActive looks for tickets that a worker took and never started: held on
+// two looks in a row while the record is queued with that very delivery.
+func (w *Sweeper) SweepActive(ctx context.Context) error {
+	now, err := w.Tickets.Active(ctx)
+	if err != nil {
+		return fmt.Errorf("list active tickets: %w", err)
+	}
+	var twice []job.Ticket
+	for _, t := range now {
+		if slices.Contains(w.lastActive, t) {
+			twice = append(twice, t)
+		}
+	}
+	w.lastActive = now
+	_, err = w.raise(ctx, twice, "raise") // the script refuses those that are not queued with this delivery
+	return err
+}
+
+type finding struct {
+	kind   string
+	ticket job.Ticket
+}
+
+// sweep runs the script over all shards: in one call on a single Redis.
+func (s *Store) sweep(ctx context.Context, gap int) (found []finding, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	keys := make([]string, job.Shards)
+	for k, base := range s.bases {
+		keys[k] = base + "swept"
+	}
+	for _, part := range s.slots(keys) {
+		reply, err := s.scripts.sweep.Run(ctx, s.rdb, part, ms(s.lease), cancelCapMS, gap, sweepLimit).Slice()
+		if err != nil {
+			return nil, false, err
+		}
+		if len(reply) != 2 {
+			return nil, false, fmt.Errorf("script answered %d values", len(reply))
+		}
+		more = more || integer(reply[0]) == 1
+		list, _ := reply[1].([]any)
+		for _, one := range list {
+			pair, _ := one.([]any)
+			if len(pair) != 2 {
+				continue
+			}
+			if t, ok := ticketOf(pair[1]); ok {
+				found = append(found, finding{text(pair[0]), t})
+			}
+		}
+	}
+	return found, more, nil
+}
+
+// look tells the records what was found out about their tickets, and returns
+// the new tickets of those that got a new delivery.
+func (s *Store) look(ctx context.Context, tickets []job.Ticket, finding string) ([]job.Ticket, error) {
+	calls := make([]*call, len(tickets))
+	for i, t := range tickets {
+		calls[i] = &call{key: s.key(t.ID), args: []any{t.Delivery, finding}}
+	}
+	if err := all(ctx, s.rdb, s.scripts.look, bulkSize, calls); err != nil {
+		return nil, err
+	}
+	var raised []job.Ticket
+	for _, c := range calls {
+		if text(c.reply[0]) == "raised" {
+			if t, ok := ticketOf(c.reply[1]); ok {
+				raised = append(raised, t)
+			}
+		}
+	}
+	return raised, nil
+}

@@ -1,0 +1,237 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"longshore/internal/jobstore"
+	"longshore/job"
+)
+
+// Config of a Queue.
+type Config struct {
+	Prefix string // of queue names and the ring's channel; "" = "longshore"
+	Log    *slog.Logger
+}
+
+// A Queue sends and serves tickets. It is safe for concurrent use.
+type Queue struct {
+	rdb      redis.UniversalClient
+	prefix   string
+	log      *slog.Logger
+	producer *asynq.Client
+	recorder *recorder
+	names    []queueName
+}
+
+type queueName struct {
+	lane     job.Lane
+	priority job.Priority
+	name     string // "longshore-io-high"
+	keys     string // "asynq:{longshore-io-high}:"
+}
+
+var goodPrefix = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
+// New returns a queue on a client, which stays the caller's to close.
+func New(rdb redis.UniversalClient, c Config) (*Queue, error) {
+	if c.Prefix == "" {
+		c.Prefix = "longshore"
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if !goodPrefix.MatchString(c.Prefix) {
+		return nil, fmt.Errorf("prefix %q: letters, digits, - and _ only", c.Prefix)
+	}
+	q := &Queue{rdb: rdb, prefix: c.Prefix, log: c.Log, recorder: newRecorder(rdb)}
+	q.producer = asynq.NewClientFromRedisClient(q.recorder)
+	for _, l := range job.Lanes {
+		for _, p := range job.Priorities {
+			name := c.Prefix + "-" + string(l) + "-" + string(p)
+			q.names = append(q.names, queueName{l, p, name, "asynq:{" + name + "}:"})
+		}
+	}
+	return q, nil
+}
+
+func (q *Queue) nameOf(l job.Lane, p job.Priority) queueName {
+	for _, n := range q.names {
+		if n.lane == l && n.priority == p {
+			return n
+		}
+	}
+	return queueName{}
+}
+
+// Enqueue adds tickets behind what waits and rings for idle workers. A ticket
+// that is there already is no error.
+func (q *Queue) Enqueue(ctx context.Context, tickets []job.Ticket) error {
+	_, err := q.send(ctx, tickets)
+	return err
+}
+
+// toHead moves ids that were just pushed to the other end of the list, where
+// the next one is taken. The RPUSH depends on the LREM: a worker may have
+// popped the id in between, and an id without its task would stop asynq's recovery.
+var toHead = redis.NewScript(`
+for _, id in ipairs(ARGV) do
+	if redis.call('LREM', KEYS[1], 1, id) == 1 then redis.call('RPUSH', KEYS[1], id) end
+end
+return 1`)
+
+// EnqueueHead adds tickets ahead of what waits: they were served before.
+func (q *Queue) EnqueueHead(ctx context.Context, tickets []job.Ticket) error {
+	added, err := q.send(ctx, tickets)
+	if err != nil {
+		return err
+	}
+	byQueue := map[string][]any{}
+	for i, t := range tickets {
+		if added[i] {
+			key := q.nameOf(t.Lane, t.Priority).keys + "pending"
+			byQueue[key] = append(byQueue[key], taskID(t))
+		}
+	}
+	for key, ids := range byQueue {
+		if err := toHead.Run(ctx, q.rdb, []string{key}, ids...).Err(); err != nil {
+			return fmt.Errorf("move tickets to the head: %w", err)
+		}
+	}
+	return nil
+}
+
+// send enqueues tickets in one round trip and tells which ones are new.
+func (q *Queue) send(ctx context.Context, tickets []job.Ticket) (added []bool, err error) {
+	if len(tickets) == 0 {
+		return nil, nil
+	}
+	recording := &recording{}
+	ctx2 := context.WithValue(ctx, recordingKey{}, recording)
+	for _, t := range tickets {
+		if err := check(t); err != nil {
+			return nil, err
+		}
+		// asynq's own limits are set where they never act: attempts and
+		// timeouts are ours, and a ticket must not be archived.
+		_, err := q.producer.EnqueueContext(ctx2, asynq.NewTask(t.Type, nil), asynq.TaskID(taskID(t)),
+			asynq.Queue(q.nameOf(t.Lane, t.Priority).name), asynq.MaxRetry(1<<20), asynq.Timeout(10*365*24*time.Hour))
+		if err != nil {
+			return nil, fmt.Errorf("enqueue ticket %s: %w", taskID(t), err)
+		}
+	}
+	rings := map[string]bool{}
+	for _, t := range tickets {
+		rings[q.nameOf(t.Lane, t.Priority).name] = true
+	}
+	replies, err := recording.send(ctx, q.rdb, q.recorder, q.RingChannel(), rings)
+	if err != nil {
+		return nil, fmt.Errorf("enqueue %d tickets: %w", len(tickets), err)
+	}
+	added = make([]bool, len(tickets))
+	for i, n := range replies {
+		added[i] = n == 1
+	}
+	return added, nil
+}
+
+// Look tells what became of tickets, in their order.
+func (q *Queue) Look(ctx context.Context, tickets []job.Ticket) ([]jobstore.TicketState, error) {
+	pipe := q.rdb.Pipeline()
+	cmds := make([]*redis.StringCmd, len(tickets))
+	for i, t := range tickets {
+		cmds[i] = pipe.HGet(ctx, q.nameOf(t.Lane, t.Priority).keys+"t:"+taskID(t), "state")
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("look for tickets: %w", err)
+	}
+	states := make([]jobstore.TicketState, len(tickets))
+	for i, cmd := range cmds {
+		switch state, err := cmd.Result(); {
+		case errors.Is(err, redis.Nil):
+			states[i] = jobstore.TicketAbsent
+		case err != nil:
+			return nil, err
+		case state == "pending":
+			states[i] = jobstore.TicketPending
+		case state == "active":
+			states[i] = jobstore.TicketActive
+		default:
+			states[i] = jobstore.TicketOther
+		}
+	}
+	return states, nil
+}
+
+// Active lists the tickets that workers hold, without their type.
+func (q *Queue) Active(ctx context.Context) ([]job.Ticket, error) {
+	pipe := q.rdb.Pipeline()
+	cmds := make([]*redis.StringSliceCmd, len(q.names))
+	for i, n := range q.names {
+		cmds[i] = pipe.LRange(ctx, n.keys+"active", 0, -1)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("list active tickets: %w", err)
+	}
+	var tickets []job.Ticket
+	for i, cmd := range cmds {
+		for _, task := range cmd.Val() {
+			if id, delivery, err := parseTaskID(task); err == nil {
+				tickets = append(tickets, job.Ticket{ID: id, Delivery: delivery, Lane: q.names[i].lane, Priority: q.names[i].priority})
+			}
+		}
+	}
+	return tickets, nil
+}
+
+// Info is the state of one queue.
+type Info struct {
+	Lane     job.Lane
+	Priority job.Priority
+	Pending  int64         // tickets that wait
+	Active   int64         // tickets that workers hold
+	Latency  time.Duration // how long the oldest waits
+	Paused   bool          // by asynq's tools
+}
+
+// Queues returns the state of all queues.
+func (q *Queue) Queues(ctx context.Context) ([]Info, error) {
+	type cmds struct {
+		pending, active, paused *redis.IntCmd
+		oldest                  *redis.StringCmd
+	}
+	pipe := q.rdb.Pipeline()
+	all := make([]cmds, len(q.names))
+	for i, n := range q.names {
+		all[i] = cmds{pipe.LLen(ctx, n.keys+"pending"), pipe.LLen(ctx, n.keys+"active"),
+			pipe.Exists(ctx, n.keys+"paused"), pipe.LIndex(ctx, n.keys+"pending", -1)}
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("read queues: %w", err)
+	}
+	since := make([]*redis.StringCmd, len(q.names))
+	pipe = q.rdb.Pipeline()
+	for i, n := range q.names {
+		since[i] = pipe.HGet(ctx, n.keys+"t:"+all[i].oldest.Val(), "pending_since")
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("read queues: %w", err)
+	}
+	infos := make([]Info, len(q.names))
+	for i, n := range q.names {
+		infos[i] = Info{Lane: n.lane, Priority: n.priority, Pending: all[i].pending.Val(),
+			Active: all[i].active.Val(), Paused: all[i].paused.Val() == 1}
+		if ns, err := strconv.ParseInt(since[i].Val(), 10, 64); err == nil {
+			infos[i].Latency = max(0, time.Since(time.Unix(0, ns)))
+		}
+	}
+	return infos, nil
+}

@@ -1,0 +1,52 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"longshore/job"
+)
+
+// ErrBadTicket says that a ticket can't be one of ours. asynq would take a bad
+// queue name in silence, and a brace in a name would move its keys to another
+// slot, so both are refused before asynq sees them.
+var ErrBadTicket = errors.New("bad ticket")
+
+func taskID(t job.Ticket) string { return string(t.ID) + "." + strconv.FormatInt(t.Delivery, 10) }
+
+func parseTaskID(s string) (id job.ID, delivery int64, err error) {
+	head, tail, _ := strings.Cut(s, ".")
+	if id, err = job.ParseID(head); err != nil {
+		return "", 0, fmt.Errorf("%w: %w", ErrBadTicket, err)
+	}
+	if delivery, err = strconv.ParseInt(tail, 10, 64); err != nil || delivery < 1 {
+		return "", 0, fmt.Errorf("%w: delivery", ErrBadTicket)
+	}
+	return id, delivery, nil
+}
+
+func check(t job.Ticket) error {
+	if _, err := job.ParseID(string(t.ID)); err != nil {
+		return fmt.Errorf("%w: %w", ErrBadTicket, err)
+	}
+	if t.Delivery < 1 || t.Type == "" || weight(t.Priority) == 0 || (t.Lane != job.LaneIO && t.Lane != job.LaneCPU) {
+		return fmt.Errorf("%w: delivery %d, lane %q, priority %q", ErrBadTicket, t.Delivery, t.Lane, t.Priority)
+	}
+	return nil
+}
+
+// weight is a priority's share of a busy lane; 0 for an unknown one.
+func weight(p job.Priority) int {
+	switch p {
+	case job.High:
+		return 6
+	case job.Default:
+		return 3
+	case job.Low:
+		return 1
+	default:
+		return 0
+	}
+}

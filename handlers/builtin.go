@@ -1,7 +1,14 @@
 package handlers
 
+import "longshore/tasks"
+
 // BuiltIn returns a registry with the types that Longshore brings along.
 func BuiltIn() *Registry {
 	r := &Registry{}
+	Add(r, tasks.FileChecksum, checksum)
+	Add(r, tasks.FileCompress, compress)
+	Add(r, tasks.FileDecompress, decompress)
+	Add(r, tasks.LogAnalyze, analyzeLog)
+	Add(r, tasks.MathPrimes, primes)
 	return r
 }

@@ -1,7 +1,41 @@
 package handlers
 
+import (
+	"context"
+	"errors"
+
+	"longshore/internal/stream"
+	"longshore/job"
+)
+
 // classify gives errors of package stream their failure codes; an input that
-// is broken now will be broken at the next attempt, so those are final.
+// is broken now will be broken at the next attempt, so those are final. Errors
+// that have a code already, and all others, stay as they are.
 func classify(err error) error {
+	if f := (*Failure)(nil); errors.As(err, &f) {
+		return err
+	}
+	if corrupt := (*stream.CorruptError)(nil); errors.As(err, &corrupt) {
+		return FailWith(job.CorruptInput, err)
+	}
+	if limit := (*stream.LimitError)(nil); errors.As(err, &limit) {
+		if limit.Limit == stream.LimitRecord {
+			return FailWith(job.RecordTooLong, err)
+		}
+		return FailWith(job.OutputLimit, err)
+	}
 	return err
+}
+
+// storageError marks an error of the run's files. It is not the data's fault,
+// so the next attempt may do better. An error that has a code keeps it, and
+// when the run is told to end, that is the error.
+func storageError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if f := (*Failure)(nil); errors.As(err, &f) {
+		return err
+	}
+	return &Failure{Code: job.StorageError, Err: err}
 }

@@ -2,7 +2,11 @@ package handlers
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"longshore/internal/stream"
 	"longshore/job"
@@ -27,7 +31,8 @@ type Run struct {
 type Files interface {
 	// Input opens the job's input from its start. It may be called again.
 	Input(ctx context.Context) (io.ReadCloser, error)
-	// Output starts an output. The name is a plain file name.
+	// Output starts an output. The name is a plain file name. Without a
+	// content type it is told from the first bytes.
 	Output(ctx context.Context, name, contentType string) (Output, error)
 }
 
@@ -42,7 +47,7 @@ type Output interface {
 func (r *Run) Input(ctx context.Context) (io.ReadCloser, error) {
 	in, err := r.Files.Input(ctx)
 	if err != nil {
-		return nil, err
+		return nil, storageError(ctx, err)
 	}
 	r.Counts.Total.Store(r.InputSize)
 	r.Counts.In.Store(0)
@@ -62,19 +67,38 @@ func (c *countedInput) Read(p []byte) (int, error) {
 	}
 	n, err := c.ReadCloser.Read(p)
 	c.counts.In.Add(int64(n))
+	if err != nil && !stream.Ended(err) {
+		err = storageError(c.ctx, err)
+	}
 	return n, err
 }
 
-// Output starts an output of the job, counted in Counts.Out when written.
+// Output starts an output of the job, counted in Counts.Out when written. The
+// name must be a plain file name of at most 255 bytes.
 func (r *Run) Output(ctx context.Context, name, contentType string) (Output, error) {
+	if !plainName(name) {
+		return nil, Fail(fmt.Errorf("output name %q is not a plain file name", name))
+	}
 	out, err := r.Files.Output(ctx, name, contentType)
 	if err != nil {
-		return nil, err
+		return nil, storageError(ctx, err)
 	}
-	return &countedOutput{out, r.Counts}, nil
+	return &countedOutput{ctx, out, r.Counts}, nil
+}
+
+// plainName refuses what could lead out of a folder or confuse a header: paths,
+// dot names, control characters, invalid UTF-8.
+func plainName(name string) bool {
+	if name == "" || len(name) > 255 || name[0] == '.' || !utf8.ValidString(name) {
+		return false
+	}
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return r == '/' || r == '\\' || unicode.IsControl(r)
+	})
 }
 
 type countedOutput struct {
+	ctx context.Context
 	Output
 	counts *stream.Counts
 }
@@ -82,5 +106,15 @@ type countedOutput struct {
 func (c *countedOutput) Write(p []byte) (int, error) {
 	n, err := c.Output.Write(p)
 	c.counts.Out.Add(int64(n))
+	if err != nil {
+		err = storageError(c.ctx, err)
+	}
 	return n, err
+}
+
+func (c *countedOutput) Commit() error {
+	if err := c.Output.Commit(); err != nil {
+		return storageError(c.ctx, err)
+	}
+	return nil
 }

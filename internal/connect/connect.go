@@ -1,0 +1,235 @@
+// Package connect turns settings into a connected installation: Redis,
+// records, queue and blobs. It is where programs and the worker meet the
+// concrete technologies.
+package connect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"longshore/internal/blob"
+	"longshore/internal/blob/disk"
+	"longshore/internal/jobstore"
+	"longshore/internal/queue"
+	"longshore/internal/redisdb"
+	"longshore/internal/submit"
+	"longshore/job"
+	"longshore/tasks"
+)
+
+// Config says where an installation is.
+type Config struct {
+	RedisURL         string        // redis://, rediss:// or unix:///path; may hold a password
+	RedisTLSInsecure bool          // accept any certificate
+	MaxConnections   int           // to Redis, pub/sub included; 0 = 6
+	Prefix           string        // of keys, channels and queues; "" = "longshore"
+	BlobURL          string        // file:///folder
+	Lease            time.Duration // of a running job; 0 = 8 s
+	Log              *slog.Logger  // nil = silent
+}
+
+// ErrSettings marks an error that other settings would mend, not time.
+var ErrSettings = errors.New("settings")
+
+// A System is one connected installation.
+type System struct {
+	Redis redis.UniversalClient
+	Store *jobstore.Store
+	Queue *queue.Queue
+	Blobs blob.Store
+	Log   *slog.Logger
+
+	closeBlobs func() error
+}
+
+// Open connects and checks that this Redis and this folder may be used. It
+// waits for a Redis that is still starting until ctx ends.
+func Open(ctx context.Context, c Config) (*System, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	rdb, err := redisdb.Open(redisdb.Config{URL: c.RedisURL, TLSInsecure: c.RedisTLSInsecure, MaxConnections: c.MaxConnections})
+	if err != nil {
+		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
+	}
+	sys := &System{Redis: rdb, Log: c.Log, Store: jobstore.New(rdb, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease})}
+	err = sys.open(ctx, c)
+	if err != nil {
+		return nil, errors.Join(err, sys.Close())
+	}
+	return sys, nil
+}
+
+func (s *System) open(ctx context.Context, c Config) error {
+	warnings, err := redisdb.Check(ctx, s.Redis)
+	for _, w := range warnings {
+		s.Log.WarnContext(ctx, "redis: "+w)
+	}
+	if err != nil {
+		if redisdb.Unavailable(err) {
+			return fmt.Errorf("connect to redis at %s: %w", redisdb.Address(c.RedisURL), err)
+		}
+		return fmt.Errorf("%w: redis at %s: %w", ErrSettings, redisdb.Address(c.RedisURL), err)
+	}
+	if s.Queue, err = queue.New(s.Redis, queue.Config{Prefix: c.Prefix, Log: c.Log}); err != nil {
+		return fmt.Errorf("%w: PREFIX: %w", ErrSettings, err)
+	}
+	return s.openBlobs(ctx, c)
+}
+
+// openBlobs opens the blob store and makes sure that every process of the
+// installation means the same one: a worker that looks for inputs in another
+// folder than web writes them to would fail every job.
+func (s *System) openBlobs(ctx context.Context, c Config) error {
+	u, err := url.Parse(c.BlobURL)
+	if err != nil || u.Scheme != "file" || u.Path == "" || u.Host != "" {
+		return fmt.Errorf("%w: BLOB_URL: expected file:///folder", ErrSettings)
+	}
+	store, err := disk.Open(u.Path)
+	if err != nil {
+		return fmt.Errorf("%w: BLOB_URL: %w", ErrSettings, err)
+	}
+	s.Blobs, s.closeBlobs = store, store.Close
+	registered, err := s.Store.RegisterBlobs(ctx, store.ID())
+	if err != nil {
+		return fmt.Errorf("register blob folder: %w", err)
+	}
+	if registered != store.ID() {
+		return fmt.Errorf("%w: BLOB_URL: %s is not the folder that the other processes of this installation use", ErrSettings, u.Path)
+	}
+	return nil
+}
+
+// Close lets go of everything. Nothing of the system may be in use.
+func (s *System) Close() error {
+	var err error
+	if s.closeBlobs != nil {
+		err = s.closeBlobs()
+	}
+	return errors.Join(err, s.Redis.Close())
+}
+
+// Sweeper returns the sweeper that each process of the installation runs.
+func (s *System) Sweeper() *jobstore.Sweeper {
+	return &jobstore.Sweeper{Store: s.Store, Tickets: s.Queue, Log: s.Log,
+		Gone: func(ctx context.Context, id job.ID) error { return s.Blobs.Delete(ctx, string(id)) }}
+}
+
+// Delete forgets an ended job and deletes its blobs.
+func (s *System) Delete(ctx context.Context, id job.ID) error {
+	if err := s.Store.Remove(ctx, id); err != nil {
+		return err
+	}
+	return s.Blobs.Delete(ctx, string(id))
+}
+
+// Door returns the way in. Its keeper's Run must be running while jobs with
+// inputs are taken in.
+func (s *System) Door(keeper *jobstore.Keeper, catalog *tasks.Catalog, retention time.Duration, maxInput int64) *submit.Door {
+	return submit.NewDoor(submit.Config{Store: s.Store, Tickets: s.Queue, Blobs: s.Blobs, Catalog: catalog,
+		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput})
+}
+
+// PublishTypes tells the other programs which types the workers here run.
+func (s *System) PublishTypes(ctx context.Context, infos []tasks.Info) error {
+	definitions := map[string][]byte{}
+	for _, info := range infos {
+		body, err := json.Marshal(info)
+		if err != nil {
+			return fmt.Errorf("publish type %s: %w", info.Type, err)
+		}
+		definitions[info.Type] = body
+	}
+	return s.Store.PublishTypes(ctx, definitions)
+}
+
+// LoadTypes adds the types that workers published to a catalog. One that can't
+// be used is reported in the error and hides no other.
+func (s *System) LoadTypes(ctx context.Context, catalog *tasks.Catalog) error {
+	published, err := s.Store.Types(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for name, body := range published {
+		var info tasks.Info
+		if err := json.Unmarshal([]byte(body), &info); err != nil || info.Type != name {
+			errs = append(errs, fmt.Errorf("published type %q can't be read", name))
+			continue
+		}
+		errs = append(errs, catalog.Add(info))
+	}
+	return errors.Join(errs...)
+}
+
+// RefreshTypes keeps a catalog up to date until ctx ends.
+func (s *System) RefreshTypes(ctx context.Context, catalog *tasks.Catalog) error {
+	return s.every(ctx, 5*time.Second, "load published types", func(ctx context.Context) error { return s.LoadTypes(ctx, catalog) })
+}
+
+// orphanAge is how old a blob without a record must be to be deleted: an
+// upload under way may not have its record's last word yet.
+const orphanAge = 24 * time.Hour
+
+// SweepOrphans deletes blobs that no record knows, again and again until ctx ends.
+func (s *System) SweepOrphans(ctx context.Context) error {
+	return s.every(ctx, time.Hour, "sweep orphan blobs", func(ctx context.Context) error {
+		return s.sweepOrphans(ctx, time.Now().Add(-orphanAge))
+	})
+}
+
+func (s *System) sweepOrphans(ctx context.Context, before time.Time) error {
+	if d, ok := s.Blobs.(interface {
+		SweepTemp(ctx context.Context, before time.Time) (int, error)
+	}); ok {
+		if _, err := d.SweepTemp(ctx, before); err != nil {
+			return err
+		}
+	}
+	for name, err := range s.Blobs.Jobs(ctx, before) {
+		if err != nil {
+			return err
+		}
+		id, err := job.ParseID(name)
+		if err != nil {
+			continue // not ours
+		}
+		there, err := s.Store.Exists(ctx, []job.ID{id})
+		if err != nil {
+			return err
+		}
+		if !there[0] {
+			if err := s.Blobs.Delete(ctx, name); err != nil {
+				return err
+			}
+			s.Log.InfoContext(ctx, "orphan blobs deleted", "job_id", name)
+		}
+	}
+	return nil
+}
+
+// every calls f now and then until ctx ends; a failure is logged once in a row.
+func (s *System) every(ctx context.Context, pause time.Duration, what string, f func(context.Context) error) error {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := f(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			s.Log.WarnContext(ctx, "background work fails, and goes on trying", "work", what, "error", err)
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}

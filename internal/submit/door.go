@@ -1,0 +1,273 @@
+package submit
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"longshore/internal/blob"
+	"longshore/internal/httpapi"
+	"longshore/internal/jobstore"
+	"longshore/internal/redisdb"
+	"longshore/job"
+	"longshore/tasks"
+)
+
+// Tickets is what the door needs of the queue.
+type Tickets interface {
+	Enqueue(ctx context.Context, tickets []job.Ticket) error
+}
+
+// Config of a Door.
+type Config struct {
+	Store   *jobstore.Store
+	Tickets Tickets
+	Blobs   blob.Store
+	Catalog *tasks.Catalog
+	// Keeper renews the leases of uploads; its Run must be running.
+	Keeper    *jobstore.Keeper
+	Log       *slog.Logger
+	Retention time.Duration // of jobs that name none; 0 = 24 h
+	MaxInput  int64         // bytes; 0 = no limit
+}
+
+// A Door takes jobs in. It is safe for concurrent use.
+type Door struct{ Config }
+
+// NewDoor returns a door.
+func NewDoor(c Config) *Door {
+	if c.Retention == 0 {
+		c.Retention = 24 * time.Hour
+	}
+	return &Door{c}
+}
+
+// Submit takes one job in and returns its snapshot. created is false if the
+// idempotency key or the chosen id named a job that was there already. The
+// error is an *httpapi.Error.
+func (d *Door) Submit(ctx context.Context, r Request) (snap job.Snapshot, created bool, err error) {
+	n, info, err := d.check(r)
+	if err != nil {
+		return job.Snapshot{}, false, err
+	}
+	if info.Input == tasks.InputRequired {
+		return d.submitInput(ctx, r, n)
+	}
+	n.Spec.Payload = r.Payload
+	c, err := d.Store.Create(ctx, n)
+	if err != nil {
+		return job.Snapshot{}, false, refusal(err)
+	}
+	if c.New {
+		d.enqueue(ctx, c.Ticket)
+	}
+	snap, err = d.snapshot(ctx, c.ID)
+	return snap, c.New, err
+}
+
+// enqueue sends the ticket of an acknowledged job. A ticket that gets lost
+// here is found missing by the sweeper.
+func (d *Door) enqueue(ctx context.Context, t job.Ticket) {
+	if t.Delivery == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := d.Tickets.Enqueue(ctx, []job.Ticket{t}); err != nil {
+		d.Log.WarnContext(ctx, "ticket not sent, the sweeper will", "job_id", t.ID, "error", err)
+	}
+}
+
+func (d *Door) snapshot(ctx context.Context, id job.ID) (job.Snapshot, error) {
+	snap, err := d.Store.Get(ctx, id)
+	if err != nil {
+		return job.Snapshot{}, refusal(err)
+	}
+	return snap, nil
+}
+
+// Retry makes a new job that does what an ended one was to do.
+func (d *Door) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
+	old, err := d.Store.Read(ctx, id)
+	if err != nil {
+		return job.Snapshot{}, refusal(err)
+	}
+	if !old.Snapshot.Done {
+		return job.Snapshot{}, httpapi.NewError(httpapi.Conflict, "the job has not ended")
+	}
+	info, known := d.Catalog.Lookup(old.Snapshot.Type)
+	if known && info.Input == tasks.InputRequired && old.Spec.Input == nil {
+		return job.Snapshot{}, httpapi.NewError(httpapi.Conflict, "the job's input never arrived whole")
+	}
+	r := Request{Type: old.Snapshot.Type, Payload: old.Spec.Payload, Priority: old.Snapshot.Priority,
+		Timeout: old.Timeout, MaxAttempts: old.Snapshot.MaxAttempts, Retention: old.Retention, RetryOf: id}
+	if in := old.Spec.Input; in != nil {
+		file, err := d.Blobs.Open(ctx, in.Blob)
+		if err != nil {
+			return job.Snapshot{}, refusal(err)
+		}
+		defer file.Close()
+		r.Input, r.InputSize, r.ContentType, r.Filename = file, in.Size, in.ContentType, in.Filename
+	}
+	snap, _, err := d.Submit(ctx, r)
+	return snap, err
+}
+
+// Limits of a request.
+const (
+	maxKey       = 255
+	maxFilename  = 255
+	maxRetention = 366 * 24 * time.Hour
+	maxAhead     = 366 * 24 * time.Hour // of run_at and expires_in
+	maxIDAge     = time.Hour
+	maxIDAhead   = time.Minute // a client's clock may be ahead by this
+)
+
+// check validates a request and turns it into a new record.
+func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
+	var wrong []httpapi.Pointer
+	bad := func(pointer, detail string) { wrong = append(wrong, httpapi.Pointer{Pointer: pointer, Detail: detail}) }
+
+	info, ok := d.Catalog.Lookup(r.Type)
+	if !ok {
+		bad("/type", "unknown type; /v1/types lists those there are")
+		return jobstore.NewJob{}, info, invalid(wrong)
+	}
+	payload, err := d.Catalog.Check(r.Type, r.Payload)
+	var problems tasks.Problems
+	switch {
+	case errors.Is(err, tasks.ErrJSON):
+		return jobstore.NewJob{}, info, httpapi.NewError(httpapi.Invalid, "payload: "+err.Error()).WithStatus(http.StatusBadRequest)
+	case errors.As(err, &problems):
+		for _, p := range problems {
+			bad("/payload"+p.Pointer, p.Detail)
+		}
+	case err != nil:
+		return jobstore.NewJob{}, info, httpapi.AsError(err)
+	}
+	if info.Input == tasks.InputRequired && r.Input == nil {
+		bad("/input", "this type works on a file: send it as the body of POST /v1/jobs/"+r.Type)
+	}
+	if info.Input == tasks.NoInput && r.Input != nil {
+		bad("/input", "this type takes no file")
+	}
+	now := time.Now()
+	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Lane: info.Lane, Priority: r.Priority, RunAt: r.RunAt,
+		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
+		RetryOf: r.RetryOf, IdempotencyKey: r.IdempotencyKey, Digest: digest(r, payload)}
+	n.Spec.Payload = payload
+	checkPolicy(&n, info, d.Retention, now, bad)
+	checkNames(&n, r, now, bad)
+	if wrong != nil {
+		return n, info, invalid(wrong)
+	}
+	return n, info, nil
+}
+
+// checkPolicy checks times and counts, and fills in the type's.
+func checkPolicy(n *jobstore.NewJob, info tasks.Info, retention time.Duration, now time.Time, bad func(pointer, detail string)) {
+	if n.Priority == "" {
+		n.Priority = job.Default
+	}
+	if n.Priority != job.High && n.Priority != job.Default && n.Priority != job.Low {
+		bad("/priority", "expected high, default or low")
+	}
+	if n.Timeout == 0 {
+		n.Timeout = info.Timeout()
+	}
+	if n.Timeout < time.Millisecond || n.Timeout > tasks.MaxTimeout {
+		bad("/timeout", "expected 1ms to 24h")
+	}
+	if n.MaxAttempts == 0 {
+		n.MaxAttempts = info.MaxAttempts
+	}
+	if n.MaxAttempts < 1 || n.MaxAttempts > tasks.MaxMaxAttempts {
+		bad("/max_attempts", "expected 1 to 100")
+	}
+	if n.Retention == 0 {
+		n.Retention = retention
+	}
+	if n.Retention < time.Second || n.Retention > maxRetention {
+		bad("/retention", "expected 1s to 8784h")
+	}
+	if n.ExpiresIn < 0 || n.ExpiresIn > maxAhead {
+		bad("/expires_in", "expected a duration up to 8784h")
+	}
+	if n.RunAt.After(now.Add(maxAhead)) {
+		bad("/run_at", "expected a time within a year")
+	}
+	if !n.RunAt.After(now) {
+		n.RunAt = time.Time{}
+	}
+}
+
+// checkNames checks the id, the key and the file's name.
+func checkNames(n *jobstore.NewJob, r Request, now time.Time, bad func(pointer, detail string)) {
+	if len(r.IdempotencyKey) > maxKey {
+		bad("/headers/Idempotency-Key", "expected at most 255 bytes")
+	}
+	if len(r.Filename) > maxFilename {
+		bad("/filename", "expected at most 255 bytes")
+	}
+	if r.ID == "" {
+		n.ID = jobstore.DrawID(now, r.IdempotencyKey)
+		return
+	}
+	_, err := job.ParseID(string(r.ID))
+	switch {
+	case err != nil:
+		bad("/headers/Longshore-Job", "expected a UUIDv7 in lower case")
+	case r.IdempotencyKey != "":
+		bad("/headers/Longshore-Job", "a chosen id is its own idempotency key: send one of the two")
+	case r.ID.Time().Before(now.Add(-maxIDAge)) || r.ID.Time().After(now.Add(maxIDAhead)):
+		bad("/headers/Longshore-Job", "expected an id drawn within the last hour")
+	default:
+		n.Claim = max(time.Second, r.ID.Time().Add(maxIDAge).Sub(now))
+	}
+}
+
+// digest stands for a request, so that a repeat under the same key can be told
+// from another request. The input's bytes are not in it: they come later.
+func digest(r Request, payload []byte) string {
+	body, _ := json.Marshal([]any{r.Type, json.RawMessage(payload), r.Priority, r.RunAt.UnixMilli(), r.Timeout, r.ExpiresIn,
+		r.MaxAttempts, r.Retention, r.RetryOf, r.Filename, r.Input != nil})
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:16])
+}
+
+func invalid(wrong []httpapi.Pointer) *httpapi.Error {
+	e := httpapi.NewError(httpapi.Invalid, "the request is not valid")
+	e.Errors = wrong
+	return e
+}
+
+// refusal turns what went wrong inside into the client's error.
+func refusal(err error) error {
+	var e *httpapi.Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, job.ErrNotFound), errors.Is(err, blob.ErrNotFound):
+		return httpapi.NewError(httpapi.NotFound, "there is no such job, or its retention is over").Wrap(err)
+	case errors.Is(err, jobstore.ErrMismatch):
+		return httpapi.NewError(httpapi.IdempotencyMismatch, "the key was used for another request").Wrap(err)
+	case errors.Is(err, jobstore.ErrClaimed):
+		return httpapi.NewError(httpapi.Conflict, "the id was used before").Wrap(err)
+	case errors.Is(err, blob.ErrNoSpace):
+		return httpapi.NewError(httpapi.Unavailable, "no space left for inputs").WithStatus(http.StatusInsufficientStorage).Wrap(err)
+	case redisdb.Unavailable(err):
+		e := httpapi.NewError(httpapi.Unavailable, "the job store can't be reached, try again").Wrap(err)
+		if redisdb.Reason(err) == redisdb.ReasonOutOfMemory {
+			e = httpapi.NewError(httpapi.QueueFull, "the job store is full, try again later").Wrap(err)
+		}
+		e.RetryAfter = 2 * time.Second
+		return e
+	default:
+		return httpapi.NewError(httpapi.Internal, "").Wrap(err)
+	}
+}

@@ -1,0 +1,203 @@
+package submit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"longshore/internal/blob"
+	"longshore/internal/httpapi"
+	"longshore/internal/jobstore"
+	"longshore/job"
+)
+
+// An upload is one input on its way into the blob store.
+type upload struct {
+	door  *Door
+	new   jobstore.NewJob
+	req   Request
+	fence string
+
+	done  atomic.Int64
+	meter job.Meter
+	told  int64 // bytes in the last progress
+}
+
+// submitInput creates the record, streams the input into the blob store and
+// makes the job queued. The record tells how far the upload is meanwhile.
+func (d *Door) submitInput(ctx context.Context, r Request, n jobstore.NewJob) (job.Snapshot, bool, error) {
+	u := &upload{door: d, new: n, req: r, fence: jobstore.NewFence(), told: -1}
+	if d.MaxInput > 0 && r.InputSize > d.MaxInput {
+		return job.Snapshot{}, false, tooLarge(d.MaxInput)
+	}
+	u.new.UploadFence = u.fence
+	sent := time.Now()
+	c, err := d.Store.Create(ctx, u.new)
+	if err != nil {
+		return job.Snapshot{}, false, refusal(err)
+	}
+	if !c.New {
+		snap, err := d.snapshot(ctx, c.ID)
+		return snap, false, err
+	}
+	if err := u.run(ctx, sent); err != nil {
+		return job.Snapshot{}, true, err
+	}
+	snap, err := d.snapshot(ctx, c.ID)
+	return snap, true, err
+}
+
+func (u *upload) run(ctx context.Context, sent time.Time) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	hold := &jobstore.Hold{ID: u.new.ID, Fence: u.fence, Sent: sent, Progress: u.progress, Stop: func(cause error) { stop(cause) }}
+	u.door.Keeper.Keep(hold)
+	defer hold.Drop()
+
+	name := string(u.new.ID) + "/in"
+	info, err := u.copy(ctx, name)
+	if err != nil {
+		return u.giveUp(ctx, err)
+	}
+	spec := u.new.Spec
+	spec.Input = &jobstore.Input{Blob: name, Size: info.Size, SHA256: info.SHA256, ContentType: info.ContentType, Filename: u.req.Filename}
+	ticket, err := u.queued(ctx, spec)
+	if err != nil {
+		return err
+	}
+	u.door.enqueue(ctx, ticket)
+	return nil
+}
+
+// copy streams the input into its blob.
+func (u *upload) copy(ctx context.Context, name string) (blob.Info, error) {
+	w, err := u.door.Blobs.Create(ctx, name)
+	if err != nil {
+		return blob.Info{}, fmt.Errorf("store input: %w", err)
+	}
+	defer w.Abort()
+	buf := make([]byte, 256<<10)
+	for {
+		if ctx.Err() != nil {
+			return blob.Info{}, context.Cause(ctx)
+		}
+		n, readErr := u.req.Input.Read(buf)
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return blob.Info{}, fmt.Errorf("store input: %w", err)
+			}
+			if done := u.done.Add(int64(n)); u.door.MaxInput > 0 && done > u.door.MaxInput {
+				return blob.Info{}, tooLarge(u.door.MaxInput)
+			}
+		}
+		if readErr == io.EOF {
+			break
+		}
+		if readErr != nil {
+			return blob.Info{}, &cutError{readErr}
+		}
+	}
+	if want := u.req.InputSize; want >= 0 && u.done.Load() != want {
+		return blob.Info{}, &cutError{io.ErrUnexpectedEOF}
+	}
+	info, err := w.Commit()
+	if err != nil {
+		return blob.Info{}, fmt.Errorf("store input: %w", err)
+	}
+	return info, nil
+}
+
+// queued makes the job queued. It asks until it is answered, for a while: the
+// input is whole and the client still waits.
+func (u *upload) queued(ctx context.Context, spec jobstore.Spec) (job.Ticket, error) {
+	pause := 50 * time.Millisecond
+	for until := time.Now().Add(10 * time.Second); ; pause *= 2 {
+		ticket, err := u.door.Store.Uploaded(ctx, u.new.ID, u.fence, spec)
+		switch {
+		case err == nil:
+			return ticket, nil
+		case errors.Is(err, jobstore.ErrLost), errors.Is(err, job.ErrNotFound):
+			u.deleteBlobs(ctx)
+			return job.Ticket{}, u.lost(ctx)
+		case ctx.Err() != nil || time.Now().After(until):
+			return job.Ticket{}, refusal(err) // its fate is known to the record: lost with its lease, or queued
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// giveUp ends a job whose input didn't arrive, and says why.
+func (u *upload) giveUp(ctx context.Context, cause error) error {
+	if errors.Is(cause, jobstore.ErrLost) {
+		return u.lost(ctx)
+	}
+	end := jobstore.End{Outcome: jobstore.Failed, Code: job.UploadIncomplete, Message: "the upload ended before its last byte"}
+	answer := httpapi.NewError(httpapi.Invalid, "the body ended before its last byte").WithStatus(http.StatusBadRequest).Wrap(cause)
+	var cut *cutError
+	var refused *httpapi.Error
+	switch {
+	case errors.As(cause, &refused):
+		answer, end.Message = refused, refused.Detail
+	case errors.As(cause, &cut), errors.Is(cause, context.Canceled):
+	default:
+		end.Code, end.Message = job.StorageError, "the input could not be stored"
+		answer = httpapi.AsError(refusal(cause))
+		if answer.Code == httpapi.Internal {
+			answer = httpapi.NewError(httpapi.Unavailable, "the input could not be stored").Wrap(cause)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if _, err := u.door.Store.Finish(ctx, u.new.ID, u.fence, end); err != nil && !errors.Is(err, jobstore.ErrLost) {
+		u.door.Log.WarnContext(ctx, "end of upload not recorded, its lease will end", "job_id", u.new.ID, "error", err)
+	}
+	return answer
+}
+
+// lost answers for an upload that was canceled, or given up by the sweeper.
+func (u *upload) lost(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	snap, err := u.door.Store.Get(ctx, u.new.ID)
+	if err == nil && snap.State == job.Canceled {
+		return httpapi.NewError(httpapi.Conflict, "the job was canceled")
+	}
+	return httpapi.NewError(httpapi.Conflict, "the upload was given up: it was not heard of for too long")
+}
+
+func (u *upload) deleteBlobs(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := u.door.Blobs.Delete(ctx, string(u.new.ID)); err != nil {
+		u.door.Log.WarnContext(ctx, "blob of a lost upload stays until orphans are swept", "job_id", u.new.ID, "error", err)
+	}
+}
+
+// progress is asked by the keeper, from one goroutine.
+func (u *upload) progress() *job.Progress {
+	done := u.done.Load()
+	if done == u.told {
+		return nil
+	}
+	u.told = done
+	p := &job.Progress{Phase: job.PhaseUpload, BytesDone: done, BytesTotal: max(0, u.req.InputSize)}
+	u.meter.Measure(p, time.Now(), done, p.BytesTotal)
+	return p
+}
+
+// A cutError says that the client's side of an upload broke.
+type cutError struct{ err error }
+
+func (e *cutError) Error() string { return "upload cut: " + e.err.Error() }
+func (e *cutError) Unwrap() error { return e.err }
+
+func tooLarge(limit int64) *httpapi.Error {
+	return httpapi.NewError(httpapi.TooLarge, fmt.Sprintf("the input is over %d bytes", limit))
+}

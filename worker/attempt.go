@@ -1,0 +1,274 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"longshore/handlers"
+	"longshore/internal/jobstore"
+	"longshore/internal/stream"
+	"longshore/job"
+)
+
+// Causes with which a run's context ends; others are jobstore's.
+var (
+	errTimeout  = errors.New("attempt ran longer than its timeout")
+	errShutdown = errors.New("worker shuts down")
+)
+
+// Pauses of the worker.
+const (
+	noHandlerPause = 10 * time.Second // a ticket whose type is not served here is postponed by this
+	suspectPause   = time.Second      // … one that must wait for the suspects' slot
+	backoffFirst   = time.Second      // between attempts: doubled each time,
+	backoffMost    = 5 * time.Minute  // … up to this, with full jitter
+	asksFirst      = 50 * time.Millisecond
+	asksMost       = time.Second // between calls to a Redis that doesn't answer
+)
+
+// An attempt is one start of one job in this process.
+type attempt struct {
+	worker  *worker
+	ticket  job.Ticket
+	fence   string
+	started jobstore.Started
+	entry   handlers.Entry
+	log     *slog.Logger
+
+	stop context.CancelCauseFunc
+}
+
+// handle takes one ticket to its end. It returns when the record knows the
+// outcome, or nothing more can be done here.
+func (w *worker) handle(ctx context.Context, t job.Ticket) {
+	slot := w.lanes[t.Lane]
+	slot <- struct{}{}
+	defer func() { <-slot }()
+
+	entry, ok := w.registry.Lookup(t.Type)
+	if !ok {
+		w.postpone(ctx, t, noHandlerPause)
+		return
+	}
+	a := &attempt{worker: w, ticket: t, fence: jobstore.NewFence(), entry: entry,
+		log: w.log.With("job_id", t.ID, "type", t.Type)}
+	sent, err := a.start(ctx, false)
+	if errors.Is(err, jobstore.ErrSuspect) {
+		select {
+		case w.suspect <- struct{}{}:
+			defer func() { <-w.suspect }()
+			sent, err = a.start(ctx, true)
+		default:
+			w.postpone(ctx, t, suspectPause)
+			return
+		}
+	}
+	switch {
+	case err == nil:
+		a.run(ctx, sent)
+	case errors.Is(err, jobstore.ErrStale), errors.Is(err, job.ErrNotFound):
+		a.log.DebugContext(ctx, "stale ticket dropped", "delivery", t.Delivery)
+	case errors.Is(err, context.Canceled):
+		a.finish(ctx, jobstore.End{Outcome: jobstore.Release}) // whether the start was accepted is not known
+	default:
+		a.log.ErrorContext(ctx, "job can't be started", "error", err)
+	}
+}
+
+// start asks for the job until Redis answers: the same fence is the same start.
+func (a *attempt) start(ctx context.Context, suspect bool) (sent time.Time, err error) {
+	err = a.worker.ask(ctx, func(ctx context.Context) error {
+		sent = time.Now()
+		a.started, err = a.worker.sys.Store.Start(ctx, a.ticket, a.fence, suspect)
+		return err
+	})
+	return sent, err
+}
+
+// ask calls f until it gives an answer: an error of the store's own is one. It
+// ends with context.Canceled when the worker's patience does.
+func (w *worker) ask(ctx context.Context, f func(context.Context) error) error {
+	pause := asksFirst
+	for {
+		err := f(ctx)
+		switch {
+		case err == nil, errors.Is(err, jobstore.ErrStale), errors.Is(err, jobstore.ErrLost), errors.Is(err, jobstore.ErrSuspect),
+			errors.Is(err, job.ErrNotFound), errors.Is(err, job.ErrDamaged):
+			return err
+		}
+		select {
+		case <-w.giveUp.Done():
+			return fmt.Errorf("%w: %w", context.Canceled, err)
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, asksMost)
+	}
+}
+
+func (w *worker) postpone(ctx context.Context, t job.Ticket, d time.Duration) {
+	err := w.ask(ctx, func(ctx context.Context) error { return w.sys.Store.Postpone(ctx, t, d+rand.N(d/4)) })
+	if err != nil && !errors.Is(err, jobstore.ErrStale) && !errors.Is(err, job.ErrNotFound) {
+		w.log.WarnContext(ctx, "job can't be postponed, the sweeper will", "job_id", t.ID, "error", err)
+	}
+}
+
+// run runs the handler, keeps the lease meanwhile and records the end.
+func (a *attempt) run(ctx context.Context, sent time.Time) {
+	ctx, a.stop = context.WithCancelCause(ctx)
+	defer a.stop(nil)
+	a.log = a.log.With("attempt", a.started.Attempt)
+	began := time.Now()
+	clock := time.AfterFunc(time.Until(sent.Add(a.started.Timeout)), func() { a.stop(errTimeout) })
+	defer clock.Stop()
+	if a.started.CancelRequested {
+		a.stop(jobstore.ErrCanceled)
+	}
+
+	run := a.newRun()
+	report := newReport(run.Counts)
+	hold := &jobstore.Hold{ID: a.ticket.ID, Fence: a.fence, Sent: sent, Progress: report.news,
+		Stop: func(cause error) { a.stop(cause) }, KillWhenCut: a.entry.Info.ForbidOverlap}
+	a.worker.keeper.Keep(hold)
+	a.worker.running.Store(a, struct{}{})
+
+	result, err := a.call(ctx, run)
+
+	a.worker.running.Delete(a)
+	hold.Drop()
+	end, counts := a.judge(ctx, result, err)
+	if counts {
+		end.Usage.WallMS = time.Since(began).Milliseconds()
+		end.Progress = report.last()
+		end.Outputs = run.Files.(*files).committed()
+		a.finish(ctx, end)
+	}
+	if end.Outcome != jobstore.Succeeded {
+		a.deleteOutputs(ctx)
+	}
+}
+
+func (a *attempt) newRun() *handlers.Run {
+	run := &handlers.Run{ID: a.ticket.ID, Type: a.started.Type, Attempt: a.started.Attempt, Counts: &stream.Counts{},
+		Files: &files{blobs: a.worker.sys.Blobs, spec: a.started.Spec, prefix: string(a.ticket.ID) + "/" + a.fence + "/"}}
+	if in := a.started.Spec.Input; in != nil {
+		run.InputSize = in.Size
+	}
+	return run
+}
+
+// call runs the handler in a goroutine of its own, since a goroutine can't be
+// stopped: one that ignores its context is left behind after the grace.
+func (a *attempt) call(ctx context.Context, run *handlers.Run) ([]byte, error) {
+	type outcome struct {
+		result []byte
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				a.log.ErrorContext(ctx, "handler panicked", "panic", p, "stack", string(debug.Stack()))
+				done <- outcome{err: errors.New("handler panicked")}
+			}
+		}()
+		result, err := a.entry.Run(ctx, run, a.started.Spec.Payload)
+		done <- outcome{result, err}
+	}()
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(a.worker.config.KillGrace)
+	defer timer.Stop()
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-timer.C:
+		a.log.ErrorContext(ctx, "handler ignores the end of its context and is left behind", "cause", context.Cause(ctx))
+		return nil, context.Cause(ctx)
+	}
+}
+
+// judge turns what the handler returned, and why its context ended, into the
+// job's end. counts is false if the run has lost its job.
+func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobstore.End, counts bool) {
+	if err == nil {
+		return jobstore.End{Outcome: jobstore.Succeeded, Result: result}, true
+	}
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+	case errors.Is(cause, jobstore.ErrLost):
+		a.log.WarnContext(ctx, "run has lost its job")
+		return jobstore.End{}, false
+	case errors.Is(cause, jobstore.ErrCanceled):
+		return jobstore.End{Outcome: jobstore.Canceled}, true
+	case errors.Is(cause, errShutdown), errors.Is(cause, jobstore.ErrCutOff):
+		return jobstore.End{Outcome: jobstore.Release}, true
+	case errors.Is(cause, errTimeout):
+		message := fmt.Sprintf("the attempt ran longer than %v", a.started.Timeout)
+		return jobstore.End{Outcome: jobstore.Retry, Delay: backoff(a.started.Attempt), Code: job.Timeout, Message: message}, true
+	}
+	var later *handlers.Postponement
+	if errors.As(err, &later) {
+		return jobstore.End{Outcome: jobstore.Release, Delay: later.Delay}, true
+	}
+	end = jobstore.End{Outcome: jobstore.Retry, Delay: backoff(a.started.Attempt), Code: job.HandlerError, Message: err.Error()}
+	var failure *handlers.Failure
+	if errors.As(err, &failure) {
+		end.Code = failure.Code
+		if failure.Final {
+			end.Outcome = jobstore.Failed
+		}
+		if failure.Code == job.StorageError {
+			end.Message = storageMessage(err)
+		}
+	}
+	a.log.WarnContext(ctx, "attempt failed", "code", end.Code, "final", end.Outcome == jobstore.Failed, "error", err)
+	return end, true
+}
+
+// backoff is exponential with full jitter.
+func backoff(attempt int) time.Duration {
+	most := backoffFirst << min(attempt-1, 20)
+	return rand.N(min(most, backoffMost)) + time.Millisecond
+}
+
+// finish records the end, asking until it is answered, and sends the ticket of
+// a job that is queued again.
+func (a *attempt) finish(ctx context.Context, end jobstore.End) {
+	ctx = context.WithoutCancel(ctx)
+	var ended jobstore.Ended
+	err := a.worker.ask(ctx, func(ctx context.Context) (err error) {
+		ended, err = a.worker.sys.Store.Finish(ctx, a.ticket.ID, a.fence, end)
+		return err
+	})
+	switch {
+	case errors.Is(err, jobstore.ErrLost), errors.Is(err, job.ErrNotFound):
+		a.log.WarnContext(ctx, "end of a run not counted: the job was given to another one", "outcome", end.Outcome)
+		return
+	case err != nil:
+		a.log.ErrorContext(ctx, "end of a run not recorded, its lease will end", "outcome", end.Outcome, "error", err)
+		return
+	}
+	a.log.DebugContext(ctx, "run ended", "outcome", end.Outcome, "state", ended.State, "wall_ms", end.Usage.WallMS)
+	if ended.State == job.Queued {
+		if err := a.worker.sys.Queue.EnqueueHead(ctx, []job.Ticket{ended.Ticket}); err != nil {
+			a.log.WarnContext(ctx, "ticket not sent, the sweeper will", "error", err)
+		}
+	}
+}
+
+// deleteOutputs deletes what a run that didn't succeed wrote.
+func (a *attempt) deleteOutputs(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := a.worker.sys.Blobs.Delete(ctx, string(a.ticket.ID)+"/"+a.fence); err != nil {
+		a.log.WarnContext(ctx, "outputs of a failed run stay until the job goes", "error", err)
+	}
+}

@@ -1,0 +1,99 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"longshore/handlers"
+	"longshore/internal/blob"
+	"longshore/internal/jobstore"
+	"longshore/job"
+)
+
+// files brings a run its input and takes its outputs, in the blob store. Its
+// errors become storage_error in package handlers, but for those that have a
+// code of their own.
+type files struct {
+	blobs  blob.Store
+	spec   jobstore.Spec
+	prefix string // "<id>/<fence>/": no two runs write the same blob
+
+	mu      sync.Mutex
+	outputs []job.Output
+}
+
+var _ handlers.Files = (*files)(nil)
+
+// Input opens the job's input.
+func (f *files) Input(ctx context.Context) (io.ReadCloser, error) {
+	if f.spec.Input == nil {
+		return nil, handlers.Fail(errors.New("the job has no input"))
+	}
+	return f.blobs.Open(ctx, f.spec.Input.Blob)
+}
+
+// maxOutputs bounds what a record lists.
+const maxOutputs = 100
+
+// Output starts an output.
+func (f *files) Output(ctx context.Context, name, contentType string) (handlers.Output, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.outputs) >= maxOutputs {
+		return nil, handlers.FailWith(job.OutputLimit, fmt.Errorf("more than %d outputs", maxOutputs))
+	}
+	for _, o := range f.outputs {
+		if o.Name == name {
+			return nil, handlers.Fail(fmt.Errorf("output %q was written before", name))
+		}
+	}
+	w, err := f.blobs.Create(ctx, f.prefix+name)
+	if err != nil {
+		return nil, err
+	}
+	return &output{w, f, name, contentType}, nil
+}
+
+type output struct {
+	blob.Writer
+	files       *files
+	name        string
+	contentType string
+}
+
+// Commit makes the output durable; it becomes the job's if the run succeeds.
+func (o *output) Commit() error {
+	info, err := o.Writer.Commit()
+	if err != nil {
+		return err
+	}
+	if o.contentType == "" {
+		o.contentType = info.ContentType
+	}
+	o.files.mu.Lock()
+	defer o.files.mu.Unlock()
+	o.files.outputs = append(o.files.outputs, job.Output{Name: o.name, Size: info.Size, ContentType: o.contentType,
+		SHA256: info.SHA256, Blob: o.files.prefix + o.name})
+	return nil
+}
+
+func (f *files) committed() []job.Output {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.outputs
+}
+
+// storageMessage is what a client may know of trouble with the blob store.
+func storageMessage(err error) string {
+	switch {
+	case errors.Is(err, blob.ErrNotFound):
+		return "the input is gone from the blob store"
+	case errors.Is(err, blob.ErrNoSpace):
+		return "no space left in the blob store"
+	default:
+		return "the blob store failed"
+	}
+}

@@ -1,0 +1,63 @@
+package worker
+
+import (
+	"time"
+
+	"longshore/internal/stream"
+	"longshore/job"
+)
+
+// A report turns a run's counts into the progress that clients see. Its
+// methods are called one after the other: by the keeper while the run lasts,
+// then by the run.
+type report struct {
+	counts *stream.Counts
+	meter  job.Meter
+	told   job.Progress // what clients know
+}
+
+func newReport(c *stream.Counts) *report {
+	r := &report{counts: c}
+	r.meter.Measure(&job.Progress{}, time.Now(), 0, 0)
+	return r
+}
+
+// news returns the progress if it has changed since the last call.
+func (r *report) news() *job.Progress {
+	p := r.measure()
+	if p.BytesDone == r.told.BytesDone && p.Records == r.told.Records && p.Note == r.told.Note && equal(p.Fraction, r.told.Fraction) {
+		return nil
+	}
+	r.told = p
+	return &p
+}
+
+// last returns the exact progress at the end; nil if the run counted nothing.
+func (r *report) last() *job.Progress {
+	p := r.measure()
+	if p.BytesDone == 0 && p.Records == 0 && p.Note == "" && p.Fraction == nil {
+		return nil
+	}
+	p.ETA = nil
+	return &p
+}
+
+func (r *report) measure() job.Progress {
+	c := r.counts
+	p := job.Progress{Phase: job.PhaseRun, BytesDone: c.In.Load(), Records: c.Records.Load(), Note: c.Note()}
+	done, total := p.BytesDone, c.Total.Load()
+	if units := c.Done.Load(); units > 0 {
+		done = units
+	} else {
+		p.BytesTotal = total
+	}
+	r.meter.Measure(&p, time.Now(), done, total)
+	return p
+}
+
+func equal(a, b *float64) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}

@@ -1,0 +1,221 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"longshore/handlers"
+	"longshore/internal/connect"
+	"longshore/internal/jobstore"
+	"longshore/internal/queue"
+	"longshore/job"
+	"longshore/tasks"
+)
+
+// Connection says where the installation is.
+type Connection = connect.Config
+
+// Config of a worker process.
+type Config struct {
+	Connection
+
+	Lanes             []job.Lane    // empty = all
+	CPUConcurrency    int           // slots of lane cpu; 0 = cores
+	StreamConcurrency int           // slots of lane io; 0 = 8 × cores
+	ShutdownGrace     time.Duration // from the end of Run's context to its return; 0 = 25 s
+	KillGrace         time.Duration // for a handler to return after its context ended; 0 = 2 s
+
+	// Ready is called once the worker takes tickets; nil = nobody wants to know.
+	Ready func()
+}
+
+// Run connects, serves the registry's types and returns when ctx has ended and
+// all is finished or given back. An error that other settings would mend wraps
+// ErrSettings.
+func Run(ctx context.Context, c Config, r *handlers.Registry) error {
+	sys, err := connect.Open(ctx, c.Connection)
+	if err != nil {
+		return err
+	}
+	return errors.Join(Serve(ctx, sys, c, r), sys.Close())
+}
+
+// ErrSettings marks an error that other settings would mend, not time.
+var ErrSettings = connect.ErrSettings
+
+// Serve is Run on an installation that is connected already.
+func Serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Registry) error {
+	if err := r.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrSettings, err)
+	}
+	c = c.withDefaults()
+	w := &worker{
+		config: c, sys: sys, registry: r, log: sys.Log,
+		keeper: jobstore.NewKeeper(sys.Store, sys.Log), server: sys.Queue.NewServer(c.slots()),
+		suspect: make(chan struct{}, 1), lanes: map[job.Lane]chan struct{}{},
+	}
+	for lane, n := range c.slots() {
+		w.lanes[lane] = make(chan struct{}, n)
+	}
+	return w.run(ctx)
+}
+
+func (c Config) withDefaults() Config {
+	if len(c.Lanes) == 0 {
+		c.Lanes = job.Lanes
+	}
+	if c.CPUConcurrency == 0 {
+		c.CPUConcurrency = runtime.GOMAXPROCS(0)
+	}
+	if c.StreamConcurrency == 0 {
+		c.StreamConcurrency = 8 * runtime.GOMAXPROCS(0)
+	}
+	if c.ShutdownGrace == 0 {
+		c.ShutdownGrace = 25 * time.Second
+	}
+	if c.KillGrace == 0 {
+		c.KillGrace = 2 * time.Second
+	}
+	return c
+}
+
+func (c Config) slots() map[job.Lane]int {
+	slots := map[job.Lane]int{}
+	if slices.Contains(c.Lanes, job.LaneIO) {
+		slots[job.LaneIO] = c.StreamConcurrency
+	}
+	if slices.Contains(c.Lanes, job.LaneCPU) {
+		slots[job.LaneCPU] = c.CPUConcurrency
+	}
+	return slots
+}
+
+type worker struct {
+	config   Config
+	sys      *connect.System
+	registry *handlers.Registry
+	log      *slog.Logger
+	keeper   *jobstore.Keeper
+	server   *queue.Server
+
+	lanes   map[job.Lane]chan struct{} // our own slots: asynq's let go too early when its lease ends
+	suspect chan struct{}              // the one slot for jobs that cost workers before
+
+	running sync.Map // *attempt → struct{}
+	giveUp  context.Context
+}
+
+// run starts everything in the order of the data's way and ends it in the
+// reverse order.
+func (w *worker) run(ctx context.Context) error {
+	// The background lives until the last run has ended: leases must be kept
+	// and ends recorded while the worker drains.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	// giveUp ends the patience with a Redis that doesn't answer.
+	giveUp, abandon := context.WithCancel(background)
+	w.giveUp = giveUp
+	defer abandon()
+
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() { w.listen(background) })
+	wg.Go(func() { w.keeper.Run(background) })
+	wg.Go(func() { w.sys.Sweeper().Run(background) })
+	wg.Go(func() { w.sys.SweepOrphans(background) })
+	wg.Go(func() { w.publish(background) })
+
+	drained := make(chan struct{})
+	wg.Go(func() { w.drain(ctx, drained, abandon) })
+	defer close(drained)
+
+	w.log.InfoContext(ctx, "worker takes jobs", "lanes", w.config.Lanes, "cpu_slots", w.config.CPUConcurrency,
+		"io_slots", w.config.StreamConcurrency, "types", len(w.registry.Types()))
+	if w.config.Ready != nil {
+		w.config.Ready()
+	}
+	err := w.server.Run(ctx, w.handle)
+	w.log.InfoContext(background, "worker has stopped")
+	return err
+}
+
+// listen hears rings for idle loops and bells for jobs to be canceled: one
+// subscription for the process.
+func (w *worker) listen(ctx context.Context) {
+	ring, bell := w.sys.Queue.RingChannel(), w.sys.Store.CancelChannel()
+	err := jobstore.Subscribe(ctx, w.sys.Redis, []string{ring, bell}, func(channel, text string) {
+		if channel == ring {
+			w.server.Ring(text)
+		} else {
+			w.keeper.Bell(job.ID(text))
+		}
+	}, func() {
+		w.server.Ring("")
+		w.keeper.Bell("")
+	})
+	if err != nil {
+		w.log.ErrorContext(ctx, "subscription ended", "error", err)
+	}
+}
+
+// publish tells the other programs the types served here; again now and then,
+// for a Redis that lost them.
+func (w *worker) publish(ctx context.Context) {
+	var infos []tasks.Info
+	for _, name := range w.registry.Types() {
+		entry, _ := w.registry.Lookup(name)
+		infos = append(infos, entry.Info)
+	}
+	const often, seldom = time.Second, time.Minute
+	for {
+		pause := seldom
+		if err := w.sys.PublishTypes(ctx, infos); err != nil {
+			pause = often
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// drain cancels what still runs when the grace nears its end, and ends the
+// patience with Redis at its end.
+func (w *worker) drain(ctx context.Context, drained <-chan struct{}, abandon func()) {
+	select {
+	case <-ctx.Done():
+	case <-drained:
+		return
+	}
+	w.log.InfoContext(ctx, "worker takes no more jobs and lets run what runs", "grace", w.config.ShutdownGrace)
+	// What is canceled needs time to return and to be recorded.
+	cut := max(0, w.config.ShutdownGrace-w.config.KillGrace-time.Second)
+	if !wait(drained, cut) {
+		w.running.Range(func(a, _ any) bool {
+			a.(*attempt).stop(errShutdown)
+			return true
+		})
+	}
+	if !wait(drained, w.config.ShutdownGrace-cut) {
+		abandon()
+	}
+}
+
+// wait reports whether done was closed within d.
+func wait(done <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}

@@ -1,0 +1,132 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"longshore/handlers"
+	"longshore/internal/connect"
+	"longshore/internal/jobstore"
+	"longshore/internal/localredis/redistest"
+	"longshore/internal/submit"
+	"longshore/job"
+	"longshore/tasks"
+	"longshore/worker"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+// bench is one installation with a worker and a door.
+type bench struct {
+	sys  *connect.System
+	door *submit.Door
+}
+
+type word struct {
+	Word string `json:"word,omitempty"`
+}
+
+// setup starts a worker with handlers and everything around it; it is drained
+// at the test's end.
+func setup(t *testing.T, c worker.Config, r *handlers.Registry) bench {
+	t.Helper()
+	c.Connection = connect.Config{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t), BlobURL: "file://" + t.TempDir(), Lease: c.Lease}
+	sys, err := connect.Open(t.Context(), c.Connection)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ready, done, kept := make(chan struct{}), make(chan error, 1), make(chan error, 1)
+	c.Ready = func() { close(ready) }
+	keeper := jobstore.NewKeeper(sys.Store, sys.Log)
+	go func() { kept <- keeper.Run(ctx) }()
+	go func() { done <- worker.Serve(ctx, sys, c, r) }()
+	t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-done, <-kept, sys.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	<-ready
+	var infos []tasks.Info
+	for _, name := range r.Types() {
+		e, _ := r.Lookup(name)
+		infos = append(infos, e.Info)
+	}
+	catalog, err := tasks.NewCatalog(infos...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bench{sys, sys.Door(keeper, catalog, time.Hour, 0)}
+}
+
+func (b bench) submit(t *testing.T, r submit.Request) job.Snapshot {
+	t.Helper()
+	snap, _, err := b.door.Submit(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snap
+}
+
+// await returns the job as soon as ok says so.
+func (b bench) await(t *testing.T, id job.ID, ok func(job.Snapshot) bool) job.Snapshot {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	changed := make(chan struct{}, 1)
+	ring := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	go b.sys.Store.Listen(ctx, func(r job.Rev) {
+		if r.ID == id {
+			ring()
+		}
+	}, ring)
+	for {
+		snap, err := b.sys.Store.Get(ctx, id)
+		if err != nil {
+			t.Fatalf("%v; last seen %+v", err, snap)
+		}
+		if ok(snap) {
+			return snap
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("waited in vain; job is %+v", snap)
+		}
+	}
+}
+
+func ended(s job.Snapshot) bool { return s.Done }
+
+func TestRunsAJob(t *testing.T) {
+	t.Parallel()
+	var r handlers.Registry
+	handlers.Add(&r, tasks.Definition[word]{Type: "test.echo", Lane: job.LaneIO}, func(ctx context.Context, run *handlers.Run, p word) (any, error) {
+		return map[string]string{"echo": p.Word}, nil
+	})
+	b := setup(t, worker.Config{}, &r)
+	snap := b.submit(t, submit.Request{Type: "test.echo", Payload: []byte(`{"word":"ahoy"}`)})
+	snap = b.await(t, snap.ID, ended)
+	if snap.State != job.Succeeded || string(snap.Result) != `{"echo":"ahoy"}` || snap.Attempt != 1 {
+		t.Errorf("job ended as %+v", snap)
+	}
+}
+
+func TestInputBecomesOutput(t *testing.T) {
+	t.Parallel()
+	b := setup(t, worker.Config{}, handlers.BuiltIn())
+	snap := b.submit(t, submit.Request{Type: "file.compress", Input: strings.NewReader(strings.Repeat("longshore ", 1000)), InputSize: -1})
+	snap = b.await(t, snap.ID, ended)
+	if snap.State != job.Succeeded || len(snap.Outputs) != 1 || snap.Progress.BytesDone != 10000 {
+		t.Errorf("job ended as %+v", snap)
+	}
+}

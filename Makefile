@@ -1,0 +1,79 @@
+# `make` alone lists the commands. All of them need Go and nothing else; tests
+# use redis-server when it is on PATH, and a C compiler (for the race detector)
+# when there is one.
+
+GO ?= go
+TOOL := $(GO) tool -modfile=tools/go.mod
+
+# The race detector needs cgo, so a machine without a C compiler tests without it.
+RACE := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && echo -race)
+
+# How long `make fuzz` spends on each target.
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+
+##@ Try it
+
+.PHONY: demo
+demo: ## send real files through a whole Longshore in one process, and watch
+	$(GO) run ./cmd/dev --demo
+
+.PHONY: dev
+dev: ## run web, workers and Redis in one process, for development
+	$(GO) run ./cmd/dev
+
+##@ Work on it
+
+.PHONY: test
+test: ## all tests, with the race detector
+	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
+	@command -v redis-server || echo "no redis-server on PATH: tests that need a real one are skipped"
+	$(GO) test $(RACE) -shuffle=on ./...
+
+.PHONY: check
+check: format vet lint build bench-once ## everything that must be clean besides the tests
+
+.PHONY: format
+format: ## list files that gofmt would change, and fail if there are any
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "not gofmt'ed:"; echo "$$files"; exit 1; }
+
+.PHONY: vet
+vet: ## go vet, for Linux and for macOS
+	GOOS=linux $(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+
+.PHONY: lint
+lint: ## golangci-lint with .golangci.yml, in the version of tools/go.mod (built at first use: some minutes)
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: build
+build: ## the programs, static, into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
+
+.PHONY: bench
+bench: ## all benchmarks; those that compare with stock asynq need redis-server
+	$(GO) test -run='^$$' -bench=. -benchmem ./...
+
+.PHONY: bench-once
+bench-once: ## each benchmark once, so that none rots
+	$(GO) test -run='^$$' -bench=. -benchtime=1x ./...
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list='^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$target"; \
+			$(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built and the data of `make dev`
+	rm -rf bin data
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,116 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// Config says how to reach a server.
+type Config struct {
+	// URL is the server's root, as "https://jobs.example.com". Required.
+	URL string
+	// Token is sent as a bearer token; "" = none.
+	Token string
+	// HTTP carries the requests; nil = a client of our own. It should have no
+	// Timeout, which would cut uploads and long-polls.
+	HTTP *http.Client
+	// RetryFor is how long a request that is safe to repeat is repeated while
+	// no good answer comes; each good answer starts the time anew.
+	// 0 = DefaultRetryFor, negative = not at all.
+	RetryFor time.Duration
+	// OnRetry is told before each pause, for a message to a person; nil = nobody is.
+	OnRetry func(err error, pause time.Duration)
+}
+
+// DefaultRetryFor is the default of Config.RetryFor: about a restart of the server.
+const DefaultRetryFor = 15 * time.Second
+
+// A Client talks to one server. It is safe for concurrent use.
+type Client struct {
+	base     *url.URL
+	token    string
+	http     *http.Client
+	retryFor time.Duration
+	onRetry  func(error, time.Duration)
+	sleep    func(context.Context, time.Duration) error // a field so that tests need not wait
+}
+
+// New returns a client. It does not connect yet; the error is about cfg.URL.
+func New(cfg Config) (*Client, error) {
+	base, err := url.Parse(strings.TrimRight(cfg.URL, "/"))
+	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
+		// The URL is not repeated: it may hold a password.
+		return nil, errors.New("server URL must look like http://host:port or https://host")
+	}
+	base.RawQuery, base.Fragment = "", ""
+	c := &Client{
+		base: base, token: cfg.Token, retryFor: cfg.RetryFor,
+		onRetry: cfg.OnRetry, sleep: sleep,
+	}
+	if c.retryFor == 0 {
+		c.retryFor = DefaultRetryFor
+	}
+	if c.onRetry == nil {
+		c.onRetry = func(error, time.Duration) {}
+	}
+	c.http = &http.Client{Transport: newTransport()}
+	if cfg.HTTP != nil {
+		copied := *cfg.HTTP
+		c.http = &copied
+	}
+	if c.http.CheckRedirect == nil {
+		c.http.CheckRedirect = followReads
+	}
+	return c, nil
+}
+
+// newTransport returns a transport that notices a server that went away; how
+// long an answer may take is decided for each request.
+func newTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext
+	t.MaxIdleConnsPerHost = 16
+	return t
+}
+
+// followReads follows redirects of reads only. A redirected POST would arrive
+// as a GET, or with its body cut.
+func followReads(req *http.Request, via []*http.Request) error {
+	if via[0].Method != http.MethodGet {
+		return http.ErrUseLastResponse
+	}
+	if len(via) >= 5 {
+		return fmt.Errorf("stopped after %d redirects", len(via))
+	}
+	return nil
+}
+
+// CloseIdleConnections closes the connections that no request uses.
+func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// userAgent names us to servers, with the version of the module when built from one.
+var userAgent = func() string {
+	version := "devel"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version = strings.Trim(info.Main.Version, "()")
+	}
+	return "longshore-go/" + version
+}()

@@ -1,0 +1,111 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"longshore/internal/httpapi"
+	"longshore/job"
+)
+
+// A TypeInfo describes one kind of work that the server accepts.
+type TypeInfo = httpapi.TypeInfo
+
+// A QueueInfo is the state of one queue.
+type QueueInfo = httpapi.QueueInfo
+
+// Get returns a job as it is now.
+func (c *Client) Get(ctx context.Context, id job.ID) (job.Snapshot, error) {
+	return c.snapshot(ctx, "look up", id, get(httpapi.JobPath(id), nil))
+}
+
+// Cancel asks for a job's end and returns it as it is now: a running job ends
+// within seconds, any other at once. Canceling a job that has ended, or twice,
+// does nothing.
+func (c *Client) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
+	return c.snapshot(ctx, "cancel", id, call{method: http.MethodPost, path: httpapi.CancelPath(id), safe: true})
+}
+
+// Retry makes a new job like an ended one and returns it; the old one stays as
+// it ended. It is not repeated by itself: a repeat would make another job.
+func (c *Client) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
+	return c.snapshot(ctx, "retry", id, call{method: http.MethodPost, path: httpapi.RetryPath(id)})
+}
+
+func (c *Client) snapshot(ctx context.Context, verb string, id job.ID, call call) (job.Snapshot, error) {
+	var snap job.Snapshot
+	if _, err := c.exchange(ctx, call, &snap); err != nil {
+		return job.Snapshot{}, fmt.Errorf("%s job %s: %w", verb, id, err)
+	}
+	return snap, nil
+}
+
+// Delete removes an ended job with its files.
+func (c *Client) Delete(ctx context.Context, id job.ID) error {
+	_, done, err := c.send(ctx, call{method: http.MethodDelete, path: httpapi.JobPath(id)})
+	if err != nil {
+		return fmt.Errorf("delete job %s: %w", id, err)
+	}
+	done()
+	return nil
+}
+
+// A Filter selects jobs of a list. The zero value means all.
+type Filter struct {
+	State job.State
+	Type  string
+}
+
+// List yields the jobs that match, newest first, fetching page after page. The
+// first error ends it.
+func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[job.Snapshot, error] {
+	return func(yield func(job.Snapshot, error) bool) {
+		query := url.Values{"limit": {strconv.Itoa(pageSize)}}
+		if f.State != "" {
+			query.Set("state", string(f.State))
+		}
+		if f.Type != "" {
+			query.Set("type", f.Type)
+		}
+		for {
+			var page httpapi.JobList
+			if _, err := c.exchange(ctx, get(httpapi.PathJobs, query), &page); err != nil {
+				yield(job.Snapshot{}, fmt.Errorf("list jobs: %w", err))
+				return
+			}
+			for _, snap := range page.Jobs {
+				if !yield(snap, nil) {
+					return
+				}
+			}
+			if page.Next == "" {
+				return
+			}
+			query.Set("cursor", page.Next)
+		}
+	}
+}
+
+const pageSize = 100
+
+// Types returns the kinds of work that the server accepts, sorted by name.
+func (c *Client) Types(ctx context.Context) ([]TypeInfo, error) {
+	var list httpapi.TypeList
+	if _, err := c.exchange(ctx, get(httpapi.PathTypes, nil), &list); err != nil {
+		return nil, fmt.Errorf("list types: %w", err)
+	}
+	return list.Types, nil
+}
+
+// Queues returns the state of the queues.
+func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
+	var list httpapi.QueueList
+	if _, err := c.exchange(ctx, get(httpapi.PathQueues, nil), &list); err != nil {
+		return nil, fmt.Errorf("list queues: %w", err)
+	}
+	return list.Queues, nil
+}

@@ -1,0 +1,166 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"longshore/internal/httpapi"
+	"longshore/job"
+)
+
+// A Submission asks for one job. Zero values mean the type's policy.
+type Submission struct {
+	Type string
+	// Payload is encoded as JSON; json.RawMessage goes as it is, nil is {}.
+	Payload any
+	// Fields are the payload's simple fields as texts; the server reads each as
+	// its schema says. They take the place of Payload: only one may be set.
+	Fields url.Values
+
+	Priority    job.Priority
+	RunAt       time.Time     // not before; zero = at once
+	Timeout     time.Duration // of one attempt
+	ExpiresIn   time.Duration // to the start
+	MaxAttempts int
+	Retention   time.Duration // after the end
+
+	// ID is the id of the job to be, drawn with job.NewID, so that the job can
+	// be watched while its input is on the way; "" lets the server draw it.
+	ID job.ID
+	// IdempotencyKey makes a repeated submission return the first job. "" = one
+	// is drawn for each call, which covers the repeats that the client makes.
+	IdempotencyKey string
+
+	// Of a file: what it is called and what it is. Both are only noted.
+	Filename    string
+	ContentType string
+}
+
+// Submit asks for a job of a type that takes no file and returns it as the
+// server has accepted it, most often not started yet.
+func (c *Client) Submit(ctx context.Context, s Submission) (job.Snapshot, error) {
+	if s.Fields != nil {
+		return c.submit(ctx, s, nil)
+	}
+	payload, err := s.payload()
+	if err != nil {
+		return job.Snapshot{}, err
+	}
+	request := httpapi.SubmitBody{
+		Type: s.Type, Payload: payload, Priority: s.Priority, MaxAttempts: s.MaxAttempts,
+		Timeout: httpapi.Duration(s.Timeout), ExpiresIn: httpapi.Duration(s.ExpiresIn),
+		Retention: httpapi.Duration(s.Retention),
+	}
+	if !s.RunAt.IsZero() {
+		at := s.RunAt.UTC()
+		request.RunAt = &at
+	}
+	text, err := json.Marshal(request)
+	if err != nil {
+		return job.Snapshot{}, fmt.Errorf("encode the submission: %w", err)
+	}
+	header := s.header()
+	header.Set("Content-Type", httpapi.TypeJSON)
+	var snap job.Snapshot
+	_, err = c.exchange(ctx, call{
+		method: http.MethodPost, path: httpapi.PathJobs, header: header,
+		body: newBody(bytes.NewReader(text), int64(len(text))), safe: true,
+	}, &snap)
+	if err != nil {
+		return job.Snapshot{}, fmt.Errorf("submit %s: %w", s.Type, err)
+	}
+	return snap, nil
+}
+
+// SubmitFile streams in to its end as the job's input, in constant memory. The
+// size in bytes may be -1 where it is not known. A submission is repeated when
+// the server can't take it only as long as in can be rewound (io.Seeker) or
+// nothing was read yet. It returns once the server has the whole input.
+func (c *Client) SubmitFile(ctx context.Context, s Submission, in io.Reader, size int64) (job.Snapshot, error) {
+	return c.submit(ctx, s, newBody(in, size))
+}
+
+func (c *Client) submit(ctx context.Context, s Submission, b *body) (job.Snapshot, error) {
+	query, err := s.query()
+	if err != nil {
+		return job.Snapshot{}, err
+	}
+	header := s.header()
+	if b != nil {
+		kind := s.ContentType
+		if kind == "" {
+			kind = "application/octet-stream"
+		}
+		header.Set("Content-Type", kind)
+	}
+	var snap job.Snapshot
+	_, err = c.exchange(ctx, call{
+		method: http.MethodPost, path: httpapi.SubmitPath(s.Type), query: query, header: header, body: b, safe: true,
+	}, &snap)
+	if err != nil {
+		return job.Snapshot{}, fmt.Errorf("submit %s: %w", s.Type, err)
+	}
+	return snap, nil
+}
+
+func (s Submission) header() http.Header {
+	h := http.Header{}
+	if s.ID != "" {
+		h.Set(httpapi.HeaderJob, string(s.ID))
+		return h // the id makes a repeat harmless by itself
+	}
+	key := s.IdempotencyKey
+	if key == "" {
+		key = string(job.NewID(time.Now()))
+	}
+	h.Set(httpapi.HeaderIdempotencyKey, key)
+	return h
+}
+
+func (s Submission) payload() (json.RawMessage, error) {
+	if s.Payload == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(s.Payload)
+	if err != nil {
+		return nil, fmt.Errorf("encode the payload of %s: %w", s.Type, err)
+	}
+	return text, nil
+}
+
+// query is the submission as parameters, where the body is the input.
+func (s Submission) query() (url.Values, error) {
+	q := url.Values{}
+	payload, err := s.payload()
+	if err != nil {
+		return nil, err
+	}
+	if payload != nil {
+		if s.Fields != nil {
+			return nil, fmt.Errorf("submission of %s: Payload and Fields are both set", s.Type)
+		}
+		q.Set("payload", string(payload))
+	}
+	maps.Copy(q, s.Fields)
+	set := func(name, value string, given bool) {
+		if given {
+			q.Set(name, value)
+		}
+	}
+	set("priority", string(s.Priority), s.Priority != "")
+	set("run_at", s.RunAt.UTC().Format(time.RFC3339Nano), !s.RunAt.IsZero())
+	set("timeout", httpapi.FormatDuration(s.Timeout), s.Timeout != 0)
+	set("expires_in", httpapi.FormatDuration(s.ExpiresIn), s.ExpiresIn != 0)
+	set("retention", httpapi.FormatDuration(s.Retention), s.Retention != 0)
+	set("max_attempts", strconv.Itoa(s.MaxAttempts), s.MaxAttempts != 0)
+	set("filename", s.Filename, s.Filename != "")
+	return q, nil
+}

@@ -1,0 +1,155 @@
+// Command dev is all of Longshore in one process, for a look at it and for
+// development: web, workers, a data folder, and a Redis of its own. It listens
+// on loopback only.
+//
+// With --demo it also sends real files through it over HTTP, shows what a
+// client sees of them, and exits.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"longshore/cmd/internal/program"
+	"longshore/config"
+	"longshore/internal/connect"
+	"longshore/internal/localredis"
+)
+
+func main() { program.Main(run) }
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	fs := flag.NewFlagSet("dev", flag.ContinueOnError)
+	demo := fs.Bool("demo", false, "send real files through and exit; arguments are the files, default: some of Go's own and a generated log")
+	if done, err := program.Flags(fs, args, stdout, stderr); done {
+		return err
+	}
+	if !*demo {
+		if err := program.NoArguments(fs); err != nil {
+			return err
+		}
+	}
+	c, err := config.LoadDev(getenv)
+	if err != nil {
+		return program.Settings(err)
+	}
+	if *demo {
+		// A demo leaves nothing behind and collides with nobody.
+		folder, err := os.MkdirTemp("", "longshore-demo-")
+		if err != nil {
+			return fmt.Errorf("make demo folder: %w", err)
+		}
+		defer os.RemoveAll(folder)
+		c.DataDir, c.HTTP.Port, c.HTTP.Token = folder, 0, config.Secret{}
+		c.Log.Level = max(c.Log.Level, config.Level(slog.LevelWarn))
+	}
+	d := &dev{config: c, stdout: stdout, log: program.Logger(c.Log, stdout)}
+	if *demo {
+		d.then = func(ctx context.Context, url string) error {
+			return runDemo(ctx, url, fs.Args(), stdout)
+		}
+	}
+	return d.run(ctx)
+}
+
+// A dev is the whole of Longshore in one process.
+type dev struct {
+	config config.Dev
+	stdout io.Writer
+	log    *slog.Logger
+	// then runs beside it and ends it; nil = it runs until its context ends.
+	then func(ctx context.Context, url string) error
+}
+
+func (d *dev) run(ctx context.Context) error {
+	redis, err := d.startRedis(ctx)
+	if err != nil {
+		return err
+	}
+	defer redis.Close()
+	l, err := d.listen()
+	if err != nil {
+		return err
+	}
+	folder, err := filepath.Abs(filepath.Join(d.config.DataDir, "blobs"))
+	if err != nil {
+		return err
+	}
+	sys, err := connect.Open(ctx, connect.Config{RedisURL: redis.URL(), MaxConnections: 16, BlobURL: "file://" + folder,
+		Lease: d.config.Jobs.Lease, Log: d.log})
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	url := "http://" + l.Addr().String()
+	ready := make(chan struct{})
+	err = program.Together(ctx,
+		func(ctx context.Context) error {
+			return program.Web(ctx, sys, d.config.HTTP, d.config.Jobs, d.config.Stop, l)
+		},
+		func(ctx context.Context) error {
+			return program.Worker(ctx, sys, d.config.Work, d.config.Stop, func() { close(ready) })
+		},
+		func(ctx context.Context) error {
+			select {
+			case <-ready:
+			case <-ctx.Done():
+				return nil
+			}
+			if d.then != nil {
+				return d.then(ctx, url)
+			}
+			d.greet(url, redis)
+			<-ctx.Done()
+			return nil
+		})
+	return errors.Join(err, sys.Close())
+}
+
+// startRedis starts a redis-server with its data in the data folder, or the
+// in-memory stand-in where none is installed.
+func (d *dev) startRedis(ctx context.Context) (*localredis.Server, error) {
+	folder := filepath.Join(d.config.DataDir, "redis")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("%w: DATA_DIR: %w", connect.ErrSettings, err)
+	}
+	redis, err := localredis.Start(ctx, localredis.Options{DataDir: folder})
+	switch {
+	case errors.Is(err, localredis.ErrNoBinary):
+		fmt.Fprintln(d.stdout, "NOTE: there is no redis-server on PATH. An in-memory stand-in serves: slower, and")
+		fmt.Fprintln(d.stdout, "      all jobs are gone when this process ends. apt-get install redis-server mends that.")
+		return localredis.StartMemory(ctx)
+	case err != nil:
+		return nil, fmt.Errorf("start redis-server: %w", err)
+	}
+	return redis, nil
+}
+
+// listen binds loopback, whatever token is set: this is no place to serve others from.
+func (d *dev) listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", d.config.HTTP.Port))
+	if err != nil {
+		return nil, fmt.Errorf("%w: PORT: %w (PORT=0 takes a free one)", connect.ErrSettings, err)
+	}
+	return l, nil
+}
+
+func (d *dev) greet(url string, redis *localredis.Server) {
+	kept := "redis-server, data in " + filepath.Join(d.config.DataDir, "redis")
+	if redis.Memory() {
+		kept = "in memory, nothing is kept"
+	}
+	fmt.Fprintf(d.stdout, `Longshore is at %[1]s (Redis: %s)
+Try:
+  curl -i --data-binary @go.mod %[1]s/v1/jobs/file.checksum
+  curl -H 'Prefer: wait=20' -d '{"type":"math.primes","payload":{"n":100000000}}' -H 'Content-Type: application/json' %[1]s/v1/jobs
+  curl '%[1]s/v1/jobs?limit=5'
+Ctrl-C ends it.
+`, url, kept)
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"longshore/client"
+	"longshore/internal/httpapi"
+	"longshore/job"
+)
+
+func (p *cli) getCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "get ID",
+		Short: "Print a job as it is now",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, id, err := p.clientFor(args[0])
+			if err != nil {
+				return err
+			}
+			snap, err := c.Get(cmd.Context(), id)
+			if err != nil {
+				return err
+			}
+			return p.printJob(snap)
+		},
+	}
+}
+
+func (p *cli) cancelCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel ID",
+		Short: "Ask for a job's end; a running one ends within seconds",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, id, err := p.clientFor(args[0])
+			if err != nil {
+				return err
+			}
+			snap, err := c.Cancel(cmd.Context(), id)
+			if err != nil {
+				return err
+			}
+			return p.printJob(snap)
+		},
+	}
+}
+
+func (p *cli) waitCommand() *cobra.Command {
+	var limit duration
+	cmd := &cobra.Command{
+		Use:   "wait ID",
+		Short: "Follow a job to its end and print it",
+		Long: "Follow a job to its end and print it. The exit code says how it ended: 0 succeeded,\n" +
+			"3 failed, 4 canceled or expired, 124 when --for ran out first. An interrupt leaves\n" +
+			"the job alone.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, id, err := p.clientFor(args[0])
+			if err != nil {
+				return err
+			}
+			snap, err := p.follow(cmd.Context(), c, id, time.Duration(limit))
+			if err != nil {
+				return err
+			}
+			return ended(snap)
+		},
+	}
+	cmd.Flags().Var(&limit, "for", "how long to wait; without it until the job ends")
+	return cmd
+}
+
+// follow shows a job's progress until it ends, and then prints it. On an
+// interrupt it prints the id, so that the job can be found again.
+func (p *cli) follow(ctx context.Context, c *client.Client, id job.ID, limit time.Duration) (job.Snapshot, error) {
+	limited := ctx
+	if limit > 0 {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeoutCause(ctx, limit, errWaitRanOut)
+		defer cancel()
+	}
+	show := p.newProgress()
+	defer show.close()
+	var last job.Snapshot
+	for snap, err := range c.Follow(limited, id) {
+		if err != nil {
+			show.close()
+			if ctx.Err() != nil {
+				fmt.Fprintf(p.err, "detached; the job goes on: enqueue wait %s\n", id)
+				return last, p.detached(id, last)
+			}
+			if last.ID != "" && p.format != "jsonl" {
+				_ = p.printJob(last) // as far as we saw it; the error counts
+			}
+			return last, err
+		}
+		last = snap
+		show.job(snap)
+		if p.format == "jsonl" {
+			if err := p.printJob(snap); err != nil {
+				return last, err
+			}
+		}
+	}
+	show.close()
+	if p.format == "jsonl" {
+		return last, nil
+	}
+	return last, p.printJob(last)
+}
+
+// detached writes the id to stdout where nothing was written yet.
+func (p *cli) detached(id job.ID, last job.Snapshot) error {
+	switch p.format {
+	case "text":
+		fmt.Fprintln(p.out, id)
+	case "json":
+		if last.ID != "" {
+			_ = p.printJob(last)
+		}
+	}
+	return fmt.Errorf("interrupted while waiting for job %s", id)
+}
+
+func (p *cli) typesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "types",
+		Short: "List the kinds of work that the server accepts",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := p.client()
+			if err != nil {
+				return err
+			}
+			types, err := c.Types(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return p.printTypes(types)
+		},
+	}
+}
+
+// clientFor returns the client and the id that an argument names.
+func (p *cli) clientFor(arg string) (*client.Client, job.ID, error) {
+	id, err := job.ParseID(arg)
+	if err != nil {
+		return nil, "", usage("%q is no job id: %w", arg, err)
+	}
+	c, err := p.client()
+	return c, id, err
+}
+
+// A duration is a flag in the form that the HTTP interface takes too.
+type duration time.Duration
+
+func (d *duration) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return httpapi.FormatDuration(time.Duration(*d))
+}
+
+func (d *duration) Set(text string) error {
+	parsed, err := httpapi.ParseDuration(text)
+	if err == nil && parsed <= 0 {
+		err = fmt.Errorf("expected more than nothing")
+	}
+	*d = duration(parsed)
+	return err
+}
+
+func (d *duration) Type() string { return "duration" }

@@ -1,0 +1,79 @@
+// Command enqueue submits jobs, follows them and fetches what they made.
+//
+// It speaks HTTP to the server that LONGSHORE_URL names, with LONGSHORE_TOKEN.
+// Where only REDIS_URL is set, submit goes straight to Redis and the blob store.
+// Data goes to stdout, messages and progress to stderr; the exit codes are in
+// exit.go and in the README.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"longshore/cmd/internal/program"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	os.Exit(report(err, os.Stderr))
+}
+
+// A cli is one call of enqueue.
+type cli struct {
+	getenv func(string) string
+	in     io.Reader
+	out    io.Writer // data
+	err    io.Writer // messages and progress
+	format string    // "text", "json" or "jsonl"
+}
+
+// run runs the command line. The error says how to exit; see report.
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
+	p := &cli{getenv: getenv, in: stdin, out: stdout, err: stderr}
+	started := false // the command line was understood
+	root := &cobra.Command{
+		Use:   "enqueue",
+		Short: "Submit jobs to Longshore, follow them, fetch what they made",
+		Long: "Submit jobs to Longshore, follow them, fetch what they made.\n\n" +
+			"LONGSHORE_URL names the server, LONGSHORE_TOKEN is the token it asks for.\n" +
+			"Where only REDIS_URL is set, submit goes straight to Redis and the blob store.",
+		Version:       "longshore enqueue " + program.Version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			started = true
+			return p.checkFormat()
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.SetOut(stderr)
+			_ = cmd.Usage()
+			return usage("a command is missing")
+		},
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.PersistentFlags().StringVar(&p.format, "format", "text", "how data is written: text, json or jsonl (with --wait: a line for each change)")
+	root.AddCommand(p.submitCommand(), p.getCommand(), p.waitCommand(), p.fetchCommand(), p.cancelCommand(), p.typesCommand())
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case !started:
+		return usage("%w\nSee '%s --help'.", err, cmd.CommandPath())
+	case ctx.Err() != nil && !errors.As(err, new(*exit)):
+		return &exit{exitInterrupted, err}
+	default:
+		return err
+	}
+}

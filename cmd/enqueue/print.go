@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"longshore/client"
+	"longshore/job"
+)
+
+var formats = []string{"text", "json", "jsonl"}
+
+func (p *cli) checkFormat() error {
+	if !slices.Contains(formats, p.format) {
+		return usage("--format must be one of %s", strings.Join(formats, ", "))
+	}
+	return nil
+}
+
+// printID prints a job that was just submitted: in text only its id, for scripts.
+func (p *cli) printID(snap job.Snapshot) error {
+	if p.format == "text" {
+		return p.write([]byte(snap.ID + "\n"))
+	}
+	return p.printJob(snap)
+}
+
+// printJob prints a job in the format asked for.
+func (p *cli) printJob(snap job.Snapshot) error {
+	if p.format == "text" {
+		return p.write(describe(snap))
+	}
+	return p.printJSON(snap)
+}
+
+func (p *cli) printJSON(v any) error {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false) // it goes to no browser
+	if p.format == "json" {
+		enc.SetIndent("", "  ")
+	}
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	return p.write(text.Bytes())
+}
+
+func (p *cli) write(text []byte) error {
+	if _, err := p.out.Write(text); err != nil {
+		return fmt.Errorf("write to stdout: %w", err)
+	}
+	return nil
+}
+
+func (p *cli) printTypes(types []client.TypeInfo) error {
+	switch p.format {
+	case "json":
+		return p.printJSON(types)
+	case "jsonl":
+		for _, t := range types {
+			if err := p.printJSON(t); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var b bytes.Buffer
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "TYPE\tLANE\tINPUT\tTIMEOUT\tWHAT IT MAKES")
+	for _, t := range types {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%v\t%s\n", t.Type, t.Lane, t.Input, time.Duration(t.TimeoutMS)*time.Millisecond, t.Doc)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	return p.write(b.Bytes())
+}
+
+// describe is a job as a person reads it; absent parts are left out.
+func describe(snap job.Snapshot) []byte {
+	var b bytes.Buffer
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(table, name+"\t"+format+"\n", args...)
+	}
+	row("job", "%s", snap.ID)
+	row("type", "%s", snap.Type)
+	row("state", "%s", stateOf(snap))
+	if snap.Attempt > 0 {
+		row("attempt", "%d of %d", snap.Attempt, snap.MaxAttempts)
+	}
+	if snap.RetryOf != "" {
+		row("retry of", "%s", snap.RetryOf)
+	}
+	row("created", "%s", clock(snap.CreatedAt))
+	if snap.RunAt != nil && !snap.Done {
+		row("not before", "%s", clock(*snap.RunAt))
+	}
+	if snap.StartedAt != nil {
+		row("started", "%s", clock(*snap.StartedAt))
+	}
+	if snap.FinishedAt != nil {
+		row("finished", "%s", clock(*snap.FinishedAt))
+	}
+	if snap.Usage != nil {
+		row("took", "%v", time.Duration(snap.Usage.WallMS)*time.Millisecond)
+	}
+	if snap.Progress != nil && !snap.Done {
+		row("progress", "%s", progressText(snap.Progress))
+	}
+	if snap.Error != nil {
+		row("error", "%s: %s", snap.Error.Code, snap.Error.Message)
+	}
+	for _, o := range snap.Outputs {
+		row("output", "%s, %s, %s", o.Name, bytesText(o.Size), o.ContentType)
+	}
+	_ = table.Flush() // a Buffer takes everything
+	if len(snap.Result) > 0 {
+		fmt.Fprintln(&b)
+		if err := json.Indent(&b, snap.Result, "", "  "); err != nil {
+			b.Write(snap.Result)
+		}
+		fmt.Fprintln(&b)
+	}
+	return b.Bytes()
+}
+
+func stateOf(snap job.Snapshot) string {
+	if snap.CancelRequested && !snap.Done {
+		return string(snap.State) + " (cancel requested)"
+	}
+	return string(snap.State)
+}
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000 UTC") }

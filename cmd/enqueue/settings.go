@@ -1,0 +1,61 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"longshore/client"
+	"longshore/config"
+	"longshore/internal/connect"
+)
+
+// settings reads the environment.
+func (p *cli) settings() (config.Enqueue, error) {
+	s, err := config.LoadEnqueue(p.getenv)
+	if err != nil {
+		return s, misconfigured(err)
+	}
+	return s, nil
+}
+
+// client returns the client of the server, for commands that need one.
+func (p *cli) client() (*client.Client, error) {
+	s, err := p.settings()
+	if err != nil {
+		return nil, err
+	}
+	if s.URL == "" {
+		return nil, misconfigured(errors.New("only submit goes straight to Redis; for the rest set LONGSHORE_URL to a server"))
+	}
+	return p.connect(s)
+}
+
+func (p *cli) connect(s config.Enqueue) (*client.Client, error) {
+	c, err := client.New(client.Config{
+		URL: s.URL, Token: s.Token.Reveal(),
+		OnRetry: func(err error, pause time.Duration) {
+			fmt.Fprintf(p.err, "%v; trying again in %v\n", err, pause.Round(100*time.Millisecond))
+		},
+	})
+	if err != nil {
+		return nil, misconfigured(fmt.Errorf("LONGSHORE_URL: %w", err))
+	}
+	return c, nil
+}
+
+// connection is where a submit without a server goes.
+func connection(s config.Enqueue) (connect.Config, error) {
+	folder, err := filepath.Abs(s.Blobs.Folder())
+	if err != nil {
+		return connect.Config{}, fmt.Errorf("BLOB_URL: %w", err)
+	}
+	blobs := url.URL{Scheme: "file", Path: folder}
+	return connect.Config{
+		RedisURL: s.Redis.URL.Reveal(), RedisTLSInsecure: s.Redis.TLSInsecure,
+		MaxConnections: s.Redis.MaxConnections, Prefix: s.Redis.Prefix,
+		BlobURL: blobs.String(), Lease: s.Jobs.Lease,
+	}, nil
+}

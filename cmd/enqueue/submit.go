@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"longshore/client"
+	"longshore/config"
+	"longshore/internal/submit"
+	"longshore/job"
+)
+
+// A submission is what the command line of submit asks for.
+type submission struct {
+	typ         string
+	file        string // "" = none, "-" = stdin
+	sets        []string
+	payload     string
+	priority    string
+	runAt       string
+	timeout     duration
+	expiresIn   duration
+	retention   duration
+	maxAttempts int
+	key         string
+	wait        bool
+	limit       duration
+	output      string
+
+	// of the above, parsed
+	fields  url.Values
+	startAt time.Time
+}
+
+func (p *cli) submitCommand() *cobra.Command {
+	var s submission
+	cmd := &cobra.Command{
+		Use:   "submit TYPE [FILE|-]",
+		Short: "Submit a job, with a file if its type takes one",
+		Long: "Submit a job, with a file if its type takes one (- is stdin), and print its id.\n" +
+			"With --wait, follow it to its end and print it; the exit code says how it ended.",
+		Example: "  enqueue submit log.analyze access.log --set top=5 --wait\n" +
+			"  zcat big.gz | enqueue submit file.compress - --set format=zstd -o big.zst\n" +
+			"  enqueue submit math.primes --set n=1000000",
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s.typ = args[0]
+			if len(args) == 2 {
+				s.file = args[1]
+			}
+			return p.submit(cmd.Context(), s)
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&s.sets, "set", nil, "one field of the payload, as name=value; again for more")
+	f.StringVar(&s.payload, "payload", "", "the whole payload, as JSON")
+	f.StringVar(&s.priority, "priority", "", "high, default or low")
+	f.StringVar(&s.runAt, "run-at", "", "do not start before this time (RFC 3339)")
+	f.Var(&s.timeout, "timeout", "time limit of one attempt, as 90s or 2h")
+	f.Var(&s.expiresIn, "expires-in", "give up unless started within this time")
+	f.Var(&s.retention, "retention", "how long to keep the job after its end")
+	f.IntVar(&s.maxAttempts, "max-attempts", 0, "how often to try (default: the type's)")
+	f.StringVar(&s.key, "idempotency-key", "", "with the same key a second submit returns the first job")
+	f.BoolVar(&s.wait, "wait", false, "follow the job to its end")
+	f.Var(&s.limit, "for", "with --wait: how long; without it until the job ends")
+	f.StringVarP(&s.output, "output", "o", "", "wait, and write the job's output (or result) to this file, or all outputs into this folder")
+	return cmd
+}
+
+// submit submits the job, by HTTP or straight to Redis, and waits if asked to.
+func (p *cli) submit(ctx context.Context, s submission) error {
+	if err := s.parse(); err != nil {
+		return err
+	}
+	settings, err := p.settings()
+	if err != nil {
+		return err
+	}
+	in, size, err := p.open(s.file)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if settings.URL == "" {
+		return p.submitDirect(ctx, settings, s, in, size)
+	}
+	c, err := p.connect(settings)
+	if err != nil {
+		return err
+	}
+	snap, err := p.upload(ctx, c, s, in, size)
+	if err != nil {
+		return err
+	}
+	if !s.wait {
+		return p.printID(snap)
+	}
+	if snap, err = p.follow(ctx, c, snap.ID, time.Duration(s.limit)); err != nil {
+		return err
+	}
+	if err := ended(snap); err != nil {
+		return err
+	}
+	if s.output == "" {
+		return nil
+	}
+	return p.save(ctx, c, snap, "", s.output)
+}
+
+// parse checks what cobra could not.
+func (s *submission) parse() error {
+	if s.priority != "" && !slices.Contains(job.Priorities, job.Priority(s.priority)) {
+		return usage("--priority must be one of %v", job.Priorities)
+	}
+	if s.maxAttempts < 0 {
+		return usage("--max-attempts must be at least 1")
+	}
+	if s.runAt != "" {
+		at, err := time.Parse(time.RFC3339, s.runAt)
+		if err != nil {
+			return usage("--run-at must look like 2030-01-31T08:00:00Z")
+		}
+		s.startAt = at
+	}
+	if s.payload != "" {
+		if len(s.sets) > 0 {
+			return usage("--set and --payload can't be combined")
+		}
+		if !json.Valid([]byte(s.payload)) {
+			return usage("--payload is not JSON")
+		}
+	}
+	for _, set := range s.sets {
+		name, value, ok := strings.Cut(set, "=")
+		if !ok || name == "" {
+			return usage("--set must look like name=value")
+		}
+		if s.fields == nil {
+			s.fields = url.Values{}
+		}
+		s.fields.Add(name, value)
+	}
+	s.wait = s.wait || s.output != ""
+	if s.limit != 0 && !s.wait {
+		return usage("--for is how long --wait waits; add --wait")
+	}
+	return nil
+}
+
+// open opens the input. Without one it returns nothing to read and size 0.
+func (p *cli) open(file string) (in io.ReadCloser, size int64, err error) {
+	switch file {
+	case "":
+		return io.NopCloser(strings.NewReader("")), 0, nil
+	case "-":
+		if f, ok := p.in.(*os.File); ok {
+			return f, -1, nil
+		}
+		return io.NopCloser(p.in), -1, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	if info.IsDir() {
+		f.Close()
+		return nil, 0, fmt.Errorf("%s is a folder", file)
+	}
+	if !info.Mode().IsRegular() {
+		return f, -1, nil
+	}
+	return f, info.Size(), nil
+}
+
+// upload submits over HTTP, showing how much of the file has been sent.
+func (p *cli) upload(ctx context.Context, c *client.Client, s submission, in io.Reader, size int64) (job.Snapshot, error) {
+	request := client.Submission{
+		Type: s.typ, Fields: s.fields, Priority: job.Priority(s.priority), RunAt: s.startAt,
+		Timeout: time.Duration(s.timeout), ExpiresIn: time.Duration(s.expiresIn),
+		Retention: time.Duration(s.retention), MaxAttempts: s.maxAttempts, IdempotencyKey: s.key,
+	}
+	if s.payload != "" {
+		request.Payload = json.RawMessage(s.payload)
+	}
+	if s.file == "" {
+		return c.Submit(ctx, request)
+	}
+	if s.file != "-" {
+		request.Filename = filepath.Base(s.file)
+	}
+	show := p.newProgress()
+	defer show.close()
+	return c.SubmitFile(ctx, request, show.input(in, size), size)
+}
+
+// submitDirect goes past the web server, where only Redis is known.
+func (p *cli) submitDirect(ctx context.Context, set config.Enqueue, s submission, in io.Reader, size int64) (err error) {
+	if s.wait {
+		return misconfigured(errors.New("waiting and fetching need a server: set LONGSHORE_URL"))
+	}
+	door, err := openDirect(ctx, set, slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, door.close()) }()
+	payload := json.RawMessage(s.payload)
+	if s.fields != nil {
+		if payload, err = door.fromFields(s.typ, s.fields); err != nil {
+			return fmt.Errorf("submit %s: %w", s.typ, err)
+		}
+	}
+	request := submit.Request{
+		Type: s.typ, Payload: payload, IdempotencyKey: s.key,
+		Priority: job.Priority(s.priority), RunAt: s.startAt, Timeout: time.Duration(s.timeout),
+		ExpiresIn: time.Duration(s.expiresIn), MaxAttempts: s.maxAttempts, Retention: time.Duration(s.retention),
+	}
+	if s.file != "" {
+		show := p.newProgress()
+		defer show.close()
+		request.Input, request.InputSize = show.input(in, size), size
+		if s.file != "-" {
+			request.Filename = filepath.Base(s.file)
+		}
+	}
+	snap, _, err := door.Submit(ctx, request)
+	if err != nil {
+		return fmt.Errorf("submit %s: %w", s.typ, err)
+	}
+	return p.printID(snap)
+}

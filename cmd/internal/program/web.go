@@ -1,0 +1,127 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+
+	"longshore/config"
+	"longshore/handlers"
+	"longshore/internal/connect"
+	"longshore/internal/httpapi"
+	"longshore/internal/hub"
+	"longshore/internal/jobstore"
+	"longshore/internal/redisdb"
+	"longshore/internal/web"
+	"longshore/job"
+	"longshore/tasks"
+	"longshore/worker"
+)
+
+// Listen opens the port. Without a token only this machine may connect.
+func Listen(h config.HTTP, log *slog.Logger) (net.Listener, error) {
+	host := ""
+	if h.Token.Reveal() == "" {
+		host = "127.0.0.1"
+		log.Warn("LONGSHORE_TOKEN is not set: only this machine may connect")
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(h.Port)))
+	if err != nil {
+		return nil, fmt.Errorf("%w: PORT: %w", connect.ErrSettings, err)
+	}
+	return l, nil
+}
+
+// Web serves HTTP on a listener, on an installation, until ctx ends.
+func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs, s config.Stop, l net.Listener) error {
+	builtIn, err := tasks.BuiltIn()
+	if err != nil {
+		return err
+	}
+	catalog, err := tasks.NewCatalog(builtIn...)
+	if err != nil {
+		return err
+	}
+	if err := sys.LoadTypes(ctx, catalog); err != nil {
+		sys.Log.WarnContext(ctx, "published types", "error", err)
+	}
+	keeper := jobstore.NewKeeper(sys.Store, sys.Log)
+	waiters := hub.New(sys.Store, sys.Log)
+	server, err := web.New(web.Config{Version: Version(), Token: h.Token.Reveal(), Origins: h.CORSOrigins,
+		MaxWait: h.MaxWait, MaxUpload: int64(h.MaxUpload), Grace: s.Grace, Log: sys.Log},
+		web.Deps{Door: sys.Door(keeper, catalog, j.Retention, int64(h.MaxUpload)), Records: records{sys.Store, sys},
+			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Unavailable: redisdb.Unavailable,
+			Queues: func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
+			Ready:  func(ctx context.Context) error { return sys.Redis.Ping(ctx).Err() }})
+	if err != nil {
+		return err
+	}
+	// The background outlives the server: requests that end during the grace
+	// still need it.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	for _, run := range []func(context.Context) error{keeper.Run, waiters.Run, sys.Sweeper().Run, sys.SweepOrphans,
+		func(ctx context.Context) error { return sys.RefreshTypes(ctx, catalog) }} {
+		wg.Go(func() {
+			if err := run(background); err != nil && background.Err() == nil {
+				sys.Log.ErrorContext(background, "background work ended", "error", err)
+			}
+		})
+	}
+	sys.Log.InfoContext(ctx, "web listens", "address", "http://"+l.Addr().String())
+	return server.Serve(ctx, l)
+}
+
+// records gives web the records, and blobs that go with them.
+type records struct {
+	*jobstore.Store
+	sys *connect.System
+}
+
+func (r records) Delete(ctx context.Context, id job.ID) error { return r.sys.Delete(ctx, id) }
+
+func queues(ctx context.Context, sys *connect.System) ([]httpapi.QueueInfo, error) {
+	infos, err := sys.Queue.Queues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]httpapi.QueueInfo, len(infos))
+	for i, q := range infos {
+		list[i] = httpapi.QueueInfo{Queue: string(q.Lane) + "-" + string(q.Priority), Lane: q.Lane, Priority: q.Priority,
+			Pending: q.Pending, Active: q.Active, LatencyMS: q.Latency.Milliseconds(), Paused: q.Paused}
+	}
+	return list, nil
+}
+
+// Worker runs the built-in types on an installation until ctx ends.
+func Worker(ctx context.Context, sys *connect.System, w config.Work, s config.Stop, ready func()) error {
+	lanes := make([]job.Lane, len(w.Lanes))
+	for i, l := range w.Lanes {
+		lanes[i] = job.Lane(l)
+	}
+	return worker.Serve(ctx, sys, worker.Config{Lanes: lanes, CPUConcurrency: w.CPUConcurrency,
+		StreamConcurrency: w.StreamConcurrency, ShutdownGrace: s.Grace, KillGrace: w.KillGrace, Ready: ready}, handlers.BuiltIn())
+}
+
+// Together runs functions until all have returned; the first to return ends the
+// others' context.
+func Together(ctx context.Context, runs ...func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make(chan error)
+	for _, run := range runs {
+		go func() { errs <- run(ctx) }()
+	}
+	var all error
+	for range runs {
+		all = errors.Join(all, <-errs)
+		stop()
+	}
+	return all
+}

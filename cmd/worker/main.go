@@ -1,0 +1,37 @@
+// Command worker runs jobs of the built-in types. Start as many as the work
+// needs, on as many machines as share the Redis and the blob store. Its
+// settings come from the environment; the README lists them.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"io"
+
+	"longshore/cmd/internal/program"
+	"longshore/config"
+	"longshore/internal/connect"
+)
+
+func main() { program.Main(run) }
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	fs := flag.NewFlagSet("worker", flag.ContinueOnError)
+	if done, err := program.Flags(fs, args, stdout, stderr); done {
+		return err
+	}
+	if err := program.NoArguments(fs); err != nil {
+		return err
+	}
+	c, err := config.LoadWorker(getenv)
+	if err != nil {
+		return program.Settings(err)
+	}
+	log := program.Logger(c.Log, stdout)
+	sys, err := connect.Open(ctx, program.Connection(c.Redis, c.Blobs, c.Jobs, log))
+	if err != nil {
+		return err
+	}
+	return errors.Join(program.Worker(ctx, sys, c.Work, c.Stop, nil), sys.Close())
+}

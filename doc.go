@@ -1,0 +1,82 @@
+// Package longshore is a system for background work: a client uploads a file or
+// posts a job over HTTP, worker processes run it, and the client learns each
+// change as it happens. This package holds no code, only this tour and the
+// tests of the house: who may import whom (floors_test.go), and documents that
+// must agree with the code (docs_test.go).
+//
+// The tour goes from the ground floor to the programs, in the order in which a
+// job's data flows. A package imports only packages on lower floors.
+//
+// # Floor 0: words, and tools that know nobody
+//
+// [longshore/job] holds the words that all others speak: the id (a UUIDv7), the
+// states and the moves between them, and the Snapshot that a client sees, the
+// same one through every door. A state machine of nine states is the heart of
+// the system; docs/states.md draws it.
+//
+// [longshore/config] reads the environment, and only programs read config.
+// [longshore/internal/redisdb] opens a Redis, keeps to a budget of connections
+// and knows which errors pass by themselves. [longshore/internal/localredis]
+// starts one for development and tests. [longshore/internal/stream] turns bytes
+// into digests, archives, lines and counts, with bounded memory;
+// [longshore/internal/blob] is the seam to where files are kept;
+// [longshore/internal/auth] compares tokens.
+//
+// # Floor 1: nouns
+//
+// [longshore/tasks] ties a type of work to its payload and its policy; producer
+// and handler share the definition, so they can't drift apart.
+// [longshore/internal/httpapi] is what both sides of HTTP agree on.
+// [longshore/internal/jobstore] keeps the records: the truth about each job,
+// changed by Lua scripts that hold the state machine, Redis's clock and the
+// revision number. Its keys are listed at the head of that package.
+// [longshore/internal/hub] lets thousands of long-polls wait on one
+// subscription. [longshore/internal/blob/disk] keeps blobs in a folder.
+//
+// # Floor 2: verbs
+//
+// [longshore/internal/queue] is the only package that knows asynq. What it
+// carries are tickets: a job's id and the number of its delivery, no more. A
+// ticket that is lost, late or doubled does no harm, because the record decides.
+// [longshore/handlers] does the work of the built-in types and has the Registry
+// for your own. [longshore/client] is the Go client.
+//
+// # Floor 3: the door in
+//
+// [longshore/internal/submit]: every job comes in here, from HTTP or from the
+// command line. The order is record, input, queued, ticket; after an unknown
+// outcome nothing is undone, and the sweeper mends what is missing.
+//
+// # Floors 4 and 5: assemblies
+//
+// [longshore/internal/connect] turns settings into a connected installation.
+// [longshore/internal/web] serves HTTP; it speaks to the records through small
+// interfaces and knows neither Redis nor asynq. [longshore/worker] takes a
+// ticket, starts the job, runs its handler, keeps the lease, records the end.
+//
+// # Floors 6 and 7: programs
+//
+// cmd/web and cmd/worker are what a Procfile scales; cmd/enqueue is the command
+// line; cmd/dev is all in one process, for a first look. What they share stands
+// in [longshore/cmd/internal/program]. Package bench measures the whole beside
+// stock asynq.
+//
+// # What keeps it honest
+//
+// A worker holds a lease of seconds and a fence, a random token. Who lost the
+// lease can't change the record any more, however late he wakes. A sweeper in
+// every process, with no leader, makes tickets that are missing, ends leases
+// that ran out, and forgets what is old. Cancel is a flag in the record and a
+// doorbell for speed. So anybody may be killed at any step.
+//
+// # Doubts
+//
+// Redis answers before it has written to disk, so with the usual
+// "appendfsync everysec" a crash of its machine can lose the last second of
+// acknowledged jobs. A handler that ignores its context can't be stopped while
+// it runs in the worker's process. A handler may run twice, and only its result
+// is fenced: what it does elsewhere must bear a repeat. The folder of blobs must
+// be one folder for all processes, which ties them to one machine or one shared
+// file system. And the sweeper looks at each queued job now and then, which is
+// cheap for a million of them and has not been tried with a hundred million.
+package longshore

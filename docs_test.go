@@ -1,0 +1,76 @@
+package longshore
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"longshore/config"
+	"longshore/job"
+)
+
+// TestStatesAreDrawn compares the drawing in docs/states.md with the state machine.
+func TestStatesAreDrawn(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/states.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var drawn []string
+	for _, m := range regexp.MustCompile(`(?m)^ +(\S+) --> (\S+)`).FindAllStringSubmatch(string(text), -1) {
+		drawn = append(drawn, m[1]+" "+m[2])
+	}
+	var coded []string
+	for _, from := range append([]job.State{""}, job.States...) {
+		for _, to := range from.Moves() {
+			coded = append(coded, word(from)+" "+word(to))
+		}
+		if from.Terminal() {
+			coded = append(coded, word(from)+" [*]")
+		}
+	}
+	slices.Sort(drawn)
+	slices.Sort(coded)
+	if diff := cmp.Diff(coded, drawn); diff != "" {
+		t.Errorf("docs/states.md is not job/state.go (-code +drawing):\n%s", diff)
+	}
+	for _, state := range job.States {
+		if !strings.Contains(string(text), "\n| `"+string(state)+"` |") {
+			t.Errorf("docs/states.md does not explain %s", state)
+		}
+	}
+}
+
+func word(s job.State) string {
+	if s == "" {
+		return "[*]"
+	}
+	return string(s)
+}
+
+// TestSettingsAreListed compares the README's table of settings with those that
+// the programs read.
+func TestSettingsAreListed(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, s := range config.Table() {
+		value := s.Default
+		if value != "" && !strings.ContainsRune(value, ' ') {
+			value = "`" + value + "`"
+		}
+		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s |", s.Name, strings.Join(s.Programs, ", "), value, s.Meaning))
+	}
+	want := strings.Join(rows, "\n")
+	if !strings.Contains(string(readme), "|---|---|---|---|\n"+want+"\n\n") {
+		t.Errorf("README.md does not list the settings as package config has them; its rows should be:\n%s", want)
+	}
+}

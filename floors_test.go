@@ -1,0 +1,277 @@
+package longshore
+
+import (
+	"bytes"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// module is the path of this module, as go.mod names it.
+const module = "longshore"
+
+// floors is the house's plan: a package imports only packages on lower floors.
+// Every package stands here, so that a new one is placed on purpose.
+var floors = map[string]int{
+	// 0: words and tools that know nobody
+	"job":                 0,
+	"config":              0,
+	"internal/auth":       0,
+	"internal/redisdb":    0,
+	"internal/localredis": 0,
+	"internal/loggen":     0,
+	"internal/stream":     0,
+	"internal/blob":       0,
+	// 1: nouns of this system, adapters of a single technology
+	"tasks":                1,
+	"internal/httpapi":     1,
+	"internal/hub":         1,
+	"internal/jobstore":    1,
+	"internal/blob/disk":   1,
+	"internal/blob/memory": 1,
+	// 2: verbs
+	"handlers":       2,
+	"client":         2,
+	"internal/queue": 2,
+	// 3: the one door in
+	"internal/submit": 3,
+	// 4: assemblies
+	"internal/connect": 4,
+	"internal/web":     4,
+	// 5: takes a ticket, runs it, records it
+	"worker": 5,
+	// 6: what programs share; the comparison with stock asynq
+	"cmd/internal/program": 6,
+	"bench":                6,
+	// 7: programs
+	"cmd/web":     7,
+	"cmd/worker":  7,
+	"cmd/enqueue": 7,
+	"cmd/dev":     7,
+
+	// Support of tests: on the floor above what they test. Only tests import them.
+	"internal/localredis/redistest": 1,
+	"internal/blob/blobtest":        1,
+	"handlers/handlerstest":         3,
+}
+
+const programs = 7
+
+// sideways lists imports within one floor that are meant.
+var sideways = map[string][]string{}
+
+// forbidden lists imports that the floors would allow and the design does not:
+// web speaks through small interfaces that cmd/web wires.
+var forbidden = map[string][]string{
+	"internal/web": {"internal/queue", "internal/jobstore", "internal/connect", "internal/redisdb"},
+	"client":       {"tasks", "handlers", "internal/blob", "internal/stream"},
+}
+
+// keepers says which packages may import a third-party module. Where there are
+// two, each speaks to another side of it.
+var keepers = map[string][]string{
+	"github.com/hibiken/asynq":          {"internal/queue"},
+	"github.com/redis/go-redis/v9":      {"internal/redisdb", "internal/jobstore", "internal/queue", "internal/connect"},
+	"github.com/alicebob/miniredis/v2":  {"internal/localredis"},
+	"github.com/sethvargo/go-envconfig": {"config"},
+	"github.com/danielgtaylor/huma/v2":  {"tasks", "internal/web"}, // schemas; routes
+	"github.com/klauspost/compress":     {"internal/stream"},
+	"github.com/axiomhq/hyperloglog":    {"internal/stream", "handlers"},
+	"github.com/cespare/xxhash/v2":      {"internal/stream", "handlers"},
+	"github.com/spf13/cobra":            {"cmd/enqueue"},
+	"github.com/spf13/pflag":            {"cmd/enqueue"}, // cobra's flags
+	"github.com/vbauerster/mpb/v8":      {"cmd/enqueue"},
+	"golang.org/x/sys":                  {"internal/localredis"},
+}
+
+// testOnly lists modules that only tests (and their support packages) import.
+var testOnly = []string{
+	"github.com/google/go-cmp",
+	"github.com/rogpeppe/go-internal",
+	"go.uber.org/goleak",
+	"pgregory.net/rapid",
+}
+
+// Limits on one file, in lines. Ours aim at far less.
+const maxLines = 600
+
+// A source is one Go file as the tests below need it.
+type source struct {
+	name    string // slash-separated, from the root
+	pkg     string // folder
+	test    bool
+	imports []string
+	text    []byte
+}
+
+// sources reads every Go file of this module from disk. It does not run the
+// go command: go test would answer from its cache after a violation.
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	root := os.DirFS(".")
+	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if name == "." {
+				return nil
+			}
+			if base := path.Base(name); base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor" {
+				return fs.SkipDir
+			}
+			if _, err := fs.Stat(root, path.Join(name, "go.mod")); err == nil {
+				return fs.SkipDir // a module of its own
+			}
+			return nil
+		}
+		if path.Ext(name) != ".go" {
+			return nil
+		}
+		src := source{name: name, pkg: path.Dir(name), test: strings.HasSuffix(name, "_test.go")}
+		if src.text, err = fs.ReadFile(root, name); err != nil {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, src.text, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			src.imports = append(src.imports, imported)
+		}
+		all = append(all, src)
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("read the sources: %v", err)
+	}
+	return all
+}
+
+// supportsTests reports whether a package is there for tests of others.
+func supportsTests(pkg string) bool { return strings.HasSuffix(pkg, "test") }
+
+func TestFloors(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, src := range sources(t) {
+		if src.pkg == "." {
+			continue
+		}
+		seen[src.pkg] = true
+		floor, ok := floors[src.pkg]
+		if !ok {
+			t.Errorf("%s: package %s has no floor; place it in floors_test.go", src.name, src.pkg)
+			continue
+		}
+		for _, imported := range src.imports {
+			other, ours := strings.CutPrefix(imported, module+"/")
+			if !ours {
+				continue
+			}
+			if why := mayImport(src, floor, other); why != "" {
+				t.Errorf("%s (floor %d) imports %s: %s", src.name, floor, other, why)
+			}
+		}
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(floors)) {
+		if !seen[pkg] {
+			t.Errorf("package %s has a floor but no files", pkg)
+		}
+	}
+}
+
+// mayImport returns what is wrong with an import of another of our packages,
+// or "". A test may look down from any floor and at its own package.
+func mayImport(src source, floor int, other string) string {
+	otherFloor, ok := floors[other]
+	switch {
+	case !ok:
+		return "it has no floor"
+	case src.test && (other == src.pkg || supportsTests(other)):
+		return ""
+	case supportsTests(other) && !supportsTests(src.pkg):
+		return "it is for tests only"
+	case other == "config" && !strings.HasPrefix(src.pkg, "cmd/"):
+		return "only programs read the configuration"
+	case otherFloor == programs:
+		return "nobody imports a program"
+	case slices.Contains(forbidden[src.pkg], other) && !src.test:
+		return "the design forbids it"
+	case otherFloor >= floor && !slices.Contains(sideways[src.pkg], other) && !src.test:
+		return "it is not on a lower floor"
+	}
+	return ""
+}
+
+func TestThirdParty(t *testing.T) {
+	t.Parallel()
+	for _, src := range sources(t) {
+		for _, imported := range src.imports {
+			first, _, _ := strings.Cut(imported, "/")
+			if first == module || !strings.Contains(first, ".") {
+				continue // ours, or the standard library
+			}
+			if slices.ContainsFunc(testOnly, func(mod string) bool { return within(imported, mod) }) {
+				if !src.test && !supportsTests(src.pkg) {
+					t.Errorf("%s imports %s, which is for tests only", src.name, imported)
+				}
+				continue
+			}
+			mod := keptModule(imported)
+			if mod == "" {
+				t.Errorf("%s imports %s, which has no keeper; see keepers in floors_test.go", src.name, imported)
+			} else if !src.test && !supportsTests(src.pkg) && !slices.Contains(keepers[mod], src.pkg) {
+				t.Errorf("%s imports %s, which %s keeps", src.name, imported, strings.Join(keepers[mod], ", "))
+			}
+		}
+	}
+}
+
+func keptModule(imported string) string {
+	for mod := range keepers {
+		if within(imported, mod) {
+			return mod
+		}
+	}
+	return ""
+}
+
+// within reports whether an import path belongs to a module.
+func within(imported, mod string) bool {
+	return imported == mod || strings.HasPrefix(imported, mod+"/")
+}
+
+func TestHabits(t *testing.T) {
+	t.Parallel()
+	for _, src := range sources(t) {
+		if lines := bytes.Count(src.text, []byte("\n")); lines > maxLines {
+			t.Errorf("%s has %d lines; split it below %d", src.name, lines, maxLines)
+		}
+		// In a synctest bubble a sleep costs no time. The word is written in two
+		// parts, so that this file does not find itself.
+		if src.test && bytes.Contains(src.text, []byte("time."+"Sleep(")) && !slices.Contains(src.imports, "testing/synctest") {
+			t.Errorf("%s sleeps; wait for an event, or use testing/synctest", src.name)
+		}
+		switch base := path.Base(src.pkg); base {
+		case "util", "utils", "common", "helpers", "pkg", "models":
+			t.Errorf("%s: a package named %s says nothing about what is in it", src.name, base)
+		}
+	}
+	if _, err := os.Stat(filepath.Join("tools", "go.mod")); err != nil {
+		t.Errorf("the pinned tools: %v", err)
+	}
+}

@@ -1,0 +1,67 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"time"
+
+	"longshore/job"
+)
+
+// A SubmitBody is the body of POST /v1/jobs. Absent fields mean the type's policy.
+type SubmitBody struct {
+	Type        string          `json:"type" doc:"the kind of work" minLength:"1" maxLength:"64"`
+	Payload     json.RawMessage `json:"payload,omitempty" doc:"an object by the type's schema"`
+	Priority    job.Priority    `json:"priority,omitempty" doc:"rank within the type's lane" enum:"high,default,low"`
+	RunAt       *time.Time      `json:"run_at,omitempty" doc:"do not start before this time"`
+	Timeout     Duration        `json:"timeout,omitzero" doc:"time limit of one attempt"`
+	ExpiresIn   Duration        `json:"expires_in,omitzero" doc:"give up unless started within this time"`
+	MaxAttempts int             `json:"max_attempts,omitempty" doc:"how often to try" minimum:"1"`
+	Retention   Duration        `json:"retention,omitzero" doc:"how long to keep the job after its end"`
+}
+
+// A JobList is the answer to GET /v1/jobs.
+type JobList struct {
+	Jobs []job.Snapshot `json:"jobs"`
+	// Missing names the jobs of a long-poll for many that are not there (any more).
+	Missing []job.ID `json:"missing,omitempty"`
+	// Next is the cursor of the next page, "" on the last one. It is opaque.
+	Next string `json:"next,omitempty"`
+}
+
+// A TypeInfo is one kind of work as GET /v1/types lists it.
+type TypeInfo struct {
+	Type          string          `json:"type"`
+	Doc           string          `json:"doc"`
+	Lane          job.Lane        `json:"lane"`
+	TimeoutMS     int64           `json:"timeout_ms"` // of one attempt
+	MaxAttempts   int             `json:"max_attempts"`
+	Input         string          `json:"input"` // "required" or "none"
+	ForbidOverlap bool            `json:"forbid_overlap,omitempty"`
+	Schema        json.RawMessage `json:"schema"` // JSON Schema of the payload
+}
+
+// A TypeList is the answer to GET /v1/types, sorted by type.
+type TypeList struct {
+	Types []TypeInfo `json:"types"`
+}
+
+// A QueueInfo is the state of one queue.
+type QueueInfo struct {
+	Queue     string       `json:"queue"` // "io-high"
+	Lane      job.Lane     `json:"lane"`
+	Priority  job.Priority `json:"priority"`
+	Pending   int64        `json:"pending"`    // jobs that wait for a worker
+	Active    int64        `json:"active"`     // jobs that a worker holds
+	LatencyMS int64        `json:"latency_ms"` // age of the oldest pending one
+	Paused    bool         `json:"paused"`
+}
+
+// A QueueList is the answer to GET /v1/queues.
+type QueueList struct {
+	Queues []QueueInfo `json:"queues"`
+}
+
+// A Status is the answer to /healthz and /readyz when all is well.
+type Status struct {
+	Status string `json:"status"` // "ok"
+}

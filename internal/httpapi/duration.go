@@ -1,0 +1,96 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// ErrDuration says that a text is no duration.
+var ErrDuration = errors.New("expected a duration like 1500ms, 25s or 2h; a bare number is seconds")
+
+var durationForm = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)?$|^[+-]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$`)
+
+// ParseDuration reads the form of time.ParseDuration, or a bare number of
+// seconds. What is too long for a time.Duration becomes the longest one, so
+// that an absurd wait can be cut down instead of refused.
+func ParseDuration(text string) (time.Duration, error) {
+	if len(text) > 64 || !durationForm.MatchString(text) {
+		return 0, ErrDuration
+	}
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return saturate(seconds * float64(time.Second)), nil
+	}
+	d, err := time.ParseDuration(text)
+	if err == nil {
+		return d, nil
+	}
+	// The form is right, so it overflowed.
+	if text[0] == '-' {
+		return math.MinInt64, nil
+	}
+	return math.MaxInt64, nil
+}
+
+func saturate(ns float64) time.Duration {
+	switch {
+	case ns >= math.MaxInt64:
+		return math.MaxInt64
+	case ns <= math.MinInt64:
+		return math.MinInt64
+	default:
+		return time.Duration(math.Round(ns))
+	}
+}
+
+// FormatDuration writes a duration as ParseDuration reads it, in the largest
+// unit that needs no fraction: "25s", "1500ms", "2h".
+func FormatDuration(d time.Duration) string {
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}, {time.Millisecond, "ms"}, {time.Microsecond, "us"}} {
+		if d != 0 && d%u.unit == 0 {
+			return strconv.FormatInt(int64(d/u.unit), 10) + u.name
+		}
+	}
+	if d == 0 {
+		return "0s"
+	}
+	return strconv.FormatInt(int64(d), 10) + "ns"
+}
+
+// A Duration travels in JSON as the text of FormatDuration; a number is read as seconds.
+type Duration time.Duration
+
+func (d Duration) String() string { return FormatDuration(time.Duration(d)) }
+
+// MarshalText writes the duration as FormatDuration does.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what ParseDuration reads.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := ParseDuration(string(text))
+	*d = Duration(parsed)
+	return err
+}
+
+// UnmarshalJSON reads a text or a number of seconds.
+func (d *Duration) UnmarshalJSON(text []byte) error {
+	if len(text) > 0 && text[0] == '"' {
+		var s string
+		if err := json.Unmarshal(text, &s); err != nil {
+			return ErrDuration
+		}
+		return d.UnmarshalText([]byte(s))
+	}
+	var seconds float64
+	if err := json.Unmarshal(text, &seconds); err != nil {
+		return ErrDuration
+	}
+	*d = Duration(saturate(seconds * float64(time.Second)))
+	return nil
+}

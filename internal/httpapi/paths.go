@@ -1,0 +1,75 @@
+package httpapi
+
+import (
+	"net/url"
+
+	"longshore/job"
+)
+
+// The paths. All links that the server hands out are such paths, without host.
+const (
+	PathJobs    = "/v1/jobs"
+	PathTypes   = "/v1/types"
+	PathQueues  = "/v1/queues"
+	PathHealth  = "/healthz"
+	PathReady   = "/readyz"
+	PathOpenAPI = "/openapi.json"
+)
+
+// JobPath is the path of one job.
+func JobPath(id job.ID) string { return PathJobs + "/" + url.PathEscape(string(id)) }
+
+// CancelPath asks for a job's end, by POST.
+func CancelPath(id job.ID) string { return JobPath(id) + "/cancel" }
+
+// RetryPath makes a new job like an ended one, by POST.
+func RetryPath(id job.ID) string { return JobPath(id) + "/retry" }
+
+// ResultPath is a job's only output, or else its result as JSON.
+func ResultPath(id job.ID) string { return JobPath(id) + "/result" }
+
+// OutputPath is one output of a job.
+func OutputPath(id job.ID, name string) string {
+	return JobPath(id) + "/outputs/" + url.PathEscape(name)
+}
+
+// SubmitPath takes a job's input as the body of a POST.
+func SubmitPath(typ string) string { return PathJobs + "/" + url.PathEscape(typ) }
+
+// The headers that are ours, and standard ones that net/http has no name for.
+const (
+	// HeaderJob carries a job's id: on a submission the one that the client
+	// chose, on its answer the job's.
+	HeaderJob = "Longshore-Job"
+	// HeaderWait says on the answer to a long-poll how long the server was
+	// ready to wait at most, as a duration.
+	HeaderWait = "Longshore-Wait"
+	// HeaderIdempotencyKey makes a repeated submission return the first job.
+	HeaderIdempotencyKey = "Idempotency-Key"
+	// HeaderPrefer with "wait=20" (RFC 7240) waits for the job's end, in seconds.
+	HeaderPrefer = "Prefer"
+	// HeaderPreferenceApplied says how much of Prefer was granted.
+	HeaderPreferenceApplied = "Preference-Applied"
+	// HeaderContentDigest is the digest of the bytes sent (RFC 9530).
+	HeaderContentDigest = "Content-Digest"
+	// HeaderReprDigest is the digest of the whole output, whatever range was sent (RFC 9530).
+	HeaderReprDigest = "Repr-Digest"
+)
+
+// The media types.
+const (
+	TypeJSON    = "application/json"
+	TypeProblem = "application/problem+json" // RFC 9457
+)
+
+// The values of the query parameter "until" of a long-poll.
+const (
+	UntilDone   = "done"   // the job has ended
+	UntilChange = "change" // its revision is another than "after"
+)
+
+// MaxKey is the most bytes that an idempotency key may have.
+const MaxKey = 255
+
+// MaxIDs is the most jobs that one long-poll may name.
+const MaxIDs = 100

@@ -1,0 +1,82 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"longshore/internal/httpapi"
+)
+
+// An answer is the ResponseWriter that all handlers get. It notes what the log
+// wants to know, lets the write deadline slide, and turns errors in plain text,
+// as net/http writes them (404, 405, 416), into problems.
+type answer struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	idle    time.Duration
+	slid    time.Time // when the deadline was set
+
+	route   *route // nil: none matched
+	status  int    // 0: nothing written yet
+	bytes   int64
+	cause   error // of an error status, for the log
+	cut     bool  // the answer broke off: so must the connection
+	swallow bool  // the body of a text that a problem has replaced
+}
+
+type answerKey struct{}
+
+// answerOf returns the answer of the request that ctx belongs to.
+func answerOf(ctx context.Context) *answer { return ctx.Value(answerKey{}).(*answer) }
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// slide gives the client another Idle to take bytes. A timer a second is
+// enough, and not one for each write.
+func (a *answer) slide() {
+	if now := time.Now(); now.Sub(a.slid) > time.Second {
+		a.slid = now
+		a.control.SetWriteDeadline(now.Add(a.idle)) // not supported: a test's recorder
+	}
+}
+
+func (a *answer) WriteHeader(status int) {
+	if a.status != 0 {
+		return
+	}
+	a.slide()
+	if status >= 400 && a.Header().Get("Content-Type") != httpapi.TypeProblem {
+		writeProblem(a, httpapi.NewError(codeOf(status), plainDetails[status]).WithStatus(status))
+		a.swallow = true
+		return
+	}
+	if status >= 200 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+var plainDetails = map[int]string{
+	http.StatusNotFound:                     "there is nothing at this path; /openapi.json lists what there is",
+	http.StatusMethodNotAllowed:             "the path has other methods, see Allow",
+	http.StatusRequestedRangeNotSatisfiable: "the range lies outside the output",
+	http.StatusPreconditionFailed:           "the output is another than the condition names",
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	if a.status == 0 {
+		a.WriteHeader(http.StatusOK)
+	}
+	if a.swallow {
+		return len(p), nil
+	}
+	a.slide()
+	n, err := a.ResponseWriter.Write(p)
+	a.bytes += int64(n)
+	if err != nil {
+		a.cut = true // the client is gone or takes nothing
+	}
+	return n, err
+}

@@ -1,0 +1,179 @@
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"longshore/internal/httpapi"
+)
+
+// ServeHTTP is the edge: what holds for every request stands here, and what
+// holds for every route in admit.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begun := time.Now()
+	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), idle: s.Idle}
+	r = r.WithContext(context.WithValue(r.Context(), answerKey{}, a))
+	defer func() {
+		s.recovered(a, r, recover())
+		s.logRequest(a, r, time.Since(begun))
+		if a.cut {
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	a.slide() // a connection keeps the deadline of its last request
+	a.Header().Set("X-Content-Type-Options", "nosniff")
+	a.Header().Set("Cache-Control", "no-store")
+	s.guardBody(a, r)
+	if err := s.check(a, r); err != nil {
+		s.refuse(a, r, err)
+		return
+	}
+	if s.origins.preflight(a, r) {
+		return
+	}
+	s.mux.ServeHTTP(a, r)
+}
+
+// check refuses requests for reasons that are the same on every path.
+func (s *Server) check(a *answer, r *http.Request) error {
+	if headerSize(r) > maxHeader {
+		return httpapi.NewError(httpapi.TooLarge, fmt.Sprintf("the header is over %d bytes", maxHeader)).
+			WithStatus(http.StatusRequestHeaderFieldsTooLarge)
+	}
+	// Without a token the loopback address is the fence. A page whose host name
+	// was made to point there would be inside it, but for its Host header.
+	if s.Token == "" && !loopback(r.Host) {
+		return httpapi.NewError(httpapi.Forbidden, "without LONGSHORE_TOKEN only requests to a loopback host are served")
+	}
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		return httpapi.NewError(httpapi.Invalid, "the query string is malformed").WithStatus(http.StatusBadRequest)
+	}
+	return s.origins.check(a, r)
+}
+
+func headerSize(r *http.Request) int {
+	n := len(r.Method) + len(r.RequestURI) + len(r.Host)
+	for name, values := range r.Header {
+		for _, v := range values {
+			n += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	return n
+}
+
+func loopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// guarded is the mux as huma sees it: each route is entered through admit.
+type guarded struct {
+	server *Server
+	routes map[string]*route // by "METHOD path"
+}
+
+func (g *guarded) HandleFunc(pattern string, next func(http.ResponseWriter, *http.Request)) {
+	s, rt := g.server, g.routes[pattern]
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		a := w.(*answer)
+		a.route = rt
+		if err := s.admit(rt, a, r); err != nil {
+			s.refuse(a, r, err)
+			return
+		}
+		next(a, r)
+	})
+}
+
+func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.server.mux.ServeHTTP(w, r) }
+
+// admit applies a route's rules.
+func (s *Server) admit(rt *route, a *answer, r *http.Request) error {
+	if rt.access == bearer && s.Token != "" && !s.authorized(r) {
+		a.Header().Set("WWW-Authenticate", `Bearer realm="longshore"`)
+		return httpapi.NewError(httpapi.Unauthorized, "expected the installation's token as Authorization: Bearer")
+	}
+	if rt.json {
+		return checkJSONBody(r)
+	}
+	return nil
+}
+
+func (s *Server) authorized(r *http.Request) bool {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	sum := sha256.Sum256([]byte(strings.TrimSpace(token))) // equal lengths, so that the time says nothing
+	return subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1 && strings.EqualFold(scheme, "Bearer")
+}
+
+// refuse answers with an error, or cuts the answer if it has begun.
+func (s *Server) refuse(a *answer, r *http.Request, err error) {
+	e := s.refusal(r.Context(), err)
+	a.cause = e.Unwrap()
+	if a.status != 0 {
+		a.cut = true
+		return
+	}
+	writeProblem(a, e)
+}
+
+// recovered makes a panic an internal error of this one request.
+func (s *Server) recovered(a *answer, r *http.Request, value any) {
+	if value == nil {
+		return
+	}
+	if value == http.ErrAbortHandler || a.cut { // huma panics when its answer can't be written
+		a.cut = true
+		return
+	}
+	s.Log.ErrorContext(r.Context(), "handler panicked", "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
+	s.refuse(a, r, httpapi.NewError(httpapi.Internal, ""))
+}
+
+// logRequest says what was asked by its route, never by its path or query:
+// those may hold what is the client's alone.
+func (s *Server) logRequest(a *answer, r *http.Request, took time.Duration) {
+	level, name := slog.LevelInfo, "none"
+	if a.route != nil {
+		name = a.route.op.Path
+		if a.route.probe {
+			level = slog.LevelDebug
+		}
+	}
+	status := a.status
+	if r.Context().Err() != nil && (status == 0 || a.cut) {
+		status = statusClientGone
+	}
+	attrs := []slog.Attr{
+		slog.String("method", r.Method), slog.String("route", name), slog.Int("status", status),
+		slog.Int64("bytes", a.bytes), slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+	}
+	if status >= 500 {
+		level = slog.LevelWarn
+		if status == http.StatusInternalServerError {
+			level = slog.LevelError
+		}
+	}
+	if a.cut {
+		attrs = append(attrs, slog.Bool("cut", true))
+	}
+	if a.cause != nil {
+		attrs = append(attrs, slog.Any("error", a.cause))
+	}
+	s.Log.LogAttrs(r.Context(), level, "request", attrs...)
+}

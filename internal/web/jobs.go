@@ -1,0 +1,206 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"longshore/internal/httpapi"
+	"longshore/internal/hub"
+	"longshore/job"
+)
+
+// show completes a snapshot with what only we know: paths.
+func show(snap job.Snapshot) job.Snapshot {
+	snap.Links = &job.Links{Self: httpapi.JobPath(snap.ID)}
+	if !snap.Done {
+		snap.Links.Cancel = httpapi.CancelPath(snap.ID)
+	}
+	if snap.State == job.Succeeded {
+		snap.Links.Result = httpapi.ResultPath(snap.ID)
+	}
+	for i := range snap.Outputs {
+		snap.Outputs[i].Href = httpapi.OutputPath(snap.ID, snap.Outputs[i].Name)
+	}
+	return snap
+}
+
+type getInput struct {
+	ID          idParam         `path:"id" doc:"the job's id"`
+	Wait        waitParam       `query:"wait" doc:"wait this long, as 25s; the server may cut it down, and says so in Longshore-Wait"`
+	Until       string          `query:"until" enum:"done,change" doc:"what to wait for: the job's end, which is the default, or a change, which is it if after is given"`
+	After       optional[int64] `query:"after" minimum:"0" doc:"the revision that the client knows"`
+	IfNoneMatch string          `header:"If-None-Match"`
+}
+
+type jobOutput struct {
+	Status int
+	ETag   string `header:"ETag" doc:"the job's revision"`
+	Wait   string `header:"Longshore-Wait" doc:"the longest wait that was granted"`
+	Body   job.Snapshot
+}
+
+// getJob answers with a job as it is; with wait as soon as it has ended or
+// changed, or as it is when the wait is over. A return promises no change.
+func (s *Server) getJob(ctx context.Context, in *getInput) (*jobOutput, error) {
+	out := &jobOutput{Status: http.StatusOK}
+	if in.Wait.set {
+		granted := s.grant(in.Wait.wait)
+		out.Wait = httpapi.FormatDuration(granted)
+		if granted > 0 {
+			want, err := s.want(ctx, in)
+			if err != nil {
+				return nil, err
+			}
+			if _, err := s.wait(ctx, granted, want); err != nil {
+				return nil, err
+			}
+		}
+	}
+	snap, err := s.Records.Get(ctx, in.ID.ID)
+	if err != nil {
+		return nil, err
+	}
+	out.ETag, out.Body = etag(snap), show(snap)
+	if matches(in.IfNoneMatch, out.ETag) {
+		out.Status = http.StatusNotModified
+	}
+	return out, nil
+}
+
+func (s *Server) want(ctx context.Context, in *getInput) (hub.Want, error) {
+	want := hub.Want{ID: in.ID.ID, After: in.After.Value}
+	switch {
+	case in.Until == httpapi.UntilDone, in.Until == "" && !in.After.set:
+		want.Done = true
+	case !in.After.set: // a change from what is now
+		snap, err := s.Records.Get(ctx, want.ID)
+		if err != nil {
+			return want, err
+		}
+		want.After = snap.Rev
+	}
+	return want, nil
+}
+
+type listInput struct {
+	IDs    revsParam   `query:"id" doc:"the jobs to wait for, each with the revision that the client knows: A.3,B.0; at most 100. The answer has those that moved."`
+	Wait   waitParam   `query:"wait" doc:"with id: wait this long for at least one to move"`
+	Until  string      `query:"until" enum:"done,change" doc:"with id: what to wait for; a change is the default"`
+	State  string      `query:"state" enum:"uploading,scheduled,queued,running,retrying,succeeded,failed,canceled,expired" doc:"only jobs in this state"`
+	Type   string      `query:"type" maxLength:"64" doc:"only jobs of this type"`
+	Limit  int         `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"jobs in a page"`
+	Cursor cursorParam `query:"cursor" doc:"next of the page before"`
+}
+
+type listOutput struct {
+	Wait string `header:"Longshore-Wait" doc:"the longest wait that was granted"`
+	Body httpapi.JobList
+}
+
+func (s *Server) listJobs(ctx context.Context, in *listInput) (*listOutput, error) {
+	if in.IDs.revs != nil {
+		return s.waitForMany(ctx, in)
+	}
+	if in.Wait.set || in.Until != "" {
+		return nil, invalid("?wait", "needs id: which jobs to wait for")
+	}
+	page, next, err := s.Records.List(ctx, job.Filter{
+		State: job.State(in.State), Type: in.Type, Limit: in.Limit, Before: in.Cursor.before,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &listOutput{Body: httpapi.JobList{Jobs: make([]job.Snapshot, len(page)), Next: formatCursor(next)}}
+	for i, snap := range page {
+		out.Body.Jobs[i] = show(snap)
+	}
+	return out, nil
+}
+
+// waitForMany is the long-poll for several jobs: it answers with those that
+// moved, as soon as there is one.
+func (s *Server) waitForMany(ctx context.Context, in *listInput) (*listOutput, error) {
+	if in.State != "" || in.Type != "" || in.Cursor.before != "" {
+		return nil, invalid("?id", "goes with wait and until only")
+	}
+	wants := make([]hub.Want, len(in.IDs.revs))
+	for i, r := range in.IDs.revs {
+		wants[i] = hub.Want{ID: r.ID, After: r.Rev, Done: in.Until == httpapi.UntilDone}
+	}
+	out := &listOutput{Body: httpapi.JobList{Jobs: []job.Snapshot{}}}
+	granted := s.grant(in.Wait.wait)
+	if in.Wait.set {
+		out.Wait = httpapi.FormatDuration(granted)
+	}
+	var moved []job.Rev
+	var err error
+	if granted > 0 {
+		moved, err = s.wait(ctx, granted, wants...)
+	} else {
+		moved, err = s.Hub.Look(ctx, wants...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range moved {
+		snap, err := s.Records.Get(ctx, r.ID)
+		switch {
+		case r.Missing, errors.Is(err, job.ErrNotFound), errors.Is(err, job.ErrDamaged):
+			out.Body.Missing = append(out.Body.Missing, r.ID)
+		case err != nil:
+			return nil, err
+		default:
+			out.Body.Jobs = append(out.Body.Jobs, show(snap))
+		}
+	}
+	return out, nil
+}
+
+type idInput struct {
+	ID idParam `path:"id" doc:"the job's id"`
+}
+
+// cancelJob answers 200 if the job has ended, 202 if its end is only asked for.
+func (s *Server) cancelJob(ctx context.Context, in *idInput) (*jobOutput, error) {
+	snap, err := s.Records.Cancel(ctx, in.ID.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &jobOutput{Status: http.StatusOK, ETag: etag(snap), Body: show(snap)}
+	if !snap.Done {
+		out.Status = http.StatusAccepted
+	}
+	return out, nil
+}
+
+type acceptedOutput struct {
+	Status   int
+	Location string `header:"Location" doc:"the job's path"`
+	ETag     string `header:"ETag" doc:"the job's revision"`
+	ID       string `header:"Longshore-Job" doc:"the job's id"`
+	Wait     string `header:"Longshore-Wait" doc:"the longest wait that was granted"`
+	Applied  string `header:"Preference-Applied" doc:"the wait that was granted, in seconds"`
+	Body     job.Snapshot
+}
+
+func accepted(snap job.Snapshot) *acceptedOutput {
+	out := &acceptedOutput{Status: http.StatusAccepted, Location: httpapi.JobPath(snap.ID), ETag: etag(snap),
+		ID: string(snap.ID), Body: show(snap)}
+	if snap.Done {
+		out.Status = http.StatusOK
+	}
+	return out
+}
+
+func (s *Server) retryJob(ctx context.Context, in *idInput) (*acceptedOutput, error) {
+	snap, err := s.Door.Retry(ctx, in.ID.ID)
+	if err != nil {
+		return nil, err
+	}
+	return accepted(snap), nil
+}
+
+func (s *Server) deleteJob(ctx context.Context, in *idInput) (*struct{}, error) {
+	return nil, s.Records.Delete(ctx, in.ID.ID)
+}

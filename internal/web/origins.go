@@ -1,0 +1,63 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"longshore/internal/httpapi"
+)
+
+// origins is the list of web origins whose pages may use the API. It feeds the
+// CORS headers, by which a browser lets a page read our answers, and the check
+// against forged requests, by which we don't do what a foreign page wants.
+type origins struct {
+	allowed []string
+	forgery *http.CrossOriginProtection
+}
+
+func newOrigins(allowed []string) (*origins, error) {
+	o := &origins{allowed: allowed, forgery: http.NewCrossOriginProtection()}
+	for _, origin := range allowed {
+		if err := o.forgery.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("CORS origin %q: %w", origin, err)
+		}
+	}
+	return o, nil
+}
+
+const (
+	corsMethods = "GET, HEAD, POST, DELETE"
+	corsSend    = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Longshore-Job, Prefer, Range"
+	corsRead    = "Content-Digest, Content-Disposition, Content-Range, ETag, Location, Longshore-Job, Longshore-Wait, Preference-Applied, Repr-Digest, Retry-After"
+)
+
+// check refuses a request that a page of a foreign origin made, and sets the
+// CORS headers for one that is allowed.
+func (o *origins) check(w http.ResponseWriter, r *http.Request) error {
+	if len(o.allowed) > 0 {
+		w.Header().Add("Vary", "Origin")
+	}
+	if origin := r.Header.Get("Origin"); slices.Contains(o.allowed, origin) {
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+		w.Header().Set("Access-Control-Expose-Headers", corsRead)
+	}
+	if err := o.forgery.Check(r); err != nil {
+		return httpapi.NewError(httpapi.Forbidden, "a page of this origin may not do this; see CORS_ORIGINS").Wrap(err)
+	}
+	return nil
+}
+
+// preflight answers a browser's question before a request, if it is one of an
+// allowed origin.
+func (o *origins) preflight(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" ||
+		!slices.Contains(o.allowed, r.Header.Get("Origin")) {
+		return false
+	}
+	w.Header().Set("Access-Control-Allow-Methods", corsMethods)
+	w.Header().Set("Access-Control-Allow-Headers", corsSend)
+	w.Header().Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}

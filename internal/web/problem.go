@@ -1,0 +1,162 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"longshore/internal/blob"
+	"longshore/internal/httpapi"
+	"longshore/job"
+)
+
+// A problem is an httpapi.Error as huma sends it.
+type problem httpapi.Error
+
+var (
+	_ huma.StatusError       = (*problem)(nil)
+	_ huma.HeadersError      = (*problem)(nil)
+	_ huma.ContentTypeFilter = (*problem)(nil)
+)
+
+func (p *problem) Error() string             { return (*httpapi.Error)(p).Error() }
+func (p *problem) GetStatus() int            { return p.Status }
+func (p *problem) ContentType(string) string { return httpapi.TypeProblem }
+
+func (p *problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds()))))
+	}
+	return h
+}
+
+// setErrors makes huma's own refusals problems of ours. huma keeps this choice
+// in a variable of the process.
+var setErrors = sync.OnceFunc(func() {
+	huma.NewError = func(status int, detail string, errs ...error) huma.StatusError {
+		p := httpapi.NewError(codeOf(status), detail).WithStatus(status)
+		for _, err := range errs {
+			var d *huma.ErrorDetail
+			if !errors.As(err, &d) {
+				continue // of an unknown form: it might quote what was sent
+			}
+			if d.Location == "body" && !strings.HasPrefix(d.Message, "expected") {
+				d.Message = "a value does not fit its field"
+			}
+			p.Errors = append(p.Errors, httpapi.Pointer{Pointer: pointer(d.Location), Detail: d.Message})
+		}
+		return (*problem)(p)
+	}
+})
+
+// codeOf is the code of a status that a library chose.
+func codeOf(status int) httpapi.Code {
+	switch status {
+	case http.StatusNotFound:
+		return httpapi.NotFound
+	case http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType, http.StatusNotAcceptable:
+		return httpapi.Unsupported
+	case http.StatusRequestEntityTooLarge, http.StatusRequestHeaderFieldsTooLarge:
+		return httpapi.TooLarge
+	case http.StatusPreconditionFailed:
+		return httpapi.Conflict
+	}
+	if status >= 500 {
+		return httpapi.Internal
+	}
+	return httpapi.Invalid
+}
+
+// pointer turns huma's "query.wait" into "?wait" and "body.a[2].b" into "/a/2/b".
+func pointer(location string) string {
+	place, name, _ := strings.Cut(location, ".")
+	switch place {
+	case "query":
+		return "?" + name
+	case "header":
+		return "/headers/" + name
+	case "path":
+		return "/path/" + name
+	}
+	if name == "" {
+		return ""
+	}
+	name = strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return "/" + strings.NewReplacer(".", "/", "[", "/", "]", "").Replace(name)
+}
+
+// statusClientGone is what is logged, and never received, when the client left
+// before its answer.
+const statusClientGone = 499
+
+// refusal is the one table from what went wrong inside to what the client is told.
+func (s *Server) refusal(ctx context.Context, err error) *httpapi.Error {
+	var e *httpapi.Error
+	switch {
+	case ctx.Err() != nil:
+		return httpapi.NewError(httpapi.Unavailable, "the client is gone").WithStatus(statusClientGone)
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, job.ErrNotFound), errors.Is(err, blob.ErrNotFound):
+		return httpapi.NewError(httpapi.NotFound, "there is no such job, or its retention is over").Wrap(err)
+	case errors.Is(err, job.ErrNotEnded):
+		return httpapi.NewError(httpapi.Conflict, "the job has not ended").Wrap(err)
+	case errors.Is(err, job.ErrDamaged):
+		// Often a record of a newer version, while a deployment is under way.
+		return unavailable("the job's record can't be read", 10*time.Second).Wrap(err)
+	case s.Unavailable(err):
+		return unavailable("the job store can't be reached, try again", 2*time.Second).Wrap(err)
+	default:
+		return httpapi.NewError(httpapi.Internal, "").Wrap(err)
+	}
+}
+
+func unavailable(detail string, after time.Duration) *httpapi.Error {
+	e := httpapi.NewError(httpapi.Unavailable, detail)
+	e.RetryAfter = after
+	return e
+}
+
+// invalid says that one place of a request is wrong.
+func invalid(pointer, detail string) *httpapi.Error {
+	e := httpapi.NewError(httpapi.Invalid, "the request is not valid")
+	e.Errors = []httpapi.Pointer{{Pointer: pointer, Detail: detail}}
+	return e
+}
+
+// writeProblem answers with an error. It takes back headers that spoke of
+// another body.
+func writeProblem(w http.ResponseWriter, e *httpapi.Error) {
+	h := w.Header()
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "Etag", "Last-Modified",
+		"Accept-Ranges", httpapi.HeaderContentDigest, httpapi.HeaderReprDigest} {
+		h.Del(name)
+	}
+	for name, values := range (*problem)(e).GetHeaders() {
+		h[name] = values
+	}
+	h.Set("Content-Type", httpapi.TypeProblem)
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(e.Status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.Encode(e) // an error here is the client's going
+}
+
+// writeJSON answers with a body in JSON.
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", httpapi.TypeJSON)
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.Encode(body) // an error here is the client's going
+}

@@ -1,0 +1,190 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"longshore/internal/blob"
+	"longshore/internal/httpapi"
+	"longshore/internal/hub"
+	"longshore/internal/submit"
+	"longshore/job"
+	"longshore/tasks"
+)
+
+// Config of a Server.
+type Config struct {
+	Version string // of the program, for the OpenAPI document
+	// Token is what clients must send as their bearer token. Without one only
+	// requests to a loopback host are served.
+	Token string
+	// Origins are the web origins ("https://app.example.com") whose pages may
+	// use the API; none by default.
+	Origins []string
+	// MaxWait bounds a long-poll; 0 = 25 s (Heroku's router cuts at 30 s).
+	MaxWait time.Duration
+	// MaxUpload bounds a job's input in bytes; 0 = no limit.
+	MaxUpload int64
+	// Idle is how long a client may neither send nor take a byte; 0 = 30 s.
+	Idle time.Duration
+	// Grace is what requests under way get at shutdown; 0 = 25 s.
+	Grace time.Duration
+	Log   *slog.Logger
+}
+
+// Door takes jobs in. submit.Door implements it; its errors are *httpapi.Error.
+type Door interface {
+	Submit(ctx context.Context, r submit.Request) (snap job.Snapshot, created bool, err error)
+	Retry(ctx context.Context, id job.ID) (job.Snapshot, error)
+}
+
+// Records reads and ends jobs. Its errors wrap those of package job.
+type Records interface {
+	Get(ctx context.Context, id job.ID) (job.Snapshot, error)
+	List(ctx context.Context, f job.Filter) (page []job.Snapshot, next job.ID, err error)
+	Cancel(ctx context.Context, id job.ID) (job.Snapshot, error)
+	Delete(ctx context.Context, id job.ID) error
+}
+
+// Waiter waits for jobs. hub.Hub implements it.
+type Waiter interface {
+	Wait(ctx context.Context, wants ...hub.Want) ([]job.Rev, error)
+	Look(ctx context.Context, wants ...hub.Want) ([]job.Rev, error)
+}
+
+// Blobs opens outputs.
+type Blobs interface {
+	Open(ctx context.Context, name string) (blob.Reader, error)
+}
+
+// Deps are what a Server works with; all are required.
+type Deps struct {
+	Door    Door
+	Records Records
+	Hub     Waiter
+	Blobs   Blobs
+	Catalog *tasks.Catalog
+	Queues  func(context.Context) ([]httpapi.QueueInfo, error)
+	Ready   func(context.Context) error // nil: the job store answers
+	// Unavailable reports whether an error means that the job store is out of reach.
+	Unavailable func(error) bool
+}
+
+// A Server answers HTTP. It is an http.Handler; Serve runs it on a listener.
+type Server struct {
+	Config
+	Deps
+	mux     *http.ServeMux
+	origins *origins
+	token   [sha256.Size]byte
+	openapi []byte
+
+	// stopping ends all waiting: at shutdown each waiter is answered with the
+	// state as it is.
+	stopping context.Context
+	stop     context.CancelFunc
+}
+
+// New returns a server. The types in the catalog at this moment get a literal
+// route each in the OpenAPI document; those that come later work all the same.
+func New(c Config, d Deps) (*Server, error) {
+	c.MaxWait = cmp.Or(c.MaxWait, 25*time.Second)
+	c.Idle = cmp.Or(c.Idle, 30*time.Second)
+	c.Grace = cmp.Or(c.Grace, 25*time.Second)
+	s := &Server{Config: c, Deps: d, mux: http.NewServeMux(), token: sha256.Sum256([]byte(c.Token))}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	var err error
+	if s.origins, err = newOrigins(c.Origins); err != nil {
+		return nil, err
+	}
+	if err := s.register(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// register puts the table of routes on the mux and describes it.
+func (s *Server) register() error {
+	setErrors()
+	config := huma.DefaultConfig("Longshore", s.Version)
+	config.Info.Description = apiDescription
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // the document is a route of ours
+	config.CreateHooks = nil                                             // no $schema in answers
+	config.Formats = map[string]huma.Format{httpapi.TypeJSON: huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
+	config.RejectUnknownQueryParameters = true
+	if s.Token != "" {
+		config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
+	}
+	g := &guarded{server: s, routes: map[string]*route{}}
+	api := humago.New(g, config)
+	for _, rt := range s.routes() {
+		if rt.access == bearer && s.Token != "" {
+			rt.op.Security = []map[string][]string{{"bearer": {}}}
+		}
+		g.routes[rt.op.Method+" "+rt.op.Path] = &rt
+		rt.add(s, api, &rt)
+	}
+	s.describe(api)
+	text, err := json.Marshal(api.OpenAPI())
+	if err != nil {
+		return fmt.Errorf("describe the API: %w", err)
+	}
+	s.openapi = text
+	return nil
+}
+
+// Limits of a connection. There is no total time limit for a request: an input
+// of any size may come, as long as bytes move (Config.Idle).
+const (
+	headerTimeout    = 10 * time.Second // until a request's header is there
+	keepAliveTimeout = 120 * time.Second
+	// maxHeader is what a request's header may have in bytes. net/http answers
+	// in plain text at its own limit, so that one lies higher.
+	maxHeader = 16 << 10
+)
+
+// HTTPServer returns the http.Server that Serve uses.
+func (s *Server) HTTPServer() *http.Server {
+	return &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       keepAliveTimeout,
+		MaxHeaderBytes:    4 * maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// Serve answers on the listener until ctx ends. Then it takes no more
+// connections, answers all waiters at once, lets the other requests end within
+// Config.Grace, and cuts what is left.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	srv := s.HTTPServer()
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	select {
+	case err := <-served:
+		s.stop()
+		return fmt.Errorf("serve HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	s.stop()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Grace)
+	defer cancel()
+	err := srv.Shutdown(grace)
+	if err != nil {
+		err = fmt.Errorf("stop HTTP: requests still open after %v: %w", s.Grace, errors.Join(err, srv.Close()))
+	}
+	<-served
+	return err
+}

@@ -1,0 +1,382 @@
+package web_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"longshore/internal/blob"
+	"longshore/internal/httpapi"
+	"longshore/internal/hub"
+	"longshore/internal/submit"
+	"longshore/internal/web"
+	"longshore/job"
+	"longshore/tasks"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"))
+}
+
+var errDown = errors.New("dial tcp 127.0.0.1:6379: connection refused")
+
+// A store is records, door, and blobs in one: what stands behind the server.
+type store struct {
+	catalog *tasks.Catalog
+	events  func(job.Rev)
+
+	mu    sync.Mutex
+	jobs  map[job.ID]job.Snapshot
+	keys  map[string]job.ID
+	files map[string][]byte
+	reqs  []submit.Request
+	down  error
+	crash bool
+	onEnd bool // a submitted job succeeds at once
+}
+
+func (s *store) get(id job.ID) (job.Snapshot, error) {
+	if s.crash {
+		panic("secret inner text")
+	}
+	snap, ok := s.jobs[id]
+	switch {
+	case s.down != nil:
+		return snap, s.down
+	case !ok:
+		return snap, fmt.Errorf("get %s: %w", id, job.ErrNotFound)
+	}
+	return snap, nil
+}
+
+func (s *store) Get(_ context.Context, id job.ID) (job.Snapshot, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.get(id)
+}
+
+func (s *store) List(_ context.Context, f job.Filter) ([]job.Snapshot, job.ID, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var page []job.Snapshot
+	for _, snap := range s.jobs {
+		if (f.State == "" || snap.State == f.State) && (f.Type == "" || snap.Type == f.Type) && (f.Before == "" || snap.ID < f.Before) {
+			page = append(page, snap)
+		}
+	}
+	slices.SortFunc(page, func(a, b job.Snapshot) int { return -cmp.Compare(a.ID, b.ID) })
+	if len(page) <= f.Limit {
+		return page, "", s.down
+	}
+	return page[:f.Limit], page[f.Limit-1].ID, s.down
+}
+
+func (s *store) Cancel(_ context.Context, id job.ID) (job.Snapshot, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap, err := s.get(id)
+	if err == nil && !snap.Done {
+		snap.CancelRequested = true
+		snap.Rev++
+		s.jobs[id] = snap
+	}
+	return snap, err
+}
+
+func (s *store) Delete(_ context.Context, id job.ID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap, err := s.get(id)
+	if err == nil && !snap.Done {
+		return job.ErrNotEnded
+	}
+	delete(s.jobs, id)
+	return err
+}
+
+func (s *store) Revs(_ context.Context, ids []job.ID) ([]job.Rev, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	revs := make([]job.Rev, len(ids))
+	for i, id := range ids {
+		snap, ok := s.jobs[id]
+		revs[i] = job.Rev{ID: id, Rev: snap.Rev, Done: snap.Done, Missing: !ok}
+	}
+	return revs, s.down
+}
+
+func (s *store) Listen(ctx context.Context, event func(job.Rev), reset func()) error {
+	s.mu.Lock()
+	s.events = event
+	s.mu.Unlock()
+	reset()
+	<-ctx.Done()
+	return nil
+}
+
+// put changes a job and publishes it.
+func (s *store) put(snap job.Snapshot) {
+	snap.Done = snap.State.Terminal()
+	s.mu.Lock()
+	s.jobs[snap.ID] = snap
+	events := s.events
+	s.mu.Unlock()
+	if events != nil {
+		events(job.Rev{ID: snap.ID, Rev: snap.Rev, Done: snap.Done})
+	}
+}
+
+func (s *store) Submit(_ context.Context, r submit.Request) (job.Snapshot, bool, error) {
+	if s.down != nil {
+		e := httpapi.NewError(httpapi.Unavailable, "the job store can't be reached").Wrap(s.down)
+		e.RetryAfter = 1500 * time.Millisecond
+		return job.Snapshot{}, false, e
+	}
+	info, ok := s.catalog.Lookup(r.Type)
+	if !ok {
+		return job.Snapshot{}, false, refuse("/type", "unknown type")
+	}
+	payload, err := s.catalog.Check(r.Type, r.Payload)
+	var problems tasks.Problems
+	if errors.As(err, &problems) {
+		return job.Snapshot{}, false, refuse("/payload"+problems[0].Pointer, problems[0].Detail)
+	}
+	if err != nil {
+		return job.Snapshot{}, false, httpapi.NewError(httpapi.Invalid, err.Error()).WithStatus(400)
+	}
+	if info.Input == tasks.InputRequired && r.Input == nil {
+		return job.Snapshot{}, false, refuse("/input", "this type works on a file")
+	}
+	if r.Priority != "" && !slices.Contains(job.Priorities, r.Priority) {
+		return job.Snapshot{}, false, refuse("/priority", "expected high, default or low")
+	}
+	r.Payload = payload
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id, ok := s.keys[r.IdempotencyKey]; ok && r.IdempotencyKey != "" {
+		return s.jobs[id], false, nil
+	}
+	id := cmp.Or(r.ID, job.NewID(time.Now()))
+	if snap, ok := s.jobs[id]; ok {
+		return snap, false, nil
+	}
+	if r.Input != nil {
+		s.mu.Unlock()
+		data, err := io.ReadAll(r.Input)
+		s.mu.Lock()
+		if err != nil {
+			return job.Snapshot{}, true, httpapi.NewError(httpapi.Invalid, "the body ended before its last byte").WithStatus(400)
+		}
+		s.files[string(id)+"/in"] = data
+	}
+	s.reqs = append(s.reqs, r)
+	if r.IdempotencyKey != "" {
+		s.keys[r.IdempotencyKey] = id
+	}
+	snap := job.Snapshot{ID: id, Type: r.Type, State: job.Queued, Rev: 1, Lane: info.Lane, Priority: cmp.Or(r.Priority, job.Default), CreatedAt: time.Now().UTC()}
+	if s.onEnd {
+		snap.State, snap.Done, snap.Rev, snap.Result = job.Succeeded, true, 3, json.RawMessage(`{"count":25}`)
+	}
+	s.jobs[id] = snap
+	return snap, true, nil
+}
+
+func (s *store) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
+	s.mu.Lock()
+	old, err := s.get(id)
+	s.mu.Unlock()
+	if err != nil {
+		return old, httpapi.NewError(httpapi.NotFound, "there is no such job").Wrap(err)
+	}
+	return job.Snapshot{ID: job.NewID(time.Now()), Type: old.Type, State: job.Queued, Rev: 1, RetryOf: id}, nil
+}
+
+func refuse(pointer, detail string) error {
+	e := httpapi.NewError(httpapi.Invalid, "the request is not valid")
+	e.Errors = []httpapi.Pointer{{Pointer: pointer, Detail: detail}}
+	return e
+}
+
+type file struct{ *bytes.Reader }
+
+func (file) Close() error { return nil }
+
+func (s *store) Open(_ context.Context, name string) (blob.Reader, error) {
+	data, ok := s.files[name]
+	if !ok {
+		return nil, blob.ErrNotFound
+	}
+	return file{bytes.NewReader(data)}, nil
+}
+
+// output adds a file to a job.
+func (s *store) output(snap *job.Snapshot, name, kind, data string) {
+	sum := sha256.Sum256([]byte(data))
+	o := job.Output{Name: name, Size: int64(len(data)), ContentType: kind, SHA256: hex.EncodeToString(sum[:]), Blob: string(snap.ID) + "/f/" + name}
+	s.files[o.Blob] = []byte(data)
+	snap.Outputs = append(snap.Outputs, o)
+}
+
+// A bench is a server over a store, and a client of it.
+type bench struct {
+	*store
+	*testing.T
+	url    string
+	server *web.Server
+	log    *syncBuffer
+	client *http.Client
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func setup(t *testing.T, change ...func(*web.Config)) *bench {
+	t.Helper()
+	infos, err := tasks.BuiltIn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	catalog, err := tasks.NewCatalog(infos...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &store{catalog: catalog, jobs: map[job.ID]job.Snapshot{}, keys: map[string]job.ID{}, files: map[string][]byte{}}
+	log := &syncBuffer{}
+	config := web.Config{Version: "test", Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	for _, c := range change {
+		c(&config)
+	}
+	h := hub.New(s, config.Log)
+	server, err := web.New(config, web.Deps{
+		Door: s, Records: s, Hub: h, Blobs: s, Catalog: catalog,
+		Queues: func(context.Context) ([]httpapi.QueueInfo, error) {
+			return []httpapi.QueueInfo{{Queue: "io-high", Lane: job.LaneIO, Priority: job.High, Pending: 3}}, s.down
+		},
+		Ready:       func(context.Context) error { return s.down },
+		Unavailable: func(err error) bool { return errors.Is(err, errDown) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.Run(ctx)
+	}()
+	ts := httptest.NewUnstartedServer(server)
+	ts.Config = server.HTTPServer()
+	ts.Start()
+	t.Cleanup(func() {
+		ts.Close()
+		cancel()
+		<-ended
+	})
+	return &bench{store: s, T: t, url: ts.URL, server: server, log: log, client: ts.Client()}
+}
+
+type reply struct {
+	status int
+	header http.Header
+	body   string
+	t      *testing.T
+}
+
+// do sends a request; headers come in pairs.
+func (b *bench) do(method, path, body string, headers ...string) reply {
+	b.Helper()
+	var in io.Reader
+	if body != "" {
+		in = strings.NewReader(body)
+	}
+	return b.send(method, path, in, headers...)
+}
+
+func (b *bench) send(method, path string, body io.Reader, headers ...string) reply {
+	b.Helper()
+	req, err := http.NewRequestWithContext(b.Context(), method, b.url+path, body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			req.Host = headers[i+1]
+			continue
+		}
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	resp, err := b.client.Do(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return reply{resp.StatusCode, resp.Header, string(text), b.T}
+}
+
+func (r reply) snapshot() (snap job.Snapshot) {
+	r.t.Helper()
+	if err := json.Unmarshal([]byte(r.body), &snap); err != nil {
+		r.t.Fatalf("answer %d is no snapshot: %v\n%s", r.status, err, r.body)
+	}
+	return snap
+}
+
+// problem checks that the answer is a problem of this status and code, with
+// these pointers.
+func (r reply) problem(status int, code httpapi.Code, pointers ...string) {
+	r.t.Helper()
+	var e httpapi.Error
+	err := json.Unmarshal([]byte(r.body), &e)
+	if err != nil || r.status != status || e.Status != status || e.Code != code || r.header.Get("Content-Type") != httpapi.TypeProblem {
+		r.t.Errorf("got %d %s %s, want problem %d %s", r.status, r.header.Get("Content-Type"), r.body, status, code)
+		return
+	}
+	var got []string
+	for _, p := range e.Errors {
+		got = append(got, p.Pointer)
+		if p.Detail == "" {
+			r.t.Errorf("no detail for %s", p.Pointer)
+		}
+	}
+	if pointers != nil && !slices.Equal(got, pointers) {
+		r.t.Errorf("pointers %q, want %q (%s)", got, pointers, r.body)
+	}
+}
+
+func newSnapshot(state job.State, rev int64) job.Snapshot {
+	return job.Snapshot{ID: job.NewID(time.Now()), Type: "math.primes", State: state, Rev: rev, CreatedAt: time.Now().UTC()}
+}

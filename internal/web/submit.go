@@ -1,0 +1,274 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"longshore/internal/httpapi"
+	"longshore/internal/hub"
+	"longshore/internal/submit"
+	"longshore/job"
+	"longshore/tasks"
+)
+
+type submitInput struct {
+	Wait   waitParam `query:"wait" doc:"wait this long for the job's end, as 25s"`
+	Prefer string    `header:"Prefer" doc:"wait=20: wait for the job's end, in seconds (RFC 7240)"`
+	ID     string    `header:"Longshore-Job" doc:"the id the job shall have: a UUIDv7 of the last hour"`
+	Key    string    `header:"Idempotency-Key" maxLength:"255" doc:"a repeat with the same key returns the first job"`
+	Body   httpapi.SubmitBody
+}
+
+func (s *Server) submitJSON(ctx context.Context, in *submitInput) (*acceptedOutput, error) {
+	b := in.Body
+	req := submit.Request{
+		Type: b.Type, Payload: b.Payload, ID: job.ID(in.ID), IdempotencyKey: in.Key, Priority: b.Priority,
+		Timeout: time.Duration(b.Timeout), ExpiresIn: time.Duration(b.ExpiresIn), MaxAttempts: b.MaxAttempts,
+		Retention: time.Duration(b.Retention),
+	}
+	if b.RunAt != nil {
+		req.RunAt = *b.RunAt
+	}
+	if err := checkNames(req); err != nil {
+		return nil, err
+	}
+	snap, _, err := s.Door.Submit(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return s.waitForEnd(ctx, snap, in.Wait, []string{in.Prefer}), nil
+}
+
+// waitForEnd makes the answer to an accepted submission, after the wait that
+// the client wished for. The job is safe by now, so nothing here is an error.
+func (s *Server) waitForEnd(ctx context.Context, snap job.Snapshot, wish waitParam, prefer []string) *acceptedOutput {
+	preferred, byPrefer := preferredWait(prefer)
+	granted := s.grant(max(wish.wait, preferred))
+	if granted > 0 && !snap.Done {
+		s.wait(ctx, granted, hub.Want{ID: snap.ID, Done: true})
+		if now, err := s.Records.Get(ctx, snap.ID); err == nil {
+			snap = now
+		}
+	}
+	out := accepted(snap)
+	if wish.set {
+		out.Wait = httpapi.FormatDuration(granted)
+	}
+	if byPrefer {
+		out.Applied = "wait=" + strconv.Itoa(int(granted/time.Second))
+	}
+	return out
+}
+
+// submitRaw takes a job whose input is the body, byte for byte, and whose
+// parameters are in the query. A type without input takes its payload from the
+// body instead, as JSON.
+func (s *Server) submitRaw(w http.ResponseWriter, r *http.Request) error {
+	req := submit.Request{
+		Type: r.PathValue("id"), ID: job.ID(r.Header.Get(httpapi.HeaderJob)),
+		IdempotencyKey: r.Header.Get(httpapi.HeaderIdempotencyKey), InputSize: -1,
+	}
+	info, ok := s.Catalog.Lookup(req.Type)
+	if !ok {
+		return invalid("/type", "unknown type; "+httpapi.PathTypes+" lists those there are")
+	}
+	if err := checkNames(req); err != nil {
+		return err
+	}
+	body, _ := r.Body.(*requestBody)
+	query := r.URL.Query()
+	if err := s.takeBody(r, body, info, query, &req); err != nil {
+		return err
+	}
+	wish, err := s.takeQuery(query, &req)
+	if err != nil {
+		return err
+	}
+	snap, _, err := s.Door.Submit(r.Context(), req)
+	if err != nil {
+		return inputError(err, req, body)
+	}
+	s.writeAccepted(w, s.waitForEnd(r.Context(), snap, wish, r.Header.Values(httpapi.HeaderPrefer)))
+	return nil
+}
+
+// inputError says what only we know, if the door's error comes from reading.
+func inputError(err error, req submit.Request, body *requestBody) error {
+	if e := body.refusal(); e != nil {
+		return e
+	}
+	if form, ok := req.Input.(*formFile); ok && form.ended == errAfterFile {
+		return invalid("/body", errAfterFile.Error()+": expected parameters first, then one file")
+	}
+	return inQuery(err)
+}
+
+// takeBody finds out what the body is: the input, a form with parameters and
+// the input, or a payload.
+func (s *Server) takeBody(r *http.Request, body *requestBody, info tasks.Info, query url.Values, req *submit.Request) error {
+	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if info.Input == tasks.NoInput && kind != "multipart/form-data" {
+		text, err := readJSON(r)
+		if err != nil {
+			return err
+		}
+		req.Payload = text
+		return nil
+	}
+	if body != nil && s.MaxUpload > 0 {
+		if r.ContentLength > s.MaxUpload {
+			return tooLarge(s.MaxUpload)
+		}
+		body.limit = s.MaxUpload
+	}
+	if kind == "multipart/form-data" {
+		return takeForm(r, params["boundary"], query, req)
+	}
+	req.Input, req.InputSize, req.ContentType = r.Body, r.ContentLength, r.Header.Get("Content-Type")
+	return nil
+}
+
+func tooLarge(limit int64) *httpapi.Error {
+	return httpapi.NewError(httpapi.TooLarge, fmt.Sprintf("the input is over %d bytes", limit))
+}
+
+// takeQuery takes the control parameters out of the query and makes a payload
+// of what is left.
+func (s *Server) takeQuery(query url.Values, req *submit.Request) (waitParam, error) {
+	p := control{query: query}
+	var wish waitParam
+	p.take("wait", wish.UnmarshalText)
+	p.take("priority", func(text []byte) error { req.Priority = job.Priority(text); return nil })
+	p.take("timeout", durationInto(&req.Timeout))
+	p.take("expires_in", durationInto(&req.ExpiresIn))
+	p.take("retention", durationInto(&req.Retention))
+	p.take("filename", func(text []byte) error { req.Filename = string(text); return nil })
+	p.take("run_at", func(text []byte) error {
+		if req.RunAt.UnmarshalText(text) != nil {
+			return errors.New("expected a time as 2006-01-02T15:04:05Z (RFC 3339)")
+		}
+		return nil
+	})
+	p.take("max_attempts", func(text []byte) (err error) {
+		if req.MaxAttempts, err = strconv.Atoi(string(text)); err != nil || req.MaxAttempts < 1 {
+			return errors.New("expected a whole number from 1")
+		}
+		return nil
+	})
+	inBody := len(req.Payload) > 0
+	p.take("payload", func(text []byte) error {
+		if inBody {
+			return errors.New("the body is the payload already")
+		}
+		req.Payload = json.RawMessage(text)
+		return nil
+	})
+	if p.wrong != nil {
+		return wish, p.wrong
+	}
+	if len(query) == 0 {
+		return wish, nil
+	}
+	if len(req.Payload) > 0 {
+		name := ""
+		for name = range query {
+			break
+		}
+		return wish, invalid("?"+name, "the payload is given whole: its fields can't be given one by one too")
+	}
+	payload, err := s.Catalog.FromQuery(req.Type, query)
+	var problems tasks.Problems
+	if errors.As(err, &problems) {
+		e := httpapi.NewError(httpapi.Invalid, "the request is not valid")
+		for _, one := range problems {
+			e.Errors = append(e.Errors, httpapi.Pointer{Pointer: "?" + strings.TrimPrefix(one.Pointer, "/"), Detail: one.Detail})
+		}
+		return wish, e
+	}
+	req.Payload = payload
+	return wish, err
+}
+
+// control reads the parameters that steer a submission. It notes all that is wrong.
+type control struct {
+	query url.Values
+	wrong *httpapi.Error
+}
+
+func (p *control) take(name string, set func(text []byte) error) {
+	values, ok := p.query[name]
+	if !ok {
+		return
+	}
+	delete(p.query, name)
+	err := errors.New("given more than once")
+	if len(values) == 1 {
+		err = set([]byte(values[0]))
+	}
+	if err == nil {
+		return
+	}
+	if p.wrong == nil {
+		p.wrong = httpapi.NewError(httpapi.Invalid, "the request is not valid")
+	}
+	p.wrong.Errors = append(p.wrong.Errors, httpapi.Pointer{Pointer: "?" + name, Detail: err.Error()})
+}
+
+func durationInto(d *time.Duration) func([]byte) error {
+	return func(text []byte) (err error) {
+		*d, err = httpapi.ParseDuration(string(text))
+		return err
+	}
+}
+
+// checkNames checks the headers by which a client names its job.
+func checkNames(req submit.Request) error {
+	if req.ID != "" {
+		if _, err := job.ParseID(string(req.ID)); err != nil {
+			return invalid("/headers/"+httpapi.HeaderJob, err.Error())
+		}
+		if age := time.Since(req.ID.Time()); age > time.Hour || age < -time.Minute {
+			return invalid("/headers/"+httpapi.HeaderJob, "expected an id drawn within the last hour")
+		}
+	}
+	key := req.IdempotencyKey
+	if len(key) > httpapi.MaxKey || strings.ContainsFunc(key, func(c rune) bool { return c < ' ' || c > '~' }) {
+		return invalid("/headers/"+httpapi.HeaderIdempotencyKey, fmt.Sprintf("expected up to %d characters of ASCII", httpapi.MaxKey))
+	}
+	return nil
+}
+
+// inQuery moves the door's pointers to where the client wrote what is wrong.
+func inQuery(err error) error {
+	e := httpapi.AsError(err)
+	for i, p := range e.Errors {
+		switch name, inPayload := strings.CutPrefix(p.Pointer, "/payload/"); {
+		case inPayload:
+			e.Errors[i].Pointer = "?" + name
+		case strings.HasPrefix(p.Pointer, "/headers/"), p.Pointer == "/type", p.Pointer == "/input", p.Pointer == "/payload", p.Pointer == "":
+		default:
+			e.Errors[i].Pointer = "?" + strings.TrimPrefix(p.Pointer, "/")
+		}
+	}
+	return e
+}
+
+func (s *Server) writeAccepted(w http.ResponseWriter, out *acceptedOutput) {
+	for name, value := range map[string]string{
+		"Location": out.Location, "Etag": out.ETag, httpapi.HeaderJob: out.ID,
+		httpapi.HeaderWait: out.Wait, httpapi.HeaderPreferenceApplied: out.Applied,
+	} {
+		if value != "" {
+			w.Header().Set(name, value)
+		}
+	}
+	writeJSON(w, out.Status, out.Body)
+}

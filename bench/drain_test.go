@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -90,6 +89,7 @@ func drainLongshore(b *testing.B, n int) time.Duration {
 		}, sync.OnceFunc(func() { close(ready) }))
 	})
 	<-ready
+
 	began := time.Now()
 	wg.Go(func() {
 		worker.Serve(ctx, sys, worker.Config{StreamConcurrency: 64, CPUConcurrency: 1}, &r)
@@ -159,7 +159,7 @@ func BenchmarkDrain(b *testing.B) {
 	b.ReportMetric(a, "asynq_jobs/s")
 	b.ReportMetric(l/a, "ratio")
 	b.ReportMetric(0, "ns/op")
-	b.Log(fmt.Sprintf("longshore %.0f, asynq %.0f, GOMAXPROCS %d", ours, theirs, runtime.GOMAXPROCS(0)))
+	b.Logf("longshore %.0f, asynq %.0f, GOMAXPROCS %d", ours, theirs, runtime.GOMAXPROCS(0))
 }
 
 func median(v []float64) float64 {

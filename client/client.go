@@ -22,7 +22,8 @@ type Config struct {
 	// Timeout, which would cut uploads and long-polls.
 	HTTP *http.Client
 	// RetryFor is how long a request that is safe to repeat is repeated while
-	// no good answer comes; each good answer starts the time anew.
+	// no good answer comes; each good answer starts the time anew. Wait and
+	// Follow try eight times as long once they have seen the job.
 	// 0 = DefaultRetryFor, negative = not at all.
 	RetryFor time.Duration
 	// OnRetry is told before each pause, for a message to a person; nil = nobody is.

@@ -29,7 +29,7 @@ func (c *Client) Wait(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	var last job.Snapshot
 	for {
 		asked := time.Now()
-		snap, err := c.poll(ctx, id, query)
+		snap, err := c.poll(ctx, id, query, last.ID != "")
 		if err != nil {
 			return last, fmt.Errorf("wait for job %s: %w", id, err)
 		}
@@ -52,7 +52,7 @@ func (c *Client) Follow(ctx context.Context, id job.ID) iter.Seq2[job.Snapshot, 
 		var rev int64 = -1
 		for {
 			asked := time.Now()
-			snap, err := c.poll(ctx, id, query)
+			snap, err := c.poll(ctx, id, query, rev >= 0)
 			if err != nil {
 				yield(job.Snapshot{}, fmt.Errorf("follow job %s: %w", id, err))
 				return
@@ -73,9 +73,9 @@ func (c *Client) Follow(ctx context.Context, id job.ID) iter.Seq2[job.Snapshot, 
 	}
 }
 
-func (c *Client) poll(ctx context.Context, id job.ID, query url.Values) (job.Snapshot, error) {
+func (c *Client) poll(ctx context.Context, id job.ID, query url.Values, known bool) (job.Snapshot, error) {
 	look := get(httpapi.JobPath(id), query)
-	look.limit = pollWait + answerTimeout
+	look.limit, look.known = pollWait+answerTimeout, known
 	var snap job.Snapshot
 	_, err := c.exchange(ctx, look, &snap)
 	return snap, err

@@ -34,6 +34,7 @@ type call struct {
 	body   *body         // nil = none
 	safe   bool          // a repeat does no harm
 	limit  time.Duration // until the head of the answer is there; 0 = answerTimeout, or none with a body
+	known  bool          // the server knows what is asked for: worth more patience
 }
 
 // get returns the call of a read.
@@ -178,6 +179,10 @@ const (
 	maxPause = 4 * time.Second
 )
 
+// knownPatience is by how much longer we try for a job that was seen: a wait of
+// hours should not end with a server's bad minute.
+const knownPatience = 8
+
 // A patience decides whether to try again.
 type patience struct {
 	c     *Client
@@ -209,7 +214,11 @@ func (p *patience) pause(ctx context.Context, call call, err error) error {
 	if refused.RetryAfter > 0 {
 		wait = refused.RetryAfter + rand.N(refused.RetryAfter/4+1)
 	}
-	if now.Add(wait).Sub(p.first) > p.c.retryFor {
+	limit := p.c.retryFor
+	if call.known {
+		limit *= knownPatience
+	}
+	if now.Add(wait).Sub(p.first) > limit {
 		return err
 	}
 	p.tries++

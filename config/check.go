@@ -47,27 +47,18 @@ func redisURL(s string) bool {
 }
 
 func (b *Blobs) check(m *mistakes) {
-	if _, ok := folder(b.URL); !ok {
+	if !fileURL(b.URL) {
 		m.expect("BLOB_URL", "file:///absolute/folder (three slashes), or file:folder for one in the working directory")
 	}
 }
 
-// Folder returns the folder that the URL names.
-func (b *Blobs) Folder() string {
-	f, _ := folder(b.URL)
-	return f
-}
-
-func folder(s string) (string, bool) {
+// fileURL reports whether a text names a folder; internal/connect reads it.
+func fileURL(s string) bool {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "file" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", false
+	if err != nil || u.Scheme != "file" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Host != "" {
+		return false
 	}
-	if u.Opaque != "" {
-		path, err := url.PathUnescape(u.Opaque)
-		return path, err == nil
-	}
-	return u.Path, u.Path != "" && (u.Host == "" || u.Host == "localhost")
+	return u.Path != "" || u.Opaque != ""
 }
 
 func (j *Jobs) check(m *mistakes) {

@@ -83,8 +83,8 @@ type Stop struct {
 
 // Log says what is logged, and how.
 type Log struct {
-	Format string     `env:"LOG_FORMAT" doc:"text or json"`
-	Level  slog.Level `env:"LOG_LEVEL" shown:"info" doc:"debug, info, warn or error"`
+	Format string `env:"LOG_FORMAT" doc:"text or json"`
+	Level  Level  `env:"LOG_LEVEL" shown:"info" doc:"debug, info, warn or error"`
 }
 
 // Enqueue is the settings of the command line client. It speaks HTTP to URL;

@@ -69,9 +69,6 @@ func TestDefaults(t *testing.T) {
 	if diff := cmp.Diff(wantDev, dev, secrets); diff != "" {
 		t.Errorf("dev (-want +got):\n%s", diff)
 	}
-	if got := web.Blobs.Folder(); got != "data/blobs" {
-		t.Errorf("Folder() = %q", got)
-	}
 }
 
 func TestValues(t *testing.T) {
@@ -102,9 +99,6 @@ func TestValues(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, web, secrets, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if got := web.Blobs.Folder(); got != "/var/lib/long shore" {
-		t.Errorf("Folder() = %q", got)
 	}
 	for addr, trusted := range map[string]bool{"10.9.9.9": true, "::ffff:10.9.9.9": true, "192.0.2.2": false, "2001:db8::1": true} {
 		if got := web.HTTP.TrustedProxies.Contains(netip.MustParseAddr(addr)); got != trusted {

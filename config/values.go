@@ -107,6 +107,9 @@ func (b *Bytes) EnvDecode(text string) error {
 	return nil
 }
 
+// A Level is the least level that is logged.
+type Level = slog.Level
+
 // Lanes are the lanes that a worker serves, the words of package job.
 type Lanes []string
 

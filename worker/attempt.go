@@ -122,11 +122,15 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 	ctx, a.stop = context.WithCancelCause(ctx)
 	defer a.stop(nil)
 	a.log = a.log.With("attempt", a.started.Attempt)
+	a.log.DebugContext(ctx, "run begins")
 	began := time.Now()
 	clock := time.AfterFunc(time.Until(sent.Add(a.started.Timeout)), func() { a.stop(errTimeout) })
 	defer clock.Stop()
-	if a.started.CancelRequested {
+	switch {
+	case a.started.CancelRequested:
 		a.stop(jobstore.ErrCanceled)
+	case a.entry.Info.ForbidOverlap && time.Since(sent) >= a.worker.keeper.CutAfter():
+		a.stop(jobstore.ErrCutOff) // the answer to start came too late: the lease is as good as over
 	}
 
 	run := a.newRun()
@@ -136,7 +140,11 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 	a.worker.keeper.Keep(hold)
 	a.worker.running.Store(a, struct{}{})
 
-	result, err := a.call(ctx, run)
+	var result []byte
+	err := context.Cause(ctx)
+	if err == nil {
+		result, err = a.call(ctx, run)
+	}
 
 	a.worker.running.Delete(a)
 	hold.Drop()

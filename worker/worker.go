@@ -126,10 +126,8 @@ func (w *worker) run(ctx context.Context) error {
 	defer wg.Wait()
 	defer stop()
 	wg.Go(func() { w.listen(background) })
-	wg.Go(func() { w.keeper.Run(background) })
-	wg.Go(func() { w.sys.Sweeper().Run(background) })
-	wg.Go(func() { w.sys.SweepOrphans(background) })
 	wg.Go(func() { w.publish(background) })
+	wg.Go(func() { w.sys.Background(background, w.keeper.Run, w.sys.Sweeper().Run, w.sys.SweepOrphans) })
 
 	drained := make(chan struct{})
 	wg.Go(func() { w.drain(ctx, drained, abandon) })

@@ -130,3 +130,30 @@ func TestInputBecomesOutput(t *testing.T) {
 		t.Errorf("job ended as %+v", snap)
 	}
 }
+
+// TestCancelStopsARun holds that the doorbell, and not the end of the lease,
+// stops a run: long before the fallback would.
+func TestCancelStopsARun(t *testing.T) {
+	t.Parallel()
+	var r handlers.Registry
+	stopped := make(chan error, 1)
+	handlers.Add(&r, tasks.Definition[word]{Type: "test.endless", Lane: job.LaneCPU}, func(ctx context.Context, run *handlers.Run, p word) (any, error) {
+		<-ctx.Done()
+		stopped <- context.Cause(ctx)
+		return nil, context.Cause(ctx)
+	})
+	b := setup(t, worker.Config{}, &r)
+	snap := b.submit(t, submit.Request{Type: "test.endless"})
+	b.await(t, snap.ID, func(s job.Snapshot) bool { return s.State == job.Running })
+	asked := time.Now()
+	if _, err := b.sys.Store.Cancel(t.Context(), snap.ID); err != nil {
+		t.Fatal(err)
+	}
+	snap = b.await(t, snap.ID, ended)
+	if took := time.Since(asked); took > 1500*time.Millisecond {
+		t.Errorf("the run ended only after %v", took)
+	}
+	if cause := <-stopped; !errors.Is(cause, jobstore.ErrCanceled) || snap.State != job.Canceled || snap.Attempt != 1 {
+		t.Errorf("cause %v, job ended as %+v", cause, snap)
+	}
+}

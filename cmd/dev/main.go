@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		}
 		defer os.RemoveAll(folder)
 		c.DataDir, c.HTTP.Port, c.HTTP.Token = folder, 0, config.Secret{}
-		c.Log.Level = max(c.Log.Level, config.Level(slog.LevelWarn))
+		c.Log.Level = max(c.Log.Level, slog.LevelWarn)
 	}
 	d := &dev{config: c, stdout: stdout, log: program.Logger(c.Log, stdout)}
 	if *demo {
@@ -68,12 +68,12 @@ type dev struct {
 	then func(ctx context.Context, url string) error
 }
 
-func (d *dev) run(ctx context.Context) error {
+func (d *dev) run(ctx context.Context) (err error) {
 	redis, err := d.startRedis(ctx)
 	if err != nil {
 		return err
 	}
-	defer redis.Close()
+	defer func() { err = errors.Join(err, redis.Close()) }()
 	l, err := d.listen()
 	if err != nil {
 		return err

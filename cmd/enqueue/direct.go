@@ -40,10 +40,7 @@ func openDirect(ctx context.Context, s config.Enqueue, log *slog.Logger) (*direc
 	if err != nil {
 		return nil, err
 	}
-	where, err := connection(s)
-	if err != nil {
-		return nil, misconfigured(err)
-	}
+	where := connection(s)
 	where.Log = log
 	redisdb.LogTo(log)
 	sys, err := connect.Open(ctx, where)

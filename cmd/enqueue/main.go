@@ -38,6 +38,7 @@ type cli struct {
 // run runs the command line. The error says how to exit; see report.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
 	p := &cli{getenv: getenv, in: stdin, out: stdout, err: stderr}
+	version := false
 	started := false // the command line was understood
 	root := &cobra.Command{
 		Use:   "enqueue",
@@ -45,7 +46,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		Long: "Submit jobs to Longshore, follow them, fetch what they made.\n\n" +
 			"LONGSHORE_URL names the server, LONGSHORE_TOKEN is the token it asks for.\n" +
 			"Where only REDIS_URL is set, submit goes straight to Redis and the blob store.",
-		Version:       "longshore enqueue " + program.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,12 +53,17 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 			return p.checkFormat()
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				return p.write([]byte("longshore enqueue " + program.Version() + "\n"))
+			}
 			cmd.SetOut(stderr)
 			_ = cmd.Usage()
 			return usage("a command is missing")
 		},
 	}
-	root.SetVersionTemplate("{{.Version}}\n")
+	// Not cobra's own --version: its template would link text/template, and with
+	// it every method of every type, which is 8 MB.
+	root.Flags().BoolVar(&version, "version", false, "print the version and exit")
 	root.PersistentFlags().StringVar(&p.format, "format", "text", "how data is written: text, json or jsonl (with --wait: a line for each change)")
 	root.AddCommand(p.submitCommand(), p.getCommand(), p.waitCommand(), p.fetchCommand(), p.cancelCommand(), p.typesCommand())
 	root.SetArgs(args)

@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/url"
-	"path/filepath"
 	"time"
 
 	"longshore/client"
@@ -34,10 +32,14 @@ func (p *cli) client() (*client.Client, error) {
 }
 
 func (p *cli) connect(s config.Enqueue) (*client.Client, error) {
+	said := "" // once for each kind of trouble
 	c, err := client.New(client.Config{
 		URL: s.URL, Token: s.Token.Reveal(),
-		OnRetry: func(err error, pause time.Duration) {
-			fmt.Fprintf(p.err, "%v; trying again in %v\n", err, pause.Round(100*time.Millisecond))
+		OnRetry: func(err error, _ time.Duration) {
+			if text := err.Error(); text != said {
+				fmt.Fprintf(p.err, "%s; trying on\n", text)
+				said = text
+			}
 		},
 	})
 	if err != nil {
@@ -47,15 +49,10 @@ func (p *cli) connect(s config.Enqueue) (*client.Client, error) {
 }
 
 // connection is where a submit without a server goes.
-func connection(s config.Enqueue) (connect.Config, error) {
-	folder, err := filepath.Abs(s.Blobs.Folder())
-	if err != nil {
-		return connect.Config{}, fmt.Errorf("BLOB_URL: %w", err)
-	}
-	blobs := url.URL{Scheme: "file", Path: folder}
+func connection(s config.Enqueue) connect.Config {
 	return connect.Config{
 		RedisURL: s.Redis.URL.Reveal(), RedisTLSInsecure: s.Redis.TLSInsecure,
 		MaxConnections: s.Redis.MaxConnections, Prefix: s.Redis.Prefix,
-		BlobURL: blobs.String(), Lease: s.Jobs.Lease,
-	}, nil
+		BlobURL: s.Blobs.URL, Lease: s.Jobs.Lease,
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -30,7 +32,7 @@ type Config struct {
 	RedisTLSInsecure bool          // accept any certificate
 	MaxConnections   int           // to Redis, pub/sub included; 0 = 6
 	Prefix           string        // of keys, channels and queues; "" = "longshore"
-	BlobURL          string        // file:///folder
+	BlobURL          string        // file:///folder, or file:folder for one in the working directory
 	Lease            time.Duration // of a running job; 0 = 8 s
 	Log              *slog.Logger  // nil = silent
 }
@@ -59,6 +61,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
+	rdb = redisdb.Combine(rdb)
 	sys := &System{Redis: rdb, Log: c.Log, Store: jobstore.New(rdb, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease})}
 	err = sys.open(ctx, c)
 	if err != nil {
@@ -70,7 +73,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 func (s *System) open(ctx context.Context, c Config) error {
 	warnings, err := redisdb.Check(ctx, s.Redis)
 	for _, w := range warnings {
-		s.Log.WarnContext(ctx, "redis: "+w)
+		s.Log.WarnContext(ctx, "redis is not set up as it should be", "problem", w)
 	}
 	if err != nil {
 		if redisdb.Unavailable(err) {
@@ -88,11 +91,11 @@ func (s *System) open(ctx context.Context, c Config) error {
 // installation means the same one: a worker that looks for inputs in another
 // folder than web writes them to would fail every job.
 func (s *System) openBlobs(ctx context.Context, c Config) error {
-	u, err := url.Parse(c.BlobURL)
-	if err != nil || u.Scheme != "file" || u.Path == "" || u.Host != "" {
-		return fmt.Errorf("%w: BLOB_URL: expected file:///folder", ErrSettings)
+	folder, err := blobFolder(c.BlobURL)
+	if err != nil {
+		return fmt.Errorf("%w: BLOB_URL: %w", ErrSettings, err)
 	}
-	store, err := disk.Open(u.Path)
+	store, err := disk.Open(folder)
 	if err != nil {
 		return fmt.Errorf("%w: BLOB_URL: %w", ErrSettings, err)
 	}
@@ -102,9 +105,25 @@ func (s *System) openBlobs(ctx context.Context, c Config) error {
 		return fmt.Errorf("register blob folder: %w", err)
 	}
 	if registered != store.ID() {
-		return fmt.Errorf("%w: BLOB_URL: %s is not the folder that the other processes of this installation use", ErrSettings, u.Path)
+		return fmt.Errorf("%w: BLOB_URL: %s is not the folder that the other processes of this installation use", ErrSettings, folder)
 	}
 	return nil
+}
+
+// blobFolder reads a file URL.
+func blobFolder(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "file" || u.Host != "" || u.Path == "" && u.Opaque == "" {
+		return "", errors.New("expected file:///folder, or file:folder for one in the working directory")
+	}
+	if u.Path != "" {
+		return u.Path, nil
+	}
+	name, err := url.PathUnescape(u.Opaque)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(name)
 }
 
 // Close lets go of everything. Nothing of the system may be in use.
@@ -213,6 +232,20 @@ func (s *System) sweepOrphans(ctx context.Context, before time.Time) error {
 		}
 	}
 	return nil
+}
+
+// Background runs what a process does beside its work, and returns when all of
+// it has ended. Such work ends by ctx alone; an earlier end is logged.
+func (s *System) Background(ctx context.Context, runs ...func(context.Context) error) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for _, run := range runs {
+		wg.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				s.Log.ErrorContext(ctx, "background work has ended", "error", err)
+			}
+		})
+	}
 }
 
 // every calls f now and then until ctx ends; a failure is logged once in a row.

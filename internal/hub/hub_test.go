@@ -207,7 +207,7 @@ func TestEventWakes(t *testing.T) {
 		end := wait(h, 20*time.Second, Want{ID: id(1), Done: true})
 		other := wait(h, time.Second, Want{ID: id(1), After: 1, Done: true})
 		synctest.Wait()
-		f.event(job.Rev{ID: id(1), Rev: 1}) // late: seen already
+		f.event(job.Rev{ID: id(1), Rev: 0}) // late: seen already
 		time.Sleep(time.Second)             // fake time
 		f.put(id(1), 2, false)
 		if got := <-change; got.after != time.Second || got.revs[0].Rev != 2 {

@@ -120,7 +120,7 @@ func (s *Store) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []err
 			live = append(live, c)
 		}
 	}
-	all(ctx, s.rdb, s.scripts.create, bulkSize, live)
+	_ = all(ctx, s.rdb, s.scripts.create, bulkSize, live) // each call has its own error
 	for i, c := range calls {
 		if c == nil {
 			continue

@@ -76,8 +76,12 @@ func (k *Keeper) Keep(h *Hold) {
 	k.mu.Unlock()
 }
 
+// CutAfter is how long after its last good renewal was sent a run must be
+// stopped that forbids overlap.
+func (k *Keeper) CutAfter() time.Duration { return k.store.lease - killBefore }
+
 // killAt is when a run must be stopped whose last good renewal was sent then.
-func (k *Keeper) killAt(sent time.Time) time.Time { return sent.Add(k.store.lease - killBefore) }
+func (k *Keeper) killAt(sent time.Time) time.Time { return sent.Add(k.CutAfter()) }
 
 func (h *Hold) end(cause error) { h.stop.Do(func() { h.Stop(cause) }) }
 

@@ -70,18 +70,18 @@ func prelude(now string) string {
 	fmt.Fprintf(&b, "local SUSPECT, POISONED, MAX_ERRORS = %d, %d, %d\n", suspectLosses, poisonLosses, job.MaxErrors)
 	var states, terminal, moves []string
 	for _, from := range append([]job.State{""}, job.States...) {
-		if from != "" {
-			states = append(states, fmt.Sprintf("%s=true", from))
-		}
+		states = append(states, fmt.Sprintf("['%s']=true", from))
 		if from.Terminal() {
 			terminal = append(terminal, fmt.Sprintf("%s=true", from))
 		}
+		var next []string
 		for _, to := range from.Moves() {
-			moves = append(moves, fmt.Sprintf("['%s>%s']=true", from, to))
+			next = append(next, fmt.Sprintf("%s=true", to))
 		}
+		moves = append(moves, fmt.Sprintf("['%s']={%s}", from, strings.Join(next, ",")))
 	}
 	fmt.Fprintf(&b, "local STATES = {%s}\nlocal TERMINAL = {%s}\nlocal MOVES = {%s}\n",
-		strings.Join(states, ","), strings.Join(terminal, ","), strings.Join(moves, ","))
+		strings.Join(states[1:], ","), strings.Join(terminal, ","), strings.Join(moves, ","))
 	fmt.Fprintf(&b, "local function now() %s end\n", now)
 	return b.String()
 }

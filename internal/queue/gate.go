@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -232,7 +233,7 @@ func (c *gatedClient) dequeue(ctx context.Context, ask func(keys []string, args 
 		case err == nil:
 			c.gate.found(s, rings, true)
 			return reply
-		case err == redis.Nil:
+		case errors.Is(err, redis.Nil):
 			c.gate.found(s, rings, false)
 		default:
 			if !redis.HasErrorPrefix(err, "NOSCRIPT") {

@@ -14,15 +14,16 @@ import (
 type answer struct {
 	http.ResponseWriter
 	control *http.ResponseController
-	idle    time.Duration
-	slid    time.Time // when the deadline was set
+	idle    time.Duration // how long the client may take no byte
+	slid    time.Time     // when the deadline was set
 
 	route   *route // nil: none matched
 	status  int    // 0: nothing written yet
 	bytes   int64
 	cause   error // of an error status, for the log
 	cut     bool  // the answer broke off: so must the connection
-	swallow bool  // the body of a text that a problem has replaced
+	mending bool  // a problem is being written in place of a plain text
+	swallow bool  // that text's body
 }
 
 type answerKey struct{}
@@ -33,10 +34,10 @@ func answerOf(ctx context.Context) *answer { return ctx.Value(answerKey{}).(*ans
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// slide gives the client another Idle to take bytes. A timer a second is
-// enough, and not one for each write.
+// slide gives the client another idle to take bytes, to a tenth of it: not
+// every write needs a timer of its own.
 func (a *answer) slide() {
-	if now := time.Now(); now.Sub(a.slid) > time.Second {
+	if now := time.Now(); now.Sub(a.slid) > a.idle/10 {
 		a.slid = now
 		a.control.SetWriteDeadline(now.Add(a.idle)) // not supported: a test's recorder
 	}
@@ -47,7 +48,8 @@ func (a *answer) WriteHeader(status int) {
 		return
 	}
 	a.slide()
-	if status >= 400 && a.Header().Get("Content-Type") != httpapi.TypeProblem {
+	if status >= 400 && !a.mending && a.Header().Get("Content-Type") != httpapi.TypeProblem {
+		a.mending = true
 		writeProblem(a, httpapi.NewError(codeOf(status), plainDetails[status]).WithStatus(status))
 		a.swallow = true
 		return

@@ -37,13 +37,13 @@ func (s *Server) guardBody(a *answer, r *http.Request) {
 		return
 	}
 	b := &requestBody{ReadCloser: r.Body, control: a.control, idle: s.Idle, limit: -1}
-	b.slide() // also for what net/http reads of a body that nobody wanted
+	b.slide() // also for a body that nobody reads: net/http does so before it answers
 	r.Body = b
 }
 
 func (b *requestBody) slide() {
 	now := time.Now()
-	if now.Sub(b.slid) < time.Second {
+	if now.Sub(b.slid) < b.idle/10 {
 		return
 	}
 	b.slid = now
@@ -66,12 +66,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 			return 0, errTooLong
 		}
 	}
-	switch {
-	case err == io.EOF:
-		// From now on net/http reads to notice the client's going. That must not
-		// end with a deadline: the request may still wait for its job.
-		b.control.SetReadDeadline(time.Time{})
-	case err != nil:
+	if err != nil && err != io.EOF { // at the end net/http clears the deadline
 		b.failed = err
 	}
 	return n, err

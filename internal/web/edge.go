@@ -20,7 +20,8 @@ import (
 // holds for every route in admit.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
-	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), idle: s.Idle}
+	// Twice Idle: net/http may first wait for the rest of a body that nobody read.
+	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), idle: 2 * s.Idle}
 	r = r.WithContext(context.WithValue(r.Context(), answerKey{}, a))
 	defer func() {
 		s.recovered(a, r, recover())
@@ -29,7 +30,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 	}()
-	a.slide() // a connection keeps the deadline of its last request
 	a.Header().Set("X-Content-Type-Options", "nosniff")
 	a.Header().Set("Cache-Control", "no-store")
 	s.guardBody(a, r)

@@ -103,7 +103,7 @@ func (s *Server) submitOperation() huma.Operation {
 // submitTypeOperation describes the route for all types, whose first parameter
 // is the type's name.
 func (s *Server) submitTypeOperation() huma.Operation {
-	op := huma.Operation{
+	return huma.Operation{
 		Method: http.MethodPost, Path: httpapi.PathJobs + "/{id}", OperationID: "submit-type",
 		Summary:     "Submit a job whose input is the body",
 		Description: "The types that workers have published are served here too. The payload's simple fields are parameters by their names.",
@@ -125,15 +125,14 @@ func (s *Server) submitTypeOperation() huma.Operation {
 		},
 		RequestBody: inputBody(), Responses: submitResponses(),
 	}
-	op.Responses["default"] = problemResponse()
-	return op
 }
 
 func submitResponses() map[string]*huma.Response {
 	snapshot := map[string]*huma.MediaType{httpapi.TypeJSON: {Schema: &huma.Schema{Ref: snapshotRef}}}
 	return map[string]*huma.Response{
-		"202": {Description: "The job is accepted; Location is its path.", Content: snapshot},
-		"200": {Description: "The job has ended already.", Content: snapshot},
+		"202":     {Description: "The job is accepted; Location is its path.", Content: snapshot},
+		"200":     {Description: "The job has ended already.", Content: snapshot},
+		"default": problemResponse(),
 	}
 }
 
@@ -163,6 +162,16 @@ func resultOperation() huma.Operation {
 
 func outputOperation() huma.Operation {
 	return fileOperation(httpapi.PathJobs+"/{id}/outputs/{name}", "get-output", "One output of a job; takes Range")
+}
+
+func documentOperation() huma.Operation {
+	return huma.Operation{
+		Method: http.MethodGet, Path: httpapi.PathOpenAPI, OperationID: "openapi", Summary: "This description",
+		Responses: map[string]*huma.Response{
+			"200":     {Description: "An OpenAPI 3.1 document.", Content: map[string]*huma.MediaType{httpapi.TypeJSON: {}}},
+			"default": problemResponse(),
+		},
+	}
 }
 
 func fileOperation(path, name, summary string) huma.Operation {

@@ -43,6 +43,9 @@ func (p *problem) GetHeaders() http.Header {
 // in a variable of the process.
 var setErrors = sync.OnceFunc(func() {
 	huma.NewError = func(status int, detail string, errs ...error) huma.StatusError {
+		if detail == "validation failed" {
+			detail = notValid
+		}
 		p := httpapi.NewError(codeOf(status), detail).WithStatus(status)
 		for _, err := range errs {
 			var d *huma.ErrorDetail
@@ -52,7 +55,8 @@ var setErrors = sync.OnceFunc(func() {
 			if d.Location == "body" && !strings.HasPrefix(d.Message, "expected") {
 				d.Message = "a value does not fit its field"
 			}
-			p.Errors = append(p.Errors, httpapi.Pointer{Pointer: pointer(d.Location), Detail: d.Message})
+			detail := strings.TrimPrefix(d.Message, "invalid value: ")
+			p.Errors = append(p.Errors, httpapi.Pointer{Pointer: pointer(d.Location), Detail: detail})
 		}
 		return (*problem)(p)
 	}
@@ -102,10 +106,10 @@ const statusClientGone = 499
 func (s *Server) refusal(ctx context.Context, err error) *httpapi.Error {
 	var e *httpapi.Error
 	switch {
-	case ctx.Err() != nil:
-		return httpapi.NewError(httpapi.Unavailable, "the client is gone").WithStatus(statusClientGone)
 	case errors.As(err, &e):
 		return e
+	case ctx.Err() != nil:
+		return httpapi.NewError(httpapi.Unavailable, "the client is gone").WithStatus(statusClientGone)
 	case errors.Is(err, job.ErrNotFound), errors.Is(err, blob.ErrNotFound):
 		return httpapi.NewError(httpapi.NotFound, "there is no such job, or its retention is over").Wrap(err)
 	case errors.Is(err, job.ErrNotEnded):
@@ -126,9 +130,11 @@ func unavailable(detail string, after time.Duration) *httpapi.Error {
 	return e
 }
 
+const notValid = "the request is not valid"
+
 // invalid says that one place of a request is wrong.
 func invalid(pointer, detail string) *httpapi.Error {
-	e := httpapi.NewError(httpapi.Invalid, "the request is not valid")
+	e := httpapi.NewError(httpapi.Invalid, notValid)
 	e.Errors = []httpapi.Pointer{{Pointer: pointer, Detail: detail}}
 	return e
 }

@@ -47,7 +47,7 @@ func (s *Server) routes() []route {
 		{op: at("GET", httpapi.PathQueues, "list-queues", "How long the queues are"), access: bearer, add: typed(s.listQueues)},
 		{op: at("GET", httpapi.PathHealth, "health", "The process is alive"), access: public, probe: true, add: typed(s.health)},
 		{op: at("GET", httpapi.PathReady, "ready", "The process can do its work"), access: public, probe: true, add: typed(s.ready)},
-		{op: at("GET", httpapi.PathOpenAPI, "openapi", "This description"), access: public, add: raw(s.openAPI)},
+		{op: documentOperation(), access: public, add: raw(s.openAPI)},
 	}
 }
 

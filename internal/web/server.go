@@ -36,7 +36,8 @@ type Config struct {
 	MaxWait time.Duration
 	// MaxUpload bounds a job's input in bytes; 0 = no limit.
 	MaxUpload int64
-	// Idle is how long a client may neither send nor take a byte; 0 = 30 s.
+	// Idle is how long a client may send no byte of a body; 0 = 30 s. It may
+	// take none for twice that time.
 	Idle time.Duration
 	// Grace is what requests under way get at shutdown; 0 = 25 s.
 	Grace time.Duration

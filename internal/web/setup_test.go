@@ -41,14 +41,15 @@ type store struct {
 	catalog *tasks.Catalog
 	events  func(job.Rev)
 
-	mu    sync.Mutex
-	jobs  map[job.ID]job.Snapshot
-	keys  map[string]job.ID
-	files map[string][]byte
-	reqs  []submit.Request
-	down  error
-	crash bool
-	onEnd bool // a submitted job succeeds at once
+	mu     sync.Mutex
+	jobs   map[job.ID]job.Snapshot
+	keys   map[string]job.ID
+	files  map[string][]byte
+	reqs   []submit.Request
+	down   error
+	crash  bool
+	waited int  // looks of waiters
+	onEnd  bool // a submitted job succeeds at once
 }
 
 func (s *store) get(id job.ID) (job.Snapshot, error) {
@@ -113,6 +114,7 @@ func (s *store) Delete(_ context.Context, id job.ID) error {
 func (s *store) Revs(_ context.Context, ids []job.ID) ([]job.Rev, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.waited++
 	revs := make([]job.Rev, len(ids))
 	for i, id := range ids {
 		snap, ok := s.jobs[id]
@@ -236,7 +238,7 @@ func (s *store) output(snap *job.Snapshot, name, kind, data string) {
 // A bench is a server over a store, and a client of it.
 type bench struct {
 	*store
-	*testing.T
+	testing.TB
 	url    string
 	server *web.Server
 	log    *syncBuffer
@@ -260,7 +262,7 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
-func setup(t *testing.T, change ...func(*web.Config)) *bench {
+func setup(t testing.TB, change ...func(*web.Config)) *bench {
 	t.Helper()
 	infos, err := tasks.BuiltIn()
 	if err != nil {
@@ -302,14 +304,14 @@ func setup(t *testing.T, change ...func(*web.Config)) *bench {
 		cancel()
 		<-ended
 	})
-	return &bench{store: s, T: t, url: ts.URL, server: server, log: log, client: ts.Client()}
+	return &bench{store: s, TB: t, url: ts.URL, server: server, log: log, client: ts.Client()}
 }
 
 type reply struct {
 	status int
 	header http.Header
 	body   string
-	t      *testing.T
+	t      testing.TB
 }
 
 // do sends a request; headers come in pairs.
@@ -344,7 +346,7 @@ func (b *bench) send(method, path string, body io.Reader, headers ...string) rep
 	if err != nil {
 		b.Fatal(err)
 	}
-	return reply{resp.StatusCode, resp.Header, string(text), b.T}
+	return reply{resp.StatusCode, resp.Header, string(text), b.TB}
 }
 
 func (r reply) snapshot() (snap job.Snapshot) {

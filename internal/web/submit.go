@@ -53,9 +53,10 @@ func (s *Server) waitForEnd(ctx context.Context, snap job.Snapshot, wish waitPar
 	preferred, byPrefer := preferredWait(prefer)
 	granted := s.grant(max(wish.wait, preferred))
 	if granted > 0 && !snap.Done {
-		s.wait(ctx, granted, hub.Want{ID: snap.ID, Done: true})
-		if now, err := s.Records.Get(ctx, snap.ID); err == nil {
-			snap = now
+		if _, err := s.wait(ctx, granted, hub.Want{ID: snap.ID, Done: true}); err == nil {
+			if now, err := s.Records.Get(ctx, snap.ID); err == nil {
+				snap = now
+			}
 		}
 	}
 	out := accepted(snap)
@@ -187,7 +188,7 @@ func (s *Server) takeQuery(query url.Values, req *submit.Request) (waitParam, er
 	payload, err := s.Catalog.FromQuery(req.Type, query)
 	var problems tasks.Problems
 	if errors.As(err, &problems) {
-		e := httpapi.NewError(httpapi.Invalid, "the request is not valid")
+		e := httpapi.NewError(httpapi.Invalid, notValid)
 		for _, one := range problems {
 			e.Errors = append(e.Errors, httpapi.Pointer{Pointer: "?" + strings.TrimPrefix(one.Pointer, "/"), Detail: one.Detail})
 		}
@@ -217,7 +218,7 @@ func (p *control) take(name string, set func(text []byte) error) {
 		return
 	}
 	if p.wrong == nil {
-		p.wrong = httpapi.NewError(httpapi.Invalid, "the request is not valid")
+		p.wrong = httpapi.NewError(httpapi.Invalid, notValid)
 	}
 	p.wrong.Errors = append(p.wrong.Errors, httpapi.Pointer{Pointer: "?" + name, Detail: err.Error()})
 }

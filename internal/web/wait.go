@@ -18,8 +18,12 @@ func (s *Server) grant(wish time.Duration) time.Duration {
 // left, or the server stops. It takes up to a tenth off the time, so that
 // waiters who came together don't come back together.
 func (s *Server) wait(ctx context.Context, d time.Duration, wants ...hub.Want) ([]job.Rev, error) {
-	ctx, cancel := context.WithTimeout(ctx, d-rand.N(d/10+1))
+	patience, cancel := context.WithTimeout(ctx, d-rand.N(d/10+1))
 	defer cancel()
 	defer context.AfterFunc(s.stopping, cancel)()
-	return s.Hub.Wait(ctx, wants...)
+	moved, err := s.Hub.Wait(patience, wants...)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx) // nobody is there to be answered
+	}
+	return moved, err
 }

@@ -133,5 +133,5 @@ func Logger(c config.Log, w io.Writer) *slog.Logger {
 // Connection says where the installation of these settings is.
 func Connection(r config.Redis, b config.Blobs, j config.Jobs, log *slog.Logger) connect.Config {
 	return connect.Config{RedisURL: r.URL.Reveal(), RedisTLSInsecure: r.TLSInsecure, MaxConnections: r.MaxConnections,
-		Prefix: r.Prefix, BlobURL: "file://" + b.Folder(), Lease: j.Lease, Log: log}
+		Prefix: r.Prefix, BlobURL: b.URL, Lease: j.Lease, Log: log}
 }

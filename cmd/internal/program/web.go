@@ -66,14 +66,10 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer stop()
-	for _, run := range []func(context.Context) error{keeper.Run, waiters.Run, sys.Sweeper().Run, sys.SweepOrphans,
-		func(ctx context.Context) error { return sys.RefreshTypes(ctx, catalog) }} {
-		wg.Go(func() {
-			if err := run(background); err != nil && background.Err() == nil {
-				sys.Log.ErrorContext(background, "background work ended", "error", err)
-			}
-		})
-	}
+	wg.Go(func() {
+		sys.Background(background, keeper.Run, waiters.Run, sys.Sweeper().Run, sys.SweepOrphans,
+			func(ctx context.Context) error { return sys.RefreshTypes(ctx, catalog) })
+	})
 	sys.Log.InfoContext(ctx, "web listens", "address", "http://"+l.Addr().String())
 	return server.Serve(ctx, l)
 }

@@ -13,6 +13,6 @@ return each(1, function(key, t, cap)
     local ends = redis.call('ZSCORE', j.base .. 'leases', j.id)
     if not ends or tonumber(ends) > t + cap then redis.call('ZADD', j.base .. 'leases', t + cap, j.id) end
   end
-  redis.call('PUBLISH', j.prefix .. ':cancel', j.id)
+  redis.call('PUBLISH', prefix(key) .. ':cancel', j.id)
   return { 'ok' }
 end)

@@ -21,9 +21,9 @@ return each(15, function(key, t, kind, queue, state, run_at, expires_in, timeout
   end
   if claim ~= '' then redis.call('SET', j.base .. 'i:' .. claim, j.id) end
   if spec ~= '' then redis.call('SET', j.base .. 'p:' .. j.id, spec) end
-  redis.call('ZADD', j.base .. 'ids', 0, j.id)
+  redis.call('ZADD', j.base .. 'ids', '0', j.id)
 
-  local fields = { 'v', VERSION, 't', kind, 'q', queue, 'd', state == 'queued' and 1 or 0, 'a', 0, 'm', attempts,
+  local fields = { 'v', VERSION, 'd', state == 'queued' and '1' or '0', 'a', '0', 'q', queue, 't', kind, 'm', attempts,
     'c', t, 'to', timeout, 'rt', retention, 'ih', digest }
   local function add(name, value)
     if value ~= '' and value ~= '0' then

@@ -9,41 +9,44 @@ end
 
 -- at names one job's keys out of its record's key, "P:{k}:j:<id>".
 local function at(key)
-  local base, id = string.match(key, '^(.*}:)j:(.*)$')
-  return { key = key, base = base, id = id, prefix = string.match(base, '^(.*):{') }
+  return { key = key, base = string.sub(key, 1, -39), id = string.sub(key, -36) }
 end
+
+-- prefix is the installation's, "P".
+local function prefix(key) return string.sub(key, 1, string.find(key, ':{', 1, true) - 1) end
+
+local events = KEYS[1] and prefix(KEYS[1]) .. ':events'
 
 -- load reads the part of a record that moves need; nil if there is none.
 local function load(key)
-  local f = redis.call('HMGET', key, 'v', 's', 'n', 'd', 'q', 't', 'a', 'm', 'f', 'lf', 'cr', 'ls', 'st', 'at', 'x')
-  if not f[1] then
+  local v, s, n, d, f, lf, a, q, t, m, cr, ls, st, run_at, x, timeout, retention = unpack(redis.call('HMGET', key,
+    'v', 's', 'n', 'd', 'f', 'lf', 'a', 'q', 't', 'm', 'cr', 'ls', 'st', 'at', 'x', 'to', 'rt'))
+  if not v then
     if redis.call('EXISTS', key) == 1 then error('damaged') end
     return nil
   end
-  if f[1] ~= VERSION then
-    if (tonumber(f[1]) or 0) > tonumber(VERSION) then error('future') end
-    error('damaged')
-  end
+  if v ~= VERSION then error((tonumber(v) or 0) > tonumber(VERSION) and 'future' or 'damaged') end
+  if not (STATES[s] and q and t and timeout) then error('damaged') end
   local j = at(key)
-  j.s, j.q, j.t, j.f, j.lf = f[2], f[5], f[6], f[9] or '', f[10] or ''
-  if not (STATES[j.s] and j.q and j.t) then error('damaged') end
-  j.n, j.d, j.a, j.m = number(f[3]), number(f[4]), number(f[7]), number(f[8])
-  j.cr, j.ls = f[11] == '1', number(f[12] or 0)
-  j.st, j.at, j.x = f[13], f[14] and number(f[14]), f[15] and number(f[15])
+  j.s, j.q, j.t, j.f, j.lf, j.to = s, q, t, f or '', lf or '', timeout
+  j.n, j.d, j.a, j.m, j.rt = number(n), number(d), number(a), number(m), number(retention)
+  j.cr, j.ls, j.st = cr == '1', ls and number(ls) or 0, st
+  j.at, j.x = run_at and number(run_at), x and number(x)
   return j
 end
 
 -- check ends a job's part of the batch before anything of it was written.
 local function check(j, to)
-  if to ~= j.s and not MOVES[j.s .. '>' .. to] then error('refused') end
+  if to ~= j.s and not MOVES[j.s][to] then error('refused') end
 end
 
 -- move is the only writer of a state: it raises rev and tells the listeners.
 local function move(j, to, ...)
   check(j, to)
   j.n, j.s = j.n + 1, to
-  redis.call('HSET', j.key, 's', to, 'n', j.n, ...)
-  redis.call('PUBLISH', j.prefix .. ':events', j.id .. ' ' .. j.n .. ' ' .. to)
+  local rev = tostring(j.n)
+  redis.call('HSET', j.key, 's', to, 'n', rev, ...)
+  redis.call('PUBLISH', events, j.id .. ' ' .. rev .. ' ' .. to)
 end
 
 -- look_at says when the job is to be looked at again, never later than it expires.
@@ -81,7 +84,7 @@ local function finish(j, t, to, ...)
   check(j, to)
   redis.call('ZREM', j.base .. 'leases', j.id)
   redis.call('ZREM', j.base .. 'open', j.id)
-  redis.call('ZADD', j.base .. 'done', t + number(redis.call('HGET', j.key, 'rt')), j.id)
+  redis.call('ZADD', j.base .. 'done', t + j.rt, j.id)
   if j.s == 'running' then j.a = j.a + 1 end
   move(j, to, 'fi', t, 'a', j.a, 'f', '', ...)
 end

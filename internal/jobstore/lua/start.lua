@@ -11,11 +11,9 @@ return each(4, function(key, t, delivery, fence, lease_ms, suspects)
       return { 'stale' }
     end
     if j.ls >= SUSPECT and suspects ~= '1' then return { 'suspect' } end
-    move(j, 'running', 'f', fence, 'st', t)
-    j.st = t
-    look_at(j, t + LOOK_MAX)
+    move(j, 'running', 'f', fence, 'st', t) -- its next look finds it running and goes far ahead
   end
   if not j.cr then redis.call('ZADD', j.base .. 'leases', t + lease_ms, j.id) end
-  return { 'ok', j.t, j.a + 1, j.m, redis.call('HGET', key, 'to'), j.ls, j.cr and 1 or 0,
+  return { 'ok', j.t, j.a + 1, j.m, j.to, j.ls, j.cr and 1 or 0,
     redis.call('GET', j.base .. 'p:' .. j.id) or '' }
 end)

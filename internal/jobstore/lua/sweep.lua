@@ -36,7 +36,7 @@ end
 local function due(j)
   if TERMINAL[j.s] then
     redis.call('ZREM', j.base .. 'open', j.id)
-  elseif j.x and j.x <= t and not j.st and MOVES[j.s .. '>expired'] then
+  elseif j.x and j.x <= t and not j.st and MOVES[j.s].expired then
     local was = j.s
     finish(j, t, 'expired')
     if was == 'uploading' then tell('gone', j) end

@@ -1,0 +1,233 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"longshore/client"
+	"longshore/internal/localredis"
+	"longshore/internal/localredis/redistest"
+	"longshore/job"
+)
+
+func TestMain(m *testing.M) {
+	redistest.Main(m)
+	// redistest.Main exits; the folder of built programs is removed by the last test's cleanup.
+}
+
+// programs builds the programs once, as `make build` does.
+var programs = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "longshore-e2e-")
+	if err != nil {
+		return "", err
+	}
+	build := exec.Command("go", "build", "-o", dir+"/", "./cmd/...")
+	build.Dir = ".."
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build programs: %w\n%s", err, out)
+	}
+	return dir, nil
+})
+
+// An installation is a Redis, a folder and programs as processes.
+type installation struct {
+	redis *localredis.Server
+	env   []string
+	blobs string
+}
+
+func install(t *testing.T, env ...string) *installation {
+	t.Helper()
+	if !redistest.Real() {
+		t.Skip("needs a redis-server: processes share it")
+	}
+	if _, err := programs(); err != nil {
+		t.Fatal(err)
+	}
+	in := &installation{redis: redistest.New(t), blobs: t.TempDir()}
+	in.env = append([]string{"REDIS_URL=" + in.redis.URL(), "BLOB_URL=file://" + in.blobs, "PORT=0", "LOG_FORMAT=json", "LOG_LEVEL=debug",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
+	return in
+}
+
+// A process is one running program. Its log is kept.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+
+	mu    sync.Mutex
+	lines []string
+	more  chan struct{} // closed and replaced when a line comes
+}
+
+// start starts a program; what it writes is collected.
+func (in *installation) start(t *testing.T, program string, env ...string) *process {
+	t.Helper()
+	dir, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{cmd: exec.Command(filepath.Join(dir, program)), done: make(chan struct{}), more: make(chan struct{})}
+	p.cmd.Env = append(in.env[:len(in.env):len(in.env)], env...)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.cmd.Stderr = p.cmd.Stdout
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.collect(out)
+		p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		p.cmd.Process.Kill()
+		<-p.done
+		if t.Failed() {
+			t.Logf("%s said:\n%s", program, p.tail(40))
+		}
+	})
+	return p
+}
+
+func (p *process) collect(out io.Reader) {
+	scan := bufio.NewScanner(out)
+	scan.Buffer(nil, 1<<20)
+	for scan.Scan() {
+		p.mu.Lock()
+		p.lines = append(p.lines, scan.Text())
+		close(p.more)
+		p.more = make(chan struct{})
+		p.mu.Unlock()
+	}
+}
+
+func (p *process) tail(n int) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.lines[max(0, len(p.lines)-n):], "\n")
+}
+
+// said returns the lines that contain a text.
+func (p *process) said(text string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var found []string
+	for _, line := range p.lines {
+		if strings.Contains(line, text) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// await returns the first line that contains a text.
+func (p *process) await(t *testing.T, text string) string {
+	t.Helper()
+	patience := time.After(30 * time.Second)
+	for {
+		p.mu.Lock()
+		more := p.more
+		p.mu.Unlock()
+		if found := p.said(text); len(found) > 0 {
+			return found[0]
+		}
+		select {
+		case <-more:
+		case <-p.done:
+			if found := p.said(text); len(found) > 0 {
+				return found[0]
+			}
+			t.Fatalf("program ended before it said %q:\n%s", text, p.tail(20))
+		case <-patience:
+			t.Fatalf("program did not say %q:\n%s", text, p.tail(20))
+		}
+	}
+}
+
+// signal sends a signal; end waits for the exit and returns its code.
+func (p *process) signal(s os.Signal) { p.cmd.Process.Signal(s) }
+
+func (p *process) end(t *testing.T, patience time.Duration) int {
+	t.Helper()
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(patience):
+		t.Fatalf("program still runs after %v", patience)
+		return -1
+	}
+}
+
+// web starts a web process and returns it and its address.
+func (in *installation) web(t *testing.T, env ...string) (*process, string) {
+	t.Helper()
+	p := in.start(t, "web", env...)
+	line := p.await(t, `"msg":"web listens"`)
+	_, rest, _ := strings.Cut(line, `"address":"`)
+	address, _, _ := strings.Cut(rest, `"`)
+	return p, strings.Replace(address, "[::]", "127.0.0.1", 1)
+}
+
+func (in *installation) worker(t *testing.T, env ...string) *process {
+	t.Helper()
+	p := in.start(t, "worker", env...)
+	p.await(t, `"msg":"worker takes jobs"`)
+	return p
+}
+
+func clientOf(t *testing.T, url string) *client.Client {
+	t.Helper()
+	c, err := client.New(client.Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
+// call runs a program to its end.
+func (in *installation) call(t *testing.T, stdin string, env []string, name string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	dir, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, name), args...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, msg bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &msg
+	cmd.Run()
+	return cmd.ProcessState.ExitCode(), out.String(), msg.String()
+}
+
+func wait(t *testing.T, c *client.Client, id job.ID) job.Snapshot {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	snap, err := c.Wait(ctx, id)
+	if err != nil {
+		t.Fatalf("wait for %s: %v", id, err)
+	}
+	return snap
+}

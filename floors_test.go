@@ -51,6 +51,7 @@ var floors = map[string]int{
 	// 6: what programs share; the comparison with stock asynq
 	"cmd/internal/program": 6,
 	"bench":                6,
+	"e2e":                  7,
 	// 7: programs
 	"cmd/web":     7,
 	"cmd/worker":  7,

@@ -80,7 +80,7 @@ var reserved = []string{"payload", "priority", "run_at", "timeout", "expires_in"
 
 // Info checks the definition and returns it without its Go type.
 func (d Definition[P]) Info() (Info, error) {
-	schema := schemaOf(reflect.TypeFor[P]())
+	schema := payloadTypeOf(reflect.TypeFor[P]()).schema
 	info := Info{
 		Type: d.Type, Doc: d.Doc, Lane: d.Lane,
 		TimeoutMS:   cmp.Or(d.Timeout, DefaultTimeout).Milliseconds(),
@@ -145,9 +145,10 @@ func (i Info) valid() error {
 // fields. Unknown fields are an error.
 func (d Definition[P]) Decode(payload []byte) (P, error) {
 	var p P
-	payload, err := withDefaults(schemaOf(reflect.TypeFor[P]()), payload)
-	if err != nil {
-		return p, err
+	if defaults := payloadTypeOf(reflect.TypeFor[P]()).defaults; defaults != nil {
+		if err := json.Unmarshal(defaults, &p); err != nil {
+			return p, fmt.Errorf("defaults of %s: %w", d.Type, err)
+		}
 	}
 	dec := json.NewDecoder(bytes.NewReader(payload))
 	dec.DisallowUnknownFields()

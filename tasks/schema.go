@@ -41,16 +41,35 @@ func (r inline) Schema(t reflect.Type, _ bool, _ string) *huma.Schema {
 
 var registry huma.Registry = inline{huma.NewMapRegistry("#", huma.DefaultSchemaNamer)}
 
-var schemas sync.Map // reflect.Type → *huma.Schema
+// A payloadType is what is known of a payload's Go type.
+type payloadType struct {
+	schema   *huma.Schema
+	defaults []byte // of its fields, as a JSON object; nil = none
+}
 
-func schemaOf(t reflect.Type) *huma.Schema {
-	if s, ok := schemas.Load(t); ok {
-		return s.(*huma.Schema)
+var payloadTypes sync.Map // reflect.Type → *payloadType
+
+func payloadTypeOf(t reflect.Type) *payloadType {
+	if p, ok := payloadTypes.Load(t); ok {
+		return p.(*payloadType)
 	}
-	s := huma.SchemaFromType(registry, t)
-	s.PrecomputeMessages()
-	schemas.Store(t, s)
-	return s
+	p := &payloadType{schema: huma.SchemaFromType(registry, t)}
+	p.schema.PrecomputeMessages()
+	fields := map[string]any{}
+	for name, property := range p.schema.Properties {
+		if property.Default != nil {
+			fields[name] = property.Default
+		}
+	}
+	if len(fields) > 0 {
+		text, err := json.Marshal(fields)
+		if err != nil {
+			panic(err) // huma parsed them from the tags
+		}
+		p.defaults = text
+	}
+	payloadTypes.Store(t, p)
+	return p
 }
 
 // parseSchema reads a published schema: an object with named properties.
@@ -92,27 +111,6 @@ func pointer(location string) string {
 	return "/" + strings.NewReplacer(".", "/", "[", "/", "]", "").Replace(escaped)
 }
 
-// withDefaults adds the defaults of absent top-level fields.
-func withDefaults(s *huma.Schema, payload []byte) ([]byte, error) {
-	fields := map[string]json.RawMessage{}
-	if len(payload) > 0 {
-		if err := json.Unmarshal(payload, &fields); err != nil {
-			return nil, fmt.Errorf("decode payload: %w", err)
-		}
-	}
-	for name, property := range s.Properties {
-		if _, ok := fields[name]; ok || property.Default == nil {
-			continue
-		}
-		text, err := json.Marshal(property.Default)
-		if err != nil {
-			return nil, fmt.Errorf("default of %s: %w", name, err)
-		}
-		fields[name] = text
-	}
-	return json.Marshal(fields)
-}
-
 // payloadFromQuery builds a payload out of query parameters: one field a name,
 // by the schema's type; a list takes a repeated name or commas.
 func payloadFromQuery(s *huma.Schema, query url.Values) ([]byte, Problems) {
@@ -137,7 +135,11 @@ func payloadFromQuery(s *huma.Schema, query url.Values) ([]byte, Problems) {
 			fields[name] = list
 			continue
 		}
-		v, ok := fromText(property, values[len(values)-1])
+		if len(values) > 1 {
+			problems = append(problems, Problem{"/" + name, "given more than once"})
+			continue
+		}
+		v, ok := fromText(property, values[0])
 		if !ok {
 			problems = append(problems, Problem{"/" + name, "expected " + property.Type})
 			continue

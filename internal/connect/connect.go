@@ -48,11 +48,11 @@ type System struct {
 	Blobs blob.Store
 	Log   *slog.Logger
 
+	blobsID    string
 	closeBlobs func() error
 }
 
-// Open connects and checks that this Redis and this folder may be used. It
-// waits for a Redis that is still starting until ctx ends.
+// Open connects and checks that this Redis and this folder may be used.
 func Open(ctx context.Context, c Config) (*System, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -61,7 +61,6 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	rdb = redisdb.Combine(rdb)
 	sys := &System{Redis: rdb, Log: c.Log, Store: jobstore.New(rdb, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease})}
 	err = sys.open(ctx, c)
 	if err != nil {
@@ -99,7 +98,7 @@ func (s *System) openBlobs(ctx context.Context, c Config) error {
 	if err != nil {
 		return fmt.Errorf("%w: BLOB_URL: %w", ErrSettings, err)
 	}
-	s.Blobs, s.closeBlobs = store, store.Close
+	s.Blobs, s.blobsID, s.closeBlobs = store, store.ID(), store.Close
 	registered, err := s.Store.RegisterBlobs(ctx, store.ID())
 	if err != nil {
 		return fmt.Errorf("register blob folder: %w", err)
@@ -234,12 +233,30 @@ func (s *System) sweepOrphans(ctx context.Context, before time.Time) error {
 	return nil
 }
 
+// watchData says so when Redis comes back without its data: the jobs that were
+// acknowledged before are gone, and clients are told that they don't exist.
+func (s *System) watchData(ctx context.Context) error {
+	known := ""
+	return s.every(ctx, 5*time.Second, "look whether redis has kept its data", func(ctx context.Context) error {
+		epoch, err := s.Store.Epoch(ctx)
+		if err != nil {
+			return err
+		}
+		if known != "" && epoch != known {
+			s.Log.ErrorContext(ctx, "redis has lost its data: all jobs from before are gone; see that it keeps them on disk")
+			_, err = s.Store.RegisterBlobs(ctx, s.blobsID)
+		}
+		known = epoch
+		return err
+	})
+}
+
 // Background runs what a process does beside its work, and returns when all of
 // it has ended. Such work ends by ctx alone; an earlier end is logged.
 func (s *System) Background(ctx context.Context, runs ...func(context.Context) error) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for _, run := range runs {
+	for _, run := range append(runs, s.watchData) {
 		wg.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				s.Log.ErrorContext(ctx, "background work has ended", "error", err)

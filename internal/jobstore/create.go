@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"longshore/internal/redisdb"
 	"longshore/job"
 )
 
@@ -96,7 +97,7 @@ func (s *Store) Create(ctx context.Context, n NewJob) (Created, error) {
 	if err != nil {
 		return Created{}, err
 	}
-	reply, err := s.creates.do(ctx, n.ID, s.key(n.ID), args...)
+	reply, err := s.creates.Do(ctx, s.key(n.ID), args...)
 	if err != nil {
 		return Created{}, err
 	}
@@ -105,28 +106,28 @@ func (s *Store) Create(ctx context.Context, n NewJob) (Created, error) {
 
 // CreateMany is Create for many jobs; results and errors are in their order.
 func (s *Store) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []error) {
-	calls, results, errs := make([]*call, len(jobs)), make([]Created, len(jobs)), make([]error, len(jobs))
+	calls, results, errs := make([]*redisdb.Call, len(jobs)), make([]Created, len(jobs)), make([]error, len(jobs))
 	for i, n := range jobs {
 		args, err := s.createArgs(n)
 		if err != nil {
 			errs[i] = err
 			continue
 		}
-		calls[i] = &call{key: s.key(n.ID), args: args}
+		calls[i] = &redisdb.Call{Key: s.key(n.ID), Args: args}
 	}
-	live := make([]*call, 0, len(calls))
+	live := make([]*redisdb.Call, 0, len(calls))
 	for _, c := range calls {
 		if c != nil {
 			live = append(live, c)
 		}
 	}
-	_ = all(ctx, s.rdb, s.scripts.create, bulkSize, live) // each call has its own error
+	_ = redisdb.RunAll(ctx, s.rdb, s.scripts.create, bulkSize, live) // each call has its own error
 	for i, c := range calls {
 		if c == nil {
 			continue
 		}
-		if errs[i] = c.err; c.err == nil {
-			results[i], errs[i] = created(jobs[i], c.reply)
+		if errs[i] = c.Err; c.Err == nil {
+			results[i], errs[i] = created(jobs[i], c.Reply)
 		}
 	}
 	return results, errs
@@ -175,15 +176,15 @@ func (s *Store) Uploaded(ctx context.Context, id job.ID, fence string, spec Spec
 	if err != nil {
 		return job.Ticket{}, err
 	}
-	c := &call{key: s.key(id), args: []any{fence, string(body), string(progress)}}
-	if err := all(ctx, s.rdb, s.scripts.uploaded, 1, []*call{c}); err != nil {
+	c := &redisdb.Call{Key: s.key(id), Args: []any{fence, string(body), string(progress)}}
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.uploaded, 1, []*redisdb.Call{c}); err != nil {
 		return job.Ticket{}, err
 	}
-	if err := status(id, c.reply); err != nil {
+	if err := status(id, c.Reply); err != nil {
 		return job.Ticket{}, err
 	}
-	t, _ := ticketOf(c.reply[2])
-	if job.State(text(c.reply[1])) != job.Queued {
+	t, _ := ticketOf(c.Reply[2])
+	if job.State(text(c.Reply[1])) != job.Queued {
 		t.Delivery = 0
 	}
 	return t, nil

@@ -28,8 +28,9 @@
 //	P:{k}:rewind      string  cursor of a walk over open after TIME went back
 //	P:{k}:quarantine  zset    damaged records, by the time they were found (ms)
 //	P:blobs           string  id of the blob store that all processes share
+//	P:epoch           string  random; another one than before says that all data was lost
 //	P:types           hash    definitions that workers published, by type
-//	P:events          channel "<id> <rev> <state>" for each change
+//	P:events          channel "<id> <rev> <state>" for each change, a line each
 //	P:cancel          channel "<id>": its running attempt is to stop
 //
 // What has its own string key would turn the small hash into a big one: Redis

@@ -55,6 +55,9 @@ type Hold struct {
 	// KillWhenCut asks for ErrCutOff; without it the run goes on while cut off
 	// and the fence decides.
 	KillWhenCut bool
+	// Renewed is called after each renewal with the time at which the run must
+	// be stopped without another one. It must not block. nil = not wanted.
+	Renewed func(killAt time.Time)
 	// Sent is when the call that gained the lease was sent.
 	Sent time.Time
 
@@ -175,6 +178,9 @@ func (k *Keeper) beat(ctx context.Context) error {
 			h.renewed, h.asked = sent, false
 			if _, kept := k.holds[h]; kept && h.cut != nil {
 				h.cut.Reset(time.Until(k.killAt(sent)))
+				if h.Renewed != nil {
+					h.Renewed(k.killAt(sent))
+				}
 			}
 			k.mu.Unlock()
 		}

@@ -29,8 +29,10 @@ func (s *Store) CancelChannel() string { return s.prefix + ":" + cancelChannel }
 // calls reset after each connect: what was published before may be missed.
 func (s *Store) Listen(ctx context.Context, event func(job.Rev), reset func()) error {
 	return Subscribe(ctx, s.rdb, []string{s.EventsChannel()}, func(_, message string) {
-		if rev, ok := parseEvent(message); ok {
-			event(rev)
+		for line := range strings.SplitSeq(message, "\n") {
+			if rev, ok := parseEvent(line); ok {
+				event(rev)
+			}
 		}
 	}, reset)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"longshore/internal/redisdb"
 	"longshore/job"
 )
 
@@ -25,37 +26,37 @@ func (s *Store) Read(ctx context.Context, id job.ID) (Record, error) {
 }
 
 func (s *Store) read(ctx context.Context, id job.ID, spec bool) (Record, error) {
-	c := &call{key: s.key(id), args: []any{flag(spec)}}
-	if err := all(ctx, s.rdb, s.scripts.read, 1, []*call{c}); err != nil {
+	c := &redisdb.Call{Key: s.key(id), Args: []any{flag(spec)}}
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.read, 1, []*redisdb.Call{c}); err != nil {
 		return Record{}, err
 	}
 	return s.decodeCall(id, c, spec)
 }
 
-func (s *Store) decodeCall(id job.ID, c *call, spec bool) (Record, error) {
-	if err := status(id, c.reply); err != nil {
+func (s *Store) decodeCall(id job.ID, c *redisdb.Call, spec bool) (Record, error) {
+	if err := status(id, c.Reply); err != nil {
 		return Record{}, err
 	}
-	r, err := decode(id, c.reply)
+	r, err := decode(id, c.Reply)
 	if err == nil && spec {
-		r.Spec, err = decodeSpec(text(c.reply[5]))
+		r.Spec, err = decodeSpec(text(c.Reply[5]))
 	}
 	return r, err
 }
 
 // Revs says how far each job is, in the order of ids. A damaged record counts as missing.
 func (s *Store) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
-	calls := make([]*call, len(ids))
+	calls := make([]*redisdb.Call, len(ids))
 	for i, id := range ids {
-		calls[i] = &call{key: s.key(id)}
+		calls[i] = &redisdb.Call{Key: s.key(id)}
 	}
-	if err := all(ctx, s.rdb, s.scripts.revs, 500, calls); err != nil {
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.revs, 500, calls); err != nil {
 		return nil, err
 	}
 	revs := make([]job.Rev, len(ids))
 	for i, c := range calls {
-		state := job.State(text(c.reply[1]))
-		revs[i] = job.Rev{ID: ids[i], Rev: integer(c.reply[0]), Done: state.Terminal(), Missing: !state.Valid()}
+		state := job.State(text(c.Reply[1]))
+		revs[i] = job.Rev{ID: ids[i], Rev: integer(c.Reply[0]), Done: state.Terminal(), Missing: !state.Valid()}
 	}
 	return revs, nil
 }
@@ -123,11 +124,11 @@ func (s *Store) newest(ctx context.Context, before job.ID, limit int) ([]listed,
 	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(b, a) })
 	ids = ids[:min(len(ids), limit)]
 
-	calls, found := make([]*call, len(ids)), make([]listed, len(ids))
+	calls, found := make([]*redisdb.Call, len(ids)), make([]listed, len(ids))
 	for i, id := range ids {
-		calls[i] = &call{key: s.key(job.ID(id)), args: []any{"0"}}
+		calls[i] = &redisdb.Call{Key: s.key(job.ID(id)), Args: []any{"0"}}
 	}
-	if err := all(ctx, s.rdb, s.scripts.read, groupSize, calls); err != nil {
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.read, groupSize, calls); err != nil {
 		return nil, err
 	}
 	for i, c := range calls {

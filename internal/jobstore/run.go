@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"longshore/internal/redisdb"
 	"longshore/job"
 )
 
@@ -27,7 +28,7 @@ type Started struct {
 // for a job that may take its process down. Errors: ErrStale, ErrSuspect,
 // job.ErrNotFound, job.ErrDamaged; any other leaves the outcome unknown.
 func (s *Store) Start(ctx context.Context, t job.Ticket, fence string, suspect bool) (Started, error) {
-	reply, err := s.starts.do(ctx, t.ID, s.key(t.ID), t.Delivery, fence, ms(s.lease), flag(suspect))
+	reply, err := s.starts.Do(ctx, s.key(t.ID), t.Delivery, fence, ms(s.lease), flag(suspect))
 	if err != nil {
 		return Started{}, err
 	}
@@ -72,7 +73,7 @@ type BeatReply struct {
 // Beats carries a whole process's beats in one round trip. The error means
 // that no reply is known.
 func (s *Store) Beats(ctx context.Context, beats []Beat) ([]BeatReply, error) {
-	calls := make([]*call, len(beats))
+	calls := make([]*redisdb.Call, len(beats))
 	for i, b := range beats {
 		progress, lease := "", "0"
 		if b.Progress != nil {
@@ -85,14 +86,14 @@ func (s *Store) Beats(ctx context.Context, beats []Beat) ([]BeatReply, error) {
 		if b.Renew {
 			lease = ms(s.lease)
 		}
-		calls[i] = &call{key: s.key(b.ID), args: []any{b.Fence, lease, progress}}
+		calls[i] = &redisdb.Call{Key: s.key(b.ID), Args: []any{b.Fence, lease, progress}}
 	}
-	if err := all(ctx, s.rdb, s.scripts.beat, bulkSize, calls); err != nil {
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.beat, bulkSize, calls); err != nil {
 		return nil, err
 	}
 	replies := make([]BeatReply, len(beats))
 	for i, c := range calls {
-		replies[i] = BeatReply{Cancel: text(c.reply[0]) == "cancel", Err: status(beats[i].ID, c.reply)}
+		replies[i] = BeatReply{Cancel: text(c.Reply[0]) == "cancel", Err: status(beats[i].ID, c.Reply)}
 	}
 	return replies, nil
 }
@@ -165,7 +166,7 @@ func (s *Store) Finish(ctx context.Context, id job.ID, fence string, e End) (End
 		progress = string(body)
 	}
 	usage := fmt.Sprintf("%d %d %d", e.Usage.WallMS, e.Usage.CPUMS, e.Usage.PeakRSSBytes)
-	reply, err := s.finishes.do(ctx, id, s.key(id), fence, string(e.Outcome), ms(e.Delay), usage, progress,
+	reply, err := s.finishes.Do(ctx, s.key(id), fence, string(e.Outcome), ms(e.Delay), usage, progress,
 		result, string(e.Code), oneLine(e.Message))
 	if err != nil {
 		return Ended{}, err
@@ -189,33 +190,33 @@ func oneLine(message string) string {
 
 // Postpone puts a queued job back that can't run here: no attempt is consumed.
 func (s *Store) Postpone(ctx context.Context, t job.Ticket, delay time.Duration) error {
-	c := &call{key: s.key(t.ID), args: []any{t.Delivery, ms(delay)}}
-	if err := all(ctx, s.rdb, s.scripts.postpone, 1, []*call{c}); err != nil {
+	c := &redisdb.Call{Key: s.key(t.ID), Args: []any{t.Delivery, ms(delay)}}
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.postpone, 1, []*redisdb.Call{c}); err != nil {
 		return err
 	}
-	return status(t.ID, c.reply)
+	return status(t.ID, c.Reply)
 }
 
 // RequestCancel ends a job that doesn't run, and asks the worker of a running
 // one to stop it. For a job that has ended it does nothing.
 func (s *Store) RequestCancel(ctx context.Context, id job.ID) error {
-	c := &call{key: s.key(id), args: []any{strconv.Itoa(cancelCapMS)}}
-	if err := all(ctx, s.rdb, s.scripts.cancel, 1, []*call{c}); err != nil {
+	c := &redisdb.Call{Key: s.key(id), Args: []any{strconv.Itoa(cancelCapMS)}}
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.cancel, 1, []*redisdb.Call{c}); err != nil {
 		return err
 	}
-	if text(c.reply[0]) == "ended" {
+	if text(c.Reply[0]) == "ended" {
 		return nil
 	}
-	return status(id, c.reply)
+	return status(id, c.Reply)
 }
 
 // Remove forgets a job that has ended; its blobs are the caller's to delete.
 func (s *Store) Remove(ctx context.Context, id job.ID) error {
-	c := &call{key: s.key(id)}
-	if err := all(ctx, s.rdb, s.scripts.remove, 1, []*call{c}); err != nil {
+	c := &redisdb.Call{Key: s.key(id)}
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.remove, 1, []*redisdb.Call{c}); err != nil {
 		return err
 	}
-	return status(id, c.reply)
+	return status(id, c.Reply)
 }
 
 func flag(b bool) string {

@@ -120,7 +120,7 @@ func newSim(t testing.TB, rdb redis.UniversalClient, prefix string, seed uint64,
 	if r.script != nil {
 		now := fmt.Sprintf("return tonumber(redis.call('GET', '%s'))", clock)
 		s.store.scripts = editScripts(loadScripts(now), now, r.script)
-		s.store.starts.script, s.store.finishes.script, s.store.creates.script = s.store.scripts.start, s.store.scripts.finish, s.store.scripts.create
+		s.store.batch()
 	}
 	s.queue = &modelQueue{s: s, tasks: map[string]*modelTask{}}
 	s.sweeper = &Sweeper{Store: s.store, Tickets: s.queue, Log: slog.New(slog.DiscardHandler)}
@@ -335,6 +335,16 @@ func (q *modelQueue) Active(context.Context) ([]job.Ticket, error) {
 	return active, nil
 }
 
+func (q *modelQueue) Discard(_ context.Context, tickets []job.Ticket) error {
+	for _, t := range tickets {
+		if q.s.chance(5) {
+			return errCrash
+		}
+		delete(q.tasks, ticketName(t))
+	}
+	return nil
+}
+
 // pop hands a ticket to a process.
 func (q *modelQueue) pop() (job.Ticket, bool) {
 	if len(q.pending) == 0 {
@@ -369,8 +379,10 @@ func (q *modelQueue) orphan(t job.Ticket) {
 		}
 		task.state = TicketOther // asynq's retry set
 		q.s.after(nil, q.s.rng.Int64N(5000), func() {
-			task.state = TicketPending
-			q.pending = append(q.pending, name)
+			if q.tasks[name] == task {
+				task.state = TicketPending
+				q.pending = append(q.pending, name)
+			}
 		})
 	})
 }

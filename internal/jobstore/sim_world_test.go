@@ -375,9 +375,11 @@ func world(t testing.TB, seed uint64, prefix string, r rules) *sim {
 		}
 	})
 	for s.mono-begin < faultTime+calm && s.step() {
-		if len(s.violations) > 0 || s.mono-begin > faultTime+1000 && s.allEnded() {
+		if len(s.violations) > 0 || s.mono-begin > faultTime+10_000 && s.allEnded() {
 			break
 		}
+	}
+	for until := s.mono + 12_000; s.mono < until && s.step(); { // two looks at the active tickets
 	}
 	s.judge()
 	return s
@@ -411,6 +413,11 @@ func (s *sim) judge() {
 	}
 	if len(s.violations) > 0 {
 		return
+	}
+	for name, task := range s.queue.tasks {
+		if task.state == TicketActive {
+			s.violate("%s: ticket still active though its job has ended", name)
+		}
 	}
 	for _, base := range s.store.bases {
 		if n := s.rdb.ZCard(ctx, base+"leases").Val() + s.rdb.ZCard(ctx, base+"open").Val(); n != 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"longshore/internal/redisdb"
 	"longshore/job"
 )
 
@@ -22,7 +23,8 @@ type Config struct {
 	clockKey string
 }
 
-// Limits of a call: how many jobs it moves at most, and how long it may take.
+// Limits of a call: how many jobs it moves at most, and how long the sweeper's
+// and the keeper's may take.
 const (
 	groupSize   = 64
 	bulkSize    = 200
@@ -36,9 +38,8 @@ type Store struct {
 	lease   time.Duration
 	scripts scripts
 
-	bases            [job.Shards]string // "P:{k}:"
-	creates          group
-	starts, finishes group
+	bases                     [job.Shards]string // "P:{k}:"
+	creates, starts, finishes *redisdb.Batcher
 }
 
 // New returns a store on a client, which stays the caller's to close.
@@ -57,11 +58,15 @@ func New(rdb redis.UniversalClient, c Config) *Store {
 	for k := range s.bases {
 		s.bases[k] = c.Prefix + ":{" + strconv.Itoa(k) + "}:"
 	}
-	group := func(script *redis.Script) group {
-		return group{rdb: rdb, script: script, max: groupSize, timeout: callTimeout, lanes: 1}
-	}
-	s.creates, s.starts, s.finishes = group(s.scripts.create), group(s.scripts.start), group(s.scripts.finish)
+	s.batch()
 	return s
+}
+
+// batch makes the moves of many callers share script calls.
+func (s *Store) batch() {
+	s.creates = redisdb.NewBatcher(s.rdb, s.scripts.create, groupSize)
+	s.starts = redisdb.NewBatcher(s.rdb, s.scripts.start, groupSize)
+	s.finishes = redisdb.NewBatcher(s.rdb, s.scripts.finish, groupSize)
 }
 
 // Lease returns the length of a lease.
@@ -90,11 +95,6 @@ func NewFence() string {
 }
 
 func (s *Store) key(id job.ID) string { return s.bases[id.Shard()] + "j:" + string(id) }
-
-func shardOfKey(key string) int {
-	id := key[max(0, len(key)-36):]
-	return job.ShardOf(id)
-}
 
 // status turns the first word of a reply into an error; nil for "ok".
 func status(id job.ID, reply []any) error {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"longshore/internal/redisdb"
 	"longshore/job"
 )
 
@@ -34,6 +35,8 @@ type Tickets interface {
 	Look(ctx context.Context, tickets []job.Ticket) ([]TicketState, error)
 	// Active lists the tickets that workers hold. Type is not filled in.
 	Active(ctx context.Context) ([]job.Ticket, error)
+	// Discard throws tickets away that are listed as active and held by nobody.
+	Discard(ctx context.Context, tickets []job.Ticket) error
 }
 
 // A Sweeper mends what a dead process left: leases that ended, times that
@@ -175,34 +178,37 @@ func (w *Sweeper) repair(ctx context.Context, tickets []job.Ticket) (repaired in
 	if len(absent) > 0 {
 		// The look comes first: a process that dies in between left the record
 		// due again soon, not in ten minutes.
-		_, err1 := w.Store.look(ctx, absent, "again")
+		_, _, err1 := w.Store.look(ctx, absent, "again")
 		err2 := w.Tickets.EnqueueHead(ctx, absent)
 		if err := errors.Join(err1, err2); err != nil {
 			return 0, err
 		}
 	}
-	n, err := w.raise(ctx, void, "raise")
+	n, _, err := w.raise(ctx, void, "raise")
 	if err != nil {
 		return 0, err
 	}
-	m, err := w.raise(ctx, active, "active")
+	m, _, err := w.raise(ctx, active, "active")
 	return len(absent) + n + m, err
 }
 
-// raise gives jobs a new delivery and enqueues its ticket.
-func (w *Sweeper) raise(ctx context.Context, tickets []job.Ticket, finding string) (int, error) {
+// raise gives jobs a new delivery and enqueues its ticket. Those whose ticket
+// is dead, because the job has ended or has another one, are returned.
+func (w *Sweeper) raise(ctx context.Context, tickets []job.Ticket, finding string) (n int, dead []job.Ticket, err error) {
 	if len(tickets) == 0 {
-		return 0, nil
+		return 0, nil, nil
 	}
-	raised, err := w.Store.look(ctx, tickets, finding)
+	raised, dead, err := w.Store.look(ctx, tickets, finding)
 	if err != nil || len(raised) == 0 {
-		return 0, err
+		return 0, dead, err
 	}
-	return len(raised), w.Tickets.EnqueueHead(ctx, raised)
+	return len(raised), dead, w.Tickets.EnqueueHead(ctx, raised)
 }
 
-// SweepActive looks for tickets that a worker took and never started: held on
-// two looks in a row while the record is queued with that very delivery.
+// SweepActive looks for tickets that nobody works on, though they are listed as
+// held by a worker on two looks in a row: the job is still queued with that
+// very delivery (its worker died before it started it: a new delivery), or has
+// ended or got another delivery (its worker died later: discarded).
 func (w *Sweeper) SweepActive(ctx context.Context) error {
 	now, err := w.Tickets.Active(ctx)
 	if err != nil {
@@ -215,8 +221,11 @@ func (w *Sweeper) SweepActive(ctx context.Context) error {
 		}
 	}
 	w.lastActive = now
-	_, err = w.raise(ctx, twice, "raise") // the script refuses those that are not queued with this delivery
-	return err
+	_, dead, err := w.raise(ctx, twice, "raise")
+	if err != nil || len(dead) == 0 {
+		return err
+	}
+	return w.Tickets.Discard(ctx, dead)
 }
 
 type finding struct {
@@ -255,23 +264,38 @@ func (s *Store) sweep(ctx context.Context, gap int) (found []finding, more bool,
 	return found, more, nil
 }
 
-// look tells the records what was found out about their tickets, and returns
-// the new tickets of those that got a new delivery.
-func (s *Store) look(ctx context.Context, tickets []job.Ticket, finding string) ([]job.Ticket, error) {
-	calls := make([]*call, len(tickets))
+// look tells the records what was found out about their tickets. It returns
+// the new tickets of those that got a new delivery, and the tickets that are dead.
+func (s *Store) look(ctx context.Context, tickets []job.Ticket, finding string) (raised, dead []job.Ticket, err error) {
+	calls := make([]*redisdb.Call, len(tickets))
 	for i, t := range tickets {
-		calls[i] = &call{key: s.key(t.ID), args: []any{t.Delivery, finding}}
+		calls[i] = &redisdb.Call{Key: s.key(t.ID), Args: []any{t.Delivery, finding}}
 	}
-	if err := all(ctx, s.rdb, s.scripts.look, bulkSize, calls); err != nil {
-		return nil, err
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.look, bulkSize, calls); err != nil {
+		return nil, nil, err
 	}
-	var raised []job.Ticket
-	for _, c := range calls {
-		if text(c.reply[0]) == "raised" {
-			if t, ok := ticketOf(c.reply[1]); ok {
+	for i, c := range calls {
+		switch text(c.Reply[0]) {
+		case "raised":
+			if t, ok := ticketOf(c.Reply[1]); ok {
 				raised = append(raised, t)
 			}
+		case "dead":
+			dead = append(dead, tickets[i])
 		}
 	}
-	return raised, nil
+	return raised, dead, nil
+}
+
+// slots splits the keys of one call: all together on a single Redis, one by
+// one on a Cluster.
+func (s *Store) slots(keys []string) [][]string {
+	if !redisdb.Cluster(s.rdb) {
+		return [][]string{keys}
+	}
+	parts := make([][]string, len(keys))
+	for i, key := range keys {
+		parts[i] = []string{key}
+	}
+	return parts
 }

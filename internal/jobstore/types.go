@@ -2,6 +2,7 @@ package jobstore
 
 import (
 	"context"
+	"crypto/rand"
 	"maps"
 	"slices"
 )
@@ -29,6 +30,16 @@ func (s *Store) Types(ctx context.Context) (map[string]string, error) {
 func (s *Store) RegisterBlobs(ctx context.Context, id string) (string, error) {
 	key := s.prefix + ":blobs"
 	if err := s.rdb.SetNX(ctx, key, id, 0).Err(); err != nil {
+		return "", err
+	}
+	return s.rdb.Get(ctx, key).Result()
+}
+
+// Epoch returns a random text that lives as long as the data of this Redis:
+// another one than before says that all records were lost.
+func (s *Store) Epoch(ctx context.Context) (string, error) {
+	key := s.prefix + ":epoch"
+	if err := s.rdb.SetNX(ctx, key, rand.Text(), 0).Err(); err != nil {
 		return "", err
 	}
 	return s.rdb.Get(ctx, key).Result()

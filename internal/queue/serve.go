@@ -58,11 +58,13 @@ func (s *Server) Run(ctx context.Context, handle func(context.Context, job.Ticke
 		Dialer: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("deaf") }})
 	defer func() { _ = deaf.Close() }() // it never connected
 	var servers []*asynq.Server
+	var clients []*laneClient
 	for lane, g := range s.gates {
-		client := &gatedClient{s.queue.rdb, g, deaf}
+		client := newLaneClient(s.queue.rdb, g, s.slots[lane], deaf)
+		clients = append(clients, client)
 		for _, slots := range split(s.slots[lane], loops) {
 			srv := asynq.NewServerFromRedisClient(client, s.config(lane, slots))
-			if err := srv.Start(asynq.HandlerFunc(s.handler(lane, handle))); err != nil {
+			if err := srv.Start(asynq.HandlerFunc(s.handler(lane, client, handle))); err != nil {
 				s.stop(servers)
 				return fmt.Errorf("serve lane %s: %w", lane, err)
 			}
@@ -71,8 +73,17 @@ func (s *Server) Run(ctx context.Context, handle func(context.Context, job.Ticke
 	}
 	<-ctx.Done()
 	s.stop(servers)
+	back, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTimeout)
+	defer cancel()
+	for _, c := range clients {
+		if err := c.giveBack(back); err != nil {
+			s.queue.log.WarnContext(back, "tickets not given back, the sweeper will find them", "error", err)
+		}
+	}
 	return nil
 }
+
+const giveBackTimeout = 2 * time.Second
 
 func (s *Server) stop(servers []*asynq.Server) {
 	for _, g := range s.gates {
@@ -104,8 +115,9 @@ func (s *Server) config(lane job.Lane, slots int) asynq.Config {
 
 // handler unpacks the ticket. It always tells asynq "done": the record knows
 // what is still to do.
-func (s *Server) handler(lane job.Lane, handle func(context.Context, job.Ticket)) func(context.Context, *asynq.Task) error {
+func (s *Server) handler(lane job.Lane, client *laneClient, handle func(context.Context, job.Ticket)) func(context.Context, *asynq.Task) error {
 	return func(ctx context.Context, task *asynq.Task) error {
+		defer client.handled()
 		name, _ := asynq.GetTaskID(ctx)
 		id, delivery, err := parseTaskID(name)
 		if err != nil {

@@ -58,7 +58,6 @@ func (d *Door) Submit(ctx context.Context, r Request) (snap job.Snapshot, create
 	if info.Input == tasks.InputRequired {
 		return d.submitInput(ctx, r, n)
 	}
-	n.Spec.Payload = r.Payload
 	c, err := d.Store.Create(ctx, n)
 	if err != nil {
 		return job.Snapshot{}, false, refusal(err)

@@ -15,7 +15,12 @@ end
 -- prefix is the installation's, "P".
 local function prefix(key) return string.sub(key, 1, string.find(key, ':{', 1, true) - 1) end
 
-local events = KEYS[1] and prefix(KEYS[1]) .. ':events'
+-- events are the changes of this call. They are published together, as lines
+-- of one message: a message a change costs more than the change.
+local events = {}
+local function publish()
+  if events[1] then redis.call('PUBLISH', prefix(KEYS[1]) .. ':events', table.concat(events, '\n')) end
+end
 
 -- load reads the part of a record that moves need; nil if there is none.
 local function load(key)
@@ -46,7 +51,7 @@ local function move(j, to, ...)
   j.n, j.s = j.n + 1, to
   local rev = tostring(j.n)
   redis.call('HSET', j.key, 's', to, 'n', rev, ...)
-  redis.call('PUBLISH', events, j.id .. ' ' .. rev .. ' ' .. to)
+  events[#events + 1] = j.id .. ' ' .. rev .. ' ' .. to
 end
 
 -- look_at says when the job is to be looked at again, never later than it expires.
@@ -121,5 +126,6 @@ local function each(width, f)
     local ok, reply = pcall(f, key, t, unpack(ARGV, from + 1, from + width))
     replies[i] = ok and reply or { cause(reply) }
   end
+  publish()
   return replies
 end

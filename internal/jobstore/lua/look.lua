@@ -2,9 +2,11 @@
 --   raise   the ticket is void: a new delivery
 --   again   it was repaired or is suspicious: look again soon
 --   active  a worker took it and the job is still queued; the second time in a row it is void
+-- The answer is "dead" for a ticket that can't bring anything to a worker any more.
 return each(2, function(key, t, seen, finding)
   local j = load(key)
-  if not j or j.s ~= 'queued' or j.d ~= number(seen) then return { 'stale' } end
+  if not j or TERMINAL[j.s] or j.d ~= number(seen) then return { 'dead' } end
+  if j.s ~= 'queued' then return { 'stale' } end
   if finding == 'active' then
     if redis.call('HGET', key, 'ka') ~= seen then
       redis.call('HSET', key, 'ka', seen)

@@ -130,4 +130,5 @@ for _, key in ipairs(KEYS) do
     take(base, 'done', expire)
   end
 end
+publish()
 return { more, found }

@@ -1,0 +1,180 @@
+package redisdb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A Call is one item's part of a script call that moves many items: the script
+// gets the keys of all items as KEYS, their args one after the other as ARGV,
+// and answers with a list of replies, one an item.
+type Call struct {
+	Key  string
+	Args []any // as many as the other items' of this script
+
+	Reply []any // the item's; not empty unless Err is set
+	Err   error
+
+	ready chan struct{} // closed when the outcome is there, or when this caller is to lead
+	lead  bool
+}
+
+// callTimeout bounds one script call. A Redis that is slower is as good as gone.
+const callTimeout = 5 * time.Second
+
+// A Batcher runs one script for many items at a time: while a call is under
+// way, later items gather, and the next call takes them along. A lone item is
+// not delayed. There is no goroutine: each call is run by one of its callers.
+type Batcher struct {
+	rdb    redis.UniversalClient
+	script *redis.Script
+	max    int
+
+	mu      sync.Mutex
+	busy    bool
+	waiting []*Call
+}
+
+// NewBatcher returns a batcher that moves at most max items a call.
+func NewBatcher(rdb redis.UniversalClient, script *redis.Script, max int) *Batcher {
+	return &Batcher{rdb: rdb, script: script, max: max}
+}
+
+// Do runs one item's part and returns its reply. The error is Redis's, or
+// ctx's cause if ctx ended before the item was sent.
+func (b *Batcher) Do(ctx context.Context, key string, args ...any) ([]any, error) {
+	c := &Call{Key: key, Args: args}
+	b.mu.Lock()
+	if !b.busy {
+		b.busy = true
+		b.mu.Unlock()
+		b.run(ctx, c)
+		return c.Reply, c.Err
+	}
+	c.ready = make(chan struct{})
+	b.waiting = append(b.waiting, c)
+	b.mu.Unlock()
+
+	select {
+	case <-c.ready:
+	case <-ctx.Done():
+		if b.leave(c) {
+			return nil, context.Cause(ctx)
+		}
+		<-c.ready // it is under way: its outcome is known within callTimeout
+	}
+	if c.lead {
+		b.run(ctx, c)
+	}
+	return c.Reply, c.Err
+}
+
+// leave takes an item back that no call has taken.
+func (b *Batcher) leave(c *Call) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, w := range b.waiting {
+		if w == c {
+			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// run sends c and what waits in one call, then hands the lead on.
+func (b *Batcher) run(ctx context.Context, c *Call) {
+	b.mu.Lock()
+	n := min(len(b.waiting), b.max-1)
+	batch := append(make([]*Call, 0, n+1), c)
+	batch = append(batch, b.waiting[:n]...)
+	b.waiting = append(b.waiting[:0], b.waiting[n:]...)
+	b.mu.Unlock()
+
+	// Others ride along, so one caller's end doesn't end the call.
+	send(context.WithoutCancel(ctx), b.rdb, b.script, batch)
+
+	b.mu.Lock()
+	if len(b.waiting) > 0 {
+		next := b.waiting[0]
+		b.waiting = b.waiting[1:]
+		next.lead = true
+		close(next.ready)
+	} else {
+		b.busy = false
+	}
+	b.mu.Unlock()
+	for _, other := range batch[1:] {
+		close(other.ready)
+	}
+}
+
+// RunAll runs a script for items that one caller brings, at most max a call.
+// The error is the first one of any item.
+func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, max int, calls []*Call) error {
+	for rest := calls; len(rest) > 0; {
+		n := min(len(rest), max)
+		send(ctx, rdb, script, rest[:n])
+		rest = rest[n:]
+	}
+	for _, c := range calls {
+		if c.Err != nil {
+			return c.Err
+		}
+	}
+	return nil
+}
+
+// Cluster reports whether keys of one call must share a slot.
+func Cluster(rdb redis.UniversalClient) bool {
+	_, cluster := rdb.(*redis.ClusterClient)
+	return cluster
+}
+
+// send runs one batch: in one call on a single Redis, a call a hash tag on a
+// Cluster, where the keys of one call must share a slot.
+func send(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, batch []*Call) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if !Cluster(rdb) || len(batch) == 1 {
+		sendPart(ctx, rdb, script, batch)
+		return
+	}
+	parts := map[string][]*Call{}
+	for _, c := range batch {
+		_, rest, _ := strings.Cut(c.Key, "{")
+		tag, _, _ := strings.Cut(rest, "}")
+		parts[tag] = append(parts[tag], c)
+	}
+	var wg sync.WaitGroup
+	for _, part := range parts {
+		wg.Go(func() { sendPart(ctx, rdb, script, part) })
+	}
+	wg.Wait()
+}
+
+func sendPart(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, batch []*Call) {
+	keys := make([]string, len(batch))
+	args := make([]any, 0, len(batch)*len(batch[0].Args))
+	for i, c := range batch {
+		keys[i] = c.Key
+		args = append(args, c.Args...)
+	}
+	replies, err := script.Run(ctx, rdb, keys, args...).Slice()
+	if err == nil && len(replies) != len(batch) {
+		err = fmt.Errorf("script answered %d of %d items", len(replies), len(batch))
+	}
+	for i, c := range batch {
+		if c.Err = err; err != nil {
+			continue
+		}
+		if c.Reply, _ = replies[i].([]any); len(c.Reply) == 0 {
+			c.Err = fmt.Errorf("script answered an item with %T", replies[i])
+		}
+	}
+}

@@ -42,7 +42,7 @@ func parseEvent(message string) (job.Rev, bool) {
 	id, rest, _ := strings.Cut(message, " ")
 	rev, state, _ := strings.Cut(rest, " ")
 	n, err := strconv.ParseInt(rev, 10, 64)
-	if err != nil || !job.State(state).Valid() {
+	if err != nil || n < 1 || !job.State(state).Valid() {
 		return job.Rev{}, false
 	}
 	return job.Rev{ID: job.ID(id), Rev: n, Done: job.State(state).Terminal()}, true

@@ -29,7 +29,9 @@ var floors = map[string]int{
 	"internal/localredis": 0,
 	"internal/loggen":     0,
 	"internal/stream":     0,
+	"internal/imaging":    0,
 	"internal/blob":       0,
+	"internal/isolate":    0,
 	// 1: nouns of this system, adapters of a single technology
 	"tasks":                1,
 	"internal/httpapi":     1,
@@ -90,7 +92,8 @@ var keepers = map[string][]string{
 	"github.com/spf13/cobra":            {"cmd/enqueue"},
 	"github.com/spf13/pflag":            {"cmd/enqueue"}, // cobra's flags
 	"github.com/vbauerster/mpb/v8":      {"cmd/enqueue"},
-	"golang.org/x/sys":                  {"internal/localredis"},
+	"golang.org/x/image":                {"internal/imaging"},
+	"golang.org/x/sys":                  {"internal/localredis", "internal/isolate"},
 }
 
 // testOnly lists modules that only tests (and their support packages) import.

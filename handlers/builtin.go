@@ -8,6 +8,7 @@ func BuiltIn() *Registry {
 	Add(r, tasks.FileChecksum, checksum)
 	Add(r, tasks.FileCompress, compress)
 	Add(r, tasks.FileDecompress, decompress)
+	Add(r, tasks.ImageResize, resize)
 	Add(r, tasks.LogAnalyze, analyzeLog)
 	Add(r, tasks.MathPrimes, primes)
 	return r

@@ -144,4 +144,5 @@ const (
 	ImageTooLarge    Code = "image_too_large"
 	TypeMismatch     Code = "type_mismatch"
 	StorageError     Code = "storage_error"
+	Unsupported      Code = "unsupported" // this worker lacks a program that the job needs
 )

@@ -7,7 +7,7 @@ func BuiltIn() ([]Info, error) {
 	var infos []Info
 	var errs []error
 	for _, d := range []interface{ Info() (Info, error) }{
-		FileChecksum, FileCompress, FileDecompress, LogAnalyze, MathPrimes,
+		FileChecksum, FileCompress, FileDecompress, ImageResize, LogAnalyze, MathPrimes,
 	} {
 		info, err := d.Info()
 		infos, errs = append(infos, info), append(errs, err)

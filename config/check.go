@@ -64,7 +64,7 @@ func fileURL(s string) bool {
 func (j *Jobs) check(m *mistakes) {
 	// A worker kills its runs 1 s before the end, and renews in a quarter.
 	within(m, "LEASE", j.Lease, 4*time.Second, time.Hour)
-	within(m, "RETENTION", j.Retention, time.Second, 10*365*24*time.Hour)
+	within(m, "RETENTION", j.Retention, time.Second, 366*24*time.Hour) // the most that a submission may ask for
 }
 
 func (h *HTTP) check(m *mistakes) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,10 +24,15 @@ import (
 	"longshore/job"
 )
 
-func TestMain(m *testing.M) {
-	redistest.Main(m)
-	// redistest.Main exits; the folder of built programs is removed by the last test's cleanup.
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	defer func() { os.RemoveAll(built) }() // "" if nothing was built
+	return redistest.Run(m)
 }
+
+// built is the folder of the programs.
+var built string
 
 // programs builds the programs once, as `make build` does.
 var programs = sync.OnceValues(func() (string, error) {
@@ -34,6 +40,7 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	build := exec.Command("go", "build", "-o", dir+"/", "./cmd/...")
 	build.Dir = ".."
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -50,7 +57,14 @@ type installation struct {
 	blobs string
 }
 
+// install makes an installation whose Redis keeps nothing on disk; env holds
+// for all its programs.
 func install(t *testing.T, env ...string) *installation {
+	t.Helper()
+	return installOn(t, localredis.Options{}, env...)
+}
+
+func installOn(t *testing.T, redis localredis.Options, env ...string) *installation {
 	t.Helper()
 	if !redistest.Real() {
 		t.Skip("needs a redis-server: processes share it")
@@ -58,7 +72,7 @@ func install(t *testing.T, env ...string) *installation {
 	if _, err := programs(); err != nil {
 		t.Fatal(err)
 	}
-	in := &installation{redis: redistest.New(t), blobs: t.TempDir()}
+	in := &installation{redis: redistest.NewWith(t, redis), blobs: t.TempDir()}
 	in.env = append([]string{"REDIS_URL=" + in.redis.URL(), "BLOB_URL=file://" + in.blobs, "PORT=0", "LOG_FORMAT=json", "LOG_LEVEL=debug",
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
 	return in
@@ -77,13 +91,28 @@ type process struct {
 // start starts a program; what it writes is collected.
 func (in *installation) start(t *testing.T, program string, env ...string) *process {
 	t.Helper()
+	return startProgram(t, "", slices.Concat(in.env, env), program)
+}
+
+// startProgram starts a program in a folder ("" = the test's).
+func startProgram(t *testing.T, folder string, env []string, program string, args ...string) *process {
+	t.Helper()
 	dir, err := programs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(filepath.Join(dir, program)), done: make(chan struct{}), more: make(chan struct{})}
-	p.cmd.Env = append(in.env[:len(in.env):len(in.env)], env...)
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd := exec.Command(filepath.Join(dir, program), args...)
+	cmd.Dir = folder
+	return startCommand(t, cmd, env)
+}
+
+// startCommand starts a command as the leader of a process group, which is
+// killed at the end of the test.
+func startCommand(t *testing.T, cmd *exec.Cmd, env []string) *process {
+	t.Helper()
+	p := &process{cmd: cmd, done: make(chan struct{}), more: make(chan struct{})}
+	p.cmd.Env = env
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -98,10 +127,10 @@ func (in *installation) start(t *testing.T, program string, env ...string) *proc
 		close(p.done)
 	}()
 	t.Cleanup(func() {
-		p.cmd.Process.Kill()
+		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		<-p.done
 		if t.Failed() {
-			t.Logf("%s said:\n%s", program, p.tail(40))
+			t.Logf("%s said:\n%s", filepath.Base(cmd.Path), p.tail(40))
 		}
 	})
 	return p
@@ -180,10 +209,20 @@ func (p *process) end(t *testing.T, patience time.Duration) int {
 func (in *installation) web(t *testing.T, env ...string) (*process, string) {
 	t.Helper()
 	p := in.start(t, "web", env...)
-	line := p.await(t, `"msg":"web listens"`)
-	_, rest, _ := strings.Cut(line, `"address":"`)
-	address, _, _ := strings.Cut(rest, `"`)
-	return p, strings.Replace(address, "[::]", "127.0.0.1", 1)
+	return p, addressIn(t, p.await(t, `"msg":"web listens"`), `"address":"`)
+}
+
+// addressIn returns the address that follows some text in a line of a log.
+func addressIn(t *testing.T, line, after string) string {
+	t.Helper()
+	_, address, ok := strings.Cut(line, after)
+	if !ok {
+		t.Fatalf("no address in %q", line)
+	}
+	if end := strings.IndexAny(address, "\" "); end >= 0 {
+		address = address[:end]
+	}
+	return strings.Replace(address, "[::]", "127.0.0.1", 1)
 }
 
 func (in *installation) worker(t *testing.T, env ...string) *process {
@@ -204,7 +243,7 @@ func clientOf(t *testing.T, url string) *client.Client {
 }
 
 // call runs a program to its end.
-func (in *installation) call(t *testing.T, stdin string, env []string, name string, args ...string) (code int, stdout, stderr string) {
+func call(t *testing.T, stdin string, env []string, name string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	dir, err := programs()
 	if err != nil {

@@ -39,7 +39,7 @@ func newImageRenderer(data []byte, header imaging.Header, format imaging.Format,
 // close removes what the renderer keeps.
 func (r *imageRenderer) close() {
 	if r.session != nil {
-		r.session.Close()
+		_ = r.session.Close() // what stays is in the run's own folder, or the system's for such files
 	}
 }
 
@@ -96,7 +96,7 @@ func (r *imageRenderer) asWebP(ctx context.Context, w io.Writer, png []byte) err
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer func() { _ = session.Close() }()
 	whole, err := header.Frame(imaging.Box{Width: header.Width, Height: header.Height, Fit: imaging.Fill}, false)
 	if err != nil {
 		return err

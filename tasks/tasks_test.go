@@ -74,7 +74,7 @@ func TestCheck(t *testing.T) {
 		{`{"name":"ahoy","count":1.5}`, "/count"},
 		{`{"name":"ahoy","tags":["c"]}`, "/tags/0"},
 		{`{"name":"ahoy","deep":{"level":-1}}`, "/deep/level"},
-		{`{"name":"ahoy","nmae":1}`, "/nmae"},
+		{`{"name":"ahoy","surname":1}`, "/surname"},
 	} {
 		for where, catalog := range map[string]*Catalog{"code": fromCode, "redis": fromRedis} {
 			compacted, err := catalog.Check("test.sample", []byte(c.payload))
@@ -132,7 +132,7 @@ func TestFromQuery(t *testing.T) {
 	if want := `{"count":5,"deep":{"level":2},"loud":true,"name":"ahoy","ratio":0.5,"tags":["a","b"]}`; err != nil || string(payload) != want {
 		t.Errorf("payload %s, %v", payload, err)
 	}
-	for _, query := range []url.Values{{"count": {"five"}}, {"nmae": {"x"}}, {"loud": {"maybe"}}, {"deep": {"{"}}} {
+	for _, query := range []url.Values{{"count": {"five"}}, {"surname": {"x"}}, {"loud": {"maybe"}}, {"deep": {"{"}}} {
 		if _, err := catalog.FromQuery("test.sample", query); err == nil {
 			t.Errorf("%v was accepted", query)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"longshore/handlers"
+	"longshore/internal/isolate"
 	"longshore/internal/jobstore"
 	"longshore/internal/stream"
 	"longshore/job"
@@ -25,6 +26,7 @@ var (
 const (
 	noHandlerPause = 10 * time.Second // a ticket whose type is not served here is postponed by this
 	suspectPause   = time.Second      // … one that must wait for the suspects' slot
+	noChildPause   = time.Second      // … one for which no child process could be started
 	backoffFirst   = time.Second      // between attempts: doubled each time,
 	backoffMost    = 5 * time.Minute  // … up to this, with full jitter
 	asksFirst      = 50 * time.Millisecond
@@ -41,6 +43,10 @@ type attempt struct {
 	log     *slog.Logger
 
 	stop context.CancelCauseFunc
+
+	// Of a run in a child:
+	renewals chan time.Time // until when it may run; the latest only
+	usage    job.Usage
 }
 
 // handle takes one ticket to its end. It returns when the record knows the
@@ -51,11 +57,11 @@ func (w *worker) handle(ctx context.Context, t job.Ticket) {
 	defer func() { <-slot }()
 
 	entry, ok := w.registry.Lookup(t.Type)
-	if !ok {
+	if !ok || entry.Info.Lane == job.LaneCPU && w.pool == nil {
 		w.postpone(ctx, t, noHandlerPause)
 		return
 	}
-	a := &attempt{worker: w, ticket: t, fence: jobstore.NewFence(), entry: entry,
+	a := &attempt{worker: w, ticket: t, fence: jobstore.NewFence(), entry: entry, renewals: make(chan time.Time, 1),
 		log: w.log.With("job_id", t.ID, "type", t.Type)}
 	sent, err := a.start(ctx, false)
 	if errors.Is(err, jobstore.ErrSuspect) {
@@ -136,13 +142,17 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 	run := a.newRun()
 	report := newReport(run.Counts)
 	hold := &jobstore.Hold{ID: a.ticket.ID, Fence: a.fence, Sent: sent, Progress: report.news,
-		Stop: func(cause error) { a.stop(cause) }, KillWhenCut: a.entry.Info.ForbidOverlap}
+		Stop: func(cause error) { a.stop(cause) }, KillWhenCut: a.entry.Info.ForbidOverlap, Renewed: a.renewed}
 	a.worker.keeper.Keep(hold)
 	a.worker.running.Store(a, struct{}{})
 
 	var result []byte
 	err := context.Cause(ctx)
-	if err == nil {
+	switch {
+	case err != nil:
+	case a.entry.Info.Lane == job.LaneCPU:
+		result, err = a.isolated(ctx, run, sent.Add(a.worker.keeper.CutAfter()))
+	default:
 		result, err = a.call(ctx, run)
 	}
 
@@ -150,6 +160,7 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 	hold.Drop()
 	end, counts := a.judge(ctx, result, err)
 	if counts {
+		end.Usage = a.usage
 		end.Usage.WallMS = time.Since(began).Milliseconds()
 		end.Progress = report.last()
 		end.Outputs = run.Files.(*files).committed()
@@ -222,6 +233,10 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 		message := fmt.Sprintf("the attempt ran longer than %v", a.started.Timeout)
 		return jobstore.End{Outcome: jobstore.Retry, Delay: backoff(a.started.Attempt), Code: job.Timeout, Message: message}, true
 	}
+	if errors.Is(err, isolate.ErrStart) {
+		a.log.ErrorContext(ctx, "job is given back", "error", err)
+		return jobstore.End{Outcome: jobstore.Release, Delay: noChildPause}, true
+	}
 	var later *handlers.Postponement
 	if errors.As(err, &later) {
 		return jobstore.End{Outcome: jobstore.Release, Delay: later.Delay}, true
@@ -236,6 +251,14 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 		if failure.Code == job.StorageError {
 			end.Message = storageMessage(err)
 		}
+	}
+	var death *isolate.Death
+	if errors.As(err, &death) {
+		end.Code = job.Crashed
+		if death.OutOfMemory {
+			end.Code = job.OutOfMemory
+		}
+		end.Message = "the job's " + death.Error()
 	}
 	a.log.WarnContext(ctx, "attempt failed", "code", end.Code, "final", end.Outcome == jobstore.Failed, "error", err)
 	return end, true

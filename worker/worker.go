@@ -12,6 +12,7 @@ import (
 
 	"longshore/handlers"
 	"longshore/internal/connect"
+	"longshore/internal/isolate"
 	"longshore/internal/jobstore"
 	"longshore/internal/queue"
 	"longshore/job"
@@ -31,6 +32,12 @@ type Config struct {
 	ShutdownGrace     time.Duration // from the end of Run's context to its return; 0 = 25 s
 	KillGrace         time.Duration // for a handler to return after its context ended; 0 = 2 s
 
+	// ChildMemory is what one job of lane cpu may use, in bytes; 0 = 512 MiB.
+	ChildMemory int64
+
+	// Quiet, when it is closed, makes the worker take nothing more, finish what
+	// runs and wait for the end of Run's context; nil = never.
+	Quiet <-chan struct{}
 	// Ready is called once the worker takes tickets; nil = nobody wants to know.
 	Ready func()
 }
@@ -54,6 +61,9 @@ func Serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Regis
 	if err := r.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrSettings, err)
 	}
+	if err := checkMain(r); err != nil {
+		return err
+	}
 	c = c.withDefaults()
 	w := &worker{
 		config: c, sys: sys, registry: r, log: sys.Log,
@@ -63,7 +73,18 @@ func Serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Regis
 	for lane, n := range c.slots() {
 		w.lanes[lane] = make(chan struct{}, n)
 	}
-	return w.run(ctx)
+	if n := c.slots()[job.LaneCPU]; n > 0 && len(cpuTypes(r)) > 0 {
+		pool, err := isolate.Open(isolate.Config{Slots: n, Memory: c.ChildMemory, Log: sys.Log})
+		if err != nil {
+			return fmt.Errorf("start children: %w", err)
+		}
+		w.pool = pool
+	}
+	err := w.run(ctx)
+	if w.pool != nil {
+		err = errors.Join(err, w.pool.Close())
+	}
+	return err
 }
 
 func (c Config) withDefaults() Config {
@@ -81,6 +102,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.KillGrace == 0 {
 		c.KillGrace = 2 * time.Second
+	}
+	if c.ChildMemory == 0 {
+		c.ChildMemory = 512 << 20
 	}
 	return c
 }
@@ -103,6 +127,7 @@ type worker struct {
 	log      *slog.Logger
 	keeper   *jobstore.Keeper
 	server   *queue.Server
+	pool     *isolate.Pool // of children for lane cpu; nil where nothing needs them
 
 	lanes   map[job.Lane]chan struct{} // our own slots: asynq's let go too early when its lease ends
 	suspect chan struct{}              // the one slot for jobs that cost workers before
@@ -138,7 +163,20 @@ func (w *worker) run(ctx context.Context) error {
 	if w.config.Ready != nil {
 		w.config.Ready()
 	}
-	err := w.server.Run(ctx, w.handle)
+	taking, quiet := context.WithCancel(ctx)
+	defer quiet()
+	wg.Go(func() {
+		select {
+		case <-w.config.Quiet:
+			w.log.InfoContext(ctx, "worker is quiet: it takes no more jobs, finishes what runs and waits")
+			quiet()
+		case <-taking.Done():
+		}
+	})
+	err := w.server.Run(taking, w.handle)
+	if err == nil {
+		<-ctx.Done()
+	}
 	w.log.InfoContext(background, "worker has stopped")
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,12 +18,16 @@ import (
 	"longshore/worker"
 )
 
-func TestMain(m *testing.M) { redistest.Main(m) }
+func TestMain(m *testing.M) {
+	worker.Main(childHandlers())
+	redistest.Main(m)
+}
 
 // bench is one installation with a worker and a door.
 type bench struct {
 	sys  *connect.System
 	door *submit.Door
+	stop func() // drains the worker
 }
 
 type word struct {
@@ -38,19 +43,17 @@ func setup(t *testing.T, c worker.Config, r *handlers.Registry) bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	ready, done, kept := make(chan struct{}), make(chan error, 1), make(chan error, 1)
-	c.Ready = func() { close(ready) }
 	keeper := jobstore.NewKeeper(sys.Store, sys.Log)
+	ctx, end := context.WithCancel(context.Background())
+	kept := make(chan error, 1)
 	go func() { kept <- keeper.Run(ctx) }()
-	go func() { done <- worker.Serve(ctx, sys, c, r) }()
 	t.Cleanup(func() {
-		stop()
-		if err := errors.Join(<-done, <-kept, sys.Close()); err != nil {
+		end()
+		if err := errors.Join(<-kept, sys.Close()); err != nil {
 			t.Error(err)
 		}
 	})
-	<-ready
+	stop := serve(t, sys, c, r)
 	var infos []tasks.Info
 	for _, name := range r.Types() {
 		e, _ := r.Lookup(name)
@@ -60,7 +63,30 @@ func setup(t *testing.T, c worker.Config, r *handlers.Registry) bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bench{sys, sys.Door(keeper, catalog, time.Hour, 0)}
+	return bench{sys, sys.Door(keeper, catalog, time.Hour, 0), stop}
+}
+
+// serve starts a worker and returns what drains it; the test's end does so too.
+func serve(t *testing.T, sys *connect.System, c worker.Config, r *handlers.Registry) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan struct{}), make(chan error, 1)
+	c.Ready = func() { close(ready) }
+	go func() { done <- worker.Serve(ctx, sys, c, r) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	select {
+	case <-ready:
+	case err := <-done:
+		done <- nil
+		t.Fatal(err)
+	}
+	return stop
 }
 
 func (b bench) submit(t *testing.T, r submit.Request) job.Snapshot {
@@ -137,7 +163,7 @@ func TestCancelStopsARun(t *testing.T) {
 	t.Parallel()
 	var r handlers.Registry
 	stopped := make(chan error, 1)
-	handlers.Add(&r, tasks.Definition[word]{Type: "test.endless", Lane: job.LaneCPU}, func(ctx context.Context, run *handlers.Run, p word) (any, error) {
+	handlers.Add(&r, tasks.Definition[word]{Type: "test.endless", Lane: job.LaneIO}, func(ctx context.Context, run *handlers.Run, p word) (any, error) {
 		<-ctx.Done()
 		stopped <- context.Cause(ctx)
 		return nil, context.Cause(ctx)

@@ -19,11 +19,16 @@ import (
 
 	"longshore/cmd/internal/program"
 	"longshore/config"
+	"longshore/handlers"
 	"longshore/internal/connect"
 	"longshore/internal/localredis"
+	"longshore/worker"
 )
 
-func main() { program.Main(run) }
+func main() {
+	worker.Main(handlers.BuiltIn()) // in a child process it serves jobs and does not return
+	program.Main(run)
+}
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("dev", flag.ContinueOnError)
@@ -94,7 +99,7 @@ func (d *dev) run(ctx context.Context) (err error) {
 			return program.Web(ctx, sys, d.config.HTTP, d.config.Jobs, d.config.Stop, l)
 		},
 		func(ctx context.Context) error {
-			return program.Worker(ctx, sys, d.config.Work, d.config.Stop, func() { close(ready) })
+			return program.Worker(ctx, sys, d.config.Work, d.config.Stop, func() { close(ready) }, nil)
 		},
 		func(ctx context.Context) error {
 			select {

@@ -11,10 +11,15 @@ import (
 
 	"longshore/cmd/internal/program"
 	"longshore/config"
+	"longshore/handlers"
 	"longshore/internal/connect"
+	"longshore/worker"
 )
 
-func main() { program.Main(run) }
+func main() {
+	worker.Main(handlers.BuiltIn()) // in a child process it serves jobs and does not return
+	program.Main(run)
+}
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("worker", flag.ContinueOnError)
@@ -33,5 +38,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	return errors.Join(program.Worker(ctx, sys, c.Work, c.Stop, nil), sys.Close())
+	quiet, stop := program.Quiet()
+	defer stop()
+	return errors.Join(program.Worker(ctx, sys, c.Work, c.Stop, nil, quiet), sys.Close())
 }

@@ -12,7 +12,10 @@ import (
 // ErrDuration says that a text is no duration.
 var ErrDuration = errors.New("expected a duration like 1500ms, 25s or 2h; a bare number is seconds")
 
-var durationForm = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)?$|^[+-]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$`)
+// DurationPattern is the form of a duration in a text, as a regular expression.
+const DurationPattern = `^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)?$|^[+-]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$`
+
+var durationForm = regexp.MustCompile(DurationPattern)
 
 // ParseDuration reads the form of time.ParseDuration, or a bare number of
 // seconds. What is too long for a time.Duration becomes the longest one, so

@@ -137,8 +137,8 @@ func pngProfile(icc []byte) []byte {
 	}
 	body := bytes.NewBufferString("iCCPprofile\x00\x00")
 	z := zlib.NewWriter(body)
-	z.Write(icc) // a buffer's errors are none
-	z.Close()
+	_, _ = z.Write(icc) // a buffer's errors are none
+	_ = z.Close()
 	chunk := binary.BigEndian.AppendUint32(nil, uint32(body.Len()-4))
 	chunk = append(chunk, body.Bytes()...)
 	return binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(body.Bytes()))

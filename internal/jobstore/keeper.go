@@ -155,6 +155,7 @@ func (k *Keeper) beat(ctx context.Context) error {
 			holds = append(holds, h)
 			// A renewal costs the script one command: progress renews as well.
 			beats = append(beats, Beat{ID: h.ID, Fence: h.Fence, Renew: true, Progress: news})
+			h.asked = false // a doorbell from now on may be for news that the reply doesn't have
 		}
 	}
 	k.mu.Unlock()
@@ -165,6 +166,11 @@ func (k *Keeper) beat(ctx context.Context) error {
 	defer cancel()
 	replies, err := k.store.Beats(ctx, beats)
 	if err != nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		for _, h := range holds {
+			h.asked = true
+		}
 		return err
 	}
 	for i, h := range holds {
@@ -175,7 +181,7 @@ func (k *Keeper) beat(ctx context.Context) error {
 			h.end(ErrCanceled)
 		default:
 			k.mu.Lock()
-			h.renewed, h.asked = sent, false
+			h.renewed = sent
 			if _, kept := k.holds[h]; kept && h.cut != nil {
 				h.cut.Reset(time.Until(k.killAt(sent)))
 				if h.Renewed != nil {

@@ -90,6 +90,7 @@ type proc struct {
 
 type simJob struct {
 	id            job.ID
+	creator       *proc
 	forbidOverlap bool
 	acked         bool
 	state         job.State

@@ -240,7 +240,7 @@ func (s *sim) submit(p *proc, n int) {
 	if upload {
 		nj.UploadFence = NewFence()
 	}
-	j := &simJob{id: id, completed: map[string]bool{}, forbidOverlap: s.rng.IntN(3) > 0, duration: 1 + s.rng.Int64N(25_000)}
+	j := &simJob{id: id, creator: p, completed: map[string]bool{}, forbidOverlap: s.rng.IntN(3) > 0, duration: 1 + s.rng.Int64N(25_000)}
 	if s.rng.IntN(4) == 0 {
 		j.failsLeft = 1 + s.rng.IntN(3)
 	}
@@ -374,21 +374,29 @@ func world(t testing.TB, seed uint64, prefix string, r rules) *sim {
 			p.paused, p.cut = 0, 0
 		}
 	})
-	for s.mono-begin < faultTime+calm && s.step() {
-		if len(s.violations) > 0 || s.mono-begin > faultTime+10_000 && s.allEnded() {
+	// The world ends when all jobs have, and still have after another while:
+	// two looks at the active tickets, and calls that a stall held up may come in.
+	for len(s.violations) == 0 && s.mono-begin < faultTime+calm {
+		s.runUntil(func() bool { return s.mono-begin > faultTime+10_000 && s.allEnded() || s.mono-begin > faultTime+calm })
+		pause := s.mono + 12_000
+		s.runUntil(func() bool { return s.mono > pause })
+		if s.allEnded() {
 			break
 		}
-	}
-	for until := s.mono + 12_000; s.mono < until && s.step(); { // two looks at the active tickets
 	}
 	s.judge()
 	return s
 }
 
+func (s *sim) runUntil(done func() bool) {
+	for !done() && len(s.violations) == 0 && s.step() {
+	}
+}
+
 func (s *sim) allEnded() bool {
 	for _, j := range s.jobs {
-		if j.state != "" && !j.state.Terminal() {
-			return false
+		if !j.state.Terminal() && (j.state != "" || !j.creator.dead) {
+			return false // a living creator asks until the job is there
 		}
 	}
 	return true

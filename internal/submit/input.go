@@ -51,8 +51,8 @@ func (d *Door) submitInput(ctx context.Context, r Request, n jobstore.NewJob) (j
 	return snap, true, err
 }
 
-func (u *upload) run(ctx context.Context, sent time.Time) error {
-	ctx, stop := context.WithCancelCause(ctx)
+func (u *upload) run(request context.Context, sent time.Time) error {
+	ctx, stop := context.WithCancelCause(request)
 	defer stop(nil)
 	hold := &jobstore.Hold{ID: u.new.ID, Fence: u.fence, Sent: sent, Progress: u.progress, Stop: func(cause error) { stop(cause) }}
 	u.door.Keeper.Keep(hold)
@@ -65,7 +65,10 @@ func (u *upload) run(ctx context.Context, sent time.Time) error {
 	}
 	spec := u.new.Spec
 	spec.Input = &jobstore.Input{Blob: name, Size: info.Size, SHA256: info.SHA256, ContentType: info.ContentType, Filename: u.req.Filename}
-	ticket, err := u.queued(ctx, spec)
+	// Not under ctx: once the job is queued the keeper finds that its fence is
+	// gone, and may say so before we have the answer. Nor does a client that
+	// left after the last byte take its job back.
+	ticket, err := u.queued(context.WithoutCancel(request), spec)
 	if err != nil {
 		return err
 	}
@@ -123,13 +126,10 @@ func (u *upload) queued(ctx context.Context, spec jobstore.Spec) (job.Ticket, er
 		case errors.Is(err, jobstore.ErrLost), errors.Is(err, job.ErrNotFound):
 			u.deleteBlobs(ctx)
 			return job.Ticket{}, u.lost(ctx)
-		case ctx.Err() != nil || time.Now().After(until):
+		case time.Now().After(until):
 			return job.Ticket{}, refusal(err) // its fate is known to the record: lost with its lease, or queued
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		<-time.After(pause)
 	}
 }
 

@@ -32,13 +32,30 @@ var errTooLong = errors.New("body is over its limit")
 
 // guardBody puts a requestBody in the request's place and returns it; nil if
 // there is no body.
-func (s *Server) guardBody(a *answer, r *http.Request) {
+func (s *Server) guardBody(a *answer, r *http.Request) *requestBody {
 	if r.Body == nil || r.Body == http.NoBody {
-		return
+		return nil
 	}
 	b := &requestBody{ReadCloser: r.Body, control: a.control, idle: s.Idle, limit: -1}
 	b.slide() // also for a body that nobody reads: net/http does so before it answers
 	r.Body = b
+	return b
+}
+
+// lingerTime is how long a client may go on sending a body that was refused.
+const lingerTime = 500 * time.Millisecond
+
+// linger lets a client that is still sending see its refusal: a connection that
+// is closed with bytes unread is reset, and the reset can overtake the answer.
+// net/http does as much by itself, but not where the client, as many proxies do,
+// has asked for the connection to be closed.
+func (b *requestBody) linger(a *answer, closing bool) {
+	if b == nil || !closing || a.cut || a.status < 400 {
+		return
+	}
+	_ = a.control.Flush() // not supported: a test's recorder
+	a.control.SetReadDeadline(time.Now().Add(lingerTime))
+	_, _ = io.Copy(io.Discard, b.ReadCloser) // an error is the end of the time, or the client's going
 }
 
 func (b *requestBody) slide() {

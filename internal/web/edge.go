@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
@@ -23,8 +24,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Twice Idle: net/http may first wait for the rest of a body that nobody read.
 	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), idle: 2 * s.Idle}
 	r = r.WithContext(context.WithValue(r.Context(), answerKey{}, a))
+	var body *requestBody
 	defer func() {
 		s.recovered(a, r, recover())
+		body.linger(a, r.Close)
 		s.logRequest(a, r, time.Since(begun))
 		if a.cut {
 			panic(http.ErrAbortHandler)
@@ -32,7 +35,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	a.Header().Set("X-Content-Type-Options", "nosniff")
 	a.Header().Set("Cache-Control", "no-store")
-	s.guardBody(a, r)
+	body = s.guardBody(a, r)
 	if err := s.check(a, r); err != nil {
 		s.refuse(a, r, err)
 		return
@@ -137,7 +140,7 @@ func (s *Server) recovered(a *answer, r *http.Request, value any) {
 	if value == nil {
 		return
 	}
-	if value == http.ErrAbortHandler || a.cut { // huma panics when its answer can't be written
+	if err, ok := value.(error); ok && errors.Is(err, http.ErrAbortHandler) || a.cut { // huma panics when its answer can't be written
 		a.cut = true
 		return
 	}
@@ -161,7 +164,7 @@ func (s *Server) logRequest(a *answer, r *http.Request, took time.Duration) {
 	}
 	attrs := []slog.Attr{
 		slog.String("method", r.Method), slog.String("route", name), slog.Int("status", status),
-		slog.Int64("bytes", a.bytes), slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+		slog.String("client", s.clientAddress(r)), slog.Int64("bytes", a.bytes), slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 	}
 	if status >= 500 {
 		level = slog.LevelWarn

@@ -25,7 +25,7 @@ func takeForm(r *http.Request, boundary string, query url.Values, req *submit.Re
 	left := int64(maxForm)
 	for {
 		part, err := parts.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -78,7 +78,7 @@ func (f *formFile) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	f.ended = err
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		if _, err := f.parts.NextRawPart(); err == nil {
 			f.ended = errAfterFile
 		} else {

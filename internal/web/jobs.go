@@ -184,10 +184,13 @@ type acceptedOutput struct {
 	Body     job.Snapshot
 }
 
-func accepted(snap job.Snapshot) *acceptedOutput {
+// accepted is the answer to who made a job. It is 202 even where a worker was
+// fast enough to have ended the job by now, unless the client reckons with that:
+// it asked for the end, or repeats itself.
+func accepted(snap job.Snapshot, reckoned bool) *acceptedOutput {
 	out := &acceptedOutput{Status: http.StatusAccepted, Location: httpapi.JobPath(snap.ID), ETag: etag(snap),
 		ID: string(snap.ID), Body: show(snap)}
-	if snap.Done {
+	if snap.Done && reckoned {
 		out.Status = http.StatusOK
 	}
 	return out
@@ -198,7 +201,7 @@ func (s *Server) retryJob(ctx context.Context, in *idInput) (*acceptedOutput, er
 	if err != nil {
 		return nil, err
 	}
-	return accepted(snap), nil
+	return accepted(snap, false), nil
 }
 
 func (s *Server) deleteJob(ctx context.Context, in *idInput) (*struct{}, error) {

@@ -31,8 +31,10 @@ func (s *Server) describe(api huma.API) {
 	body := document.Components.Schemas.Map()["SubmitBody"]
 	for _, name := range []string{"timeout", "expires_in", "retention"} {
 		doc := body.Properties[name].Description
+		text := durationSchema("")
+		text.Pattern = httpapi.DurationPattern // or decoding fails, which names no place
 		body.Properties[name] = &huma.Schema{Description: doc, AnyOf: []*huma.Schema{
-			durationSchema(""), {Type: huma.TypeNumber, Description: "seconds"},
+			text, {Type: huma.TypeNumber, Description: "seconds"},
 		}}
 		body.Properties[name].PrecomputeMessages()
 	}
@@ -73,7 +75,7 @@ func payloadParams(info tasks.Info) []*huma.Param {
 func requestBodyOf(info tasks.Info) *huma.RequestBody {
 	if info.Input == tasks.NoInput {
 		schema := &huma.Schema{}
-		json.Unmarshal(info.Schema, schema)
+		_ = json.Unmarshal(info.Schema, schema) // the catalog has read it before
 		return &huma.RequestBody{Description: "The payload, unless the query has it.", Content: map[string]*huma.MediaType{
 			httpapi.TypeJSON: {Schema: schema},
 		}}

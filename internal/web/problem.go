@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 
 	"longshore/internal/blob"
 	"longshore/internal/httpapi"
@@ -56,6 +58,9 @@ var setErrors = sync.OnceFunc(func() {
 				d.Message = "a value does not fit its field"
 			}
 			detail := strings.TrimPrefix(d.Message, "invalid value: ")
+			if detail == validation.MsgExpectedMatchAtLeastOneSchema {
+				detail = httpapi.ErrDuration.Error() // the only values that are one thing or another
+			}
 			p.Errors = append(p.Errors, httpapi.Pointer{Pointer: pointer(d.Location), Detail: detail})
 		}
 		return (*problem)(p)
@@ -152,10 +157,13 @@ func writeProblem(w http.ResponseWriter, e *httpapi.Error) {
 	}
 	h.Set("Content-Type", httpapi.TypeProblem)
 	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(e.Status)
-	enc := json.NewEncoder(w)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
-	enc.Encode(e) // an error here is the client's going
+	enc.Encode(e)                                     // of texts and numbers: can't fail
+	h.Set("Content-Length", strconv.Itoa(text.Len())) // so that it is whole when flushed
+	w.WriteHeader(e.Status)
+	w.Write(text.Bytes()) // an error here is the client's going
 }
 
 // writeJSON answers with a body in JSON.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -39,6 +40,8 @@ type Config struct {
 	// Idle is how long a client may send no byte of a body; 0 = 30 s. It may
 	// take none for twice that time.
 	Idle time.Duration
+	// TrustedProxies are those whose X-Forwarded-For is believed, for the log.
+	TrustedProxies []netip.Prefix
 	// Grace is what requests under way get at shutdown; 0 = 25 s.
 	Grace time.Duration
 	Log   *slog.Logger
@@ -186,6 +189,6 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		err = fmt.Errorf("stop HTTP: requests still open after %v: %w", s.Grace, errors.Join(err, srv.Close()))
 	}
-	<-served
+	_ = <-served // http.ErrServerClosed
 	return err
 }

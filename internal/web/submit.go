@@ -40,16 +40,16 @@ func (s *Server) submitJSON(ctx context.Context, in *submitInput) (*acceptedOutp
 	if err := checkNames(req); err != nil {
 		return nil, err
 	}
-	snap, _, err := s.Door.Submit(ctx, req)
+	snap, created, err := s.Door.Submit(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	return s.waitForEnd(ctx, snap, in.Wait, []string{in.Prefer}), nil
+	return s.waitForEnd(ctx, snap, created, in.Wait, []string{in.Prefer}), nil
 }
 
 // waitForEnd makes the answer to an accepted submission, after the wait that
 // the client wished for. The job is safe by now, so nothing here is an error.
-func (s *Server) waitForEnd(ctx context.Context, snap job.Snapshot, wish waitParam, prefer []string) *acceptedOutput {
+func (s *Server) waitForEnd(ctx context.Context, snap job.Snapshot, created bool, wish waitParam, prefer []string) *acceptedOutput {
 	preferred, byPrefer := preferredWait(prefer)
 	granted := s.grant(max(wish.wait, preferred))
 	if granted > 0 && !snap.Done {
@@ -59,7 +59,7 @@ func (s *Server) waitForEnd(ctx context.Context, snap job.Snapshot, wish waitPar
 			}
 		}
 	}
-	out := accepted(snap)
+	out := accepted(snap, granted > 0 || !created)
 	if wish.set {
 		out.Wait = httpapi.FormatDuration(granted)
 	}
@@ -93,11 +93,11 @@ func (s *Server) submitRaw(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	snap, _, err := s.Door.Submit(r.Context(), req)
+	snap, created, err := s.Door.Submit(r.Context(), req)
 	if err != nil {
 		return inputError(err, req, body)
 	}
-	s.writeAccepted(w, s.waitForEnd(r.Context(), snap, wish, r.Header.Values(httpapi.HeaderPrefer)))
+	s.writeAccepted(w, s.waitForEnd(r.Context(), snap, created, wish, r.Header.Values(httpapi.HeaderPrefer)))
 	return nil
 }
 
@@ -106,7 +106,7 @@ func inputError(err error, req submit.Request, body *requestBody) error {
 	if e := body.refusal(); e != nil {
 		return e
 	}
-	if form, ok := req.Input.(*formFile); ok && form.ended == errAfterFile {
+	if form, ok := req.Input.(*formFile); ok && errors.Is(form.ended, errAfterFile) {
 		return invalid("/body", errAfterFile.Error()+": expected parameters first, then one file")
 	}
 	return inQuery(err)

@@ -362,3 +362,17 @@ func TestWaitOutlivesBodyDeadline(t *testing.T) {
 		t.Errorf("chunked: %d %s", r.status, r.body)
 	}
 }
+
+// A client that sends its body to the end before it reads, and wants the
+// connection closed, gets its refusal and not a reset.
+func TestRefusedWhileSending(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *web.Config) { c.MaxUpload = 1000 })
+	for _, path := range []string{"/v1/jobs/log.analyze", "/v1/jobs"} {
+		conn := b.dial("POST " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 8388608\r\n\r\n")
+		if _, err := conn.Write(make([]byte, 8<<20)); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		b.answer(conn).problem(413, httpapi.TooLarge)
+	}
+}

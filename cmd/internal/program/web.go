@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"longshore/config"
 	"longshore/handlers"
@@ -52,7 +55,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	keeper := jobstore.NewKeeper(sys.Store, sys.Log)
 	waiters := hub.New(sys.Store, sys.Log)
 	server, err := web.New(web.Config{Version: Version(), Token: h.Token.Reveal(), Origins: h.CORSOrigins,
-		MaxWait: h.MaxWait, MaxUpload: int64(h.MaxUpload), Grace: s.Grace, Log: sys.Log},
+		MaxWait: h.MaxWait, MaxUpload: int64(h.MaxUpload), TrustedProxies: h.TrustedProxies, Grace: s.Grace, Log: sys.Log},
 		web.Deps{Door: sys.Door(keeper, catalog, j.Retention, int64(h.MaxUpload)), Records: records{sys.Store, sys},
 			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Unavailable: redisdb.Unavailable,
 			Queues: func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
@@ -95,14 +98,35 @@ func queues(ctx context.Context, sys *connect.System) ([]httpapi.QueueInfo, erro
 	return list, nil
 }
 
-// Worker runs the built-in types on an installation until ctx ends.
-func Worker(ctx context.Context, sys *connect.System, w config.Work, s config.Stop, ready func()) error {
+// Worker runs the built-in types on an installation until ctx ends. ready and
+// quiet are as in worker.Config.
+func Worker(ctx context.Context, sys *connect.System, w config.Work, s config.Stop, ready func(), quiet <-chan struct{}) error {
 	lanes := make([]job.Lane, len(w.Lanes))
 	for i, l := range w.Lanes {
 		lanes[i] = job.Lane(l)
 	}
 	return worker.Serve(ctx, sys, worker.Config{Lanes: lanes, CPUConcurrency: w.CPUConcurrency,
-		StreamConcurrency: w.StreamConcurrency, ShutdownGrace: s.Grace, KillGrace: w.KillGrace, Ready: ready}, handlers.BuiltIn())
+		StreamConcurrency: w.StreamConcurrency, ShutdownGrace: s.Grace, KillGrace: w.KillGrace,
+		ChildMemory: int64(w.ChildMemory), Ready: ready, Quiet: quiet}, handlers.BuiltIn())
+}
+
+// Quiet returns a channel that is closed by the first SIGTSTP, and a function
+// that lets the signal mean again what it usually does.
+func Quiet() (quiet <-chan struct{}, stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTSTP)
+	asked, end := make(chan struct{}), make(chan struct{})
+	go func() {
+		select {
+		case <-signals:
+			close(asked)
+		case <-end:
+		}
+	}()
+	return asked, func() {
+		signal.Stop(signals)
+		close(end)
+	}
 }
 
 // Together runs functions until all have returned; the first to return ends the

@@ -228,6 +228,9 @@ func (s *Store) Delete(ctx context.Context, prefix string) error {
 	if err := s.root.RemoveAll(dir); err != nil {
 		return fmt.Errorf("delete blobs %s/: %w", prefix, err)
 	}
+	if strings.Contains(prefix, "/") {
+		_ = s.root.Remove(path.Dir(dir)) // the job's folder, if that was all in it
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 
@@ -92,10 +93,7 @@ func (w *writer) finish() error {
 	}
 	target := file(w.name)
 	dir := path.Dir(target)
-	if err := w.store.root.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	if err := w.store.root.Rename(w.temp, target); err != nil {
+	if err := w.rename(dir, target); err != nil {
 		return err
 	}
 	w.temp = ""
@@ -106,6 +104,20 @@ func (w *writer) finish() error {
 		}
 	}
 	return nil
+}
+
+// rename brings the file into the job's folder. A Delete of another attempt's
+// blobs may remove that folder, empty as it is, at this very moment.
+func (w *writer) rename(dir, target string) (err error) {
+	for range 3 {
+		if err = w.store.root.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		if err = w.store.root.Rename(w.temp, target); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return err
 }
 
 // Abort throws away what was written.

@@ -36,7 +36,11 @@ var shared struct {
 
 // Main runs the tests of a package, ends the shared server, and reports
 // goroutines that are still there. It does not return.
-func Main(m *testing.M, opts ...goleak.Option) {
+func Main(m *testing.M, opts ...goleak.Option) { os.Exit(Run(m, opts...)) }
+
+// Run is Main for a package with something of its own to clean up: it returns
+// the exit code.
+func Run(m *testing.M, opts ...goleak.Option) int {
 	redisdb.LogTo(slog.New(slog.DiscardHandler)) // tests lose connections on purpose
 	code := m.Run()
 	if err := closeShared(); err != nil {
@@ -49,7 +53,7 @@ func Main(m *testing.M, opts ...goleak.Option) {
 			code = 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 func closeShared() error {

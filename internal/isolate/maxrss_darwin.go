@@ -1,0 +1,4 @@
+package isolate
+
+// maxrssUnit is what getrusage(2) counts in, in bytes.
+const maxrssUnit = 1

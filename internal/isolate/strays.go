@@ -1,0 +1,161 @@
+package isolate
+
+import (
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A process is a line of the system's table of processes.
+type process struct {
+	pid, parent, group, session int
+	began                       int64 // tells two processes of one number apart; 0 = not known
+	zombie                      bool
+	resident                    int64 //nolint:unused // bytes; known only where there is no /proc
+}
+
+// below returns the descendants of a process.
+func below(all []process, pid int) []process {
+	children := map[int][]process{}
+	for _, p := range all {
+		children[p.parent] = append(children[p.parent], p)
+	}
+	var found []process
+	next := []int{pid}
+	seen := map[int]bool{pid: true}
+	for len(next) > 0 {
+		for _, p := range children[next[0]] {
+			if !seen[p.pid] {
+				seen[p.pid] = true
+				found = append(found, p)
+				next = append(next, p.pid)
+			}
+		}
+		next = next[1:]
+	}
+	return found
+}
+
+// A family is the processes that one child is answerable for.
+type family struct {
+	head  int    // the child
+	token string // the variable that marks its environment
+
+	mu    sync.Mutex
+	known map[int]process
+}
+
+// note remembers descendants, and returns how many are new.
+func (f *family) note(found []process) (fresh int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range found {
+		if old, ok := f.known[p.pid]; !ok || old.began != p.began {
+			f.known[p.pid] = p
+			fresh++
+		}
+	}
+	return fresh
+}
+
+// stopRounds bounds the race with processes that start others.
+const stopRounds = 1000
+
+// kill ends the child, while it is there, and all that descends from it. They
+// are stopped first and counted until no new ones turn up: what is stopped
+// starts nothing, and no parent's end hides a grandchild meanwhile, since the
+// child adopts the orphans below it.
+func (f *family) kill() {
+	_ = syscall.Kill(-f.head, syscall.SIGSTOP)
+	for range stopRounds {
+		found := below(processes(), f.head)
+		for _, p := range found {
+			_ = syscall.Kill(p.pid, syscall.SIGSTOP)
+		}
+		if f.note(found) == 0 {
+			break
+		}
+	}
+	_ = syscall.Kill(-f.head, syscall.SIGKILL)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.known {
+		if now, ok := lookUp(p.pid); ok && now.began == p.began {
+			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// sweepPatience bounds the wait for the kernel to end what was killed.
+const sweepPatience = 2 * time.Second
+
+// sweep kills and reaps what is left of the family of a child that has ended.
+// What a child leaves behind becomes ours, wherever it has gone: adoptOrphans.
+func (f *family) sweep() {
+	for began, pause := time.Now(), time.Millisecond; time.Since(began) < sweepPatience; pause = min(2*pause, 50*time.Millisecond) {
+		left := f.left(processes())
+		if len(left) == 0 {
+			break
+		}
+		f.note(left) // as zombies they bear no mark
+		for _, p := range left {
+			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+			if p.parent == os.Getpid() {
+				reap(p.pid)
+			}
+		}
+		time.Sleep(pause)
+	}
+}
+
+// left finds members of the family, by what marks them, and what descends from
+// those. A zombie counts only if it is ours to reap.
+func (f *family) left(all []process) []process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	us := os.Getpid()
+	members := map[int]bool{}
+	for _, p := range below(all, us) {
+		// Parents come before their children.
+		if members[p.parent] || f.member(p) {
+			members[p.pid] = true
+		}
+	}
+	var left []process
+	for _, p := range all {
+		if members[p.pid] && (!p.zombie || p.parent == us) || !members[p.pid] && f.escaped(p) {
+			left = append(left, p)
+		}
+	}
+	return left
+}
+
+func (f *family) member(p process) bool {
+	if p.group == f.head || p.session == f.head {
+		return true
+	}
+	if k, ok := f.known[p.pid]; ok && k.began == p.began {
+		return true
+	}
+	return !p.zombie && carries(p.pid, f.token)
+}
+
+// escaped finds those that the kernel gave to init, where we can't adopt.
+func (f *family) escaped(p process) bool {
+	if p.zombie || p.parent != 1 {
+		return false
+	}
+	k, ok := f.known[p.pid]
+	return ok && k.began == p.began && p.pid != os.Getpid()
+}
+
+// killMarked kills the processes whose environment has a mark. Their children
+// have it too.
+func killMarked(mark string) {
+	for _, p := range processes() {
+		if !p.zombie && p.pid != os.Getpid() && carries(p.pid, mark) {
+			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+	}
+}

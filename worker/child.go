@@ -1,0 +1,181 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"longshore/handlers"
+	"longshore/internal/isolate"
+	"longshore/internal/stream"
+	"longshore/job"
+)
+
+// served is the registry that children of this process have.
+var served atomic.Pointer[handlers.Registry]
+
+// Main must be the first call of a program that runs workers, in main and in
+// TestMain: jobs of lane cpu run in child processes of the program itself, and
+// in such a process Main runs the registry's handlers and never returns. The
+// registry must have every type of lane cpu that the program serves.
+func Main(r *handlers.Registry) {
+	served.Store(r)
+	isolate.Main(func(ctx context.Context, o *isolate.Order) ([]byte, bool) { return serveChild(ctx, r, o) })
+}
+
+// errMain says what a program with jobs of lane cpu has forgotten.
+var errMain = fmt.Errorf("%w: worker.Main, with the handlers of lane cpu, must be the first call of main", ErrSettings)
+
+// checkMain returns an error unless children can run every type of lane cpu.
+func checkMain(r *handlers.Registry) error {
+	theirs := served.Load()
+	for _, name := range cpuTypes(r) {
+		if theirs == nil {
+			return errMain
+		}
+		if _, ok := theirs.Lookup(name); !ok {
+			return fmt.Errorf("%w; %s is not among them", errMain, name)
+		}
+	}
+	return nil
+}
+
+// cpuTypes lists the types that run in children.
+func cpuTypes(r *handlers.Registry) []string {
+	var names []string
+	for _, name := range r.Types() {
+		if e, _ := r.Lookup(name); e.Info.Lane == job.LaneCPU {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// newsEvery is how often a child tells its counts: as often as the keeper beats.
+const newsEvery = 200 * time.Millisecond
+
+// serveChild runs one job, in the child.
+func serveChild(ctx context.Context, r *handlers.Registry, o *isolate.Order) (reply []byte, worn bool) {
+	logTo(o)
+	var w childWork
+	if err := json.Unmarshal(o.Body, &w); err != nil {
+		return encodeReply(childReply{Error: &childError{Message: "job can't be read: " + err.Error()}}), true
+	}
+	entry, ok := r.Lookup(w.Type)
+	if !ok {
+		return encodeReply(childReply{Error: &childError{Message: "no handler of " + w.Type}}), true
+	}
+	ctx, end := stoppedBy(ctx)
+	defer end()
+	files := &childFiles{folder: o.Folder, input: o.Input}
+	run := &handlers.Run{ID: w.ID, Type: w.Type, Attempt: w.Attempt, InputSize: w.InputSize, Counts: &stream.Counts{}, Files: files}
+	told := make(chan struct{})
+	stop := make(chan struct{})
+	go func() {
+		defer close(told)
+		tell(o, run.Counts, stop)
+	}()
+	result, err := runChild(ctx, entry, run, w.Payload)
+	close(stop)
+	<-told
+
+	answer := childReply{Result: result, Outputs: files.committed(), Counts: countsOf(run.Counts)}
+	if err != nil {
+		answer.Result, answer.Error = nil, errorOf(ctx, err)
+	}
+	return encodeReply(answer), answer.Error != nil && answer.Error.Stack != ""
+}
+
+// A panicked is what a handler's panic becomes.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return "handler panicked" }
+
+func runChild(ctx context.Context, e handlers.Entry, run *handlers.Run, payload []byte) (result []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicked{p, debug.Stack()}
+		}
+	}()
+	return e.Run(ctx, run, payload)
+}
+
+// tell reports the counts, when they have changed, until stop is closed.
+func tell(o *isolate.Order, c *stream.Counts, stop <-chan struct{}) {
+	tick := time.NewTicker(newsEvery)
+	defer tick.Stop()
+	var told childCounts
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		if now := countsOf(c); now != told {
+			told = now
+			o.Tell(encode(now))
+		}
+	}
+}
+
+// stoppedBy gives a context in a child the cause that it would have in the
+// worker's process.
+func stoppedBy(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	release := context.AfterFunc(parent, func() {
+		cause := context.Cause(parent)
+		if s := (*isolate.Stopped)(nil); errors.As(cause, &s) {
+			for _, known := range stopCauses {
+				if known.Error() == s.Reason {
+					cause = known
+				}
+			}
+		}
+		cancel(cause)
+	})
+	return ctx, func() { release(); cancel(nil) }
+}
+
+// logTo sends what the handler logs by the default logger to the worker, which
+// adds the job's id.
+func logTo(o *isolate.Order) {
+	slog.SetDefault(slog.New(slog.NewJSONHandler(orderLog{o}, &slog.HandlerOptions{Level: slog.LevelDebug})))
+}
+
+type orderLog struct{ order *isolate.Order }
+
+func (w orderLog) Write(line []byte) (int, error) {
+	w.order.Log(bytes.TrimSpace(line))
+	return len(line), nil
+}
+
+// relay logs a line of a child's.
+func relay(ctx context.Context, log *slog.Logger, line []byte) {
+	fields := map[string]any{}
+	if err := json.Unmarshal(line, &fields); err != nil {
+		log.InfoContext(ctx, "handler says", "text", string(line))
+		return
+	}
+	level := slog.LevelInfo
+	text, _ := fields[slog.LevelKey].(string)
+	_ = level.UnmarshalText([]byte(text)) // else info
+	message, _ := fields[slog.MessageKey].(string)
+	var attrs []slog.Attr
+	for name, value := range fields {
+		switch name {
+		case slog.LevelKey, slog.MessageKey, slog.TimeKey:
+		default:
+			attrs = append(attrs, slog.Any(name, value))
+		}
+	}
+	log.LogAttrs(ctx, level, message, attrs...) //nolint:sloglint // the handler's own words
+}

@@ -1,0 +1,121 @@
+package worker_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"longshore/handlers"
+	"longshore/internal/connect"
+	"longshore/internal/localredis/redistest"
+	"longshore/internal/submit"
+	"longshore/job"
+	"longshore/tasks"
+	"longshore/worker"
+)
+
+func TestChildSteersByError(t *testing.T) {
+	t.Parallel()
+	b := setup(t, worker.Config{CPUConcurrency: 1}, childHandlers())
+	snap := b.run(t, misdeed{Do: "later"}, 0)
+	if snap.State != job.Succeeded || snap.Attempt != 1 || string(snap.Result) != `"later"` {
+		t.Errorf("After: ended as %+v", snap)
+	}
+	snap = b.submit(t, submit.Request{Type: misdeeds.Type, Payload: []byte(`{"do":"fail"}`), MaxAttempts: 2})
+	snap = b.await(t, snap.ID, func(s job.Snapshot) bool { return s.State == job.Retrying || s.Attempt > 1 || s.Done })
+	if snap.Done || snap.Errors[0].Code != job.HandlerError {
+		t.Errorf("an error: %+v", snap)
+	}
+}
+
+func TestChildHasNoSecrets(t *testing.T) {
+	t.Parallel()
+	b := setup(t, worker.Config{CPUConcurrency: 1}, childHandlers())
+	snap := b.run(t, misdeed{Do: "environment"}, 0)
+	var environment []string
+	if err := json.Unmarshal(snap.Result, &environment); err != nil || len(environment) < 2 {
+		t.Fatalf("%s, %v", snap.Result, err)
+	}
+	for _, v := range environment {
+		if strings.Contains(v, "REDIS") || strings.Contains(v, "TOKEN") {
+			t.Errorf("child has %q", v)
+		}
+	}
+}
+
+// TestCancelStopsAChild holds that progress of a child is seen while it runs,
+// and that a cancel stops a polite handler at once and a deaf one after the grace.
+func TestCancelStopsAChild(t *testing.T) {
+	t.Parallel()
+	const grace = 500 * time.Millisecond
+	b := setup(t, worker.Config{CPUConcurrency: 2, KillGrace: grace}, childHandlers())
+	for do, most := range map[string]time.Duration{"obey": time.Second, "loop": grace + 2*time.Second} {
+		snap := b.submit(t, submit.Request{Type: misdeeds.Type, Payload: []byte(`{"do":"` + do + `"}`)})
+		b.await(t, snap.ID, func(s job.Snapshot) bool {
+			return s.State == job.Running && (do != "obey" || s.Progress != nil && s.Progress.Note == "waits")
+		})
+		asked := time.Now()
+		if err := b.sys.Store.RequestCancel(t.Context(), snap.ID); err != nil {
+			t.Fatal(err)
+		}
+		snap = b.await(t, snap.ID, ended)
+		if snap.State != job.Canceled || time.Since(asked) > most {
+			t.Errorf("%s ended as %s after %v", do, snap.State, time.Since(asked))
+		}
+	}
+}
+
+// lonely forbids overlap: its children live by renewals.
+var lonely = tasks.Definition[misdeed]{Type: "test.lonely", Lane: job.LaneCPU, ForbidOverlap: true}
+
+// TestRenewalsReachTheChild holds that a child which forbids overlap outlives
+// the lease with which it began.
+func TestRenewalsReachTheChild(t *testing.T) {
+	t.Parallel()
+	c := worker.Config{CPUConcurrency: 1}
+	c.Lease = 2 * time.Second // so its watchdog barks after one
+	b := setup(t, c, childHandlers())
+	snap := b.submit(t, submit.Request{Type: lonely.Type, Payload: []byte(`{"do":"wait","n":2500}`)})
+	snap = b.await(t, snap.ID, ended)
+	if snap.State != job.Succeeded || snap.Usage.WallMS < 2500 {
+		t.Errorf("ended as %s, %+v, %+v", snap.State, snap.Error, snap.Usage)
+	}
+}
+
+// TestQuiet holds that a quiet worker takes nothing more, finishes what runs and
+// stays.
+func TestQuiet(t *testing.T) {
+	t.Parallel()
+	quiet := make(chan struct{})
+	b := setup(t, worker.Config{CPUConcurrency: 1, Quiet: quiet}, childHandlers())
+	runs := b.submit(t, submit.Request{Type: misdeeds.Type, Payload: []byte(`{"do":"wait","n":1000}`)})
+	b.await(t, runs.ID, func(s job.Snapshot) bool { return s.State == job.Running })
+	waits := b.submit(t, submit.Request{Type: misdeeds.Type, Payload: []byte(`{"do":"pid"}`)})
+	close(quiet)
+	if snap := b.await(t, runs.ID, ended); snap.State != job.Succeeded {
+		t.Errorf("the job that ran ended as %+v", snap)
+	}
+	if snap, err := b.sys.Store.Get(t.Context(), waits.ID); err != nil || snap.State != job.Queued {
+		t.Errorf("the job that waits is %s, %v", snap.State, err)
+	}
+}
+
+// TestForgottenMain holds that types of lane cpu which children don't know are
+// refused at the start.
+func TestForgottenMain(t *testing.T) {
+	t.Parallel()
+	var r handlers.Registry
+	handlers.Add(&r, tasks.Definition[word]{Type: "test.unknown", Lane: job.LaneCPU}, func(context.Context, *handlers.Run, word) (any, error) { return nil, nil })
+	sys, err := connect.Open(t.Context(), connect.Config{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t), BlobURL: "file://" + t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Close()
+	err = worker.Serve(t.Context(), sys, worker.Config{}, &r)
+	if !errors.Is(err, worker.ErrSettings) || !strings.Contains(err.Error(), "worker.Main") || !strings.Contains(err.Error(), "test.unknown") {
+		t.Errorf("err is %v", err)
+	}
+}

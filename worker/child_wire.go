@@ -1,0 +1,132 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"longshore/handlers"
+	"longshore/internal/blob"
+	"longshore/internal/jobstore"
+	"longshore/internal/stream"
+	"longshore/job"
+)
+
+// A childWork is the job as its child gets it.
+type childWork struct {
+	ID        job.ID          `json:"id"`
+	Type      string          `json:"type"`
+	Attempt   int             `json:"attempt"`
+	InputSize int64           `json:"input_size,omitempty"`
+	Payload   json.RawMessage `json:"payload"`
+}
+
+// A childReply is how it ended.
+type childReply struct {
+	Result  json.RawMessage `json:"result,omitempty"`
+	Outputs []childOutput   `json:"outputs,omitempty"`
+	Counts  childCounts     `json:"counts"`
+	Error   *childError     `json:"error,omitempty"`
+}
+
+// A childOutput is a file of the work folder that is to become an output.
+type childOutput struct {
+	File        string `json:"file"`
+	Name        string `json:"name"`
+	ContentType string `json:"content_type,omitempty"`
+}
+
+// A childError carries what package handlers means by an error.
+type childError struct {
+	Message string        `json:"message"`
+	Code    job.Code      `json:"code,omitempty"`
+	Final   bool          `json:"final,omitempty"`
+	NoSpace bool          `json:"no_space,omitempty"`
+	Later   time.Duration `json:"later,omitempty"` // handlers.After
+	Stack   string        `json:"stack,omitempty"` // of a panic
+}
+
+// childCounts are stream.Counts at one moment.
+type childCounts struct {
+	In      int64  `json:"in,omitempty"`
+	Out     int64  `json:"out,omitempty"`
+	Records int64  `json:"records,omitempty"`
+	Total   int64  `json:"total,omitempty"`
+	Done    int64  `json:"done,omitempty"`
+	Note    string `json:"note,omitempty"`
+}
+
+// noteRoom bounds a note on its way, so that no frame grows too large.
+const noteRoom = 1000
+
+func countsOf(c *stream.Counts) childCounts {
+	note := c.Note()
+	return childCounts{In: c.In.Load(), Out: c.Out.Load(), Records: c.Records.Load(), Total: c.Total.Load(), Done: c.Done.Load(),
+		Note: note[:min(len(note), noteRoom)]}
+}
+
+func (n childCounts) store(c *stream.Counts) {
+	c.In.Store(n.In)
+	c.Out.Store(n.Out)
+	c.Records.Store(n.Records)
+	c.Total.Store(n.Total)
+	c.Done.Store(n.Done)
+	if n.Note != c.Note() {
+		c.SetNote(n.Note)
+	}
+}
+
+func encode(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // only types of this file, and results that were JSON before
+	}
+	return text
+}
+
+func encodeReply(r childReply) []byte { return encode(r) }
+
+// messageRoom bounds an error's text on its way; the record keeps less.
+const messageRoom = 4 << 10
+
+// errorOf makes an error fit for the pipe.
+func errorOf(ctx context.Context, err error) *childError {
+	e := &childError{Message: err.Error()}
+	if over := len(e.Message) - messageRoom; over > 0 {
+		e.Message = e.Message[:messageRoom]
+	}
+	var (
+		failure *handlers.Failure
+		later   *handlers.Postponement
+		panics  *panicked
+	)
+	switch {
+	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)): // the worker knows the cause
+	case errors.As(err, &panics):
+		e.Stack = describe(panics)
+	case errors.As(err, &later):
+		e.Later = later.Delay
+	case errors.As(err, &failure):
+		e.Code, e.Final, e.NoSpace = failure.Code, failure.Final, errors.Is(err, blob.ErrNoSpace)
+	}
+	return e
+}
+
+// err is the error that errorOf was made from, as far as judging needs it.
+func (e *childError) err() error {
+	err := errors.New(e.Message)
+	switch {
+	case e.Later > 0:
+		return handlers.After(e.Later)
+	case e.Code != "":
+		if e.NoSpace {
+			err = errors.Join(err, blob.ErrNoSpace)
+		}
+		return &handlers.Failure{Code: e.Code, Final: e.Final, Err: err}
+	}
+	return err
+}
+
+// stopCauses are the causes that a handler may see, in a child too.
+var stopCauses = []error{errTimeout, errShutdown, jobstore.ErrCanceled, jobstore.ErrLost, jobstore.ErrCutOff}

@@ -19,8 +19,11 @@
 // and knows which errors pass by themselves. [longshore/internal/localredis]
 // starts one for development and tests. [longshore/internal/stream] turns bytes
 // into digests, archives, lines and counts, with bounded memory;
-// [longshore/internal/blob] is the seam to where files are kept;
-// [longshore/internal/auth] compares tokens.
+// [longshore/internal/imaging] makes pictures smaller;
+// [longshore/internal/isolate] runs work in child processes that can be killed,
+// and knows nothing of jobs; [longshore/internal/blob] is the seam to where
+// files are kept; [longshore/internal/auth] compares tokens;
+// [longshore/internal/loggen] invents access logs for tests and the demo.
 //
 // # Floor 1: nouns
 //
@@ -52,7 +55,8 @@
 // [longshore/internal/connect] turns settings into a connected installation.
 // [longshore/internal/web] serves HTTP; it speaks to the records through small
 // interfaces and knows neither Redis nor asynq. [longshore/worker] takes a
-// ticket, starts the job, runs its handler, keeps the lease, records the end.
+// ticket, starts the job, runs its handler (lane cpu in a child process), keeps
+// the lease, records the end. docs/isolation.md tells of the children.
 //
 // # Floors 6 and 7: programs
 //
@@ -73,10 +77,10 @@
 //
 // Redis answers before it has written to disk, so with the usual
 // "appendfsync everysec" a crash of its machine can lose the last second of
-// acknowledged jobs. A handler that ignores its context can't be stopped while
-// it runs in the worker's process. A handler may run twice, and only its result
-// is fenced: what it does elsewhere must bear a repeat. The folder of blobs must
-// be one folder for all processes, which ties them to one machine or one shared
-// file system. And the sweeper looks at each queued job now and then, which is
+// acknowledged jobs. A handler of lane io that ignores its context can't be
+// stopped, since it runs in the worker's process. A handler may run twice, and
+// only its result is fenced: what it does elsewhere must bear a repeat. The
+// folder of blobs must be one folder for all processes, which ties them to one
+// machine or one shared file system. And the sweeper looks at each queued job now and then, which is
 // cheap for a million of them and has not been tried with a hundred million.
 package longshore

@@ -57,7 +57,8 @@ type child struct {
 	mu     sync.Mutex
 	reaped bool // its number may be another process's
 
-	stop context.CancelFunc // makes the reader end
+	stop  context.CancelFunc // makes the reader end
+	close func()             // lets go of the connection, once
 }
 
 // environment is what a child gets.
@@ -104,6 +105,7 @@ func newChild(ctx context.Context, memory int64, program, mark string, spawn fun
 	if err := errors.Join(err, in.Close(), theirs.Close()); err != nil {
 		return nil, errors.Join(fmt.Errorf("start child: %w", err), ours.close(), out.Close())
 	}
+	c.close = sync.OnceFunc(c.letGo)
 	c.family = &family{head: c.cmd.Process.Pid, token: token, known: map[int]process{}}
 	reading, stop := context.WithCancel(context.Background())
 	c.stop = stop
@@ -197,7 +199,7 @@ func (c *child) awaitReady(ctx context.Context) error {
 }
 
 // end kills the child and all that descends from it, and returns when they are
-// gone.
+// gone. It may be called again.
 func (c *child) end() {
 	c.mu.Lock()
 	if !c.reaped {
@@ -208,8 +210,9 @@ func (c *child) end() {
 	c.close()
 }
 
-// close lets go of a child that is gone.
-func (c *child) close() {
+// letGo closes the connection to a child that is gone. It must not happen
+// twice: the number of the descriptor may be another's by then.
+func (c *child) letGo() {
 	c.stop()
 	c.conn.shut()
 	for range c.frames {

@@ -317,6 +317,34 @@ func TestWatchdog(t *testing.T) {
 	mustSay(t, p, "echo")
 }
 
+// TestEndTwice holds that a child that has ended lets go of its connection once:
+// the descriptor's number soon is another file's.
+func TestEndTwice(t *testing.T) {
+	p := open(t, Config{Slots: 1})
+	s, err := p.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.child.end()
+	var others []*os.File
+	for range 8 {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		others = append(others, f)
+	}
+	s.child.end()
+	for _, f := range others {
+		if _, err := f.Stat(); err != nil {
+			t.Errorf("somebody else's file was closed: %v", err)
+		}
+		f.Close()
+	}
+	s.child = nil
+	p.slots <- s
+}
+
 func TestClosedPool(t *testing.T) {
 	t.Parallel()
 	p := open(t, Config{})

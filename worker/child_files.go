@@ -14,7 +14,6 @@ import (
 
 	"longshore/handlers"
 	"longshore/internal/blob"
-	"longshore/job"
 )
 
 // childFiles are a run's files in a child: the input is a descriptor, outputs
@@ -42,13 +41,8 @@ func (f *childFiles) Input(context.Context) (io.ReadCloser, error) {
 func (f *childFiles) Output(_ context.Context, name, contentType string) (handlers.Output, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.outputs) >= maxOutputs {
-		return nil, handlers.FailWith(job.OutputLimit, fmt.Errorf("more than %d outputs", maxOutputs))
-	}
-	for _, o := range f.outputs {
-		if o.Name == name {
-			return nil, handlers.Fail(fmt.Errorf("output %q was written before", name))
-		}
+	if err := admit(f.outputs, func(o childOutput) string { return o.Name }, name); err != nil {
+		return nil, err
 	}
 	f.begun++
 	file := outputPrefix + strconv.Itoa(f.begun)

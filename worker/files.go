@@ -38,17 +38,25 @@ func (f *files) Input(ctx context.Context) (io.ReadCloser, error) {
 // maxOutputs bounds what a record lists.
 const maxOutputs = 100
 
+// admit refuses an output that a record could not list beside those there are.
+func admit[O any](outputs []O, nameOf func(O) string, name string) error {
+	if len(outputs) >= maxOutputs {
+		return handlers.FailWith(job.OutputLimit, fmt.Errorf("more than %d outputs", maxOutputs))
+	}
+	for _, o := range outputs {
+		if nameOf(o) == name {
+			return handlers.Fail(fmt.Errorf("output %q was written before", name))
+		}
+	}
+	return nil
+}
+
 // Output starts an output.
 func (f *files) Output(ctx context.Context, name, contentType string) (handlers.Output, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.outputs) >= maxOutputs {
-		return nil, handlers.FailWith(job.OutputLimit, fmt.Errorf("more than %d outputs", maxOutputs))
-	}
-	for _, o := range f.outputs {
-		if o.Name == name {
-			return nil, handlers.Fail(fmt.Errorf("output %q was written before", name))
-		}
+	if err := admit(f.outputs, func(o job.Output) string { return o.Name }, name); err != nil {
+		return nil, err
 	}
 	w, err := f.blobs.Create(ctx, f.prefix+name)
 	if err != nil {

@@ -69,9 +69,6 @@ func (s *Store) batch() {
 	s.finishes = redisdb.NewBatcher(s.rdb, s.scripts.finish, groupSize)
 }
 
-// Lease returns the length of a lease.
-func (s *Store) Lease() time.Duration { return s.lease }
-
 // Errors of moving a job.
 var (
 	// ErrStale says that a ticket is void: the job is gone, ended, running or

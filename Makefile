@@ -42,6 +42,7 @@ format: ## list files that gofmt would change, and fail if there are any
 vet: ## go vet, for Linux and for macOS
 	GOOS=linux $(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
+	cd bench/peers && GOOS=linux $(GO) vet ./...
 
 .PHONY: lint
 lint: ## golangci-lint with .golangci.yml, in the version of tools/go.mod (built at first use: some minutes)
@@ -54,6 +55,10 @@ build: ## the programs, static, into bin/
 .PHONY: bench
 bench: ## all benchmarks; those that compare with stock asynq need redis-server
 	$(GO) test -run='^$$' -bench=. -benchmem ./...
+
+.PHONY: bench-peers
+bench-peers: ## beside asynq, River, BullMQ, Sidekiq and Celery, where they are installed; rewrites its part of docs/performance.md
+	cd bench/peers && $(GO) build -o ../../bin/peers . && ../../bin/peers -write ../../docs/performance.md
 
 .PHONY: bench-once
 bench-once: ## each benchmark once, so that none rots
@@ -76,4 +81,4 @@ clean: ## remove what was built and the data of `make dev`
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -58,7 +58,8 @@ bench: ## all benchmarks; those that compare with stock asynq need redis-server
 
 .PHONY: bench-peers
 bench-peers: ## beside asynq, River, BullMQ, Sidekiq and Celery, where they are installed; rewrites its part of docs/performance.md
-	cd bench/peers && $(GO) build -o ../../bin/peers . && ../../bin/peers -write ../../docs/performance.md
+	cd bench/peers && $(GO) build -o ../../bin/peers . && \
+		../../bin/peers -write ../../docs/performance.md && ../../bin/peers push -write ../../docs/performance.md
 
 .PHONY: bench-once
 bench-once: ## each benchmark once, so that none rots

@@ -28,10 +28,8 @@ func httpRate(ctx context.Context, r *rig, clients int, d time.Duration) (float6
 		return 0, err
 	}
 	program := filepath.Join(r.dir, "web")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/web")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("build web: %w: %s", err, out)
+	if err := buildWeb(ctx, program); err != nil {
+		return 0, err
 	}
 	port, err := freePort()
 	if err != nil {
@@ -45,18 +43,37 @@ func httpRate(ctx context.Context, r *rig, clients int, d time.Duration) (float6
 		return 0, err
 	}
 	defer web.stop()
-	if _, err := web.await(ctx, ""); err != nil {
-		return 0, err
-	}
-	go func() {
-		for range web.lines { // its log
-		}
-	}()
+	go web.discard()
 	url := fmt.Sprintf("http://127.0.0.1:%d", port)
 	if err := retry(ctx, func() error { return post(ctx, http.DefaultClient, url) }); err != nil {
 		return 0, err
 	}
 	return submitFor(ctx, url, clients, d)
+}
+
+// buildWeb builds Longshore's web. The working directory is this module's.
+func buildWeb(ctx context.Context, program string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/web")
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build web: %w: %s", err, out)
+	}
+	return nil
+}
+
+// answers tells whether web is up.
+func answers(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, url+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	resp, err := http.DefaultClient.Do(req.WithContext(ctx))
+	if err == nil {
+		resp.Body.Close()
+	}
+	return err
 }
 
 func submitFor(ctx context.Context, url string, clients int, d time.Duration) (float64, error) {

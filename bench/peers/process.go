@@ -17,6 +17,7 @@ import (
 // A process is one role of a peer that runs.
 type process struct {
 	cmd    *exec.Cmd
+	stdin  io.Writer
 	lines  chan string // closed at the end of its output
 	stderr *tail
 }
@@ -29,7 +30,11 @@ func start(cmd *exec.Cmd, target string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: cmd, lines: make(chan string, 1024), stderr: &tail{}}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: cmd, stdin: in, lines: make(chan string, 1024), stderr: &tail{}}
 	cmd.Stderr = p.stderr
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
@@ -44,13 +49,18 @@ func start(cmd *exec.Cmd, target string) (*process, error) {
 	return p, nil
 }
 
+// discard throws away what the process says until it ends.
+func (p *process) discard() {
+	for range p.lines {
+	}
+}
+
 // stop asks the process to end, and ends it after ten seconds.
 func (p *process) stop() {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(10*time.Second, func() { syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) })
 	defer kill.Stop()
-	for range p.lines {
-	}
+	p.discard()
 	p.cmd.Wait()
 }
 

@@ -82,21 +82,17 @@ func median(v []float64) float64 {
 	return s[len(s)/2]
 }
 
-// The marks of the section that a run replaces.
-const (
-	mark    = "<!-- peers: written by make bench-peers -->\n"
-	endMark = "<!-- peers: end -->\n"
-)
-
-func replaceSection(file, text string) error {
+// replaceSection puts the text between a section's marks.
+func replaceSection(file, section, text string) error {
+	mark, end := "<!-- "+section+": begin, written by make bench-peers -->\n", "<!-- "+section+": end -->\n"
 	old, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
 	head, rest, found := strings.Cut(string(old), mark)
-	_, foot, closed := strings.Cut(rest, endMark)
+	_, foot, closed := strings.Cut(rest, end)
 	if !found || !closed {
-		return fmt.Errorf("%s has no section between %q and %q", file, strings.TrimSpace(mark), strings.TrimSpace(endMark))
+		return fmt.Errorf("%s has no section between %q and %q", file, strings.TrimSpace(mark), strings.TrimSpace(end))
 	}
-	return os.WriteFile(file, []byte(head+mark+"\n"+text+"\n"+endMark+foot), 0o644)
+	return os.WriteFile(file, []byte(head+mark+"\n"+text+"\n"+end+foot), 0o644)
 }

@@ -46,10 +46,38 @@ func redisURL(s string) bool {
 	return false
 }
 
+// awsForm is what credentials are made of; a stray line break would break a header.
+var awsForm = regexp.MustCompile(`^[!-~]+$`)
+
 func (b *Blobs) check(m *mistakes) {
-	if !fileURL(b.URL) {
-		m.expect("BLOB_URL", "file:///absolute/folder (three slashes), or file:folder for one in the working directory")
+	inBucket := bucketURL(b.URL)
+	if !inBucket && !fileURL(b.URL) {
+		m.expect("BLOB_URL", "file:///absolute/folder (three slashes), file:folder for one in the working directory, "+
+			"or s3://bucket/prefix?endpoint=https://host&region=name (without credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are for them)")
 	}
+	for _, v := range []struct {
+		name   string
+		value  string
+		needed bool
+	}{
+		{"AWS_ACCESS_KEY_ID", b.KeyID.Reveal(), inBucket},
+		{"AWS_SECRET_ACCESS_KEY", b.SecretKey.Reveal(), inBucket},
+		{"AWS_SESSION_TOKEN", b.SessionToken.Reveal(), false},
+		{"AWS_REGION", b.Region, false},
+	} {
+		switch {
+		case v.value == "" && v.needed:
+			m.add(v.name, "must be set for an s3:// BLOB_URL")
+		case v.value != "" && !awsForm.MatchString(v.value):
+			m.expect(v.name, "letters, digits and signs, without spaces or line breaks")
+		}
+	}
+}
+
+// bucketURL reports whether a text names a bucket; internal/blob/bucket reads it.
+func bucketURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "s3" && u.Host != "" && u.User == nil && u.Fragment == ""
 }
 
 // fileURL reports whether a text names a folder; internal/connect reads it.

@@ -27,7 +27,11 @@ type Redis struct {
 
 // Blobs says where the files of jobs are.
 type Blobs struct {
-	URL string `env:"BLOB_URL" shown:"file:data/blobs, in the working directory" doc:"where inputs and outputs are kept: file:///absolute/folder, the same for every process"`
+	URL          string `env:"BLOB_URL" shown:"file:data/blobs, in the working directory" doc:"where inputs and outputs are kept, the same for every process: file:///absolute/folder, or s3://bucket/prefix?endpoint=https://host&region=name (docs/blobs.md)"`
+	KeyID        Secret `env:"AWS_ACCESS_KEY_ID" doc:"credentials of an s3:// BLOB_URL"`
+	SecretKey    Secret `env:"AWS_SECRET_ACCESS_KEY" doc:"the secret half of AWS_ACCESS_KEY_ID"`
+	SessionToken Secret `env:"AWS_SESSION_TOKEN" doc:"third part of credentials that are lent for a time"`
+	Region       string `env:"AWS_REGION" doc:"region of an s3:// BLOB_URL that names none"`
 }
 
 // Jobs says how jobs live.

@@ -134,7 +134,11 @@ func TestMistakes(t *testing.T) {
 		"REDIS_TLS_INSECURE":    {"hunter2"},
 		"REDIS_MAX_CONNECTIONS": {"hunter2", "1", "-1", "0", "1.5", "99999999999999999999", "10001"},
 		"PREFIX":                {"hunter2{", "a:b", "a b", "ü", strings.Repeat("hunter2", 5)},
-		"BLOB_URL":              {"hunter2", "/hunter2", "file://hunter2/x", "s3://hunter2", "file://", "file:///x?hunter2"},
+		"BLOB_URL":              {"hunter2", "/hunter2", "file://hunter2/x", "s3://", "s3:hunter2", "s3://key:hunter2@bucket", "s3://bucket#hunter2", "file://", "file:///x?hunter2"},
+		"AWS_ACCESS_KEY_ID":     {"hunter2 x", "ü"},
+		"AWS_SECRET_ACCESS_KEY": {"hunter2\n"},
+		"AWS_SESSION_TOKEN":     {"hunter2\thunter2"},
+		"AWS_REGION":            {"hunter2 x"},
 		"WORKER_LANES":          {"hunter2", "io,io", ",", "gpu"},
 		"CPU_CONCURRENCY":       {"0", "-4", "hunter2", "2000"},
 		"STREAM_CONCURRENCY":    {"0", "18446744073709551615"},
@@ -170,6 +174,19 @@ func TestMistakes(t *testing.T) {
 		if _, ok := bad[s.Name]; !ok && s.Name != "DATA_DIR" {
 			t.Errorf("no bad values of %s are tried", s.Name)
 		}
+	}
+}
+
+// TestBucketNeedsCredentials holds that a bucket's missing credentials are named.
+func TestBucketNeedsCredentials(t *testing.T) {
+	t.Parallel()
+	_, err := config.LoadWeb(env("BLOB_URL=s3://bucket"))
+	if err == nil || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID: ") || !strings.Contains(err.Error(), "AWS_SECRET_ACCESS_KEY: ") {
+		t.Errorf("without credentials: %v", err)
+	}
+	c, err := config.LoadWorker(env("BLOB_URL=s3://bucket/p?region=r", "AWS_ACCESS_KEY_ID=id", "AWS_SECRET_ACCESS_KEY=hunter2", "AWS_REGION=x"))
+	if err != nil || c.Blobs.KeyID.Reveal() != "id" || c.Blobs.SecretKey.Reveal() != "hunter2" || c.Blobs.Region != "x" {
+		t.Errorf("with credentials: %+v, %v", c.Blobs, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"longshore/config"
+	"longshore/internal/blob"
 	"longshore/internal/connect"
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
@@ -71,7 +72,7 @@ func unconnected(err error) error {
 	switch {
 	case errors.Is(err, connect.ErrSettings):
 		return misconfigured(err)
-	case redisdb.Unavailable(err):
+	case redisdb.Unavailable(err), errors.Is(err, blob.ErrUnavailable):
 		return fmt.Errorf("%w: %w", httpapi.NewError(httpapi.Unavailable, ""), err)
 	default:
 		return err

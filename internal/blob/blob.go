@@ -19,6 +19,9 @@ var (
 	ErrNotFound = errors.New("blob not found")
 	ErrNoSpace  = errors.New("no space left in the blob store")
 	ErrBadName  = errors.New("bad blob name")
+	// ErrUnavailable is trouble that may pass: a server that can't be reached, or
+	// refuses for now.
+	ErrUnavailable = errors.New("the blob store can't be reached")
 )
 
 // Info describes a committed blob.

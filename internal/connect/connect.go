@@ -9,15 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"longshore/internal/blob"
-	"longshore/internal/blob/disk"
 	"longshore/internal/jobstore"
 	"longshore/internal/queue"
 	"longshore/internal/redisdb"
@@ -32,9 +29,13 @@ type Config struct {
 	RedisTLSInsecure bool          // accept any certificate
 	MaxConnections   int           // to Redis, pub/sub included; 0 = 6
 	Prefix           string        // of keys, channels and queues; "" = "longshore"
-	BlobURL          string        // file:///folder, or file:folder for one in the working directory
+	BlobURL          string        // file:///folder, file:folder for one in the working directory, or s3://bucket
 	Lease            time.Duration // of a running job; 0 = 8 s
 	Log              *slog.Logger  // nil = silent
+
+	// Credentials of an s3:// BlobURL, as AWS_ACCESS_KEY_ID and its siblings have
+	// them, and its region where the URL names none.
+	S3KeyID, S3SecretKey, S3SessionToken, S3Region string
 }
 
 // ErrSettings marks an error that other settings would mend, not time.
@@ -48,8 +49,8 @@ type System struct {
 	Blobs blob.Store
 	Log   *slog.Logger
 
-	blobsID    string
-	closeBlobs func() error
+	blobs place       // the same as Blobs
+	gone  chan job.ID // whose blobs are to be deleted
 }
 
 // Open connects and checks that this Redis and this folder may be used.
@@ -61,7 +62,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	sys := &System{Redis: rdb, Log: c.Log, Store: jobstore.New(rdb, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease})}
+	sys := &System{Redis: rdb, Log: c.Log, gone: make(chan job.ID, maxGone), Store: jobstore.New(rdb, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease})}
 	err = sys.open(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())
@@ -86,50 +87,11 @@ func (s *System) open(ctx context.Context, c Config) error {
 	return s.openBlobs(ctx, c)
 }
 
-// openBlobs opens the blob store and makes sure that every process of the
-// installation means the same one: a worker that looks for inputs in another
-// folder than web writes them to would fail every job.
-func (s *System) openBlobs(ctx context.Context, c Config) error {
-	folder, err := blobFolder(c.BlobURL)
-	if err != nil {
-		return fmt.Errorf("%w: BLOB_URL: %w", ErrSettings, err)
-	}
-	store, err := disk.Open(folder)
-	if err != nil {
-		return fmt.Errorf("%w: BLOB_URL: %w", ErrSettings, err)
-	}
-	s.Blobs, s.blobsID, s.closeBlobs = store, store.ID(), store.Close
-	registered, err := s.Store.RegisterBlobs(ctx, store.ID())
-	if err != nil {
-		return fmt.Errorf("register blob folder: %w", err)
-	}
-	if registered != store.ID() {
-		return fmt.Errorf("%w: BLOB_URL: %s is not the folder that the other processes of this installation use", ErrSettings, folder)
-	}
-	return nil
-}
-
-// blobFolder reads a file URL.
-func blobFolder(text string) (string, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "file" || u.Host != "" || u.Path == "" && u.Opaque == "" {
-		return "", errors.New("expected file:///folder, or file:folder for one in the working directory")
-	}
-	if u.Path != "" {
-		return u.Path, nil
-	}
-	name, err := url.PathUnescape(u.Opaque)
-	if err != nil {
-		return "", err
-	}
-	return filepath.Abs(name)
-}
-
 // Close lets go of everything. Nothing of the system may be in use.
 func (s *System) Close() error {
 	var err error
-	if s.closeBlobs != nil {
-		err = s.closeBlobs()
+	if s.blobs != nil {
+		err = s.blobs.Close()
 	}
 	return errors.Join(err, s.Redis.Close())
 }
@@ -137,7 +99,7 @@ func (s *System) Close() error {
 // Sweeper returns the sweeper that each process of the installation runs.
 func (s *System) Sweeper() *jobstore.Sweeper {
 	return &jobstore.Sweeper{Store: s.Store, Tickets: s.Queue, Log: s.Log,
-		Gone: func(ctx context.Context, id job.ID) error { return s.Blobs.Delete(ctx, string(id)) }}
+		Gone: s.forget}
 }
 
 // Delete forgets an ended job and deletes its blobs.
@@ -192,47 +154,6 @@ func (s *System) RefreshTypes(ctx context.Context, catalog *tasks.Catalog) error
 	return s.every(ctx, 5*time.Second, "load published types", func(ctx context.Context) error { return s.LoadTypes(ctx, catalog) })
 }
 
-// orphanAge is how old a blob without a record must be to be deleted: an
-// upload under way may not have its record's last word yet.
-const orphanAge = 24 * time.Hour
-
-// SweepOrphans deletes blobs that no record knows, again and again until ctx ends.
-func (s *System) SweepOrphans(ctx context.Context) error {
-	return s.every(ctx, time.Hour, "sweep orphan blobs", func(ctx context.Context) error {
-		return s.sweepOrphans(ctx, time.Now().Add(-orphanAge))
-	})
-}
-
-func (s *System) sweepOrphans(ctx context.Context, before time.Time) error {
-	if d, ok := s.Blobs.(interface {
-		SweepTemp(ctx context.Context, before time.Time) (int, error)
-	}); ok {
-		if _, err := d.SweepTemp(ctx, before); err != nil {
-			return err
-		}
-	}
-	for name, err := range s.Blobs.Jobs(ctx, before) {
-		if err != nil {
-			return err
-		}
-		id, err := job.ParseID(name)
-		if err != nil {
-			continue // not ours
-		}
-		there, err := s.Store.Exists(ctx, []job.ID{id})
-		if err != nil {
-			return err
-		}
-		if !there[0] {
-			if err := s.Blobs.Delete(ctx, name); err != nil {
-				return err
-			}
-			s.Log.InfoContext(ctx, "orphan blobs deleted", "job_id", name)
-		}
-	}
-	return nil
-}
-
 // watchData says so when Redis comes back without its data: the jobs that were
 // acknowledged before are gone, and clients are told that they don't exist.
 func (s *System) watchData(ctx context.Context) error {
@@ -244,7 +165,7 @@ func (s *System) watchData(ctx context.Context) error {
 		}
 		if known != "" && epoch != known {
 			s.Log.ErrorContext(ctx, "redis has lost its data: all jobs from before are gone; see that it keeps them on disk")
-			_, err = s.Store.RegisterBlobs(ctx, s.blobsID)
+			_, err = s.Store.RegisterBlobs(ctx, s.blobs.ID())
 		}
 		known = epoch
 		return err
@@ -256,7 +177,7 @@ func (s *System) watchData(ctx context.Context) error {
 func (s *System) Background(ctx context.Context, runs ...func(context.Context) error) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for _, run := range append(runs, s.watchData) {
+	for _, run := range append(runs, s.watchData, s.deleteGone) {
 		wg.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				s.Log.ErrorContext(ctx, "background work has ended", "error", err)

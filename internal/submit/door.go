@@ -259,6 +259,10 @@ func refusal(err error) error {
 		return httpapi.NewError(httpapi.Conflict, "the id was used before").Wrap(err)
 	case errors.Is(err, blob.ErrNoSpace):
 		return httpapi.NewError(httpapi.Unavailable, "no space left for inputs").WithStatus(http.StatusInsufficientStorage).Wrap(err)
+	case errors.Is(err, blob.ErrUnavailable):
+		e := httpapi.NewError(httpapi.Unavailable, "the blob store can't be reached, try again").Wrap(err)
+		e.RetryAfter = 5 * time.Second
+		return e
 	case errors.Is(err, context.Canceled): // before redisdb: there it is no trouble of Redis
 		return httpapi.NewError(httpapi.Unavailable, "the request was given up").Wrap(err)
 	case redisdb.Unavailable(err):

@@ -122,6 +122,8 @@ func (s *Server) refusal(ctx context.Context, err error) *httpapi.Error {
 	case errors.Is(err, job.ErrDamaged):
 		// Often a record of a newer version, while a deployment is under way.
 		return unavailable("the job's record can't be read", 10*time.Second).Wrap(err)
+	case errors.Is(err, blob.ErrUnavailable):
+		return unavailable("the blob store can't be reached, try again", 5*time.Second).Wrap(err)
 	case s.Unavailable(err):
 		return unavailable("the job store can't be reached, try again", 2*time.Second).Wrap(err)
 	default:

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"longshore/config"
+	"longshore/internal/blob"
 	"longshore/internal/connect"
 	"longshore/internal/redisdb"
 )
@@ -66,7 +67,7 @@ func Report(err error, stderr io.Writer) int {
 		return exitUsage
 	case errors.Is(err, connect.ErrSettings):
 		return exitConfiguration
-	case redisdb.Unavailable(err):
+	case redisdb.Unavailable(err), errors.Is(err, blob.ErrUnavailable):
 		return exitUnavailable
 	default:
 		return exitOther
@@ -133,5 +134,6 @@ func Logger(c config.Log, w io.Writer) *slog.Logger {
 // Connection says where the installation of these settings is.
 func Connection(r config.Redis, b config.Blobs, j config.Jobs, log *slog.Logger) connect.Config {
 	return connect.Config{RedisURL: r.URL.Reveal(), RedisTLSInsecure: r.TLSInsecure, MaxConnections: r.MaxConnections,
-		Prefix: r.Prefix, BlobURL: b.URL, Lease: j.Lease, Log: log}
+		Prefix: r.Prefix, BlobURL: b.URL, S3KeyID: b.KeyID.Reveal(), S3SecretKey: b.SecretKey.Reveal(),
+		S3SessionToken: b.SessionToken.Reveal(), S3Region: b.Region, Lease: j.Lease, Log: log}
 }

@@ -34,7 +34,9 @@
 // changed by Lua scripts that hold the state machine, Redis's clock and the
 // revision number. Its keys are listed at the head of that package.
 // [longshore/internal/hub] lets thousands of long-polls wait on one
-// subscription. [longshore/internal/blob/disk] keeps blobs in a folder.
+// subscription. [longshore/internal/blob/disk] keeps blobs in a folder,
+// [longshore/internal/blob/bucket] in a bucket of S3 or its like; docs/blobs.md
+// compares them.
 //
 // # Floor 2: verbs
 //
@@ -79,8 +81,8 @@
 // "appendfsync everysec" a crash of its machine can lose the last second of
 // acknowledged jobs. A handler of lane io that ignores its context can't be
 // stopped, since it runs in the worker's process. A handler may run twice, and
-// only its result is fenced: what it does elsewhere must bear a repeat. The
+// only its result is fenced: what it does elsewhere must bear a repeat. A
 // folder of blobs must be one folder for all processes, which ties them to one
-// machine or one shared file system. And the sweeper looks at each queued job now and then, which is
+// machine or one shared file system; a bucket does not. And the sweeper looks at each queued job now and then, which is
 // cheap for a million of them and has not been tried with a hundred million.
 package longshore

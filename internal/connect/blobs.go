@@ -143,7 +143,7 @@ func (s *System) deleteRest(ctx context.Context) {
 }
 
 func (s *System) deleteBlobs(ctx context.Context, id job.ID) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if err := s.Blobs.Delete(ctx, string(id)); err != nil {
 		s.Log.WarnContext(ctx, "files of a removed job stay until they are found as orphans", "job_id", id, "error", err)

@@ -228,7 +228,7 @@ func testVisibleAtCommit(t *testing.T, s blob.Store) {
 }
 
 func testAbort(t *testing.T, s blob.Store) {
-	for _, n := range []int{0, 10, 1 << 20} {
+	for _, n := range []int{0, 10, 1 << 20, 11 << 20} {
 		w, err := s.Create(t.Context(), "a0/in")
 		if err != nil {
 			t.Fatal(err)

@@ -25,7 +25,7 @@ const (
 	// quiet for a while.
 	silence     = time.Minute
 	maxAttempts = 4
-	maxBackoff  = 5 * time.Second
+	maxBackoff  = 2 * time.Second
 )
 
 // newClient returns the SDK's client and what it sends requests by.

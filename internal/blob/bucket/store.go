@@ -308,6 +308,7 @@ func (s *Store) sweepUploads(parent context.Context, before time.Time) (aborted 
 		if err != nil {
 			return aborted, errors.Join(append(errs, err)...)
 		}
+		found := false
 		for _, u := range page.Uploads {
 			if u.Initiated == nil || !u.Initiated.Before(before) {
 				continue
@@ -315,12 +316,16 @@ func (s *Store) sweepUploads(parent context.Context, before time.Time) (aborted 
 			switch err := s.abort(parent, aws.ToString(u.Key), aws.ToString(u.UploadId)); {
 			case err == nil:
 				aborted++
+				found = true
 			case !noSuchUpload(err): // another process sweeps too
 				errs = append(errs, err)
 			}
 		}
 		if !aws.ToBool(page.IsTruncated) {
 			return aborted, errors.Join(errs...)
+		}
+		if found {
+			continue // the markers name uploads that are no more: the same page again
 		}
 		input.KeyMarker, input.UploadIdMarker = page.NextKeyMarker, page.NextUploadIdMarker
 	}

@@ -23,6 +23,8 @@ const (
 	maxParts = 10_000 // of one object, S3's limit
 	// cleanupTimeout bounds what is done for a blob that came to nothing.
 	cleanupTimeout = 20 * time.Second
+	// partPatience is how long an Abort lets parts arrive that are on their way.
+	partPatience = 5 * time.Second
 	// tokenKey names the metadata by which a writer knows its own object.
 	tokenKey = "longshore-writer"
 )
@@ -30,8 +32,7 @@ const (
 // A writer writes one blob. It gathers a part, and sends it while it gathers
 // the next one.
 type writer struct {
-	ctx    context.Context         // of Create: it governs all of the writing
-	stop   context.CancelCauseFunc // ends the parts on their way
+	ctx    context.Context // of Create: it governs all of the writing
 	store  *Store
 	name   string
 	key    string
@@ -42,7 +43,9 @@ type writer struct {
 	ended  bool
 	asked  bool // the object may be there
 
-	upload  string // "" while all may fit into one part
+	upload  string          // "" while all may fit into one part
+	parts   context.Context // of the parts on their way; ended by stop
+	stop    context.CancelFunc
 	sending sync.WaitGroup
 	mu      sync.Mutex // guards the fields below: parts end in any order
 	sent    []types.CompletedPart
@@ -50,9 +53,9 @@ type writer struct {
 }
 
 func newWriter(ctx context.Context, s *Store, name string) *writer {
-	ctx, stop := context.WithCancelCause(ctx)
+	parts, stop := context.WithCancel(context.WithoutCancel(ctx))
 	small := make([]byte, 0, min(smallBuf, s.partSize))
-	return &writer{ctx: ctx, stop: stop, store: s, name: name, key: s.key(name), token: rand.Text(),
+	return &writer{ctx: ctx, parts: parts, stop: stop, store: s, name: name, key: s.key(name), token: rand.Text(),
 		part: &small, digest: blob.NewDigest()}
 }
 
@@ -144,7 +147,6 @@ func (w *writer) send() error {
 		w.sent[number-1].ETag = etag
 		if err != nil && w.failed == nil {
 			w.failed = storeError(w.ctx, err)
-			w.stop(w.failed)
 		}
 	})
 	return nil
@@ -161,7 +163,7 @@ func (w *writer) begin() error {
 }
 
 func (w *writer) sendPart(part []byte, number int) (etag *string, err error) {
-	out, err := w.store.api.UploadPart(w.ctx, &s3.UploadPartInput{Bucket: &w.store.bucket, Key: &w.key, UploadId: &w.upload,
+	out, err := w.store.api.UploadPart(w.parts, &s3.UploadPartInput{Bucket: &w.store.bucket, Key: &w.key, UploadId: &w.upload,
 		PartNumber: aws.Int32(int32(number)), Body: bytes.NewReader(part)})
 	if err != nil {
 		return nil, err
@@ -196,9 +198,8 @@ func (w *writer) finish() error {
 			return err
 		}
 	}
-	w.sending.Wait()
-	if w.failed != nil {
-		return w.failed
+	if err := w.arrived(); err != nil {
+		return err
 	}
 	w.asked = true
 	_, err := w.store.api.CompleteMultipartUpload(w.ctx, &s3.CompleteMultipartUploadInput{Bucket: &w.store.bucket, Key: &w.key,
@@ -207,6 +208,13 @@ func (w *writer) finish() error {
 		return nil // an earlier try was heard, and its answer lost
 	}
 	return err
+}
+
+// arrived waits for the parts on their way.
+func (w *writer) arrived() error {
+	defer context.AfterFunc(w.ctx, w.stop)()
+	w.sending.Wait()
+	return w.failed
 }
 
 // published reports whether the object is there, and ours.
@@ -221,8 +229,11 @@ func (w *writer) Abort() error {
 		return nil
 	}
 	w.ended = true
-	w.stop(os.ErrClosed)
+	// A part that is cut off might still arrive, after the upload's end.
+	impatience := time.AfterFunc(partPatience, w.stop)
 	w.sending.Wait()
+	impatience.Stop()
+	w.stop()
 	if cap(*w.part) == int(w.store.partSize) {
 		w.store.parts.Put(w.part)
 	}

@@ -34,6 +34,7 @@ type Server struct {
 	Endpoint string // http://127.0.0.1:port
 	Folder   string // holds the bucket's folder
 
+	path  string // of the program
 	cmd   *exec.Cmd
 	out   bytes.Buffer
 	ended chan struct{}
@@ -53,10 +54,10 @@ func StartIn(t testing.TB, folder string) *Server {
 	if err := os.MkdirAll(filepath.Join(folder, Bucket), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	path := program(t)
+	s.path = program(t)
 	for range 5 { // somebody may take the port before the server does
-		if s.run(t, path) {
-			t.Cleanup(s.stop)
+		if s.run(t, freeAddress(t)) {
+			t.Cleanup(s.Stop)
 			return s
 		}
 	}
@@ -64,18 +65,22 @@ func StartIn(t testing.TB, folder string) *Server {
 	return nil
 }
 
-// run starts the process and waits until it answers, or has ended.
-func (s *Server) run(t testing.TB, path string) bool {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	l.Close()
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// run starts the process and waits until it answers, or has ended.
+func (s *Server) run(t testing.TB, address string) bool {
+	t.Helper()
 	s.Endpoint = "http://" + address
 	s.out.Reset()
-	s.cmd = exec.Command(path, "--quiet", "--keep-alive", "--region", Region, "--port", address, "posix", s.Folder)
+	s.cmd = exec.Command(s.path, "--quiet", "--keep-alive", "--region", Region, "--port", address, "posix", s.Folder)
 	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "ROOT_ACCESS_KEY_ID=" + KeyID, "ROOT_SECRET_ACCESS_KEY=" + SecretKey}
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	s.cmd.SysProcAttr = attr()
@@ -84,7 +89,7 @@ func (s *Server) run(t testing.TB, path string) bool {
 	}
 	ended := make(chan struct{})
 	s.ended = ended
-	go func() { s.cmd.Wait(); close(ended) }()
+	go func() { _ = s.cmd.Wait(); close(ended) }() // it is killed, in the end
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -97,7 +102,7 @@ func (s *Server) run(t testing.TB, path string) bool {
 		case <-ended:
 			return false
 		case <-patience:
-			s.cmd.Process.Kill()
+			_ = s.cmd.Process.Kill() // it may have ended
 			<-ended
 			return false
 		case <-tick.C:
@@ -105,14 +110,26 @@ func (s *Server) run(t testing.TB, path string) bool {
 	}
 }
 
-func (s *Server) stop() {
-	s.cmd.Process.Kill()
+// Stop kills the server; what it keeps stays.
+func (s *Server) Stop() {
+	_ = s.cmd.Process.Kill() // it may have ended
 	<-s.ended
 }
 
+// Restart starts a stopped server again, where it was.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	if !s.run(t, strings.TrimPrefix(s.Endpoint, "http://")) {
+		t.Fatalf("versitygw doesn't start again: %s", s.out.Bytes())
+	}
+}
+
 // URL returns the BLOB_URL of a prefix in the bucket.
-func (s *Server) URL(prefix string) string {
-	return fmt.Sprintf("s3://%s/%s?endpoint=%s&region=%s", Bucket, prefix, url.QueryEscape(s.Endpoint), Region)
+func (s *Server) URL(prefix string) string { return URLAt(s.Endpoint, prefix) }
+
+// URLAt is URL for an endpoint that leads to a server.
+func URLAt(endpoint, prefix string) string {
+	return fmt.Sprintf("s3://%s/%s?endpoint=%s&region=%s", Bucket, prefix, url.QueryEscape(endpoint), Region)
 }
 
 // Env returns the credentials as environment variables.

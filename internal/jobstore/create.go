@@ -18,13 +18,20 @@ type Spec struct {
 	Input   *Input          `json:"i,omitempty"`
 }
 
-// An Input is the file that a job works on.
+// An Input is the file that a job works on: its own, or by reference another
+// job's input or output, which Store.Use keeps there.
 type Input struct {
 	Blob        string `json:"b"`
 	Size        int64  `json:"n"`
 	SHA256      string `json:"h"`
 	ContentType string `json:"t,omitempty"`
 	Filename    string `json:"f,omitempty"`
+}
+
+// Owner is the job whose record keeps the blob.
+func (i *Input) Owner() job.ID {
+	owner, _, _ := strings.Cut(i.Blob, "/")
+	return job.ID(owner)
 }
 
 func (s Spec) encode() (string, error) {

@@ -18,6 +18,7 @@
 //	P:{k}:r:<id>      string  result and outputs, JSON
 //	P:{k}:g:<id>      string  progress, JSON
 //	P:{k}:e:<id>      list    the last failed attempts: "<ms> <attempt> <code> <message>"
+//	P:{k}:u:<id>      hash    jobs that use this one's files → TIME they registered (ms)
 //	P:{k}:i:<hash>    string  idempotency key → id; lives as long as the record
 //	P:{k}:c:<id>      string  claim of an id that a client chose, for its hour
 //	P:{k}:open        zset    jobs that have not ended, by the time of the next look (ms)

@@ -210,15 +210,6 @@ func (s *Store) RequestCancel(ctx context.Context, id job.ID) error {
 	return status(id, c.Reply)
 }
 
-// Remove forgets a job that has ended; its blobs are the caller's to delete.
-func (s *Store) Remove(ctx context.Context, id job.ID) error {
-	c := &redisdb.Call{Key: s.key(id)}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.remove, 1, []*redisdb.Call{c}); err != nil {
-		return err
-	}
-	return status(id, c.Reply)
-}
-
 func flag(b bool) string {
 	if b {
 		return "1"

@@ -26,11 +26,14 @@ const (
 	suspectLosses = 2       // lost leases that make a job a suspect
 	poisonLosses  = 5       // lost leases that end it
 	sweepLimit    = 100     // due entries taken a shard and index
+	usedMinMS     = 5_000   // the end of a job whose files are used is looked at again after this
+	usedMaxMS     = 60_000  // … and after this much at most
+	unusedMS      = 600_000 // a user that has no record this long after it registered never got one
 )
 
 // scripts are the programs that run in Redis, one a file of folder lua.
 type scripts struct {
-	create, uploaded, start, beat, finish, postpone, cancel, remove, look, read, revs, sweep *redis.Script
+	create, uploaded, start, beat, finish, postpone, cancel, remove, look, read, revs, sweep, use, unuse *redis.Script
 }
 
 // loadScripts puts the shared words before each script. now is the Lua
@@ -49,6 +52,7 @@ func loadScripts(now string) scripts {
 		beat: script("beat", write), finish: script("finish", write), postpone: script("postpone", write),
 		cancel: script("cancel", write), remove: script("remove", write), look: script("look", write),
 		read: script("read", read), revs: script("revs", read), sweep: script("sweep", write),
+		use: script("use", ""), unuse: script("unuse", write),
 	}
 }
 
@@ -68,6 +72,7 @@ func prelude(now string) string {
 	fmt.Fprintf(&b, "local VERSION, LOOK, LOOK_MAX, PUSH, STALL = '%d', %d, %d, %d, %d\n",
 		recordVersion, lookMS, lookMaxMS, pushMS, stallMS)
 	fmt.Fprintf(&b, "local SUSPECT, POISONED, MAX_ERRORS = %d, %d, %d\n", suspectLosses, poisonLosses, job.MaxErrors)
+	fmt.Fprintf(&b, "local USED_MIN, USED_MAX = %d, %d\n", usedMinMS, usedMaxMS)
 	var states, terminal, moves []string
 	for _, from := range append([]job.State{""}, job.States...) {
 		states = append(states, fmt.Sprintf("['%s']=true", from))

@@ -43,6 +43,7 @@ type sim struct {
 	faults     bool
 	stalled    int64 // Redis answers nobody before this
 	lastJump   int64
+	used       int // jobs that use files of others
 	violations []string
 	trace      []string
 	rules      rules
@@ -100,6 +101,9 @@ type simJob struct {
 	canceledAt    int64 // when an accepted cancel met a job that had not ended
 	failsLeft     int
 	duration      int64
+	short         bool   // its retention is: it may be gone soon after its end
+	gone          bool   // its record was
+	owner         job.ID // whose files it uses, "" = its own
 }
 
 type simRun struct {
@@ -230,6 +234,7 @@ func (s *sim) ask(p *proc, do func(context.Context) error, answered func(error))
 func (s *sim) observe(j *simJob) {
 	f, err := s.rdb.HMGet(context.Background(), s.store.key(j.id), "s", "n", "lf").Result()
 	if err != nil || f[0] == nil {
+		j.gone = err == nil && j.short && j.state != ""
 		return
 	}
 	state, rev := job.State(text(f[0])), integer(f[1])
@@ -238,6 +243,9 @@ func (s *sim) observe(j *simJob) {
 	}
 	if j.state.Terminal() && (state != j.state || rev != j.rev) {
 		s.violate("%s: changed after its end, %s/%d to %s/%d", j.id, j.state, j.rev, state, rev)
+	}
+	if j.owner != "" && !state.Terminal() && s.rdb.Exists(context.Background(), s.store.key(j.owner)).Val() == 0 {
+		s.violate("%s: is %s and the files that it uses are gone", j.id, state)
 	}
 	if state != j.state {
 		s.say("%s %s → %s (rev %d)", j.id[30:], j.state, state, rev)
@@ -264,6 +272,7 @@ func editScripts(sc scripts, now string, edit func(string) string) scripts {
 		return redis.NewScript("#!lua flags=allow-oom\n" + lib + edit(source(name)))
 	}
 	sc.start, sc.finish, sc.sweep, sc.beat = script("start"), script("finish"), script("sweep"), script("beat")
+	sc.use, sc.unuse = script("use"), script("unuse")
 	sc.look, sc.uploaded, sc.cancel, sc.create = script("look"), script("uploaded"), script("cancel"), script("create")
 	return sc
 }

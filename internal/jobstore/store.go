@@ -113,6 +113,8 @@ func status(id job.ID, reply []any) error {
 		return ErrClaimed
 	case "open":
 		return job.ErrNotEnded
+	case "used":
+		return job.ErrInUse
 	case "damaged", "future":
 		return fmt.Errorf("%s: %w", id, job.ErrDamaged)
 	default:

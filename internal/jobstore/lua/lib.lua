@@ -94,11 +94,18 @@ local function finish(j, t, to, ...)
   move(j, to, 'fi', t, 'a', j.a, 'f', '', ...)
 end
 
+-- users names the jobs that work on this one's files.
+local function users(j) return j.base .. 'u:' .. j.id end
+
+-- overdue is for how long the retention of an ended job has been over.
+local function overdue(j, t) return t - number(redis.call('HGET', j.key, 'fi')) - j.rt end
+
 -- remove forgets the job.
 local function remove(j)
   local claimed = redis.call('HGET', j.key, 'ik')
   if claimed then redis.call('DEL', j.base .. 'i:' .. claimed) end
-  redis.call('DEL', j.key, j.base .. 'p:' .. j.id, j.base .. 'r:' .. j.id, j.base .. 'g:' .. j.id, j.base .. 'e:' .. j.id)
+  redis.call('DEL', j.key, j.base .. 'p:' .. j.id, j.base .. 'r:' .. j.id, j.base .. 'g:' .. j.id, j.base .. 'e:' .. j.id,
+    users(j))
   for _, index in ipairs({ 'open', 'leases', 'ids', 'done' }) do
     redis.call('ZREM', j.base .. index, j.id)
   end

@@ -5,6 +5,7 @@
 --   tail   its time has come
 --   look   queued for a while: is its ticket still there?
 --   gone   removed: its blobs may go
+--   used   its retention is over, but others may still use its files
 --   bad    quarantined
 -- and whether more is due than the limit let it take.
 local lease_ms, cap_ms, min_gap, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -59,7 +60,14 @@ local function due(j)
   end
 end
 
+-- expire: the retention is over. While others use the job's files it is
+-- postponed, at first a little, at most by USED_MAX.
 local function expire(j)
+  if redis.call('EXISTS', users(j)) == 1 then
+    redis.call('ZADD', j.base .. 'done', t + math.min(math.max(overdue(j, t), USED_MIN), USED_MAX), j.id)
+    tell('used', j)
+    return
+  end
   remove(j)
   tell('gone', j)
 end

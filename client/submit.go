@@ -39,6 +39,12 @@ type Submission struct {
 	// is drawn for each call, which covers the repeats that the client makes.
 	IdempotencyKey string
 
+	// InputJob makes an output of a job that has succeeded the input, by
+	// reference: nothing is copied. InputOutput names the output where there
+	// are several. It is for Submit, with Payload.
+	InputJob    job.ID
+	InputOutput string
+
 	// Of a file: what it is called and what it is. Both are only noted.
 	Filename    string
 	ContentType string
@@ -48,6 +54,9 @@ type Submission struct {
 // server has accepted it, most often not started yet.
 func (c *Client) Submit(ctx context.Context, s Submission) (job.Snapshot, error) {
 	if s.Fields != nil {
+		if s.InputJob != "" {
+			return job.Snapshot{}, fmt.Errorf("submission of %s: InputJob goes with Payload, not with Fields", s.Type)
+		}
 		return c.submit(ctx, s, nil)
 	}
 	payload, err := s.payload()
@@ -58,6 +67,9 @@ func (c *Client) Submit(ctx context.Context, s Submission) (job.Snapshot, error)
 		Type: s.Type, Payload: payload, Priority: s.Priority, MaxAttempts: s.MaxAttempts,
 		Timeout: httpapi.Duration(s.Timeout), ExpiresIn: httpapi.Duration(s.ExpiresIn),
 		Retention: httpapi.Duration(s.Retention),
+	}
+	if s.InputJob != "" {
+		request.Input = &httpapi.InputRef{Job: s.InputJob, Output: s.InputOutput}
 	}
 	if !s.RunAt.IsZero() {
 		at := s.RunAt.UTC()

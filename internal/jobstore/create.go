@@ -5,8 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"longshore/internal/redisdb"
 	"longshore/job"
@@ -109,6 +112,31 @@ func (s *Store) Create(ctx context.Context, n NewJob) (Created, error) {
 		return Created{}, err
 	}
 	return created(n, reply)
+}
+
+// Find returns the job that the idempotency key or the chosen id of a new one
+// already names. Errors: job.ErrNotFound, ErrMismatch.
+func (s *Store) Find(ctx context.Context, n NewJob) (job.ID, error) {
+	id := n.ID
+	if n.IdempotencyKey != "" {
+		prior, err := s.rdb.Get(ctx, s.bases[n.ID.Shard()]+"i:"+claimHash(n.IdempotencyKey)).Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return "", err
+		}
+		id = job.ID(prior)
+	}
+	if id == "" {
+		return "", job.ErrNotFound
+	}
+	switch digest, err := s.rdb.HGet(ctx, s.key(id), "ih").Result(); {
+	case errors.Is(err, redis.Nil):
+		return "", job.ErrNotFound
+	case err != nil:
+		return "", err
+	case digest != n.Digest:
+		return "", ErrMismatch
+	}
+	return id, nil
 }
 
 // CreateMany is Create for many jobs; results and errors are in their order.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"longshore/internal/jobstore"
 	"longshore/job"
 )
 
@@ -33,4 +34,14 @@ type Request struct {
 	InputSize   int64  // bytes announced; -1 = unknown
 	ContentType string // as the client said; only noted
 	Filename    string // as the client said; only a name, never a path
+
+	// From makes another job's output the input, by reference. Not beside Input.
+	From *Reference
+
+	input *jobstore.Input // set by Retry: the very file that the old job had
 }
+
+// hasInput reports whether the request brings a file, of whatever kind.
+func (r Request) hasInput() bool { return r.Input != nil || r.referred() }
+
+func (r Request) referred() bool { return r.From != nil || r.input != nil }

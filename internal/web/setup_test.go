@@ -162,7 +162,7 @@ func (s *store) Submit(_ context.Context, r submit.Request) (job.Snapshot, bool,
 	if err != nil {
 		return job.Snapshot{}, false, httpapi.NewError(httpapi.Invalid, err.Error()).WithStatus(400)
 	}
-	if info.Input == tasks.InputRequired && r.Input == nil {
+	if info.Input == tasks.InputRequired && r.Input == nil && r.From == nil {
 		return job.Snapshot{}, false, refuse("/input", "this type works on a file")
 	}
 	if r.Priority != "" && !slices.Contains(job.Priorities, r.Priority) {

@@ -34,6 +34,9 @@ func (s *Server) submitJSON(ctx context.Context, in *submitInput) (*acceptedOutp
 		Timeout: time.Duration(b.Timeout), ExpiresIn: time.Duration(b.ExpiresIn), MaxAttempts: b.MaxAttempts,
 		Retention: time.Duration(b.Retention),
 	}
+	if b.Input != nil {
+		req.From = &submit.Reference{Job: b.Input.Job, Output: b.Input.Output}
+	}
 	if b.RunAt != nil {
 		req.RunAt = *b.RunAt
 	}

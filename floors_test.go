@@ -98,7 +98,7 @@ var keepers = map[string][]string{
 	"golang.org/x/image":                {"internal/imaging"},
 	"github.com/aws/aws-sdk-go-v2":      {"internal/blob/bucket"},
 	"github.com/aws/smithy-go":          {"internal/blob/bucket"},
-	"golang.org/x/sys":                  {"internal/localredis", "internal/isolate"},
+	"golang.org/x/sys":                  {"internal/localredis", "internal/isolate", "internal/blob/disk"},
 }
 
 // testOnly lists modules that only tests (and their support packages) import.

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// clientAddress is whom a request comes from, for the log: the peer, or where
+// clientAddress is whom a request comes from: the peer, or where
 // that is a trusted proxy the last address in X-Forwarded-For that is none.
 // What stands before it in that header anybody may have written.
 func (s *Server) clientAddress(r *http.Request) string {

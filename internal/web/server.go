@@ -37,10 +37,19 @@ type Config struct {
 	MaxWait time.Duration
 	// MaxUpload bounds a job's input in bytes; 0 = no limit.
 	MaxUpload int64
+	// MaxUploadsPerAddress bounds the uploads that one client address has under
+	// way; 0 = no limit.
+	MaxUploadsPerAddress int
+	// MinUploadRate is the least rate of an upload in bytes per second, over
+	// about Idle; 0 = any.
+	MinUploadRate int64
+	// MinFreeSpace is what an upload must leave free in the blob store, in bytes,
+	// but a twentieth of a small one; 0 = nothing.
+	MinFreeSpace int64
 	// Idle is how long a client may send no byte of a body; 0 = 30 s. It may
 	// take none for twice that time.
 	Idle time.Duration
-	// TrustedProxies are those whose X-Forwarded-For is believed, for the log.
+	// TrustedProxies are those whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 	// Grace is what requests under way get at shutdown; 0 = 25 s.
 	Grace time.Duration
@@ -93,6 +102,7 @@ type Server struct {
 	origins *origins
 	token   [sha256.Size]byte
 	openapi []byte
+	uploads addressCount // under way
 
 	// stopping ends all waiting: at shutdown each waiter is answered with the
 	// state as it is.

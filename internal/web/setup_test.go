@@ -50,6 +50,14 @@ type store struct {
 	crash  bool
 	waited int  // looks of waiters
 	onEnd  bool // a submitted job succeeds at once
+
+	free, total int64 // space for blobs
+}
+
+func (s *store) Space(context.Context) (free, total int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.free, s.total, nil
 }
 
 func (s *store) get(id job.ID) (job.Snapshot, error) {

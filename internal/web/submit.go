@@ -87,6 +87,15 @@ func (s *Server) submitRaw(w http.ResponseWriter, r *http.Request) error {
 	if err := checkNames(req); err != nil {
 		return err
 	}
+	uploaded := func() {}
+	if info.Input != tasks.NoInput {
+		end, err := s.beginUpload(r)
+		if err != nil {
+			return err
+		}
+		defer end()
+		uploaded = end
+	}
 	body, _ := r.Body.(*requestBody)
 	query := r.URL.Query()
 	if err := s.takeBody(r, body, info, query, &req); err != nil {
@@ -100,6 +109,7 @@ func (s *Server) submitRaw(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return inputError(err, req, body)
 	}
+	uploaded() // the wait that may follow is none
 	s.writeAccepted(w, s.waitForEnd(r.Context(), snap, created, wish, r.Header.Values(httpapi.HeaderPrefer)))
 	return nil
 }

@@ -51,6 +51,8 @@ type System struct {
 
 	blobs place       // the same as Blobs
 	gone  chan job.ID // whose blobs are to be deleted
+
+	memory *redisdb.Memory
 }
 
 // Open connects and checks that this Redis and this folder may be used.
@@ -62,7 +64,8 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	sys := &System{Redis: rdb, Log: c.Log, gone: make(chan job.ID, maxGone), Store: jobstore.New(rdb, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease})}
+	sys := &System{Redis: rdb, Log: c.Log, gone: make(chan job.ID, maxGone), memory: redisdb.NewMemory(rdb),
+		Store: jobstore.New(rdb, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease})}
 	err = sys.open(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())
@@ -77,14 +80,27 @@ func (s *System) open(ctx context.Context, c Config) error {
 	}
 	if err != nil {
 		if redisdb.Unavailable(err) {
-			return fmt.Errorf("connect to redis at %s: %w", redisdb.Address(c.RedisURL), err)
+			return access(fmt.Errorf("connect to redis at %s: %w", redisdb.Address(c.RedisURL), err))
 		}
 		return fmt.Errorf("%w: redis at %s: %w", ErrSettings, redisdb.Address(c.RedisURL), err)
 	}
+	_ = s.memory.Look(ctx) // who may not look was warned just now
 	if s.Queue, err = queue.New(s.Redis, queue.Config{Prefix: c.Prefix, Log: c.Log}); err != nil {
 		return fmt.Errorf("%w: PREFIX: %w", ErrSettings, err)
 	}
-	return s.openBlobs(ctx, c)
+	return access(s.openBlobs(ctx, c))
+}
+
+// access marks an error that means that Redis doesn't let us in, or not do our
+// work: time does not mend that.
+func access(err error) error {
+	switch redisdb.Reason(err) {
+	case redisdb.ReasonNoAuth:
+		return fmt.Errorf("%w: REDIS_URL: its user or password is wrong or missing (special characters must be percent-encoded): %w", ErrSettings, err)
+	case redisdb.ReasonNoPermission:
+		return fmt.Errorf("%w: REDIS_URL: its user may not do what is needed (as an ACL: ~* &* +@all): %w", ErrSettings, err)
+	}
+	return err
 }
 
 // Close lets go of everything. Nothing of the system may be in use.
@@ -114,8 +130,12 @@ func (s *System) Delete(ctx context.Context, id job.ID) error {
 // inputs are taken in.
 func (s *System) Door(keeper *jobstore.Keeper, catalog *tasks.Catalog, retention time.Duration, maxInput int64) *submit.Door {
 	return submit.NewDoor(submit.Config{Store: s.Store, Tickets: s.Queue, Blobs: s.Blobs, Catalog: catalog,
-		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput})
+		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput, Full: s.memory.Full})
 }
+
+// WatchMemory lets the door know how full Redis is, until ctx ends. Without it
+// the door knows what was so when the system was opened.
+func (s *System) WatchMemory(ctx context.Context) error { return s.memory.Run(ctx) }
 
 // PublishTypes tells the other programs which types the workers here run.
 func (s *System) PublishTypes(ctx context.Context, infos []tasks.Info) error {

@@ -34,6 +34,9 @@ type Config struct {
 	Log       *slog.Logger
 	Retention time.Duration // of jobs that name none; 0 = 24 h
 	MaxInput  int64         // bytes; 0 = no limit
+	// Full reports that the job store has little room left: new jobs are
+	// refused, so that those that are there can end. nil = never.
+	Full func() bool
 }
 
 // A Door takes jobs in. It is safe for concurrent use.
@@ -52,6 +55,9 @@ func NewDoor(c Config) *Door {
 // error is an *httpapi.Error.
 func (d *Door) Submit(ctx context.Context, r Request) (snap job.Snapshot, created bool, err error) {
 	n, info, err := d.check(r)
+	if err == nil {
+		err = d.room()
+	}
 	if err != nil {
 		return job.Snapshot{}, false, err
 	}
@@ -62,6 +68,16 @@ func (d *Door) Submit(ctx context.Context, r Request) (snap job.Snapshot, create
 		return d.submitInput(ctx, r, n)
 	}
 	return d.create(ctx, n)
+}
+
+// room refuses new jobs while the job store is nearly full.
+func (d *Door) room() error {
+	if d.Full == nil || !d.Full() {
+		return nil
+	}
+	e := httpapi.NewError(httpapi.QueueFull, "the job store is nearly full, try again later")
+	e.RetryAfter = 5 * time.Second
+	return e
 }
 
 // create makes the record of a job that has its input, or needs none, and

@@ -50,7 +50,8 @@
 //
 // [longshore/internal/submit]: every job comes in here, from HTTP or from the
 // command line. The order is record, input, queued, ticket; after an unknown
-// outcome nothing is undone, and the sweeper mends what is missing.
+// outcome nothing is undone, and the sweeper mends what is missing. An input may
+// be another job's file, by reference: then the new job registers with that one.
 //
 // # Floors 4 and 5: assemblies
 //

@@ -157,6 +157,8 @@ func TestMistakes(t *testing.T) {
 		"LONGSHORE_TOKEN":       {"hunter2 x", "hunter2\n", "ü", strings.Repeat("hunter2", 1000)},
 		"LONGSHORE_TOKEN_FILE":  {"/hunter2", os.DevNull, t.TempDir()},
 		"LONGSHORE_URL":         {"hunter2", "ftp://hunter2", "https://u:hunter2@h", "https://h?hunter2=1", "https://"},
+
+		"MAX_UPLOADS_PER_ADDRESS": {"-1", "many"}, "MIN_UPLOAD_RATE": {"2GiB", "slow"}, "MIN_FREE_SPACE": {"-1", "some"},
 	}
 	for name, values := range bad {
 		for _, value := range values {

@@ -40,7 +40,7 @@ func TestDefaults(t *testing.T) {
 	}
 	redis := config.Redis{URL: config.NewSecret("redis://127.0.0.1:6379"), MaxConnections: 4, Prefix: "longshore"}
 	jobs := config.Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour}
-	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, MaxWait: 25 * time.Second}
+	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 25 * time.Second}
 	log := config.Log{Format: "text", Level: slog.LevelInfo}
 	stop := config.Stop{Grace: 25 * time.Second}
 	blobs := config.Blobs{URL: "file:data/blobs"}

@@ -90,7 +90,7 @@ func TestValues(t *testing.T) {
 		Blobs: config.Blobs{URL: "file:///var/lib/long%20shore"},
 		Jobs:  config.Jobs{Lease: 90 * time.Second, Retention: 2 * time.Hour},
 		HTTP: config.HTTP{
-			Token: config.NewSecret("hunter2"), MaxUpload: 10e9, MaxWait: 55 * time.Second,
+			Token: config.NewSecret("hunter2"), MaxUpload: 10e9, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 55 * time.Second,
 			CORSOrigins:    config.Origins{"https://a.example", "http://localhost:3000"},
 			TrustedProxies: config.Proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
 		},

@@ -7,6 +7,8 @@ var (
 	ErrNotFound = errors.New("job not found")
 	ErrDamaged  = errors.New("job record is damaged or of an unknown version")
 	ErrNotEnded = errors.New("job has not ended")
+	// ErrNoCallback says that the job was submitted without a callback URL.
+	ErrNoCallback = errors.New("job has no callback")
 )
 
 // A Rev says how far a job has come, in the fewest words: what push carries.

@@ -35,6 +35,7 @@ type submission struct {
 	retention   duration
 	maxAttempts int
 	key         string
+	callback    string
 	wait        bool
 	limit       duration
 	output      string
@@ -73,6 +74,7 @@ func (p *cli) submitCommand() *cobra.Command {
 	f.Var(&s.retention, "retention", "how long to keep the job after its end")
 	f.IntVar(&s.maxAttempts, "max-attempts", 0, "how often to try (default: the type's)")
 	f.StringVar(&s.key, "idempotency-key", "", "with the same key a second submit returns the first job")
+	f.StringVar(&s.callback, "callback-url", "", "post the job, signed, to this address when it has ended")
 	f.BoolVar(&s.wait, "wait", false, "follow the job to its end")
 	f.Var(&s.limit, "for", "with --wait: how long; without it until the job ends")
 	f.StringVarP(&s.output, "output", "o", "", "wait, and write the job's output (or result) to this file, or all outputs into this folder")
@@ -194,7 +196,7 @@ func (p *cli) upload(ctx context.Context, c *client.Client, s submission, in io.
 	request := client.Submission{
 		Type: s.typ, Fields: s.fields, Priority: job.Priority(s.priority), RunAt: s.startAt,
 		Timeout: time.Duration(s.timeout), ExpiresIn: time.Duration(s.expiresIn),
-		Retention: time.Duration(s.retention), MaxAttempts: s.maxAttempts, IdempotencyKey: s.key,
+		Retention: time.Duration(s.retention), MaxAttempts: s.maxAttempts, IdempotencyKey: s.key, CallbackURL: s.callback,
 	}
 	if s.payload != "" {
 		request.Payload = json.RawMessage(s.payload)
@@ -229,7 +231,7 @@ func (p *cli) submitDirect(ctx context.Context, set config.Enqueue, s submission
 	request := submit.Request{
 		Type: s.typ, Payload: payload, IdempotencyKey: s.key,
 		Priority: job.Priority(s.priority), RunAt: s.startAt, Timeout: time.Duration(s.timeout),
-		ExpiresIn: time.Duration(s.expiresIn), MaxAttempts: s.maxAttempts, Retention: time.Duration(s.retention),
+		ExpiresIn: time.Duration(s.expiresIn), MaxAttempts: s.maxAttempts, Retention: time.Duration(s.retention), CallbackURL: s.callback,
 	}
 	if s.file != "" {
 		show := p.newProgress()

@@ -100,6 +100,9 @@ type simJob struct {
 	canceledAt    int64 // when an accepted cancel met a job that had not ended
 	failsLeft     int
 	duration      int64
+	callback      bool
+	called        int // how often the receiver heard of its end
+	settled       bool
 }
 
 type simRun struct {
@@ -264,6 +267,7 @@ func editScripts(sc scripts, now string, edit func(string) string) scripts {
 		return redis.NewScript("#!lua flags=allow-oom\n" + lib + edit(source(name)))
 	}
 	sc.start, sc.finish, sc.sweep, sc.beat = script("start"), script("finish"), script("sweep"), script("beat")
+	sc.claim, sc.settle = script("claim"), script("settle")
 	sc.look, sc.uploaded, sc.cancel, sc.create = script("look"), script("uploaded"), script("cancel"), script("create")
 	return sc
 }

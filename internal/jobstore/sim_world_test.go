@@ -22,6 +22,7 @@ func (s *sim) spawn(name string, worker bool) *proc {
 	if worker {
 		s.every(p, 20, 40, func() { s.take(p) })
 		s.every(p, 1900, 200, func() { s.beat(p) })
+		s.every(p, 900, 200, func() { s.claim(p) })
 	}
 	if !s.rules.noSweeper {
 		s.every(p, 240, 20, func() { s.sweep(p) })
@@ -244,6 +245,9 @@ func (s *sim) submit(p *proc, n int) {
 	if s.rng.IntN(4) == 0 {
 		j.failsLeft = 1 + s.rng.IntN(3)
 	}
+	if s.rng.IntN(2) == 0 {
+		j.callback, nj.CallbackURL = true, "https://receiver.example/"
+	}
 	s.jobs[id], s.order = j, append(s.order, id)
 	var c Created
 	s.ask(p, func(ctx context.Context) (err error) {
@@ -398,6 +402,9 @@ func (s *sim) allEnded() bool {
 		if !j.state.Terminal() && (j.state != "" || !j.creator.dead) {
 			return false // a living creator asks until the job is there
 		}
+		if j.callback && j.state.Terminal() && !j.settled {
+			return false
+		}
 	}
 	return true
 }
@@ -418,6 +425,7 @@ func (s *sim) judge() {
 		if j.canceledAt > 0 && j.state != job.Canceled {
 			s.violate("%s: ended as %s after an accepted cancel", id, j.state)
 		}
+		s.judgeCallback(j)
 	}
 	if len(s.violations) > 0 {
 		return
@@ -476,6 +484,9 @@ func TestSimulationNotices(t *testing.T) {
 		"no rearming":   without("if gap < 0 or gap > STALL then rearm(base) end"),
 		"no look":       without("tell('look', j)"),
 		"cancel loses":  without("if j.cr then outcome = 'canceled' end"),
+		"no callback":   without("if j.cb then redis.call('ZADD', j.base .. 'callbacks', t, j.id) end"),
+		"no hiding":     instead("redis.call('ZADD', base .. 'callbacks', t + lease_ms, id)", "redis.call('ZREM', base .. 'callbacks', id)"),
+		"no numbers":    instead("ended or c ~= claim", "false"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -34,6 +34,7 @@ type Config struct {
 	Log       *slog.Logger
 	Retention time.Duration // of jobs that name none; 0 = 24 h
 	MaxInput  int64         // bytes; 0 = no limit
+	Callbacks bool          // there is a secret to sign callbacks with
 }
 
 // A Door takes jobs in. It is safe for concurrent use.
@@ -105,6 +106,13 @@ func (d *Door) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	}
 	r := Request{Type: old.Snapshot.Type, Payload: old.Spec.Payload, Priority: old.Snapshot.Priority,
 		Timeout: old.Timeout, MaxAttempts: old.Snapshot.MaxAttempts, Retention: old.Retention, RetryOf: id}
+	if old.Callback {
+		cb, err := d.Store.Callback(ctx, id)
+		if err != nil {
+			return job.Snapshot{}, refusal(err)
+		}
+		r.CallbackURL = cb.URL
+	}
 	if in := old.Spec.Input; in != nil {
 		file, err := d.Blobs.Open(ctx, in.Blob)
 		if err != nil {
@@ -158,10 +166,13 @@ func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 	now := time.Now()
 	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Lane: info.Lane, Priority: r.Priority, RunAt: r.RunAt,
 		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
-		RetryOf: r.RetryOf, IdempotencyKey: r.IdempotencyKey, Digest: digest(r, payload)}
+		RetryOf: r.RetryOf, CallbackURL: r.CallbackURL, IdempotencyKey: r.IdempotencyKey, Digest: digest(r, payload)}
 	n.Spec.Payload = payload
 	checkPolicy(&n, info, d.Retention, now, bad)
 	checkNames(&n, r, now, bad)
+	if why := d.checkCallback(r.CallbackURL); why != "" {
+		bad("/callback_url", why)
+	}
 	if wrong != nil {
 		return n, info, invalid(wrong)
 	}
@@ -233,8 +244,12 @@ func checkNames(n *jobstore.NewJob, r Request, now time.Time, bad func(pointer, 
 // digest stands for a request, so that a repeat under the same key can be told
 // from another request. The input's bytes are not in it: they come later.
 func digest(r Request, payload []byte) string {
-	body, _ := json.Marshal([]any{r.Type, json.RawMessage(payload), r.Priority, r.RunAt.UnixMilli(), r.Timeout, r.ExpiresIn,
-		r.MaxAttempts, r.Retention, r.RetryOf, r.Filename, r.Input != nil})
+	parts := []any{r.Type, json.RawMessage(payload), r.Priority, r.RunAt.UnixMilli(), r.Timeout, r.ExpiresIn,
+		r.MaxAttempts, r.Retention, r.RetryOf, r.Filename, r.Input != nil}
+	if r.CallbackURL != "" {
+		parts = append(parts, r.CallbackURL)
+	}
+	body, _ := json.Marshal(parts)
 	sum := sha256.Sum256(body)
 	return hex.EncodeToString(sum[:16])
 }

@@ -59,7 +59,14 @@ local function due(j)
   end
 end
 
+-- expire: the retention is over. A callback that is still to be delivered holds
+-- the record back, for a while.
 local function expire(j)
+  if j.cb and redis.call('ZSCORE', j.base .. 'callbacks', j.id) and
+      t < number(redis.call('HGET', j.key, 'fi')) + j.rt + CALLBACK_HOLD then
+    redis.call('ZADD', j.base .. 'done', t + PUSH, j.id)
+    return
+  end
   remove(j)
   tell('gone', j)
 end
@@ -78,7 +85,7 @@ local function guard(base, index, id, f)
     redis.call('ZADD', base .. index, t + PUSH, id)
     return
   end
-  for _, name in ipairs({ 'open', 'leases', 'done', 'ids' }) do redis.call('ZREM', base .. name, id) end
+  for _, name in ipairs({ 'open', 'leases', 'done', 'ids', 'callbacks' }) do redis.call('ZREM', base .. name, id) end
   redis.call('ZADD', base .. 'quarantine', t, id)
   found[#found + 1] = { 'bad', { id, 0, '', '' } }
 end

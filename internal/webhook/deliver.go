@@ -28,8 +28,8 @@ type Poster interface {
 // The numbers of a process's deliveries.
 const (
 	lookEvery   = 250 * time.Millisecond // between looks for what is due
-	claimLease  = time.Minute            // then a claim is void
-	startBefore = 30 * time.Second       // a claim older than this is given back, not begun
+	claimLease  = 40 * time.Second       // then a claim is void
+	startBefore = 15 * time.Second       // a claim older than this is given back, not begun
 	maxHeld     = 256                    // claims of a process at once
 	unreadable  = time.Minute            // a record that this version can't read is looked at again after this
 )

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -160,12 +161,13 @@ func TestCallback(t *testing.T) {
 			t.Errorf("a log tells a secret:\n%s", log)
 		}
 	}
-	verifyInNode(t, got[string(succeeded)])
+	verifyInNode(t, c, got[string(succeeded)])
 }
 
 // verifyInNode has the library of Standard Webhooks for JavaScript verify a
-// callback under both secrets, and refuse it when a byte of it is another.
-func verifyInNode(t *testing.T, d delivery) {
+// callback under both secrets, and refuse it when a byte of it is another. Then
+// the receiver of docs/webhooks.md hears of another job.
+func verifyInNode(t *testing.T, c *client.Client, d delivery) {
 	t.Run("Node", func(t *testing.T) {
 		node, npm, folder := tooltest.Path(t, "node"), tooltest.Path(t, "npm"), t.TempDir()
 		install := exec.CommandContext(t.Context(), npm, "install", "--silent", "--no-audit", "--no-fund", "standardwebhooks@1.0.0")
@@ -199,7 +201,38 @@ func verifyInNode(t *testing.T, d delivery) {
 		if want := strings.Repeat(id+"\nrefused\n", 2); err != nil || string(out) != want {
 			t.Errorf("%v: %s, want %s", err, out, want)
 		}
+
+		doc, err := os.ReadFile("../docs/webhooks.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(string(doc), "```js\n")
+		receiver, _, _ := strings.Cut(after, "```")
+		if err := os.WriteFile(filepath.Join(folder, "receiver.mjs"), []byte(receiver), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		port := freePort(t)
+		run := exec.Command(node, "receiver.mjs")
+		run.Dir = folder
+		p := startCommand(t, run, append(os.Environ(), "PORT="+port, "CALLBACK_SECRET="+oldSecret))
+		again := primes(t, c, "http://127.0.0.1:"+port+"/") // its first attempt may come before node listens
+		p.await(t, string(again)+" succeeded")
+		awaitCallback(t, c, again, delivered)
 	})
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // TestCallbackIsTriedAgain has receivers that fail twice, ask for time, are

@@ -163,7 +163,11 @@ func (w *worker) run(ctx context.Context) error {
 	delivering, last := context.WithCancel(ctx)
 	defer last()
 	if w.callbacks != nil {
-		wg.Go(func() { w.callbacks.Run(delivering) })
+		wg.Go(func() {
+			if err := w.callbacks.Run(delivering); err != nil {
+				w.log.ErrorContext(ctx, "delivery of callbacks has ended", "error", err)
+			}
+		})
 	}
 
 	drained := make(chan struct{})

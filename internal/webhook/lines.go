@@ -8,11 +8,11 @@ import (
 
 // Limits of one host, so that a slow receiver holds nobody else up.
 const (
-	perHost    = 8           // attempts at once
-	maxWaiting = 32          // claims that wait here for one of those
-	soonest    = time.Second // … if they would be begun within this
-	farthest   = time.Minute // a claim that finds a crowd is given back for at most this
-	closest    = lookEvery   // … and at least this
+	perHost    = 8               // attempts at once
+	maxWaiting = 32              // claims that wait here for one of those
+	soonest    = time.Second     // … if they would be begun within this
+	farthest   = 5 * time.Minute // a claim that finds a crowd is given back for at most this
+	closest    = lookEvery       // … and at least this
 )
 
 // A task is a claim that this process holds.

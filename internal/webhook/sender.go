@@ -77,6 +77,8 @@ func NewSender(secrets, allow []string) (*Sender, error) {
 			MaxIdleConnsPerHost:    perHost,
 			IdleConnTimeout:        30 * time.Second,
 			MaxResponseHeaderBytes: maxAnswer,
+			// A connection that has died is noticed, and not used for the next attempt.
+			HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil

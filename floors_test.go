@@ -41,9 +41,10 @@ var floors = map[string]int{
 	"internal/blob/memory": 1,
 	"internal/blob/bucket": 1,
 	// 2: verbs
-	"handlers":       2,
-	"client":         2,
-	"internal/queue": 2,
+	"handlers":         2,
+	"client":           2,
+	"internal/queue":   2,
+	"internal/webhook": 2,
 	// 3: the one door in
 	"internal/submit": 3,
 	// 4: assemblies

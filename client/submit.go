@@ -31,6 +31,8 @@ type Submission struct {
 	ExpiresIn   time.Duration // to the start
 	MaxAttempts int
 	Retention   time.Duration // after the end
+	// CallbackURL is posted the job, signed, when it has ended; "" = nobody is.
+	CallbackURL string
 
 	// ID is the id of the job to be, drawn with job.NewID, so that the job can
 	// be watched while its input is on the way; "" lets the server draw it.
@@ -66,7 +68,7 @@ func (c *Client) Submit(ctx context.Context, s Submission) (job.Snapshot, error)
 	request := httpapi.SubmitBody{
 		Type: s.Type, Payload: payload, Priority: s.Priority, MaxAttempts: s.MaxAttempts,
 		Timeout: httpapi.Duration(s.Timeout), ExpiresIn: httpapi.Duration(s.ExpiresIn),
-		Retention: httpapi.Duration(s.Retention),
+		Retention: httpapi.Duration(s.Retention), CallbackURL: s.CallbackURL,
 	}
 	if s.InputJob != "" {
 		request.Input = &httpapi.InputRef{Job: s.InputJob, Output: s.InputOutput}
@@ -173,6 +175,7 @@ func (s Submission) query() (url.Values, error) {
 	set("expires_in", httpapi.FormatDuration(s.ExpiresIn), s.ExpiresIn != 0)
 	set("retention", httpapi.FormatDuration(s.Retention), s.Retention != 0)
 	set("max_attempts", strconv.Itoa(s.MaxAttempts), s.MaxAttempts != 0)
+	set("callback_url", s.CallbackURL, s.CallbackURL != "")
 	set("filename", s.Filename, s.Filename != "")
 	return q, nil
 }

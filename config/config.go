@@ -38,6 +38,8 @@ type Blobs struct {
 type Jobs struct {
 	Lease     time.Duration `env:"LEASE" doc:"how long a job belongs to a process that has fallen silent; it is renewed four times as often"`
 	Retention time.Duration `env:"RETENTION" doc:"how long a job and its files stay after its end"`
+	// Callbacks holds one or two secrets; CallbackSecrets splits them.
+	Callbacks Secret `env:"CALLBACK_SECRETS" doc:"secret that signs callbacks, whsec_ and 24 to 64 bytes in base64; two, separated by a comma, while receivers change over; without one no callback_url is accepted"`
 }
 
 // Web says how the web server serves.
@@ -80,6 +82,7 @@ type Work struct {
 	CPUConcurrency    int           `env:"CPU_CONCURRENCY" shown:"number of cores" doc:"jobs of lane cpu at once"`
 	StreamConcurrency int           `env:"STREAM_CONCURRENCY" shown:"8 × number of cores" doc:"jobs of lane io at once"`
 	ChildMemory       Bytes         `env:"CHILD_MEMORY" doc:"memory that one job of lane cpu may use"`
+	CallbackAllow     Allow         `env:"CALLBACK_ALLOW" doc:"places beyond the public internet that callbacks may go to: networks (10.0.0.0/8), addresses, hosts or host:port, separated by commas"`
 	KillGrace         time.Duration `env:"KILL_GRACE" doc:"time that a job gets to end by itself when it is canceled or out of time; at most 2s"`
 }
 
@@ -235,3 +238,6 @@ func (p Proxies) Contains(a netip.Addr) bool {
 	}
 	return false
 }
+
+// CallbackSecrets returns the secrets that sign callbacks, the newest first.
+func (j Jobs) CallbackSecrets() []string { return split(j.Callbacks.Reveal()) }

@@ -107,6 +107,24 @@ func TestValues(t *testing.T) {
 	}
 }
 
+const secretA, secretB = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_c2l4dHktZm91ciBieXRlcyBhcmUgdGhlIG1vc3QgdGhhdCBhIHNlY3JldCBtYXkgaGF2ZS4gLg=="
+
+func TestCallbacks(t *testing.T) {
+	t.Parallel()
+	c, err := config.LoadWorker(env("CALLBACK_SECRETS="+secretA+", "+secretB,
+		"CALLBACK_ALLOW=10.0.0.0/8,fd00::/8, ::1,hooks.internal:8080,[::1]:80,Sink"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Jobs.CallbackSecrets(); !slices.Equal(got, []string{secretA, secretB}) {
+		t.Errorf("secrets %q", got)
+	}
+	want := config.Allow{"10.0.0.0/8", "fd00::/8", "::1", "hooks.internal:8080", "[::1]:80", "Sink"}
+	if !slices.Equal(c.Work.CallbackAllow, want) {
+		t.Errorf("allow %q", c.Work.CallbackAllow)
+	}
+}
+
 func TestEnqueueWhere(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -147,6 +165,8 @@ func TestMistakes(t *testing.T) {
 		"SHUTDOWN_GRACE":        {"0", "2h", "NaN", "1e3", "10 s"},
 		"LEASE":                 {"1s", "hunter2", "99999999999h"},
 		"RETENTION":             {"0", "200000h"},
+		"CALLBACK_SECRETS":      {"hunter2", "whsec_hunter2", ",", "whsec_aHVudGVyMg==", strings.Repeat(secretA+",", 3), "whsec_" + strings.Repeat("hunter2A", 20)},
+		"CALLBACK_ALLOW":        {"http://hunter2", "10.0.0.0/33", "hunter2:x", "h:0", "a b", "*"},
 		"LOG_FORMAT":            {"hunter2"},
 		"LOG_LEVEL":             {"hunter2"},
 		"PORT":                  {"-1", "65536", "http"},

@@ -8,6 +8,8 @@ var (
 	ErrDamaged  = errors.New("job record is damaged or of an unknown version")
 	ErrNotEnded = errors.New("job has not ended")
 	ErrInUse    = errors.New("job's files are in use")
+	// ErrNoCallback says that the job was submitted without a callback URL.
+	ErrNoCallback = errors.New("job has no callback")
 )
 
 // An InUseError says that a job can't be removed, since another one works on

@@ -36,6 +36,7 @@ type submission struct {
 	retention   duration
 	maxAttempts int
 	key         string
+	callback    string
 	wait        bool
 	limit       duration
 	output      string
@@ -77,6 +78,7 @@ func (p *cli) submitCommand() *cobra.Command {
 	f.Var(&s.retention, "retention", "how long to keep the job after its end")
 	f.IntVar(&s.maxAttempts, "max-attempts", 0, "how often to try (default: the type's)")
 	f.StringVar(&s.key, "idempotency-key", "", "with the same key a second submit returns the first job")
+	f.StringVar(&s.callback, "callback-url", "", "post the job, signed, to this address when it has ended")
 	f.BoolVar(&s.wait, "wait", false, "follow the job to its end")
 	f.Var(&s.limit, "for", "with --wait: how long; without it until the job ends")
 	f.StringVarP(&s.output, "output", "o", "", "wait, and write the job's output (or result) to this file, or all outputs into this folder")
@@ -208,7 +210,7 @@ func (p *cli) upload(ctx context.Context, c *client.Client, s submission, in io.
 	request := client.Submission{
 		Type: s.typ, Fields: s.fields, Priority: job.Priority(s.priority), RunAt: s.startAt,
 		Timeout: time.Duration(s.timeout), ExpiresIn: time.Duration(s.expiresIn),
-		Retention: time.Duration(s.retention), MaxAttempts: s.maxAttempts, IdempotencyKey: s.key,
+		Retention: time.Duration(s.retention), MaxAttempts: s.maxAttempts, IdempotencyKey: s.key, CallbackURL: s.callback,
 	}
 	if s.payload != "" {
 		request.Payload = json.RawMessage(s.payload)
@@ -274,7 +276,7 @@ func (p *cli) submitDirect(ctx context.Context, set config.Enqueue, s submission
 		Type: s.typ, Payload: payload, IdempotencyKey: s.key,
 		Priority: job.Priority(s.priority), RunAt: s.startAt, Timeout: time.Duration(s.timeout),
 		ExpiresIn: time.Duration(s.expiresIn), MaxAttempts: s.maxAttempts, Retention: time.Duration(s.retention),
-		From: s.input,
+		CallbackURL: s.callback, From: s.input,
 	}
 	if s.file != "" {
 		show := p.newProgress()

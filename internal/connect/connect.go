@@ -19,6 +19,7 @@ import (
 	"longshore/internal/queue"
 	"longshore/internal/redisdb"
 	"longshore/internal/submit"
+	"longshore/internal/webhook"
 	"longshore/job"
 	"longshore/tasks"
 )
@@ -36,6 +37,13 @@ type Config struct {
 	// Credentials of an s3:// BlobURL, as AWS_ACCESS_KEY_ID and its siblings have
 	// them, and its region where the URL names none.
 	S3KeyID, S3SecretKey, S3SessionToken, S3Region string
+
+	// CallbackSecrets, one or two of the form whsec_<base64>, sign callbacks;
+	// without one no callback is taken in or delivered.
+	CallbackSecrets []string
+	// CallbackAllow lists places beyond the public internet that callbacks may
+	// go to: networks, addresses, hosts or host:port.
+	CallbackAllow []string
 }
 
 // ErrSettings marks an error that other settings would mend, not time.
@@ -48,6 +56,8 @@ type System struct {
 	Queue *queue.Queue
 	Blobs blob.Store
 	Log   *slog.Logger
+	// Callbacks sends signed callbacks; nil where no secret is set.
+	Callbacks *webhook.Sender
 
 	blobs place       // the same as Blobs
 	gone  chan job.ID // whose blobs are to be deleted
@@ -88,6 +98,11 @@ func (s *System) open(ctx context.Context, c Config) error {
 	if s.Queue, err = queue.New(s.Redis, queue.Config{Prefix: c.Prefix, Log: c.Log}); err != nil {
 		return fmt.Errorf("%w: PREFIX: %w", ErrSettings, err)
 	}
+	if len(c.CallbackSecrets) > 0 {
+		if s.Callbacks, err = webhook.NewSender(c.CallbackSecrets, c.CallbackAllow); err != nil {
+			return fmt.Errorf("%w: callbacks: %w", ErrSettings, err)
+		}
+	}
 	return access(s.openBlobs(ctx, c))
 }
 
@@ -108,6 +123,9 @@ func (s *System) Close() error {
 	var err error
 	if s.blobs != nil {
 		err = s.blobs.Close()
+	}
+	if s.Callbacks != nil {
+		s.Callbacks.CloseIdleConnections()
 	}
 	return errors.Join(err, s.Redis.Close())
 }
@@ -130,7 +148,7 @@ func (s *System) Delete(ctx context.Context, id job.ID) error {
 // inputs are taken in.
 func (s *System) Door(keeper *jobstore.Keeper, catalog *tasks.Catalog, retention time.Duration, maxInput int64) *submit.Door {
 	return submit.NewDoor(submit.Config{Store: s.Store, Tickets: s.Queue, Blobs: s.Blobs, Catalog: catalog,
-		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput, Full: s.memory.Full})
+		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput, Full: s.memory.Full, Callbacks: s.Callbacks != nil})
 }
 
 // WatchMemory lets the door know how full Redis is, until ctx ends. Without it

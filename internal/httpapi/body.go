@@ -18,6 +18,7 @@ type SubmitBody struct {
 	ExpiresIn   Duration        `json:"expires_in,omitzero" doc:"give up unless started within this time"`
 	MaxAttempts int             `json:"max_attempts,omitempty" doc:"how often to try" minimum:"1"`
 	Retention   Duration        `json:"retention,omitzero" doc:"how long to keep the job after its end"`
+	CallbackURL string          `json:"callback_url,omitempty" doc:"post the job, signed, to this address when it has ended: http or https, at most 2048 bytes"`
 }
 
 // An InputRef names an output of a job that has succeeded. It is used where it

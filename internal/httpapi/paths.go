@@ -22,6 +22,9 @@ func JobPath(id job.ID) string { return PathJobs + "/" + url.PathEscape(string(i
 // CancelPath asks for a job's end, by POST.
 func CancelPath(id job.ID) string { return JobPath(id) + "/cancel" }
 
+// CallbackPath tells how the delivery of a job's webhook goes.
+func CallbackPath(id job.ID) string { return JobPath(id) + "/callback" }
+
 // RetryPath makes a new job like an ended one, by POST.
 func RetryPath(id job.ID) string { return JobPath(id) + "/retry" }
 

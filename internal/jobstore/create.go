@@ -59,6 +59,7 @@ type NewJob struct {
 	MaxAttempts int
 	Retention   time.Duration
 	RetryOf     job.ID
+	CallbackURL string // told of the end; "" = none
 
 	// UploadFence, if set, makes the job uploading: it holds a lease under this
 	// fence until Uploaded, and Spec is given there.
@@ -182,7 +183,7 @@ func (s *Store) createArgs(n NewJob) ([]any, error) {
 	}
 	return []any{n.Type, queueName(n.Lane, n.Priority), string(state), unixMS(n.RunAt), ms(n.ExpiresIn),
 		ms(n.Timeout), n.MaxAttempts, ms(n.Retention), string(n.RetryOf), claimHash(n.IdempotencyKey), n.Digest,
-		ms(n.Claim), n.UploadFence, ms(s.lease), spec}, nil
+		ms(n.Claim), n.UploadFence, ms(s.lease), spec, n.CallbackURL}, nil
 }
 
 func created(n NewJob, reply []any) (Created, error) {

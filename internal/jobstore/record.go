@@ -25,6 +25,7 @@ import (
 //	ka  delivery seen active        ro  retry of
 //	ik  hash of the idempotency key ih  digest of the request
 //	ec  failure code                u   usage: wall ms, CPU ms, peak bytes
+//	cb  has a callback
 //
 // Times and durations are in milliseconds.
 
@@ -37,6 +38,7 @@ type Record struct {
 	Retention time.Duration
 	Losses    int
 	NextLook  time.Duration
+	Callback  bool // it has one
 	Spec      Spec // only from ReadSpec
 }
 
@@ -44,6 +46,14 @@ type Record struct {
 type fields struct {
 	m   map[string]string
 	bad string
+}
+
+func newFields(flat []any) *fields {
+	f := &fields{m: make(map[string]string, len(flat)/2)}
+	for i := 0; i+1 < len(flat); i += 2 {
+		f.m[text(flat[i])] = text(flat[i+1])
+	}
+	return f
 }
 
 func (f *fields) num(name string) int64 {
@@ -70,16 +80,14 @@ func (f *fields) time(name string) *time.Time {
 // decode turns the reply of script read into a record.
 func decode(id job.ID, reply []any) (Record, error) {
 	flat, _ := reply[1].([]any)
-	f := &fields{m: make(map[string]string, len(flat)/2)}
-	for i := 0; i+1 < len(flat); i += 2 {
-		f.m[text(flat[i])] = text(flat[i+1])
-	}
+	f := newFields(flat)
 	state := job.State(f.m["s"])
 	r := Record{
 		Fence: f.m["f"], Delivery: f.num("d"), Losses: int(f.num("ls")),
 		Timeout:   time.Duration(f.num("to")) * time.Millisecond,
 		Retention: time.Duration(f.num("rt")) * time.Millisecond,
 		NextLook:  time.Duration(f.num("k")) * time.Millisecond,
+		Callback:  f.m["cb"] != "",
 		Snapshot: job.Snapshot{
 			ID: id, Type: f.m["t"], State: state, Done: state.Terminal(), Rev: f.num("n"),
 			Attempt: int(f.num("a")), MaxAttempts: int(f.num("m")),

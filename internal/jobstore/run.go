@@ -141,6 +141,8 @@ type storedOutput struct {
 type Ended struct {
 	State  job.State
 	Ticket job.Ticket // to be enqueued if State is queued
+	// Callback says that the job has one, which is due if this has ended it.
+	Callback bool
 }
 
 // Finish ends the run that holds the fence. It may be repeated until it is
@@ -174,7 +176,7 @@ func (s *Store) Finish(ctx context.Context, id job.ID, fence string, e End) (End
 	if err := status(id, reply); err != nil {
 		return Ended{}, err
 	}
-	ended := Ended{State: job.State(text(reply[1]))}
+	ended := Ended{State: job.State(text(reply[1])), Callback: integer(reply[3]) == 1}
 	ended.Ticket, _ = ticketOf(reply[2])
 	return ended, nil
 }

@@ -104,6 +104,9 @@ type simJob struct {
 	short         bool   // its retention is: it may be gone soon after its end
 	gone          bool   // its record was
 	owner         job.ID // whose files it uses, "" = its own
+	callback      bool
+	called        int // how often the receiver heard of its end
+	settled       bool
 }
 
 type simRun struct {
@@ -273,6 +276,7 @@ func editScripts(sc scripts, now string, edit func(string) string) scripts {
 	}
 	sc.start, sc.finish, sc.sweep, sc.beat = script("start"), script("finish"), script("sweep"), script("beat")
 	sc.use, sc.unuse = script("use"), script("unuse")
+	sc.claim, sc.settle = script("claim"), script("settle")
 	sc.look, sc.uploaded, sc.cancel, sc.create = script("look"), script("uploaded"), script("cancel"), script("create")
 	return sc
 }

@@ -22,6 +22,7 @@ func (s *sim) spawn(name string, worker bool) *proc {
 	if worker {
 		s.every(p, 20, 40, func() { s.take(p) })
 		s.every(p, 1900, 200, func() { s.beat(p) })
+		s.every(p, 900, 200, func() { s.claim(p) })
 	}
 	if !s.rules.noSweeper {
 		s.every(p, 240, 20, func() { s.sweep(p) })
@@ -248,6 +249,9 @@ func (s *sim) submit(p *proc) {
 		nj.Retention = time.Second + time.Duration(s.rng.Int64N(10_000))*time.Millisecond
 		nj.Claim = time.Hour // or a create that was held up could make a job anew that is gone already
 	}
+	if s.rng.IntN(2) == 0 {
+		j.callback, nj.CallbackURL = true, "https://receiver.example/"
+	}
 	s.jobs[id], s.order = j, append(s.order, id)
 	if owner := s.succeeded(); owner != nil && !upload {
 		s.use(p, owner, j, nj)
@@ -450,6 +454,9 @@ func (s *sim) allEnded() bool {
 		if !j.gone && !j.state.Terminal() && (j.state != "" || !j.creator.dead) {
 			return false // a living creator asks until the job is there
 		}
+		if j.callback && j.state.Terminal() && !j.settled {
+			return false
+		}
 	}
 	return true
 }
@@ -470,6 +477,7 @@ func (s *sim) judge() {
 		if j.canceledAt > 0 && j.state != job.Canceled {
 			s.violate("%s: ended as %s after an accepted cancel", id, j.state)
 		}
+		s.judgeCallback(j)
 	}
 	if len(s.violations) > 0 {
 		return
@@ -533,6 +541,9 @@ func TestSimulationNotices(t *testing.T) {
 		"no users":      instead("if redis.call('EXISTS', users(j)) == 1 then", "if false then"),
 		"users dropped": instead("t - number(seen) < number(min_age)", "false"),
 		"cancel loses":  without("if j.cr then outcome = 'canceled' end"),
+		"no callback":   without("if j.cb then redis.call('ZADD', j.base .. 'callbacks', t, j.id) end"),
+		"no hiding":     instead("redis.call('ZADD', base .. 'callbacks', t + lease_ms, id)", "redis.call('ZREM', base .. 'callbacks', id)"),
+		"no numbers":    instead("ended or c ~= claim", "false"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

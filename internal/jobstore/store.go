@@ -103,6 +103,8 @@ func status(id job.ID, reply []any) error {
 		return job.ErrNotFound
 	case "stale":
 		return ErrStale
+	case "none":
+		return job.ErrNoCallback
 	case "lost":
 		return ErrLost
 	case "suspect":

@@ -36,7 +36,8 @@ type Config struct {
 	MaxInput  int64         // bytes; 0 = no limit
 	// Full reports that the job store has little room left: new jobs are
 	// refused, so that those that are there can end. nil = never.
-	Full func() bool
+	Full      func() bool
+	Callbacks bool // there is a secret to sign callbacks with
 }
 
 // A Door takes jobs in. It is safe for concurrent use.
@@ -131,6 +132,13 @@ func (d *Door) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	}
 	r := Request{Type: old.Snapshot.Type, Payload: old.Spec.Payload, Priority: old.Snapshot.Priority,
 		Timeout: old.Timeout, MaxAttempts: old.Snapshot.MaxAttempts, Retention: old.Retention, RetryOf: id, input: old.Spec.Input}
+	if old.Callback {
+		cb, err := d.Store.Callback(ctx, id)
+		if err != nil {
+			return job.Snapshot{}, refusal(err)
+		}
+		r.CallbackURL = cb.URL
+	}
 	snap, _, err := d.Submit(ctx, r)
 	return snap, err
 }
@@ -184,10 +192,13 @@ func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 	now := time.Now()
 	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Lane: info.Lane, Priority: r.Priority, RunAt: r.RunAt,
 		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
-		RetryOf: r.RetryOf, IdempotencyKey: r.IdempotencyKey, Digest: digest(r, payload)}
+		RetryOf: r.RetryOf, CallbackURL: r.CallbackURL, IdempotencyKey: r.IdempotencyKey, Digest: digest(r, payload)}
 	n.Spec.Payload = payload
 	checkPolicy(&n, info, d.Retention, now, bad)
 	checkNames(&n, r, now, bad)
+	if why := d.checkCallback(r.CallbackURL); why != "" {
+		bad("/callback_url", why)
+	}
 	if wrong != nil {
 		return n, info, invalid(wrong)
 	}
@@ -263,6 +274,9 @@ func digest(r Request, payload []byte) string {
 		r.MaxAttempts, r.Retention, r.RetryOf, r.Filename, r.Input != nil}
 	if r.From != nil {
 		parts = append(parts, r.From.Job, r.From.Output)
+	}
+	if r.CallbackURL != "" {
+		parts = append(parts, r.CallbackURL)
 	}
 	body, _ := json.Marshal(parts)
 	sum := sha256.Sum256(body)

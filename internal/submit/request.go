@@ -27,6 +27,7 @@ type Request struct {
 	MaxAttempts int
 	Retention   time.Duration // after the end; 0 = the installation's
 	RetryOf     job.ID        // set by Retry
+	CallbackURL string        // posted the snapshot after the end; "" = none
 
 	// Input is the file of a type that takes one; it is read to its end. An
 	// error while reading fails the job with upload_incomplete.

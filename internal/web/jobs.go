@@ -12,18 +12,22 @@ import (
 
 // show completes a snapshot with what only we know: paths.
 func show(snap job.Snapshot) job.Snapshot {
-	snap.Links = &job.Links{Self: httpapi.JobPath(snap.ID)}
-	if !snap.Done {
-		snap.Links.Cancel = httpapi.CancelPath(snap.ID)
-	}
-	if snap.State == job.Succeeded {
-		snap.Links.Result = httpapi.ResultPath(snap.ID)
-	}
-	for i := range snap.Outputs {
-		snap.Outputs[i].Href = httpapi.OutputPath(snap.ID, snap.Outputs[i].Name)
-	}
-	return snap
+	return httpapi.Show(snap)
 }
+
+// callback tells how the delivery of a job's webhook goes.
+func (s *Server) callback(ctx context.Context, in *idInput) (*callbackOutput, error) {
+	cb, err := s.Records.Callback(ctx, in.ID.ID)
+	if errors.Is(err, job.ErrNoCallback) {
+		return nil, httpapi.NewError(httpapi.NotFound, "the job was submitted without a callback_url")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &callbackOutput{Body: cb}, nil
+}
+
+type callbackOutput struct{ Body job.Callback }
 
 type getInput struct {
 	ID          idParam         `path:"id" doc:"the job's id"`

@@ -40,6 +40,7 @@ func (s *Server) routes() []route {
 		{op: at("GET", one, "get-job", "A job as it is, or as soon as it has moved"), access: bearer, add: typed(s.getJob)},
 		{op: deleteOperation(), access: bearer, add: typed(s.deleteJob)},
 		{op: at("POST", one+"/cancel", "cancel-job", "Ask for a job's end"), access: bearer, add: typed(s.cancelJob)},
+		{op: at("GET", one+"/callback", "get-callback", "How the delivery of a job's webhook goes"), access: bearer, add: typed(s.callback)},
 		{op: retryOperation(), access: bearer, add: typed(s.retryJob)},
 		{op: resultOperation(), access: bearer, add: raw(s.result)},
 		{op: outputOperation(), access: bearer, add: raw(s.output)},

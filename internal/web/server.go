@@ -68,6 +68,7 @@ type Records interface {
 	List(ctx context.Context, f job.Filter) (page []job.Snapshot, next job.ID, err error)
 	Cancel(ctx context.Context, id job.ID) (job.Snapshot, error)
 	Delete(ctx context.Context, id job.ID) error
+	Callback(ctx context.Context, id job.ID) (job.Callback, error)
 }
 
 // Waiter waits for jobs. hub.Hub implements it.

@@ -32,7 +32,7 @@ func (s *Server) submitJSON(ctx context.Context, in *submitInput) (*acceptedOutp
 	req := submit.Request{
 		Type: b.Type, Payload: b.Payload, ID: job.ID(in.ID), IdempotencyKey: in.Key, Priority: b.Priority,
 		Timeout: time.Duration(b.Timeout), ExpiresIn: time.Duration(b.ExpiresIn), MaxAttempts: b.MaxAttempts,
-		Retention: time.Duration(b.Retention),
+		Retention: time.Duration(b.Retention), CallbackURL: b.CallbackURL,
 	}
 	if b.Input != nil {
 		req.From = &submit.Reference{Job: b.Input.Job, Output: b.Input.Output}
@@ -165,6 +165,7 @@ func (s *Server) takeQuery(query url.Values, req *submit.Request) (waitParam, er
 	p.take("expires_in", durationInto(&req.ExpiresIn))
 	p.take("retention", durationInto(&req.Retention))
 	p.take("filename", func(text []byte) error { req.Filename = string(text); return nil })
+	p.take("callback_url", func(text []byte) error { req.CallbackURL = string(text); return nil })
 	p.take("run_at", func(text []byte) error {
 		if req.RunAt.UnmarshalText(text) != nil {
 			return errors.New("expected a time as 2006-01-02T15:04:05Z (RFC 3339)")

@@ -1,6 +1,6 @@
 -- create: a new job, or the one that an idempotency key or a chosen id already names.
-return each(15, function(key, t, kind, queue, state, run_at, expires_in, timeout, attempts, retention,
-                         retry_of, claim, digest, claim_ms, fence, lease_ms, spec)
+return each(16, function(key, t, kind, queue, state, run_at, expires_in, timeout, attempts, retention,
+                         retry_of, claim, digest, claim_ms, fence, lease_ms, spec, callback)
   local j = at(key)
   if claim ~= '' then
     local prior = redis.call('GET', j.base .. 'i:' .. claim)
@@ -31,6 +31,10 @@ return each(15, function(key, t, kind, queue, state, run_at, expires_in, timeout
     end
   end
   add('ik', claim) add('ro', retry_of) add('at', run_at) add('f', fence)
+  if callback ~= '' then
+    redis.call('HSET', j.base .. 'w:' .. j.id, 'u', callback)
+    add('cb', '1')
+  end
   if number(expires_in) > 0 then
     j.x = t + expires_in
     add('x', j.x)

@@ -3,7 +3,7 @@
 return each(8, function(key, t, fence, outcome, delay, usage, progress, result, code, message)
   local j = load(key)
   if not j then return { 'gone' } end
-  if j.lf == fence then return { 'ok', j.s, ticket(j) } end
+  if j.lf == fence then return { 'ok', j.s, ticket(j), 0 } end
   if j.f ~= fence or (j.s ~= 'running' and j.s ~= 'uploading') then return { 'lost' } end
   delay = number(delay)
   if j.s == 'uploading' and outcome ~= 'canceled' then outcome = 'failed' end
@@ -31,5 +31,5 @@ return each(8, function(key, t, fence, outcome, delay, usage, progress, result, 
     remember(j, t, code, message)
     if not running then redis.call('DEL', j.base .. 'p:' .. j.id) end
   end
-  return { 'ok', j.s, ticket(j) }
+  return { 'ok', j.s, ticket(j), j.cb and 1 or 0 }
 end)

@@ -24,8 +24,8 @@ end
 
 -- load reads the part of a record that moves need; nil if there is none.
 local function load(key)
-  local v, s, n, d, f, lf, a, q, t, m, cr, ls, st, run_at, x, timeout, retention = unpack(redis.call('HMGET', key,
-    'v', 's', 'n', 'd', 'f', 'lf', 'a', 'q', 't', 'm', 'cr', 'ls', 'st', 'at', 'x', 'to', 'rt'))
+  local v, s, n, d, f, lf, a, q, t, m, cr, ls, st, run_at, x, timeout, retention, cb = unpack(redis.call('HMGET', key,
+    'v', 's', 'n', 'd', 'f', 'lf', 'a', 'q', 't', 'm', 'cr', 'ls', 'st', 'at', 'x', 'to', 'rt', 'cb'))
   if not v then
     if redis.call('EXISTS', key) == 1 then error('damaged') end
     return nil
@@ -35,7 +35,7 @@ local function load(key)
   local j = at(key)
   j.s, j.q, j.t, j.f, j.lf, j.to = s, q, t, f or '', lf or '', timeout
   j.n, j.d, j.a, j.m, j.rt = number(n), number(d), number(a), number(m), number(retention)
-  j.cr, j.ls, j.st = cr == '1', ls and number(ls) or 0, st
+  j.cr, j.ls, j.st, j.cb = cr == '1', ls and number(ls) or 0, st, cb
   j.at, j.x = run_at and number(run_at), x and number(x)
   return j
 end
@@ -84,12 +84,13 @@ local function remember(j, t, code, message)
   redis.call('LTRIM', errors, -MAX_ERRORS, -1)
 end
 
--- finish ends the job for good.
+-- finish ends the job for good. Its callback is due from now on.
 local function finish(j, t, to, ...)
   check(j, to)
   redis.call('ZREM', j.base .. 'leases', j.id)
   redis.call('ZREM', j.base .. 'open', j.id)
   redis.call('ZADD', j.base .. 'done', t + j.rt, j.id)
+  if j.cb then redis.call('ZADD', j.base .. 'callbacks', t, j.id) end
   if j.s == 'running' then j.a = j.a + 1 end
   move(j, to, 'fi', t, 'a', j.a, 'f', '', ...)
 end
@@ -108,6 +109,10 @@ local function remove(j)
     users(j))
   for _, index in ipairs({ 'open', 'leases', 'ids', 'done' }) do
     redis.call('ZREM', j.base .. index, j.id)
+  end
+  if j.cb then
+    redis.call('ZREM', j.base .. 'callbacks', j.id)
+    redis.call('DEL', j.base .. 'w:' .. j.id)
   end
 end
 

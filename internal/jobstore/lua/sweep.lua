@@ -61,11 +61,17 @@ local function due(j)
 end
 
 -- expire: the retention is over. While others use the job's files it is
--- postponed, at first a little, at most by USED_MAX.
+-- postponed, at first a little, at most by USED_MAX. A callback that is still
+-- to be delivered holds the record back, for a while.
 local function expire(j)
   if redis.call('EXISTS', users(j)) == 1 then
     redis.call('ZADD', j.base .. 'done', t + math.min(math.max(overdue(j, t), USED_MIN), USED_MAX), j.id)
     tell('used', j)
+    return
+  end
+  if j.cb and redis.call('ZSCORE', j.base .. 'callbacks', j.id) and
+      t < number(redis.call('HGET', j.key, 'fi')) + j.rt + CALLBACK_HOLD then
+    redis.call('ZADD', j.base .. 'done', t + PUSH, j.id)
     return
   end
   remove(j)
@@ -86,7 +92,7 @@ local function guard(base, index, id, f)
     redis.call('ZADD', base .. index, t + PUSH, id)
     return
   end
-  for _, name in ipairs({ 'open', 'leases', 'done', 'ids' }) do redis.call('ZREM', base .. name, id) end
+  for _, name in ipairs({ 'open', 'leases', 'done', 'ids', 'callbacks' }) do redis.call('ZREM', base .. name, id) end
   redis.call('ZADD', base .. 'quarantine', t, id)
   found[#found + 1] = { 'bad', { id, 0, '', '' } }
 end

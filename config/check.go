@@ -115,6 +115,8 @@ func (h *HTTP) check(m *mistakes) {
 	within(m, "PORT", h.Port, 0, 65535)
 	within(m, "MAX_UPLOAD", h.MaxUpload, 1, 1<<60)
 	within(m, "MAX_WAIT", h.MaxWait, time.Second, time.Hour)
+	within(m, "MAX_WAITERS", h.MaxWaiters, 1, 10_000_000)
+	within(m, "MAX_WAITERS_PER_ADDRESS", h.AddressWaiters, 0, 10_000_000)
 	checkToken(m, &h.Token, h.TokenFile)
 }
 

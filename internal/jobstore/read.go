@@ -1,11 +1,11 @@
 package jobstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -18,6 +18,21 @@ import (
 func (s *Store) Get(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	r, err := s.read(ctx, id, false)
 	return r.Snapshot, err
+}
+
+// GetMany looks jobs up, in the order of ids, with one call for many. Each has
+// an error of its own, job.ErrNotFound or job.ErrDamaged; err is Redis's.
+func (s *Store) GetMany(ctx context.Context, ids []job.ID) (readings []job.Reading, err error) {
+	records, err := s.readMany(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	readings = make([]job.Reading, len(ids))
+	for i, r := range records {
+		readings[i] = job.Reading{Snapshot: r.record.Snapshot, Err: r.err}
+		readings[i].ID = ids[i]
+	}
+	return readings, nil
 }
 
 // Read returns all of a record, what the job is to do included.
@@ -117,24 +132,29 @@ func (s *Store) newest(ctx context.Context, before job.ID, limit int) ([]listed,
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("list ids: %w", err)
 	}
-	var ids []string
+	var ids []job.ID
 	for _, p := range pages {
-		ids = append(ids, p.Val()...)
+		for _, id := range p.Val() {
+			ids = append(ids, job.ID(id))
+		}
 	}
-	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(b, a) })
+	slices.SortFunc(ids, func(a, b job.ID) int { return cmp.Compare(b, a) })
 	ids = ids[:min(len(ids), limit)]
 
+	return s.readMany(ctx, ids)
+}
+
+func (s *Store) readMany(ctx context.Context, ids []job.ID) ([]listed, error) {
 	calls, found := make([]*redisdb.Call, len(ids)), make([]listed, len(ids))
 	for i, id := range ids {
-		calls[i] = &redisdb.Call{Key: s.key(job.ID(id)), Args: []any{"0"}}
+		calls[i] = &redisdb.Call{Key: s.key(id), Args: []any{flag(false)}}
 	}
 	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.read, groupSize, calls); err != nil {
 		return nil, err
 	}
 	for i, c := range calls {
-		id := job.ID(ids[i])
-		r, err := s.decodeCall(id, c, false)
-		found[i] = listed{id, r, err}
+		r, err := s.decodeCall(ids[i], c, false)
+		found[i] = listed{ids[i], r, err}
 	}
 	return found, nil
 }

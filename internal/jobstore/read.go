@@ -41,26 +41,33 @@ func (s *Store) Read(ctx context.Context, id job.ID) (Record, error) {
 }
 
 func (s *Store) read(ctx context.Context, id job.ID, spec bool) (Record, error) {
-	c := &redisdb.Call{Key: s.key(id), Args: []any{flag(spec)}}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.read, 1, []*redisdb.Call{c}); err != nil {
+	reply, err := s.reads.Do(ctx, s.key(id), flag(spec))
+	if err != nil {
 		return Record{}, err
 	}
-	return s.decodeCall(id, c, spec)
+	return s.decodeCall(id, reply, spec)
 }
 
-func (s *Store) decodeCall(id job.ID, c *redisdb.Call, spec bool) (Record, error) {
-	if err := status(id, c.Reply); err != nil {
+func (s *Store) decodeCall(id job.ID, reply []any, spec bool) (Record, error) {
+	if err := status(id, reply); err != nil {
 		return Record{}, err
 	}
-	r, err := decode(id, c.Reply)
+	r, err := decode(id, reply)
 	if err == nil && spec {
-		r.Spec, err = decodeSpec(text(c.Reply[5]))
+		r.Spec, err = decodeSpec(text(reply[5]))
 	}
 	return r, err
 }
 
 // Revs says how far each job is, in the order of ids. A damaged record counts as missing.
 func (s *Store) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
+	if len(ids) == 1 {
+		reply, err := s.looks.Do(ctx, s.key(ids[0]))
+		if err != nil {
+			return nil, err
+		}
+		return []job.Rev{revOf(ids[0], reply)}, nil
+	}
 	calls := make([]*redisdb.Call, len(ids))
 	for i, id := range ids {
 		calls[i] = &redisdb.Call{Key: s.key(id)}
@@ -70,10 +77,14 @@ func (s *Store) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
 	}
 	revs := make([]job.Rev, len(ids))
 	for i, c := range calls {
-		state := job.State(text(c.Reply[1]))
-		revs[i] = job.Rev{ID: ids[i], Rev: integer(c.Reply[0]), Done: state.Terminal(), Missing: !state.Valid()}
+		revs[i] = revOf(ids[i], c.Reply)
 	}
 	return revs, nil
+}
+
+func revOf(id job.ID, reply []any) job.Rev {
+	state := job.State(text(reply[1]))
+	return job.Rev{ID: id, Rev: integer(reply[0]), Done: state.Terminal(), Missing: !state.Valid()}
 }
 
 // List returns the newest jobs that the filter lets through, and the cursor
@@ -153,7 +164,7 @@ func (s *Store) readMany(ctx context.Context, ids []job.ID) ([]listed, error) {
 		return nil, err
 	}
 	for i, c := range calls {
-		r, err := s.decodeCall(ids[i], c, false)
+		r, err := s.decodeCall(ids[i], c.Reply, false)
 		found[i] = listed{ids[i], r, err}
 	}
 	return found, nil

@@ -278,8 +278,8 @@ func TestWaitHonoursRetryAfter(t *testing.T) {
 func TestEventReader(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][]string{
-		"data: a\n\n":                              {"message a"},
-		"\ufeffdata: a\n\n":                        {"message a"},
+		"data: a\n\n":       {"message a"},
+		"\ufeffdata: a\n\n": {"message a"},
 		"event: x\ndata: a\ndata:b\ndata:  c\n\n":  {"x a|b| c"},
 		"event: x\r\ndata: a\r\n\r\ndata: b\r\n\r": {"x a", "message b"},
 		"data: a\r\rdata: b\r\r":                   {"message a", "message b"},

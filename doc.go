@@ -33,8 +33,9 @@
 // [longshore/internal/jobstore] keeps the records: the truth about each job,
 // changed by Lua scripts that hold the state machine, Redis's clock and the
 // revision number. Its keys are listed at the head of that package.
-// [longshore/internal/hub] lets thousands of long-polls wait on one
-// subscription. [longshore/internal/blob/disk] keeps blobs in a folder,
+// [longshore/internal/hub] lets thousands of long-polls, event streams and
+// sockets wait on one subscription; docs/push.md tells of them.
+// [longshore/internal/blob/disk] keeps blobs in a folder,
 // [longshore/internal/blob/bucket] in a bucket of S3 or its like; docs/blobs.md
 // compares them.
 //

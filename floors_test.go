@@ -90,6 +90,7 @@ var keepers = map[string][]string{
 	"github.com/alicebob/miniredis/v2":  {"internal/localredis"},
 	"github.com/sethvargo/go-envconfig": {"config"},
 	"github.com/danielgtaylor/huma/v2":  {"tasks", "internal/web"}, // schemas; routes
+	"github.com/coder/websocket":        {"internal/web"},
 	"github.com/klauspost/compress":     {"internal/stream"},
 	"github.com/axiomhq/hyperloglog":    {"internal/stream", "handlers"},
 	"github.com/cespare/xxhash/v2":      {"internal/stream", "handlers"},

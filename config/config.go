@@ -62,6 +62,8 @@ type HTTP struct {
 	MinRate        Bytes         `env:"MIN_UPLOAD_RATE" doc:"bytes a second at which an upload must keep coming, over half a minute; 0 = any"`
 	MinFree        Bytes         `env:"MIN_FREE_SPACE" doc:"space in the blob folder that no upload may use, but at most a twentieth of its disk; 0 = none"`
 	MaxWait        time.Duration `env:"MAX_WAIT" doc:"longest wait of a long-poll; Heroku's router gives up at 30s"`
+	MaxWaiters     int           `env:"MAX_WAITERS" doc:"most long-polls, event streams and WebSockets that wait at a time; who comes beyond them is answered at once"`
+	AddressWaiters int           `env:"MAX_WAITERS_PER_ADDRESS" doc:"the same for one client address, as TRUSTED_PROXIES tells it; 0 = no limit"`
 	CORSOrigins    Origins       `env:"CORS_ORIGINS" doc:"origins whose pages may use the server from a browser, like https://app.example.com, separated by commas"`
 	TrustedProxies Proxies       `env:"TRUSTED_PROXIES" doc:"addresses or networks (10.0.0.0/8) whose X-Forwarded-For is believed, separated by commas"`
 }
@@ -131,7 +133,8 @@ func defaultBlobs() Blobs { return Blobs{URL: "file:data/blobs"} }
 func defaultJobs() Jobs { return Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour} }
 
 func defaultHTTP() HTTP {
-	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, MaxPerAddress: 256, MinRate: KiB, MinFree: 64 * MiB, MaxWait: 25 * time.Second}
+	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, MaxPerAddress: 256, MinRate: KiB, MinFree: 64 * MiB,
+		MaxWait: 25 * time.Second, MaxWaiters: 20_000}
 }
 
 const defaultMaxUpload = 5 * GiB

@@ -40,7 +40,7 @@ func TestDefaults(t *testing.T) {
 	}
 	redis := config.Redis{URL: config.NewSecret("redis://127.0.0.1:6379"), MaxConnections: 4, Prefix: "longshore"}
 	jobs := config.Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour}
-	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 25 * time.Second}
+	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 25 * time.Second, MaxWaiters: 20_000}
 	log := config.Log{Format: "text", Level: slog.LevelInfo}
 	stop := config.Stop{Grace: 25 * time.Second}
 	blobs := config.Blobs{URL: "file:data/blobs"}
@@ -76,7 +76,7 @@ func TestValues(t *testing.T) {
 	web, err := config.LoadWeb(env(
 		"REDIS_URL=redis://h", "REDIS_TLS_URL=rediss://:hunter2@h:6380", "REDIS_TLS_INSECURE=true", "REDIS_MAX_CONNECTIONS=20",
 		"PREFIX=Team-7", "BLOB_URL=file:///var/lib/long%20shore", "PORT=0", "LONGSHORE_TOKEN=hunter2", "MAX_UPLOAD=10gb",
-		"MAX_WAIT=55", "CORS_ORIGINS=https://a.example, http://localhost:3000", "TRUSTED_PROXIES=10.1.2.3/8,::ffff:192.0.2.1,2001:db8::/32",
+		"MAX_WAIT=55", "MAX_WAITERS=100", "MAX_WAITERS_PER_ADDRESS=7", "CORS_ORIGINS=https://a.example, http://localhost:3000", "TRUSTED_PROXIES=10.1.2.3/8,::ffff:192.0.2.1,2001:db8::/32",
 		"LEASE=1m30s", "RETENTION=2h", "SHUTDOWN_GRACE=1500ms", "LOG_FORMAT=json", "LOG_LEVEL=warn",
 	))
 	if err != nil {
@@ -90,7 +90,7 @@ func TestValues(t *testing.T) {
 		Blobs: config.Blobs{URL: "file:///var/lib/long%20shore"},
 		Jobs:  config.Jobs{Lease: 90 * time.Second, Retention: 2 * time.Hour},
 		HTTP: config.HTTP{
-			Token: config.NewSecret("hunter2"), MaxUpload: 10e9, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 55 * time.Second,
+			Token: config.NewSecret("hunter2"), MaxUpload: 10e9, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 55 * time.Second, MaxWaiters: 100, AddressWaiters: 7,
 			CORSOrigins:    config.Origins{"https://a.example", "http://localhost:3000"},
 			TrustedProxies: config.Proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
 		},
@@ -179,6 +179,8 @@ func TestMistakes(t *testing.T) {
 		"LONGSHORE_URL":         {"hunter2", "ftp://hunter2", "https://u:hunter2@h", "https://h?hunter2=1", "https://"},
 
 		"MAX_UPLOADS_PER_ADDRESS": {"-1", "many"}, "MIN_UPLOAD_RATE": {"2GiB", "slow"}, "MIN_FREE_SPACE": {"-1", "some"},
+		"MAX_WAITERS":             {"0", "-1", "hunter2"},
+		"MAX_WAITERS_PER_ADDRESS": {"-1", "hunter2"},
 	}
 	for name, values := range bad {
 		for _, value := range values {

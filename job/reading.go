@@ -32,6 +32,13 @@ type Rev struct {
 	Missing bool // there is no such record (any more)
 }
 
+// A Reading is one of several jobs that were looked up together: what it is, or
+// its ID and why no more can be said (ErrNotFound, ErrDamaged).
+type Reading struct {
+	Snapshot
+	Err error
+}
+
 // A Filter selects jobs of a list. The zero value means all, newest first.
 type Filter struct {
 	State  State

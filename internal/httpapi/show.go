@@ -11,7 +11,7 @@ import (
 // Show completes a snapshot with what the store does not know: paths. It is
 // what GET answers and what a webhook carries.
 func Show(snap job.Snapshot) job.Snapshot {
-	snap.Links = &job.Links{Self: JobPath(snap.ID)}
+	snap.Links = &job.Links{Self: JobPath(snap.ID), Events: EventsPath(snap.ID)}
 	if !snap.Done {
 		snap.Links.Cancel = CancelPath(snap.ID)
 	}

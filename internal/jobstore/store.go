@@ -40,6 +40,7 @@ type Store struct {
 
 	bases                     [job.Shards]string // "P:{k}:"
 	creates, starts, finishes *redisdb.Batcher
+	reads, looks              *redisdb.Batcher // of lone jobs, by many callers
 }
 
 // New returns a store on a client, which stays the caller's to close.
@@ -62,11 +63,14 @@ func New(rdb redis.UniversalClient, c Config) *Store {
 	return s
 }
 
-// batch makes the moves of many callers share script calls.
+// batch makes the moves and looks of many callers share script calls: when
+// thousands wait, their looks come together too.
 func (s *Store) batch() {
 	s.creates = redisdb.NewBatcher(s.rdb, s.scripts.create, groupSize)
 	s.starts = redisdb.NewBatcher(s.rdb, s.scripts.start, groupSize)
 	s.finishes = redisdb.NewBatcher(s.rdb, s.scripts.finish, groupSize)
+	s.reads = redisdb.NewReader(s.rdb, s.scripts.read, groupSize)
+	s.looks = redisdb.NewReader(s.rdb, s.scripts.revs, 500)
 }
 
 // Errors of moving a job.

@@ -49,7 +49,8 @@ type jobOutput struct {
 func (s *Server) getJob(ctx context.Context, in *getInput) (*jobOutput, error) {
 	out := &jobOutput{Status: http.StatusOK}
 	if in.Wait.set {
-		granted := s.grant(in.Wait.wait)
+		granted, leave := s.grant(ctx, in.Wait.wait)
+		defer leave()
 		out.Wait = httpapi.FormatDuration(granted)
 		if granted > 0 {
 			want, err := s.want(ctx, in)
@@ -133,7 +134,8 @@ func (s *Server) waitForMany(ctx context.Context, in *listInput) (*listOutput, e
 		wants[i] = hub.Want{ID: r.ID, After: r.Rev, Done: in.Until == httpapi.UntilDone}
 	}
 	out := &listOutput{Body: httpapi.JobList{Jobs: []job.Snapshot{}}}
-	granted := s.grant(in.Wait.wait)
+	granted, leave := s.grant(ctx, in.Wait.wait)
+	defer leave()
 	if in.Wait.set {
 		out.Wait = httpapi.FormatDuration(granted)
 	}
@@ -147,16 +149,20 @@ func (s *Server) waitForMany(ctx context.Context, in *listInput) (*listOutput, e
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range moved {
-		snap, err := s.Records.Get(ctx, r.ID)
-		switch {
-		case r.Missing, errors.Is(err, job.ErrNotFound), errors.Is(err, job.ErrDamaged):
-			out.Body.Missing = append(out.Body.Missing, r.ID)
-		case err != nil:
-			return nil, err
-		default:
-			out.Body.Jobs = append(out.Body.Jobs, show(snap))
+	ids := make([]job.ID, len(moved))
+	for i, r := range moved {
+		ids[i] = r.ID
+	}
+	readings, err := s.Records.GetMany(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range readings {
+		if r.Err != nil {
+			out.Body.Missing = append(out.Body.Missing, ids[i])
+			continue
 		}
+		out.Body.Jobs = append(out.Body.Jobs, show(r.Snapshot))
 	}
 	return out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -22,8 +23,8 @@ func (s *Server) beginUpload(r *http.Request) (end func(), err error) {
 	if err := s.checkSpace(r.Context(), r.ContentLength); err != nil {
 		return nil, err
 	}
-	address := s.clientAddress(r)
-	if !s.uploads.take(address, s.MaxUploadsPerAddress) {
+	client := household(s.clientAddress(r))
+	if !s.uploads.take(client, s.MaxUploadsPerAddress) {
 		e := httpapi.NewError(httpapi.RateLimited, fmt.Sprintf("%d uploads from this address are under way, more are not taken", s.MaxUploadsPerAddress))
 		e.RetryAfter = 2 * time.Second
 		return nil, e
@@ -31,7 +32,7 @@ func (s *Server) beginUpload(r *http.Request) (end func(), err error) {
 	if body, ok := r.Body.(*requestBody); ok {
 		body.limitRate(s.MinUploadRate, s.Idle)
 	}
-	return sync.OnceFunc(func() { s.uploads.give(address) }), nil
+	return sync.OnceFunc(func() { s.uploads.give(client) }), nil
 }
 
 // spaceShare is the part of the whole space that is kept free at most: a small
@@ -61,24 +62,24 @@ func (s *Server) checkSpace(ctx context.Context, size int64) error {
 // An addressCount counts what is under way, by client address.
 type addressCount struct {
 	mu sync.Mutex
-	n  map[string]int
+	n  map[netip.Addr]int
 }
 
 // take counts one more, unless there are max; 0 = no limit.
-func (c *addressCount) take(address string, max int) bool {
+func (c *addressCount) take(address netip.Addr, max int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if max > 0 && c.n[address] >= max {
 		return false
 	}
 	if c.n == nil {
-		c.n = map[string]int{}
+		c.n = map[netip.Addr]int{}
 	}
 	c.n[address]++
 	return true
 }
 
-func (c *addressCount) give(address string) {
+func (c *addressCount) give(address netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.n[address]--; c.n[address] <= 0 {

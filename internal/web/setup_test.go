@@ -49,6 +49,7 @@ type store struct {
 	down   error
 	crash  bool
 	waited int  // looks of waiters
+	reads  int  // of many at once
 	onEnd  bool // a submitted job succeeds at once
 
 	free, total int64 // space for blobs
@@ -78,6 +79,19 @@ func (s *store) Get(_ context.Context, id job.ID) (job.Snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.get(id)
+}
+
+func (s *store) GetMany(_ context.Context, ids []job.ID) ([]job.Reading, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads++
+	var list []job.Reading
+	for _, id := range ids {
+		snap, err := s.get(id)
+		snap.ID = id
+		list = append(list, job.Reading{Snapshot: snap, Err: err})
+	}
+	return list, s.down
 }
 
 func (s *store) List(_ context.Context, f job.Filter) ([]job.Snapshot, job.ID, error) {

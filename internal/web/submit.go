@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,7 +56,9 @@ func (s *Server) submitJSON(ctx context.Context, in *submitInput) (*acceptedOutp
 // the client wished for. The job is safe by now, so nothing here is an error.
 func (s *Server) waitForEnd(ctx context.Context, snap job.Snapshot, created bool, wish waitParam, prefer []string) *acceptedOutput {
 	preferred, byPrefer := preferredWait(prefer)
-	granted := s.grant(max(wish.wait, preferred))
+	wanted := max(wish.wait, preferred)
+	granted, leave := s.grant(ctx, wanted)
+	defer leave()
 	if granted > 0 && !snap.Done {
 		if _, err := s.wait(ctx, granted, hub.Want{ID: snap.ID, Done: true}); err == nil {
 			if now, err := s.Records.Get(ctx, snap.ID); err == nil {
@@ -62,7 +66,7 @@ func (s *Server) waitForEnd(ctx context.Context, snap job.Snapshot, created bool
 			}
 		}
 	}
-	out := accepted(snap, granted > 0 || !created)
+	out := accepted(snap, wanted > 0 || !created)
 	if wish.set {
 		out.Wait = httpapi.FormatDuration(granted)
 	}
@@ -235,6 +239,17 @@ func (p *control) take(name string, set func(text []byte) error) {
 		p.wrong = httpapi.NewError(httpapi.Invalid, notValid)
 	}
 	p.wrong.Errors = append(p.wrong.Errors, httpapi.Pointer{Pointer: "?" + name, Detail: err.Error()})
+}
+
+// end refuses what is wrong, and parameters that nobody has taken.
+func (p *control) end() error {
+	for _, name := range slices.Sorted(maps.Keys(p.query)) {
+		p.take(name, func([]byte) error { return errors.New("unknown parameter") })
+	}
+	if p.wrong != nil {
+		return p.wrong
+	}
+	return nil
 }
 
 func durationInto(d *time.Duration) func([]byte) error {

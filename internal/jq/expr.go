@@ -20,6 +20,8 @@ const (
 // ErrSteps says that an expression did not come to an end within the limits.
 var ErrSteps = errors.New("the expression takes too many steps")
 
+var errSource = fmt.Errorf("expression is over %d bytes", MaxSource)
+
 // ErrTooLong says that an expression made a record longer than allowed.
 var ErrTooLong = errTooLong
 
@@ -44,7 +46,7 @@ type Expr struct {
 // has no further inputs.
 func Compile(source string) (*Expr, error) {
 	if len(source) > MaxSource {
-		return nil, fmt.Errorf("expression is over %d bytes", MaxSource)
+		return nil, errSource
 	}
 	query, err := gojq.Parse(source)
 	if err != nil {
@@ -215,4 +217,16 @@ func (s *steps) Err() error {
 		return ErrSteps
 	}
 	return s.Context.Err()
+}
+
+// Where says what is wrong with an expression that Compile refused, without
+// repeating any of it.
+func Where(err error) string {
+	if parse := (*gojq.ParseError)(nil); errors.As(err, &parse) {
+		return fmt.Sprintf("syntax error at byte %d", parse.Offset)
+	}
+	if errors.Is(err, errSource) {
+		return err.Error()
+	}
+	return "it calls something that there is not"
 }

@@ -267,7 +267,9 @@ func TestFirstErrorEndsAll(t *testing.T) {
 	}
 }
 
-func headed(name string) bool { return name == "head" || name == "zstd unzstd" || name == "ndjson select" }
+func headed(name string) bool {
+	return name == "head" || name == "zstd unzstd" || name == "ndjson select"
+}
 
 func TestOutputLimit(t *testing.T) {
 	t.Parallel()

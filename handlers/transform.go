@@ -9,9 +9,9 @@ import (
 
 const skip = "skip" // the on_error that leaves records out
 
-// maxRecordsRatio bounds what an input of records becomes when it is unpacked:
-// logs and tables reach some hundreds honestly.
-const maxRecordsRatio = 1000
+// maxRecordsBytes bounds the output of the tasks that have no limit in their
+// payload.
+const maxRecordsBytes = 100 << 30
 
 // records is the result of the tasks that turn records into others.
 type records struct {
@@ -79,11 +79,11 @@ func pipe(ctx context.Context, run *Run, p *stream.Pipeline, file outputFile, o 
 
 // turn runs records through stages; the input may be packed.
 func turn(ctx context.Context, run *Run, file outputFile, onError string, stages ...stream.Stage) (any, error) {
-	p, err := stream.NewPipeline(append([]stream.Stage{stream.Decompress(stream.Auto, maxRecordsRatio)}, stages...)...)
+	p, err := stream.NewPipeline(append([]stream.Stage{stream.Decompress(stream.Auto, tasks.DefaultMaxRatio)}, stages...)...)
 	if err != nil {
 		return nil, Fail(err)
 	}
-	report, err := pipe(ctx, run, p, file, stream.Options{SkipErrors: onError == skip})
+	report, err := pipe(ctx, run, p, file, stream.Options{SkipErrors: onError == skip, MaxBytes: maxRecordsBytes})
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,7 @@ var floors = map[string]int{
 	// 6: what programs share; the comparison with stock asynq
 	"cmd/internal/program": 6,
 	"bench":                6,
+	"bench/streams":        7,
 	"e2e":                  7,
 	// 7: programs
 	"cmd/web":     7,

@@ -24,7 +24,7 @@ import (
 
 func TestCSVToNDJSON(t *testing.T) {
 	t.Parallel()
-	in := []byte("\ufeffid;name\r\n1;\"a;b\"\r\n2;x\"y\r\n3\r\n4;\xff\r\n")
+	in := []byte("\ufeffid;name\r\n1;\"a;b\"\r\n2;\"x\"y\r\n3\r\n4;\xff\r\n")
 	result, outputs := succeed(t, "csv.to_ndjson", `{"delimiter":";","on_error":"skip"}`, in)
 	want := `{"id":"1","name":"a;b"}` + "\n" + `{"id":"4","name":"�"}` + "\n"
 	if got := string(outputs["output.ndjson"]); got != want {
@@ -32,14 +32,14 @@ func TestCSVToNDJSON(t *testing.T) {
 	}
 	wanted := map[string]any{"records_in": 4., "records_out": 2., "skipped": 2., "replaced": 1., "bytes_in": float64(len(in)), "bytes_out": float64(len(want)),
 		"errors": []any{
-			map[string]any{"stage": "csv", "line": 3., "offset": 24., "error": "a quote within a field that is not in quotes"},
-			map[string]any{"stage": "csv", "line": 4., "offset": 28., "error": "row has 1 fields, not 2"},
+			map[string]any{"stage": "csv", "line": 3., "offset": 26., "error": "text behind the quote that closes a field"},
+			map[string]any{"stage": "csv", "line": 4., "offset": 29., "error": "row has 1 fields, not 2"},
 		}}
 	if diff := cmp.Diff(wanted, result); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	err := fail(t, "csv.to_ndjson", `{"delimiter":";"}`, in, job.CorruptInput)
-	if !strings.Contains(err.Error(), "line 3 at byte 24") {
+	if !strings.Contains(err.Error(), "line 3 at byte 26") {
 		t.Error(err)
 	}
 	_, outputs = succeed(t, "csv.to_ndjson", `{"header":false,"columns":["n"]}`, pack(t, stream.Gzip, []byte("1\n2")))

@@ -55,8 +55,9 @@ func CSV(o CSVOptions) Stage {
 // order mark is ignored, and so are empty lines. The names come from the first
 // row, or from Columns; without both they are "1", "2", …. A name that is there
 // before gets "_2", "_3", … added. A row with more or fewer fields than names is
-// an error of its record, and so is a quote within a field that has none
-// around it. Bytes that are not UTF-8 become U+FFFD.
+// an error of its record, and so is text behind the quote that closes a
+// field; a quote within a field that has none around it stands for itself. Bytes
+// that are not UTF-8 become U+FFFD.
 func ReadCSV(o CSVOptions) Stage {
 	return Stage{name: "csv", gives: func(in Kind) (Kind, bool) { return KindRecords, in != KindRecords },
 		push: func(r *run, _ Kind, next flow) (flow, error) {
@@ -378,8 +379,6 @@ func (w *csvRow) plain() (rowEnded bool, err error) {
 				w.endField(bad)
 				return ended, err
 			}
-		case b == '"':
-			return false, &RowError{"a quote within a field that is not in quotes"}
 		default:
 			if err := w.special(&bad); err != nil {
 				return false, err

@@ -86,7 +86,7 @@ func (p *pipe) take(b *batch) error {
 }
 
 func (p *pipe) finish() error {
-	p.w.Close()
+	_ = p.w.Close() // which never fails
 	<-p.done
 	return p.err
 }

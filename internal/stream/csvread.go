@@ -91,7 +91,6 @@ type csvReader struct {
 	at     Position // of buf[0]
 	begun  bool     // the first bytes have been looked at
 	resync bool     // the rest of the line belongs to a broken row
-	long   bool     // that row's error was a length that has been reported
 
 	out []byte
 	o   int // end of what is written

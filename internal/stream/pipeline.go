@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 )
 
@@ -205,15 +206,19 @@ func (p *Pipeline) run(r *run, out flow, src io.Reader) error {
 			}
 		}
 	}
+	slow := false // something is to be decompressed
 	for i := range front {
 		opened, release, err := p.stages[i].pull(r, src)
 		if err != nil {
 			return err
 		}
 		r.atEnd(release)
+		if z, ok := opened.(*Reader); !ok || z.Format() != Plain {
+			slow = true
+		}
 		src = &countedReader{opened, &r.report.Stages[i]}
 	}
-	if front > 0 && front < len(p.stages) {
+	if slow && front < len(p.stages) && runtime.GOMAXPROCS(0) > 1 {
 		ahead := newAhead(r.ctx, src)
 		r.atEnd(ahead.stop)
 		src = ahead

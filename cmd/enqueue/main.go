@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	// it every method of every type, which is 8 MB.
 	root.Flags().BoolVar(&version, "version", false, "print the version and exit")
 	root.PersistentFlags().StringVar(&p.format, "format", "text", "how data is written: text, json or jsonl (with --wait: a line for each change)")
-	root.AddCommand(p.submitCommand(), p.getCommand(), p.waitCommand(), p.fetchCommand(), p.cancelCommand(), p.typesCommand())
+	root.AddCommand(p.submitCommand(), p.batchCommand(), p.getCommand(), p.waitCommand(), p.fetchCommand(), p.cancelCommand(), p.typesCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

@@ -50,6 +50,7 @@ type ends struct {
 	*batch
 	show   *progress
 	states map[job.State]int
+	bad    int // did not succeed
 	gone   int // their retention is over
 	all    int
 	done   int
@@ -100,9 +101,9 @@ func (w *ends) wait(ctx context.Context, c *client.Client) error {
 
 func (w *ends) ended(snap job.Snapshot) error {
 	w.states[snap.State]++
-	if snap.State != job.Succeeded && w.all-w.states[job.Succeeded] > 0 {
-		if bad := w.states[job.Failed] + w.states[job.Canceled] + w.states[job.Expired]; bad <= maxComplaints {
-			w.show.println(ended(snap).Error())
+	if err := ended(snap); err != nil {
+		if w.bad++; w.bad <= maxComplaints {
+			w.show.println(err.Error())
 		}
 	}
 	if w.format == "jsonl" {

@@ -63,9 +63,13 @@ type idsFrom struct {
 
 const journalBegin = `{"longshore_batch":1,"run":"`
 
+func newJournal() *journal {
+	return &journal{run: rand.Text(), taken: bits{}, files: map[string]job.ID{}}
+}
+
 // openJournal opens or begins a journal; "" keeps none. Two runs can't share one.
 func openJournal(name string, wantIDs bool) (*journal, error) {
-	j := &journal{run: rand.Text(), files: map[string]job.ID{}}
+	j := newJournal()
 	if name == "" {
 		return j, nil
 	}
@@ -139,9 +143,6 @@ func runOf(line []byte) (string, bool) {
 	return first.Run, err == nil && len(first.Run) >= 16 && len(first.Run) <= 64
 }
 
-// maxInputLine bounds the numbers of lines that are believed.
-const maxInputLine = 1 << 40
-
 // add takes in one entry, or nothing of it.
 func (j *journal) add(line []byte, wantIDs bool) error {
 	var e journalEntry
@@ -156,7 +157,7 @@ func (j *journal) add(line []byte, wantIDs bool) error {
 		return nil
 	}
 	for _, run := range e.Jobs {
-		if run.Line < 1 || run.Line+int64(len(run.IDs)) > min(e.Upto, maxInputLine)+1 {
+		if run.Line < 1 || run.Line-1 > e.Upto-int64(len(run.IDs)) {
 			return errors.New("numbers of lines don't fit")
 		}
 		for _, id := range run.IDs {
@@ -253,14 +254,19 @@ func (j *journal) close() error {
 	return errors.Join(j.file.Sync(), j.file.Close())
 }
 
-// bits is a set of numbers from 0, a bit each.
-type bits []uint64
+// bits is a set of numbers from 0, a bit each, in pages of 4096.
+type bits map[int64]*[64]uint64
 
-func (b *bits) set(n int64) {
-	if need := int(n/64) + 1; need > len(*b) {
-		*b = append(*b, make([]uint64, need-len(*b))...)
+func (b bits) set(n int64) {
+	page := b[n>>12]
+	if page == nil {
+		page = new([64]uint64)
+		b[n>>12] = page
 	}
-	(*b)[n/64] |= 1 << (n % 64)
+	page[n>>6&63] |= 1 << (n & 63)
 }
 
-func (b bits) has(n int64) bool { return n/64 < int64(len(b)) && b[n/64]&(1<<(n%64)) != 0 }
+func (b bits) has(n int64) bool {
+	page := b[n>>12]
+	return page != nil && page[n>>6&63]&(1<<(n&63)) != 0
+}

@@ -89,7 +89,13 @@ type view struct {
 	gone  []job.ID
 	bars  map[job.ID]*watchBar // nil without a terminal
 	all   *mpb.Progress
-	told  map[job.ID]time.Time
+	told  map[job.ID]told
+}
+
+// told is what was said last of a job, where there is no terminal.
+type told struct {
+	state job.State
+	at    time.Time
 }
 
 // A watchBar is the bar of one job.
@@ -105,7 +111,7 @@ func (p *cli) watch(ctx context.Context, c *client.Client, ids []job.ID, limit t
 		limited, cancel = context.WithTimeoutCause(ctx, limit, errWaitRanOut)
 		defer cancel()
 	}
-	v := &view{cli: p, ids: ids, snaps: map[job.ID]job.Snapshot{}, told: map[job.ID]time.Time{}}
+	v := &view{cli: p, ids: ids, snaps: map[job.ID]job.Snapshot{}, told: map[job.ID]told{}}
 	if isTerminal(p.err) {
 		v.draw()
 	}
@@ -202,8 +208,8 @@ func (v *view) show(snap job.Snapshot) error {
 		case snap.Progress != nil && snap.Progress.Fraction != nil:
 			b.SetCurrent(int64(*snap.Progress.Fraction * 1000))
 		}
-	} else if now := time.Now(); snap.State != job.Running || snap.Progress == nil || now.Sub(v.told[snap.ID]) >= linesEvery {
-		v.told[snap.ID] = now
+	} else if now, last := time.Now(), v.told[snap.ID]; snap.State != last.state || now.Sub(last.at) >= linesEvery {
+		v.told[snap.ID] = told{snap.State, now}
 		fmt.Fprintf(v.err, "%s  %s\n", snap.ID, text)
 	}
 	if v.format == "jsonl" {

@@ -69,7 +69,7 @@ func (f *feed) read(ctx context.Context) {
 	for {
 		lines, err := f.lines.Next()
 		if err != nil {
-			if f.err = err; err == io.EOF && f.sums < len(f.book.sums) {
+			if f.err = err; errors.Is(err, io.EOF) && f.sums < len(f.book.sums) {
 				f.err = errChanged(f.batch)
 			}
 			return

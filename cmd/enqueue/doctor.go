@@ -204,7 +204,7 @@ func (d *doctor) installation(ctx context.Context, s config.Enqueue) {
 		d.fail(code, "blob store", "set BLOB_URL to what the other processes have", "%v", err)
 		return
 	}
-	defer sys.Close()
+	defer func() { _ = sys.Close() }() // nothing is under way
 	if err := tryBlobs(ctx, sys); err != nil {
 		d.fail(exitOther, "blob store", "see that every process may write there, and that there is space", "%s: %v", s.Blobs.URL, err)
 	} else {

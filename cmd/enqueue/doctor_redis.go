@@ -26,7 +26,7 @@ func (d *doctor) redis(ctx context.Context, where connect.Config) bool {
 		d.fail(exitConfiguration, "redis", "correct REDIS_URL", "%v", err)
 		return false
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }() // nothing is under way
 	h, err := redisdb.Inspect(ctx, client)
 	address := redisdb.Address(where.RedisURL)
 	if err != nil {

@@ -124,15 +124,15 @@ func TestLines(t *testing.T) {
 	long := strings.Repeat("x", 300_000)
 	got, err := lineCopies(strings.NewReader("a\r\n\n  \n"+strings.Repeat("b", 10)+"\n"+strings.Repeat("c", 11)+"\n"+long+"\nd"), 10)
 	want := []Line{{1, []byte("a"), false}, {4, []byte("bbbbbbbbbb"), false}, {5, nil, true}, {6, nil, true}, {7, []byte("d"), false}}
-	if diff := cmp.Diff(want, got); diff != "" || err != io.EOF {
+	if diff := cmp.Diff(want, got); diff != "" || !errors.Is(err, io.EOF) {
 		t.Errorf("error %v, -want +got:\n%s", err, diff)
 	}
-	if got, err := lineCopies(strings.NewReader(long), 10); len(got) != 1 || !got[0].TooLong || err != io.EOF {
+	if got, err := lineCopies(strings.NewReader(long), 10); len(got) != 1 || !got[0].TooLong || !errors.Is(err, io.EOF) {
 		t.Errorf("a long last line: %v, %v", got, err)
 	}
 	// A line that broke off is not taken.
 	cut := io.MultiReader(strings.NewReader("a\nb"), iotest.ErrReader(io.ErrUnexpectedEOF))
-	if got, err := lineCopies(cut, 10); len(got) != 1 || err != io.ErrUnexpectedEOF {
+	if got, err := lineCopies(cut, 10); len(got) != 1 || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a cut line: %v, %v", got, err)
 	}
 	// A whole line does not wait for more.
@@ -150,12 +150,12 @@ func FuzzLines(f *testing.F) {
 	f.Add([]byte("\r\r\n123456789012345678901234567890"), uint64(2))
 	f.Fuzz(func(t *testing.T, text []byte, seed uint64) {
 		whole, err := lineCopies(bytes.NewReader(text), 8)
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
 		for _, in := range []io.Reader{iotest.OneByteReader(bytes.NewReader(text)), &crumbs{text, rand.New(rand.NewPCG(seed, 1))}, iotest.DataErrReader(bytes.NewReader(text))} {
 			parts, err := lineCopies(in, 8)
-			if diff := cmp.Diff(whole, parts); diff != "" || err != io.EOF {
+			if diff := cmp.Diff(whole, parts); diff != "" || !errors.Is(err, io.EOF) {
 				t.Fatalf("%q: error %v, -whole +parts:\n%s", text, err, diff)
 			}
 		}

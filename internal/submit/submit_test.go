@@ -26,12 +26,15 @@ func TestDigest(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6_000_000, time.UTC)
 	for _, r := range []Request{
 		{Type: "math.primes"},
-		{Type: "a.b", Priority: job.High, RunAt: at, Timeout: time.Second, ExpiresIn: time.Hour, MaxAttempts: 3, Retention: time.Minute, RetryOf: "x"},
+		{Type: "a.b", Priority: job.High, RunAt: at, Timeout: time.Second, ExpiresIn: time.Hour, MaxAttempts: 3, Retention: time.Minute, RetryOf: "x", CallbackURL: "https://example.com/hook"},
 		{Type: "a.b", Filename: `quo"te <b>&\ ü` + "\x7f\n", Input: strings.NewReader("")},
 	} {
 		for _, payload := range []string{`{}`, `{"n":100}`, `{"a":"<&>"}`, `{"a":"é\u2028"}`, `{"a":"x\"y"}`} {
 			body, err := json.Marshal([]any{r.Type, json.RawMessage(payload), r.Priority, r.RunAt.UnixMilli(), r.Timeout, r.ExpiresIn,
 				r.MaxAttempts, r.Retention, r.RetryOf, r.Filename, r.Input != nil})
+			if r.CallbackURL != "" {
+				body = append(body[:len(body)-1], `,"`+r.CallbackURL+`"]`...)
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +100,7 @@ func FuzzParseLine(f *testing.F) {
 			t.Fatalf("%q is taken, encoding/json says %v", text, err)
 		}
 		want := Request{Type: l.Type, Payload: l.Payload, ID: l.ID, IdempotencyKey: l.IdempotencyKey, Priority: l.Priority, MaxAttempts: l.MaxAttempts,
-			Timeout: time.Duration(l.Timeout), ExpiresIn: time.Duration(l.ExpiresIn), Retention: time.Duration(l.Retention)}
+			Timeout: time.Duration(l.Timeout), CallbackURL: l.CallbackURL, ExpiresIn: time.Duration(l.ExpiresIn), Retention: time.Duration(l.Retention)}
 		if l.RunAt != nil {
 			want.RunAt = *l.RunAt
 		}

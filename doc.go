@@ -57,6 +57,8 @@
 // command line. The order is record, input, queued, ticket; after an unknown
 // outcome nothing is undone, and the sweeper mends what is missing. An input may
 // be another job's file, by reference: then the new job registers with that one.
+// Many jobs come in as lines (POST /v1/jobs/batch, enqueue batch): checking,
+// records and tickets then go on at the same time, some hundred jobs at once.
 //
 // # Floors 4 and 5: assemblies
 //
@@ -69,7 +71,7 @@
 // # Floors 6 and 7: programs
 //
 // cmd/web and cmd/worker are what a Procfile scales; cmd/enqueue is the command
-// line; cmd/dev is all in one process, for a first look. What they share stands
+// line (docs/cli.md); cmd/dev is all in one process, for a first look. What they share stands
 // in [longshore/cmd/internal/program]. Package bench measures the whole beside
 // stock asynq, bench/streams the stream tasks beside common tools.
 //

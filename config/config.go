@@ -170,7 +170,7 @@ func defaultWorker() Worker {
 
 func defaultEnqueue() Enqueue {
 	return Enqueue{
-		Redis: defaultRedis("", 2), Blobs: defaultBlobs(), Jobs: defaultJobs(),
+		Redis: defaultRedis("", 3), Blobs: defaultBlobs(), Jobs: defaultJobs(),
 		MaxUpload: defaultMaxUpload,
 	}
 }

@@ -344,7 +344,7 @@ func TestTable(t *testing.T) {
 		byName[s.Name] = s
 	}
 	for name, want := range map[string]string{
-		"REDIS_MAX_CONNECTIONS": "4 (web), 6 (worker), 2 (enqueue)",
+		"REDIS_MAX_CONNECTIONS": "4 (web), 6 (worker), 3 (enqueue)",
 		"REDIS_URL":             "redis://127.0.0.1:6379 (web), redis://127.0.0.1:6379 (worker), none (enqueue)",
 		"RETENTION":             "24h", "LEASE": "8s", "MAX_UPLOAD": "5GiB", "CHILD_MEMORY": "512MiB", "WORKER_LANES": "io,cpu",
 		"CPU_CONCURRENCY": "number of cores", "PORT": "8080", "LOG_LEVEL": "info", "LONGSHORE_TOKEN": "", "REDIS_TLS_INSECURE": "false",

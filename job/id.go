@@ -40,6 +40,27 @@ func NewID(now time.Time) ID {
 	return ID(text[:])
 }
 
+// NewIDIn draws an id that belongs to a shard: it is looked for among ids that
+// differ in their last 16 bits, which costs less than to draw 16 of them.
+func NewIDIn(now time.Time, shard int) ID {
+	text := []byte(NewID(now))
+	head := crc32.ChecksumIEEE(text[:32])
+	var last [2]byte
+	if _, err := hex.Decode(last[:], text[32:]); err != nil {
+		return "" // can't be: NewID wrote it
+	}
+	n := binary.BigEndian.Uint16(last[:])
+	for range 1 << 16 { // some 16 are enough
+		binary.BigEndian.PutUint16(last[:], n)
+		hex.Encode(text[32:], last[:])
+		if int(crc32.Update(head, crc32.IEEETable, text[32:])%Shards) == shard {
+			break
+		}
+		n++
+	}
+	return ID(text)
+}
+
 // ParseID accepts exactly what NewID writes: no capitals, braces or urn prefix.
 func ParseID(s string) (ID, error) {
 	if len(s) != 36 || s[14] != '7' {

@@ -82,15 +82,10 @@ type Created struct {
 // DrawID draws an id that lies in the shard of the idempotency key, so that
 // one script can claim the key and create the record.
 func DrawID(now time.Time, idempotencyKey string) job.ID {
-	id := job.NewID(now)
 	if idempotencyKey == "" {
-		return id
+		return job.NewID(now)
 	}
-	want := job.ShardOf(claimHash(idempotencyKey))
-	for id.Shard() != want { // 16 draws on average
-		id = job.NewID(now)
-	}
-	return id
+	return job.NewIDIn(now, job.ShardOf(claimHash(idempotencyKey)))
 }
 
 func claimHash(key string) string {

@@ -2,9 +2,6 @@ package submit
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -265,22 +262,6 @@ func checkNames(n *jobstore.NewJob, r Request, now time.Time, bad func(pointer, 
 	default:
 		n.Claim = max(time.Second, r.ID.Time().Add(maxIDAge).Sub(now))
 	}
-}
-
-// digest stands for a request, so that a repeat under the same key can be told
-// from another request. The input's bytes are not in it: they come later.
-func digest(r Request, payload []byte) string {
-	parts := []any{r.Type, json.RawMessage(payload), r.Priority, r.RunAt.UnixMilli(), r.Timeout, r.ExpiresIn,
-		r.MaxAttempts, r.Retention, r.RetryOf, r.Filename, r.Input != nil}
-	if r.From != nil {
-		parts = append(parts, r.From.Job, r.From.Output)
-	}
-	if r.CallbackURL != "" {
-		parts = append(parts, r.CallbackURL)
-	}
-	body, _ := json.Marshal(parts)
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:16])
 }
 
 func invalid(wrong []httpapi.Pointer) *httpapi.Error {

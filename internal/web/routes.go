@@ -38,6 +38,7 @@ func (s *Server) routes() []route {
 	const one = httpapi.PathJobs + "/{id}"
 	return []route{
 		{op: s.submitOperation(), access: bearer, json: true, add: typed(s.submitJSON)},
+		{op: batchOperation(), access: bearer, add: raw(s.batch)},
 		{op: s.submitTypeOperation(), access: bearer, add: raw(s.submitRaw)},
 		{op: at("GET", httpapi.PathJobs, "list-jobs", "List jobs, newest first, or wait for several"), access: bearer, add: typed(s.listJobs)},
 		{op: at("GET", one, "get-job", "A job as it is, or as soon as it has moved"), access: bearer, add: typed(s.getJob)},

@@ -68,6 +68,7 @@ type Config struct {
 type Door interface {
 	Submit(ctx context.Context, r submit.Request) (snap job.Snapshot, created bool, err error)
 	Retry(ctx context.Context, id job.ID) (job.Snapshot, error)
+	SubmitBatch(ctx context.Context, next func() ([]submit.Draft, error), answer func([]httpapi.BatchAnswer) error) error
 }
 
 // Records reads and ends jobs. Its errors wrap those of package job.

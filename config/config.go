@@ -61,6 +61,7 @@ type HTTP struct {
 	MaxPerAddress  int           `env:"MAX_UPLOADS_PER_ADDRESS" doc:"uploads that one client address may have under way; 0 = no limit. Behind a proxy set TRUSTED_PROXIES, or all clients count as one"`
 	MinRate        Bytes         `env:"MIN_UPLOAD_RATE" doc:"bytes a second at which an upload must keep coming, over half a minute; 0 = any"`
 	MinFree        Bytes         `env:"MIN_FREE_SPACE" doc:"space in the blob folder that no upload may use, but at most a twentieth of its disk; 0 = none"`
+	UploadExpiry   time.Duration `env:"UPLOAD_EXPIRY" doc:"how long an upload in pieces may be silent before it is given up"`
 	MaxWait        time.Duration `env:"MAX_WAIT" doc:"longest wait of a long-poll; Heroku's router gives up at 30s"`
 	CORSOrigins    Origins       `env:"CORS_ORIGINS" doc:"origins whose pages may use the server from a browser, like https://app.example.com, separated by commas"`
 	TrustedProxies Proxies       `env:"TRUSTED_PROXIES" doc:"addresses or networks (10.0.0.0/8) whose X-Forwarded-For is believed, separated by commas"`
@@ -131,7 +132,7 @@ func defaultBlobs() Blobs { return Blobs{URL: "file:data/blobs"} }
 func defaultJobs() Jobs { return Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour} }
 
 func defaultHTTP() HTTP {
-	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, MaxPerAddress: 256, MinRate: KiB, MinFree: 64 * MiB, MaxWait: 25 * time.Second}
+	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256, MinRate: KiB, MinFree: 64 * MiB, MaxWait: 25 * time.Second}
 }
 
 const defaultMaxUpload = 5 * GiB

@@ -9,6 +9,7 @@ import (
 // The paths. All links that the server hands out are such paths, without host.
 const (
 	PathJobs    = "/v1/jobs"
+	PathUploads = "/v1/uploads"
 	PathTypes   = "/v1/types"
 	PathQueues  = "/v1/queues"
 	PathHealth  = "/healthz"
@@ -38,6 +39,9 @@ func OutputPath(id job.ID, name string) string {
 
 // SubmitPath takes a job's input as the body of a POST.
 func SubmitPath(typ string) string { return PathJobs + "/" + url.PathEscape(typ) }
+
+// UploadPath is one upload in pieces; it has its job's id.
+func UploadPath(id job.ID) string { return PathUploads + "/" + url.PathEscape(string(id)) }
 
 // The headers that are ours, and standard ones that net/http has no name for.
 const (

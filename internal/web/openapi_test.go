@@ -70,7 +70,7 @@ func TestOpenAPI(t *testing.T) {
 			}
 		}
 	}
-	if want := 15 + len(b.catalog.All()); served != want {
+	if want := 22 + len(b.catalog.All()); served != want {
 		t.Errorf("%d operations, want %d", served, want)
 	}
 	analyze := doc.Paths["/v1/jobs/log.analyze"]["post"]

@@ -268,14 +268,14 @@ func (s *sending) patch(offset int64) error {
 	send, last := left, s.cuts >= 5
 	if !last {
 		s.cuts++
-		send = s.rng.Int64N(min(left, left/int64(6-s.cuts)+1) + 1)
+		send = s.rng.Int64N(min(left, left/int64(6-s.cuts)+1)) // never all
 	}
 	killing := last && s.rng.IntN(3) == 0
 	r, err := tusRequest(w.url, "PATCH", httpapi.UploadPath(s.id), []string{fmt.Sprint("Upload-Offset: ", offset)}, s.from(offset, left), left, send, func() bool {
 		if killing {
 			s.killAtEnd(w)
 		}
-		return !last
+		return !last || s.rng.IntN(8) == 0
 	})
 	if err != nil {
 		return nil // cut, by us or with its server

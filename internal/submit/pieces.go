@@ -57,13 +57,15 @@ func (d *Door) Begin(ctx context.Context, r Request, metadata string) (u *Resuma
 	n.UploadFence, n.UploadExpiry = jobstore.NewFence(), d.UploadExpiry
 	n.Spec.Upload = &jobstore.Upload{Size: r.InputSize, Token: token, Metadata: metadata, ContentType: r.ContentType, Filename: r.Filename}
 	c, err := d.Store.Create(ctx, n)
-	if err != nil {
-		return nil, false, refusal(err) // its outcome may be unknown: nothing is undone
-	}
-	if !c.New {
+	if refused := errors.Is(err, jobstore.ErrMismatch) || errors.Is(err, jobstore.ErrClaimed); refused || err == nil && !c.New {
 		if err := pieces.Drop(ctx, inputName(n.ID), token); err != nil {
 			d.Log.WarnContext(ctx, "partial blob stays until orphans are swept", "job_id", n.ID, "error", err)
 		}
+	}
+	if err != nil {
+		return nil, false, refusal(err) // its outcome may be unknown: nothing else is undone
+	}
+	if !c.New {
 		u, err := d.Resume(ctx, c.ID)
 		if err == nil && u.Size != r.InputSize {
 			return nil, false, refusal(jobstore.ErrMismatch)

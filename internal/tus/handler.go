@@ -199,15 +199,15 @@ func (c *call) refusal() error {
 	}
 	e, known := refusals[code]
 	if !known {
-		e = refusalOf(c.status)
+		e = httpapi.Error{Code: cmp.Or(codes[c.status], httpapi.Invalid), Status: c.status, Detail: detail}
 	}
-	if detail == "" || e.Detail != "" {
-		detail = e.Detail
+	if e.Status == http.StatusInternalServerError {
+		e.Detail = "" // not for clients
 	}
 	if e.Status == http.StatusPreconditionFailed {
 		h.Set("Tus-Version", "1.0.0")
 	}
-	answer := httpapi.NewError(e.Code, detail).WithStatus(e.Status)
+	answer := httpapi.NewError(e.Code, e.Detail).WithStatus(e.Status)
 	answer.RetryAfter = e.RetryAfter
 	return answer
 }
@@ -217,7 +217,6 @@ func (c *call) refusal() error {
 var refusals = map[string]httpapi.Error{
 	"ERR_INVALID_CONTENT_TYPE": {Code: httpapi.Unsupported, Status: 415, Detail: "expected Content-Type " + typeChunk},
 	"ERR_UPLOAD_INTERRUPTED":   {Code: httpapi.Conflict, Status: 409, Detail: "another request has taken the upload over"},
-	"ERR_LOCK_TIMEOUT":         {Code: httpapi.Conflict, Status: 423, Detail: "another request holds the upload", RetryAfter: time.Second},
 	"ERR_SERVER_SHUTDOWN":      {Code: httpapi.Unavailable, Status: 503, Detail: "the server stops; go on at another one", RetryAfter: time.Second},
 	"ERR_NOT_IMPLEMENTED":      {Code: httpapi.Unsupported, Status: 501, Detail: "the length must be known when the upload is created"},
 	"ERR_MISMATCHED_OFFSET":    {Code: httpapi.Conflict, Status: 409, Detail: "the upload is at another offset; ask for it by HEAD"},
@@ -225,12 +224,6 @@ var refusals = map[string]httpapi.Error{
 	"ERR_MAX_SIZE_EXCEEDED":    {Code: httpapi.TooLarge, Status: 413, Detail: "the input is over the limit"},
 }
 
-// refusalOf is for a status whose reason tusd didn't say, as to HEAD.
-func refusalOf(status int) httpapi.Error {
-	codes := map[int]httpapi.Code{404: httpapi.NotFound, 405: httpapi.Unsupported, 409: httpapi.Conflict, 412: httpapi.Unsupported,
-		413: httpapi.TooLarge, 500: httpapi.Internal}
-	if status == http.StatusInternalServerError {
-		return httpapi.Error{Code: httpapi.Internal, Status: status, Detail: " "}
-	}
-	return httpapi.Error{Code: cmp.Or(codes[status], httpapi.Invalid), Status: status}
-}
+// codes are for the others, and where tusd says nothing, as to HEAD.
+var codes = map[int]httpapi.Code{404: httpapi.NotFound, 405: httpapi.Unsupported, 409: httpapi.Conflict, 412: httpapi.Unsupported,
+	413: httpapi.TooLarge, 500: httpapi.Internal}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
 
@@ -105,7 +106,9 @@ func (k *lock) Lock(ctx context.Context, asked func()) error {
 	}
 	k.unlock, err = k.lock(ctx, id, asked)
 	if errors.Is(err, ErrLocked) {
-		return handler.ErrLockTimeout
+		e := httpapi.NewError(httpapi.Conflict, "another request holds the upload").WithStatus(http.StatusLocked).Wrap(err)
+		e.RetryAfter = time.Second
+		return c.fail(e)
 	}
 	if err != nil {
 		return c.fail(fmt.Errorf("lock upload %s: %w", id, err))

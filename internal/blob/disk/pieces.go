@@ -119,6 +119,9 @@ func (s *Store) Append(ctx context.Context, name, token string, offset int64, r 
 		return 0, fmt.Errorf("sync partial blob %s: %w", name, storeError(errors.Join(err, f.Truncate(offset))))
 	}
 	if cause != nil {
+		if info, err := f.Stat(); err == nil { // WriteAt doesn't count what it wrote before it failed
+			n = max(n, info.Size()-offset)
+		}
 		return n, fmt.Errorf("append to partial blob %s: %w", name, storeError(cause))
 	}
 	return n, nil

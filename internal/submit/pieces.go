@@ -45,6 +45,9 @@ func (d *Door) Begin(ctx context.Context, r Request, metadata string) (u *Resuma
 	}
 	r.Input = http.NoBody // there will be one: check and digest want to know
 	n, _, err := d.check(r)
+	if err == nil {
+		err = d.room()
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -63,6 +63,8 @@
 // # Floors 4 and 5: assemblies
 //
 // [longshore/internal/connect] turns settings into a connected installation.
+// [longshore/internal/tus] speaks the protocol of uploads in pieces; what such an
+// upload is, its job's record and a partial blob say.
 // [longshore/internal/web] serves HTTP; it speaks to the records through small
 // interfaces and knows neither Redis nor asynq. [longshore/worker] takes a
 // ticket, starts the job, runs its handler (lane cpu in a child process), keeps

@@ -51,6 +51,7 @@ var floors = map[string]int{
 	// 4: assemblies
 	"internal/connect": 4,
 	"internal/web":     4,
+	"internal/tus":     4,
 	// 5: takes a ticket, runs it, records it
 	"worker": 5,
 	// 6: what programs share; the comparison with stock asynq
@@ -102,6 +103,8 @@ var keepers = map[string][]string{
 	"github.com/spf13/cobra":            {"cmd/enqueue"},
 	"github.com/spf13/pflag":            {"cmd/enqueue"}, // cobra's flags
 	"github.com/vbauerster/mpb/v8":      {"cmd/enqueue"},
+	"github.com/tus/tusd/v2":            {"internal/tus"},
+	"golang.org/x/exp":                  {"internal/tus"}, // tusd's slog
 	"golang.org/x/image":                {"internal/imaging"},
 	"github.com/aws/aws-sdk-go-v2":      {"internal/blob/bucket"},
 	"github.com/aws/smithy-go":          {"internal/blob/bucket"},

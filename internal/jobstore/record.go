@@ -26,6 +26,7 @@ import (
 //	ik  hash of the idempotency key ih  digest of the request
 //	ec  failure code                u   usage: wall ms, CPU ms, peak bytes
 //	cb  has a callback
+//	ux  end of an upload in pieces
 //
 // Times and durations are in milliseconds.
 
@@ -37,6 +38,7 @@ type Record struct {
 	Timeout   time.Duration
 	Retention time.Duration
 	Losses    int
+	UploadEnd *time.Time // of an upload in pieces, unless more comes; nil of all others
 	NextLook  time.Duration
 	Callback  bool // it has one
 	Spec      Spec // only from ReadSpec
@@ -83,7 +85,7 @@ func decode(id job.ID, reply []any) (Record, error) {
 	f := newFields(flat)
 	state := job.State(f.m["s"])
 	r := Record{
-		Fence: f.m["f"], Delivery: f.num("d"), Losses: int(f.num("ls")),
+		Fence: f.m["f"], Delivery: f.num("d"), Losses: int(f.num("ls")), UploadEnd: f.time("ux"),
 		Timeout:   time.Duration(f.num("to")) * time.Millisecond,
 		Retention: time.Duration(f.num("rt")) * time.Millisecond,
 		NextLook:  time.Duration(f.num("k")) * time.Millisecond,

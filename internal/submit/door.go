@@ -35,6 +35,8 @@ type Config struct {
 	// refused, so that those that are there can end. nil = never.
 	Full      func() bool
 	Callbacks bool // there is a secret to sign callbacks with
+	// UploadExpiry ends an upload in pieces after this long without a byte; 0 = 24 h.
+	UploadExpiry time.Duration
 }
 
 // A Door takes jobs in. It is safe for concurrent use.
@@ -44,6 +46,9 @@ type Door struct{ Config }
 func NewDoor(c Config) *Door {
 	if c.Retention == 0 {
 		c.Retention = 24 * time.Hour
+	}
+	if c.UploadExpiry == 0 {
+		c.UploadExpiry = 24 * time.Hour
 	}
 	return &Door{c}
 }

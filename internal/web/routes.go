@@ -36,7 +36,7 @@ func (s *Server) routes() []route {
 		return huma.Operation{Method: method, Path: path, OperationID: name, Summary: summary}
 	}
 	const one = httpapi.PathJobs + "/{id}"
-	return []route{
+	return append(s.uploadRoutes(), []route{
 		{op: s.submitOperation(), access: bearer, json: true, add: typed(s.submitJSON)},
 		{op: batchOperation(), access: bearer, add: raw(s.batch)},
 		{op: s.submitTypeOperation(), access: bearer, add: raw(s.submitRaw)},
@@ -56,7 +56,7 @@ func (s *Server) routes() []route {
 		{op: at("GET", httpapi.PathHealth, "health", "The process is alive"), access: public, probe: true, add: typed(s.health)},
 		{op: at("GET", httpapi.PathReady, "ready", "The process can do its work"), access: public, probe: true, add: typed(s.ready)},
 		{op: documentOperation(), access: public, add: raw(s.openAPI)},
-	}
+	}...)
 }
 
 // typed makes a route of a function over structs, as a huma operation.

@@ -99,6 +99,7 @@ type Deps struct {
 	Records Records
 	Hub     Waiter
 	Blobs   Blobs
+	Uploads Uploads
 	Catalog *tasks.Catalog
 	Queues  func(context.Context) ([]httpapi.QueueInfo, error)
 	Ready   func(context.Context) error // nil: the job store answers

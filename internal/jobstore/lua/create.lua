@@ -1,6 +1,6 @@
 -- create: a new job, or the one that an idempotency key or a chosen id already names.
-return each(16, function(key, t, kind, queue, state, run_at, expires_in, timeout, attempts, retention,
-                         retry_of, claim, digest, claim_ms, fence, lease_ms, spec, callback)
+return each(17, function(key, t, kind, queue, state, run_at, expires_in, timeout, attempts, retention,
+                         retry_of, claim, digest, claim_ms, fence, lease_ms, spec, callback, pieces_ms)
   local j = at(key)
   if claim ~= '' then
     local prior = redis.call('GET', j.base .. 'i:' .. claim)
@@ -42,7 +42,9 @@ return each(16, function(key, t, kind, queue, state, run_at, expires_in, timeout
   j.s, j.n = '', 0
   local due = t + LOOK
   if state == 'scheduled' then due = number(run_at) end
-  if state == 'uploading' then
+  if state == 'uploading' and number(pieces_ms) > 0 then
+    redis.call('HSET', key, 'ux', t + pieces_ms) -- no lease: it is looked at until then
+  elseif state == 'uploading' then
     due = t + LOOK_MAX
     redis.call('ZADD', j.base .. 'leases', t + lease_ms, j.id)
   end

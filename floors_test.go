@@ -54,6 +54,7 @@ var floors = map[string]int{
 	"cmd/internal/program": 6,
 	"bench":                6,
 	"e2e":                  7,
+	"e2e/swarm":            6,
 	// 7: programs
 	"cmd/web":     7,
 	"cmd/worker":  7,

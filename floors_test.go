@@ -59,6 +59,7 @@ var floors = map[string]int{
 	"bench":                6,
 	"bench/streams":        7,
 	"e2e":                  7,
+	"e2e/swarm":            6,
 	// 7: programs
 	"cmd/web":     7,
 	"cmd/worker":  7,

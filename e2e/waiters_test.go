@@ -38,8 +38,10 @@ type swarmReport struct {
 // reset, Redis is killed and comes back, and web is told to end and started
 // again. No wait takes longer than it may, every client that comes back learns
 // the end of its job, and web holds nothing afterwards.
+//
+// It does not run beside the other tests of this folder: they would slow the
+// clients down, and be slowed down themselves.
 func TestTenThousandWaiters(t *testing.T) {
-	t.Parallel()
 	in := installOn(t, localredis.Options{DataDir: t.TempDir()}, "LOG_LEVEL=info")
 	syncAlways(t, in)
 	port := freePort(t)

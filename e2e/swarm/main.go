@@ -32,6 +32,8 @@ const (
 	wait = 20 * time.Second
 	// late is how long after its wait a waiter may be answered.
 	late = time.Second
+	// arrivalsPerSecond is the rate at which the clients come at first.
+	arrivalsPerSecond = 1500
 	// patience is for a client that never gets to the end of its job.
 	patience = 3 * time.Minute
 )
@@ -82,7 +84,10 @@ func run(url, file string) error {
 	end := time.Now().Add(patience)
 	var clients sync.WaitGroup
 	slots := make(chan struct{}, 64) // of those who connect for the first time
+	arrivals := time.NewTicker(time.Second / arrivalsPerSecond)
+	defer arrivals.Stop()
 	for i, id := range ids {
+		<-arrivals.C
 		slots <- struct{}{}
 		clients.Go(func() { s.client(i, id, end, sync.OnceFunc(func() { <-slots })) })
 	}

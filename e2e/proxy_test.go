@@ -95,17 +95,14 @@ func startProxy(t *testing.T, program, config, web string) *proxy {
 }
 
 // nginxAround is what nginx.conf has around the files of its sites, with all
-// that is written kept in nginx's own folder.
+// that is written kept in nginx's own folder. It is a single process, so that
+// none stays behind when the tests are killed.
 func nginxAround(sites string) string {
-	head := "worker_processes 1;\npid nginx.pid;\n"
-	if os.Geteuid() == 0 {
-		head += "user root;\n" // else its worker could not enter the folder
-	}
 	var temp strings.Builder
 	for _, of := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		fmt.Fprintf(&temp, "%s_temp_path %s;\n", of, of)
 	}
-	return head + "events { worker_connections 1024; }\nhttp {\naccess_log off;\n" + temp.String() + sites + "}\n"
+	return "master_process off;\npid nginx.pid;\nevents { worker_connections 1024; }\nhttp {\naccess_log off;\n" + temp.String() + sites + "}\n"
 }
 
 // run starts the proxy, at its address.
@@ -130,7 +127,7 @@ func (p *proxy) run(t *testing.T) {
 // it is away.
 func (p *proxy) restart(t *testing.T, meanwhile func()) {
 	t.Helper()
-	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM) // its group: nginx has workers
+	p.signal(syscall.SIGTERM)
 	<-p.done
 	meanwhile()
 	p.run(t)

@@ -295,7 +295,7 @@ func TestEventReader(t *testing.T) {
 		for {
 			e, err := d.next()
 			if err != nil {
-				if err != io.EOF {
+				if !errors.Is(err, io.EOF) {
 					t.Errorf("%q: %v", text, err)
 				}
 				break
@@ -307,7 +307,7 @@ func TestEventReader(t *testing.T) {
 		}
 	}
 	d := newEventReader(strings.NewReader("retry: 1500\n\nretry: x\n\nretry: -1\n\n"))
-	if _, err := d.next(); err != io.EOF || d.retry != 1500*time.Millisecond {
+	if _, err := d.next(); !errors.Is(err, io.EOF) || d.retry != 1500*time.Millisecond {
 		t.Errorf("retry %v, %v", d.retry, err)
 	}
 	d = newEventReader(io.MultiReader(strings.NewReader("data: "), endless{}))

@@ -88,12 +88,11 @@ func (l *Locks) Lock(ctx context.Context, name string, asked func()) (*Lock, err
 			err = l.rdb.Publish(ctx, l.Channel(), name).Err()
 		}
 		if ctx.Err() != nil {
-			lock.free() // the answer to a SET that took it may have been lost
-			return nil, fmt.Errorf("lock %s: %w", name, ErrLocked)
+			// The answer to a SET that took it may have been lost.
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", name, ErrLocked), lock.free())
 		}
 		if err != nil {
-			lock.free()
-			return nil, fmt.Errorf("lock %s: %w", name, err)
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), lock.free())
 		}
 		l.Asked(name) // it may be ours: no need to wait for the message
 		select {

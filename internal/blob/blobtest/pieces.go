@@ -65,8 +65,8 @@ func testResume(t *testing.T, s blob.Store, p blob.Pieces) {
 		wantOffset(t, p, name, token, int64(len(content)))
 	}
 	wantContent(t, s, name, content)
-	for partial := range p.Partials(t.Context(), time.Now().Add(time.Hour)) {
-		t.Errorf("partial blob left: %v", partial)
+	for partial, err := range p.Partials(t.Context(), time.Now().Add(time.Hour)) {
+		t.Errorf("partial blob left: %v, %v", partial, err)
 	}
 }
 
@@ -120,8 +120,8 @@ func testDrop(t *testing.T, _ blob.Store, p blob.Pieces) {
 			t.Errorf("partial blob %+v", partial)
 		}
 	}
-	for range p.Partials(t.Context(), time.Now().Add(-time.Hour)) {
-		t.Error("a young partial blob is listed as old")
+	for _, err := range p.Partials(t.Context(), time.Now().Add(-time.Hour)) {
+		t.Errorf("a young partial blob is listed as old: %v", err)
 	}
 	if len(found) != 2 {
 		t.Errorf("%d partial blobs", len(found))

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"hash/crc32"
+	"strconv"
 	"time"
 )
 
@@ -79,6 +79,17 @@ func (id ID) Time() time.Time {
 // Shard returns the part that holds the id's record, 0 to Shards-1.
 func (id ID) Shard() int { return ShardOf(string(id)) }
 
-// ShardOf returns the part that a key of any kind belongs to. An idempotency
-// key and the id of its job are made to agree (internal/jobstore).
-func ShardOf(key string) int { return int(crc32.ChecksumIEEE([]byte(key)) % Shards) }
+// ShardOf returns the part of an id or a hash: its last hexadecimal digit, so
+// that a script in Redis can tell it too.
+func ShardOf(text string) int {
+	if text == "" {
+		return 0
+	}
+	n, _ := strconv.ParseUint(text[len(text)-1:], 16, 8) // ids are checked where they come in
+	return int(n)
+}
+
+// InShard returns the id with its last digit changed so that it lies in a shard.
+func (id ID) InShard(shard int) ID {
+	return id[:len(id)-1] + ID(strconv.FormatUint(uint64(shard), 16))
+}

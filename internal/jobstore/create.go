@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"time"
 
@@ -66,6 +67,7 @@ type Created struct {
 	ID     job.ID // of the new job, or of the one that the key or id names
 	New    bool
 	Ticket job.Ticket // to be enqueued; Delivery 0 = the job waits for its input or its time
+	Sent   bool       // the ticket is in the queue already
 }
 
 // DrawID draws an id that lies in the shard of the idempotency key, so that
@@ -75,11 +77,7 @@ func DrawID(now time.Time, idempotencyKey string) job.ID {
 	if idempotencyKey == "" {
 		return id
 	}
-	want := job.ShardOf(claimHash(idempotencyKey))
-	for id.Shard() != want { // 16 draws on average
-		id = job.NewID(now)
-	}
-	return id
+	return id.InShard(job.ShardOf(claimHash(idempotencyKey)))
 }
 
 func claimHash(key string) string {
@@ -138,16 +136,28 @@ func (s *Store) createArgs(n NewJob) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	state := job.Queued
+	head := versionText + " " + queueName(n.Lane, n.Priority) + " " + strconv.Itoa(n.MaxAttempts) + " " +
+		ms(n.Timeout) + " " + ms(n.Retention) + " 0 " + n.Type
+	return []any{head, spec, s.createRest(n)}, nil
+}
+
+// createRest is what only some jobs have: a line each, as script create reads it.
+func (s *Store) createRest(n NewJob) string {
+	state, digest := job.Queued, n.Digest
 	switch {
 	case n.UploadFence != "":
 		state = job.Uploading
 	case !n.RunAt.IsZero():
 		state = job.Scheduled
 	}
-	return []any{n.Type, queueName(n.Lane, n.Priority), string(state), unixMS(n.RunAt), ms(n.ExpiresIn),
-		ms(n.Timeout), n.MaxAttempts, ms(n.Retention), string(n.RetryOf), claimHash(n.IdempotencyKey), n.Digest,
-		ms(n.Claim), n.UploadFence, ms(s.lease), spec}, nil
+	if n.IdempotencyKey == "" && n.Claim == 0 {
+		digest = "" // the id was drawn for this request: no other can have it
+	}
+	if state == job.Queued && digest == "" && n.ExpiresIn == 0 && n.RetryOf == "" {
+		return ""
+	}
+	return strings.Join([]string{string(state), unixMS(n.RunAt), ms(n.ExpiresIn), string(n.RetryOf),
+		claimHash(n.IdempotencyKey), digest, ms(n.Claim), n.UploadFence, ms(s.lease)}, "\n")
 }
 
 func created(n NewJob, reply []any) (Created, error) {

@@ -454,13 +454,13 @@ func TestDamagedRecords(t *testing.T) {
 	good := simple()
 	ids := map[string]job.ID{}
 	for name, damage := range map[string]func(key string) error{
-		"no version": func(key string) error { return s.rdb.HDel(ctx, key, "v").Err() },
-		"bad number": func(key string) error { return s.rdb.HSet(ctx, key, "d", "many").Err() },
-		"bad state":  func(key string) error { return s.rdb.HSet(ctx, key, "s", "dancing").Err() },
+		"no version": func(key string) error { return s.rdb.HDel(ctx, key, "h").Err() },
+		"bad number": func(key string) error { return s.rdb.HSet(ctx, key, "m", "q 1 many 0 0 0 0 - -").Err() },
+		"bad state":  func(key string) error { return s.rdb.HSet(ctx, key, "m", "d 1 1 0 0 0 0 - -").Err() },
 		"wrong type": func(key string) error {
 			return errors.Join(s.rdb.Del(ctx, key).Err(), s.rdb.Set(ctx, key, "x", 0).Err())
 		},
-		"from future": func(key string) error { return s.rdb.HSet(ctx, key, "v", "2").Err() },
+		"from future": func(key string) error { return s.rdb.HSet(ctx, key, "h", "3 of a kind").Err() },
 	} {
 		n := simple()
 		ids[name] = n.ID
@@ -484,7 +484,7 @@ func TestDamagedRecords(t *testing.T) {
 		t.Error("the good job between them was not looked at")
 	}
 	future := ids["from future"]
-	if score, err := s.rdb.ZScore(ctx, s.bases[future.Shard()]+"open", string(future)).Result(); err != nil || int64(score) < s.now+50_000 {
+	if score, err := s.rdb.ZScore(ctx, s.bases[future.Shard()]+"due", string(future)).Result(); err != nil || int64(score) < s.now+50_000 {
 		t.Errorf("record of a future version: next look %v, %v", score, err)
 	}
 	if page, _, err := s.List(ctx, job.Filter{}); err != nil || len(page) != 1 {

@@ -55,8 +55,8 @@ func (s *Store) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
 	}
 	revs := make([]job.Rev, len(ids))
 	for i, c := range calls {
-		state := job.State(text(c.Reply[1]))
-		revs[i] = job.Rev{ID: ids[i], Rev: integer(c.Reply[0]), Done: state.Terminal(), Missing: !state.Valid()}
+		m, err := parseMoving(text(c.Reply[0]))
+		revs[i] = job.Rev{ID: ids[i], Rev: m.rev, Done: m.state.Terminal(), Missing: err != nil}
 	}
 	return revs, nil
 }

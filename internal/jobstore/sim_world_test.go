@@ -300,9 +300,10 @@ func (s *sim) upload(p *proc, j *simJob, fence string) {
 // cancel checks the promise: what was accepted before the end wins.
 func (s *sim) cancel(p *proc, j *simJob) {
 	s.ask(p, func(ctx context.Context) error {
-		was := s.rdb.HGet(ctx, s.store.key(j.id), "s").Val()
+		m, _ := s.moving(j.id)
+		was := m.state
 		err := s.store.RequestCancel(ctx, j.id)
-		if err == nil && was != "" && !job.State(was).Terminal() && j.canceledAt == 0 {
+		if err == nil && was != "" && !was.Terminal() && j.canceledAt == 0 {
 			j.canceledAt = s.mono
 			s.say("cancel of %s accepted while %s", j.id[30:], was)
 		}
@@ -428,8 +429,11 @@ func (s *sim) judge() {
 		}
 	}
 	for _, base := range s.store.bases {
-		if n := s.rdb.ZCard(ctx, base+"leases").Val() + s.rdb.ZCard(ctx, base+"open").Val(); n != 0 {
-			s.violate("%s: %d entries left in leases and open", base, n)
+		if n := s.rdb.ZCard(ctx, base+"leases").Val(); n != 0 {
+			s.violate("%s: %d entries left in leases", base, n)
+		}
+		if n, all := s.rdb.ZCard(ctx, base+"due").Val(), s.rdb.ZCard(ctx, base+"ids").Val(); n != all {
+			s.violate("%s: %d jobs of %d are to be removed one day", base, n, all)
 		}
 	}
 }

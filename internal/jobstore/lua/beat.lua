@@ -3,9 +3,9 @@
 return each(3, function(key, t, fence, lease_ms, progress)
   local j = load(key)
   if not j or j.f ~= fence or (j.s ~= 'running' and j.s ~= 'uploading') then return { 'lost' } end
-  if not j.cr and number(lease_ms) > 0 then redis.call('ZADD', j.base .. 'leases', t + lease_ms, j.id) end
+  if not j.cr and number(lease_ms) > 0 then call('ZADD', j.base .. 'leases', t + lease_ms, j.id) end
   if progress ~= '' then
-    redis.call('SET', j.base .. 'g:' .. j.id, progress)
+    call('SET', j.base .. 'g:' .. j.id, progress)
     move(j, j.s)
   end
   return { j.cr and 'cancel' or 'ok' }

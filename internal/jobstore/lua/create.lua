@@ -1,48 +1,61 @@
--- create: a new job, or the one that an idempotency key or a chosen id already names.
-return each(15, function(key, t, kind, queue, state, run_at, expires_in, timeout, attempts, retention,
-                         retry_of, claim, digest, claim_ms, fence, lease_ms, spec)
+-- create: a new job, or the one that an idempotency key or a chosen id already
+-- names. Per job: its head (expires_at left out), what it is to do, and the
+-- rest, '' for a job that is to be queued at once and has nothing special:
+-- state, run at, expires in, retry of, key, digest, claim of the id, fence,
+-- lease, a line each.
+local REST = '^' .. string.rep('([^\n]*)\n', 8) .. '([^\n]*)$'
+return each(3, function(key, t, head, spec, rest)
   local j = at(key)
+  local state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms = 'queued', '0', '0', '', '', '', '0', '', '0'
+  if rest ~= '' then
+    state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms = match(rest, REST)
+  end
   if claim ~= '' then
-    local prior = redis.call('GET', j.base .. 'i:' .. claim)
+    local prior = call('GET', j.base .. 'i:' .. claim)
     if prior and prior ~= j.id then
-      local other = redis.call('HGET', j.base .. 'j:' .. prior, 'ih')
+      local other = call('HGET', j.base .. 'j:' .. prior, 'ih')
       if other and other ~= digest then return { 'mismatch' } end
       if other then return { 'exists', prior } end
     end
   end
-  local there = load(key)
+  local there = call('EXISTS', key) == 1 and load(key)
   if there then
-    if redis.call('HGET', key, 'ih') ~= digest then return { 'mismatch' } end
+    local told = call('HGET', key, 'ih')
+    if told and told ~= digest then return { 'mismatch' } end
     if fence ~= '' and (there.f == fence or there.lf == fence) then return { 'created', there.d } end
     return { 'exists', j.id, there.d }
   end
-  if number(claim_ms) > 0 and not redis.call('SET', j.base .. 'c:' .. j.id, '1', 'NX', 'PX', claim_ms) then
+  if claim_ms ~= '0' and not call('SET', j.base .. 'c:' .. j.id, '1', 'NX', 'PX', claim_ms) then
     return { 'claimed' }
   end
-  if claim ~= '' then redis.call('SET', j.base .. 'i:' .. claim, j.id) end
-  if spec ~= '' then redis.call('SET', j.base .. 'p:' .. j.id, spec) end
-  redis.call('ZADD', j.base .. 'ids', '0', j.id)
+  if claim ~= '' then call('SET', j.base .. 'i:' .. claim, j.id) end
+  if spec ~= '' then call('SET', j.base .. 'p:' .. j.id, spec) end
+  call('ZADD', j.base .. 'ids', '0', j.id)
 
-  local fields = { 'v', VERSION, 'd', state == 'queued' and '1' or '0', 'a', '0', 'q', queue, 't', kind, 'm', attempts,
-    'c', t, 'to', timeout, 'rt', retention, 'ih', digest }
-  local function add(name, value)
-    if value ~= '' and value ~= '0' then
-      fields[#fields + 1], fields[#fields + 2] = name, value
-    end
-  end
-  add('ik', claim) add('ro', retry_of) add('at', run_at) add('f', fence)
-  if number(expires_in) > 0 then
+  if expires_in ~= '0' then
     j.x = t + expires_in
-    add('x', j.x)
+    head = match(head, '^%S+ %S+ %S+ %S+ %S+') .. ' ' .. text[j.x] .. match(head, ' %S+$')
   end
-  j.s, j.n = '', 0
+  j.s, j.n, j.d, j.a, j.ls, j.f, j.lf = '', 0, state == 'queued' and 1 or 0, 0, 0, fence, ''
   local due = t + LOOK
   if state == 'scheduled' then due = number(run_at) end
   if state == 'uploading' then
     due = t + LOOK_MAX
-    redis.call('ZADD', j.base .. 'leases', t + lease_ms, j.id)
+    call('ZADD', j.base .. 'leases', text[t + lease_ms], j.id)
   end
   look_at(j, due)
-  move(j, state, unpack(fields))
-  return { 'created', state == 'queued' and 1 or 0 }
+  if rest == '' then
+    move(j, state, 'h', head, 'c', text[t])
+  else
+    local fields = { 'h', head, 'c', text[t] }
+    local function add(name, value)
+      if value ~= '' and value ~= '0' then
+        fields[#fields + 1], fields[#fields + 2] = name, value
+      end
+    end
+    add('ih', digest) add('ik', claim) add('ro', retry_of) add('at', run_at)
+    move(j, state, unpack(fields))
+  end
+  if push and state == 'queued' then push(match(head, '^%S+ (%S+)'), j.id, 1) end
+  return { 'created', j.d }
 end)

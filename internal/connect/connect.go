@@ -62,7 +62,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	sys := &System{Redis: rdb, Log: c.Log, gone: make(chan job.ID, maxGone), Store: jobstore.New(rdb, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease})}
+	sys := &System{Redis: rdb, Log: c.Log, gone: make(chan job.ID, maxGone)}
 	err = sys.open(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())
@@ -84,6 +84,11 @@ func (s *System) open(ctx context.Context, c Config) error {
 	if s.Queue, err = queue.New(s.Redis, queue.Config{Prefix: c.Prefix, Log: c.Log}); err != nil {
 		return fmt.Errorf("%w: PREFIX: %w", ErrSettings, err)
 	}
+	tickets, err := s.Queue.Lua()
+	if err != nil {
+		return err
+	}
+	s.Store = jobstore.New(s.Redis, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease, Tickets: tickets})
 	return s.openBlobs(ctx, c)
 }
 

@@ -99,7 +99,7 @@ func (s *Store) Create(ctx context.Context, n NewJob) (Created, error) {
 	if err != nil {
 		return Created{}, err
 	}
-	return created(n, reply)
+	return s.created(n, reply)
 }
 
 // CreateMany is Create for many jobs; results and errors are in their order.
@@ -125,7 +125,7 @@ func (s *Store) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []err
 			continue
 		}
 		if errs[i] = c.Err; c.Err == nil {
-			results[i], errs[i] = created(jobs[i], c.Reply)
+			results[i], errs[i] = s.created(jobs[i], c.Reply)
 		}
 	}
 	return results, errs
@@ -160,13 +160,14 @@ func (s *Store) createRest(n NewJob) string {
 		claimHash(n.IdempotencyKey), digest, ms(n.Claim), n.UploadFence, ms(s.lease)}, "\n")
 }
 
-func created(n NewJob, reply []any) (Created, error) {
+func (s *Store) created(n NewJob, reply []any) (Created, error) {
 	if err := status(n.ID, reply); err != nil {
 		return Created{}, err
 	}
 	c := Created{ID: n.ID, New: text(reply[0]) == "created"}
 	if c.New {
 		c.Ticket = job.Ticket{ID: n.ID, Delivery: integer(reply[1]), Type: n.Type, Lane: n.Lane, Priority: n.Priority}
+		c.Sent = s.scripts.claim != nil && c.Ticket.Delivery > 0
 	} else {
 		c.ID = job.ID(text(reply[1]))
 	}

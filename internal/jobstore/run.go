@@ -29,7 +29,7 @@ type Started struct {
 // for a job that may take its process down. Errors: ErrStale, ErrSuspect,
 // job.ErrNotFound, job.ErrDamaged; any other leaves the outcome unknown.
 func (s *Store) Start(ctx context.Context, t job.Ticket, fence string, suspect bool) (Started, error) {
-	reply, err := s.starts.Do(ctx, s.key(t.ID), t.Delivery, fence, ms(s.lease), flag(suspect))
+	reply, err := s.starts.Do(ctx, s.key(t.ID), t.Delivery, fence, ms(s.lease), flag(suspect), "")
 	if err != nil {
 		return Started{}, err
 	}

@@ -96,6 +96,17 @@ var (
 	ErrClaimed = errors.New("id was used before")
 )
 
+// Answered reports whether an error is the store's own answer, so that asking
+// again would bring the same.
+func Answered(err error) bool {
+	for _, answer := range []error{ErrStale, ErrLost, ErrSuspect, ErrUnserved, job.ErrNotFound, job.ErrDamaged} {
+		if errors.Is(err, answer) {
+			return true
+		}
+	}
+	return false
+}
+
 // fenceSize is the length of a fence: 96 random bits, which only need to
 // differ among the starts of one job.
 const fenceSize = 16

@@ -62,7 +62,7 @@ func (d *Door) Submit(ctx context.Context, r Request) (snap job.Snapshot, create
 	if err != nil {
 		return job.Snapshot{}, false, refusal(err)
 	}
-	if c.New {
+	if c.New && !c.Sent {
 		d.enqueue(ctx, c.Ticket)
 	}
 	snap, err = d.snapshot(ctx, c.ID)

@@ -27,9 +27,9 @@ for i, name in ipairs(names) do
     word, h, m, p = unpack(reply)
   end
   if word == 'ok' then
-    hold(queue, name)
+    if not again then hold(queue, name) end
   elseif word == 'suspect' or word == 'unserved' then -- the caller decides, and tells the queue
-    hold(queue, name)
+    if not again then hold(queue, name) end
     h, m, p = word, h, ''
   else
     drop(queue, name)

@@ -56,6 +56,6 @@ return each(3, function(key, t, head, spec, rest)
     add('ih', digest) add('ik', claim) add('ro', retry_of) add('at', run_at)
     move(j, state, unpack(fields))
   end
-  if push and state == 'queued' then push(match(head, '^%S+ (%S+)'), j.id, 1) end
+  if push and state == 'queued' then push(match(head, '^%S+ (%S+)'), j.id, 1, t) end
   return { 'created', j.d }
 end)

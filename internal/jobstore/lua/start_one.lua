@@ -1,5 +1,5 @@
--- start takes one job. types, if given, are those that the caller serves, with
--- a space before and behind each.
+-- start takes one job. types are those that the caller serves, with a space
+-- before and behind each; '' = all.
 local function start(key, t, delivery, fence, lease_ms, suspects, types)
   local j = load(key)
   if not j then return { 'gone' } end
@@ -10,7 +10,7 @@ local function start(key, t, delivery, fence, lease_ms, suspects, types)
       finish(j, t, 'expired')
       return { 'stale' }
     end
-    if types and not string.find(types, ' ' .. j.t .. ' ', 1, true) then return { 'unserved', j.t } end
+    if types ~= '' and not string.find(types, ' ' .. j.t .. ' ', 1, true) then return { 'unserved', j.t } end
     if j.ls >= SUSPECT and suspects ~= '1' then return { 'suspect', j.t } end
     j.f, j.st = fence, text[t]
     move(j, 'running') -- its next look finds it running and goes far ahead

@@ -38,6 +38,7 @@ for i, name in ipairs(names) do
   replies[size + 1], replies[size + 2], replies[size + 3], replies[size + 4] = name, h, m, p
   size = size + 4
 end
+index()
 publish()
 settle(t)
 return replies

@@ -30,7 +30,7 @@ return each(3, function(key, t, head, spec, rest)
   end
   if claim ~= '' then call('SET', j.base .. 'i:' .. claim, j.id) end
   if spec ~= '' then call('SET', j.base .. 'p:' .. j.id, spec) end
-  call('ZADD', j.base .. 'ids', '0', j.id)
+  gather(added, j.base .. 'ids', '0', j.id)
 
   if expires_in ~= '0' then
     j.x = t + expires_in
@@ -41,7 +41,7 @@ return each(3, function(key, t, head, spec, rest)
   if state == 'scheduled' then due = number(run_at) end
   if state == 'uploading' then
     due = t + LOOK_MAX
-    call('ZADD', j.base .. 'leases', text[t + lease_ms], j.id)
+    gather(added, j.base .. 'leases', text[t + lease_ms], j.id)
   end
   look_at(j, due)
   if rest == '' then

@@ -30,6 +30,24 @@ local function publish()
   if events[1] then call('PUBLISH', PREFIX .. ':events', table.concat(events, '\n')) end
 end
 
+-- Entries of the indexes are gathered, and written by index() before anything
+-- reads an index again: one command for many jobs of a shard.
+local added, removed = {}, {}
+local function gather(lists, key, a, b)
+  local list = lists[key]
+  if not list then
+    list = {}
+    lists[key] = list
+  end
+  local n = #list
+  list[n + 1], list[n + 2] = a, b
+end
+local function index()
+  for key, entries in pairs(removed) do call('ZREM', key, unpack(entries)) end
+  for key, entries in pairs(added) do call('ZADD', key, unpack(entries)) end
+  added, removed = {}, {}
+end
+
 -- load reads the part of a record that moves need; nil if there is none.
 -- Fields h and m are packed: see record.go.
 local HEAD = '^' .. VERSION .. ' (%S+) (%d+) (%d+) (%d+) (%d+) (%S+)$'
@@ -78,14 +96,14 @@ end
 -- look_at says when the job is to be looked at again, never later than it expires.
 local function look_at(j, ms)
   if j.x and not j.st and j.x < ms then ms = j.x end
-  call('ZADD', j.base .. 'due', text[ms], j.id)
+  gather(added, j.base .. 'due', text[ms], j.id)
 end
 
 -- enqueue makes the job queued under a new delivery; the caller's caller enqueues the ticket.
 local function enqueue(j, t)
   check(j, 'queued')
   j.d, j.f = j.d + 1, ''
-  call('ZREM', j.base .. 'leases', j.id)
+  gather(removed, j.base .. 'leases', j.id)
   look_at(j, t + LOOK)
   call('HDEL', j.key, 'k')
   move(j, 'queued')
@@ -95,7 +113,7 @@ end
 local function schedule(j, to, due, ...)
   check(j, to)
   j.f = ''
-  call('ZREM', j.base .. 'leases', j.id)
+  gather(removed, j.base .. 'leases', j.id)
   look_at(j, due)
   move(j, to, 'at', text[due], ...)
 end
@@ -110,8 +128,8 @@ end
 local function finish(j, t, to, ...)
   check(j, to)
   if j.s == 'running' then j.a = j.a + 1 end
-  if j.s == 'running' or j.s == 'uploading' then call('ZREM', j.base .. 'leases', j.id) end
-  call('ZADD', j.base .. 'due', text[t + j.rt], j.id)
+  if j.s == 'running' or j.s == 'uploading' then gather(removed, j.base .. 'leases', j.id) end
+  gather(added, j.base .. 'due', text[t + j.rt], j.id)
   j.f = ''
   move(j, to, 'fi', text[t], ...)
 end
@@ -148,6 +166,7 @@ local function each(width, f)
     local ok, reply = pcall(f, key, t, unpack(ARGV, from + 1, from + width))
     replies[i] = ok and reply or { cause(reply) }
   end
+  index()
   publish()
   if settle then settle(t) end
   return replies

@@ -15,6 +15,6 @@ local function start(key, t, delivery, fence, lease_ms, suspects, types)
     j.f, j.st = fence, text[t]
     move(j, 'running') -- its next look finds it running and goes far ahead
   end
-  if not j.cr then call('ZADD', j.base .. 'leases', text[t + lease_ms], j.id) end
+  if not j.cr then gather(added, j.base .. 'leases', text[t + lease_ms], j.id) end
   return { 'ok', j.h, j.packed or pack(j), call('GET', j.base .. 'p:' .. j.id) or '' }
 end

@@ -64,28 +64,30 @@ local function due(j)
 end
 
 -- guard runs f on a job of an index; a damaged record leaves the indexes.
-local function guard(base, index, id, f)
+local function guard(base, set, id, f)
   local ok, err = pcall(function()
     local j = load(base .. 'j:' .. id)
     if j then f(j) else
-      call('ZREM', base .. index, id)
+      call('ZREM', base .. set, id)
       call('ZREM', base .. 'ids', id)
     end
   end)
   if ok then return end
   if cause(err) == 'future' then
-    call('ZADD', base .. index, t + PUSH, id)
+    call('ZADD', base .. set, t + PUSH, id)
     return
   end
+  index() -- what was gathered before it was found out
   for _, name in ipairs({ 'due', 'leases', 'ids' }) do call('ZREM', base .. name, id) end
   call('ZADD', base .. 'quarantine', t, id)
   found[#found + 1] = { 'bad', { id, 0, '', '' } }
 end
 
-local function take(base, index, f)
-  local ids = call('ZRANGEBYSCORE', base .. index, '-inf', t, 'LIMIT', 0, limit)
+local function take(base, set, f)
+  local ids = call('ZRANGEBYSCORE', base .. set, '-inf', t, 'LIMIT', 0, limit)
   if #ids == limit then more = 1 end
-  for _, id in ipairs(ids) do guard(base, index, id, f) end
+  for _, id in ipairs(ids) do guard(base, set, id, f) end
+  index()
 end
 
 -- rearm gives every lease its full time again: nobody swept for a while, so
@@ -112,6 +114,7 @@ local function rewind(base)
       end)
     end
   end
+  index()
   if page[1] == '0' then call('DEL', base .. 'rewind') else call('SET', base .. 'rewind', page[1]) end
 end
 

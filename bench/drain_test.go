@@ -50,7 +50,7 @@ func drafts(n int) []jobstore.NewJob {
 // submitAll creates jobs and their tickets in bulk.
 func submitAll(b *testing.B, sys *connect.System, jobs []jobstore.NewJob) {
 	b.Helper()
-	for part := range slices.Chunk(jobs, 500) {
+	for part := range slices.Chunk(jobs, 2000) {
 		created, errs := sys.Store.CreateMany(b.Context(), part)
 		for i := range created {
 			if errs[i] != nil || !created[i].Sent {

@@ -4,7 +4,32 @@
 -- state, run at, expires in, retry of, key, digest, claim of the id, fence,
 -- lease, a line each.
 local REST = '^' .. string.rep('([^\n]*)\n', 8) .. '([^\n]*)$'
+local FRESH = pack({ s = 'queued', n = 1, d = 1, a = 0, ls = 0, f = '', lf = '' })
+local CREATED = { 'created', 1 }
+local queues = {} -- by head
+
+-- plain is the short way of a job that is new and queued at once.
+local function plain(key, t, head, spec)
+  local base, id = sub(key, 1, -39), sub(key, -36)
+  if spec ~= '' then call('SET', base .. 'p:' .. id, spec) end
+  gather(added, base .. 'ids', '0', id)
+  gather(added, base .. 'due', text[t + LOOK], id)
+  call('HSET', key, 'm', FRESH, 'h', head, 'c', text[t])
+  events[#events + 1] = id .. ' 1 queued'
+  if push then
+    local queue = queues[head]
+    if not queue then
+      queue = match(head, '^%S+ (%S+)')
+      queues[head] = queue
+    end
+    push(queue, id, 1, t)
+  end
+  return CREATED
+end
+
 return each(3, function(key, t, head, spec, rest)
+  local there = call('EXISTS', key) == 1 and load(key)
+  if rest == '' and not there then return plain(key, t, head, spec) end
   local j = at(key)
   local state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms = 'queued', '0', '0', '', '', '', '0', '', '0'
   if rest ~= '' then
@@ -18,7 +43,6 @@ return each(3, function(key, t, head, spec, rest)
       if other then return { 'exists', prior } end
     end
   end
-  local there = call('EXISTS', key) == 1 and load(key)
   if there then
     local told = call('HGET', key, 'ih')
     if told and told ~= digest then return { 'mismatch' } end
@@ -44,18 +68,14 @@ return each(3, function(key, t, head, spec, rest)
     gather(added, j.base .. 'leases', text[t + lease_ms], j.id)
   end
   look_at(j, due)
-  if rest == '' then
-    move(j, state, 'h', head, 'c', text[t])
-  else
-    local fields = { 'h', head, 'c', text[t] }
-    local function add(name, value)
-      if value ~= '' and value ~= '0' then
-        fields[#fields + 1], fields[#fields + 2] = name, value
-      end
+  local fields = { 'h', head, 'c', text[t] }
+  local function add(name, value)
+    if value ~= '' and value ~= '0' then
+      fields[#fields + 1], fields[#fields + 2] = name, value
     end
-    add('ih', digest) add('ik', claim) add('ro', retry_of) add('at', run_at)
-    move(j, state, unpack(fields))
   end
+  add('ih', digest) add('ik', claim) add('ro', retry_of) add('at', run_at)
+  move(j, state, unpack(fields))
   if push and state == 'queued' then push(match(head, '^%S+ (%S+)'), j.id, 1, t) end
   return { 'created', j.d }
 end)

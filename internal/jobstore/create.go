@@ -68,6 +68,25 @@ type Created struct {
 	New    bool
 	Ticket job.Ticket // to be enqueued; Delivery 0 = the job waits for its input or its time
 	Sent   bool       // the ticket is in the queue already
+
+	at int64 // when the record was made, by Redis's clock; 0 = not told
+}
+
+// Snapshot returns the job as it was created from n; ok is false if only the
+// record can tell.
+func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
+	if !c.New || c.at == 0 {
+		return snap, false
+	}
+	snap = job.Snapshot{ID: c.ID, Type: n.Type, State: n.state(), Rev: 1, Lane: n.Lane, Priority: n.Priority,
+		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, CreatedAt: time.UnixMilli(c.at).UTC()}
+	if !n.RunAt.IsZero() {
+		snap.RunAt = timeOf(n.RunAt.UnixMilli())
+	}
+	if n.ExpiresIn > 0 {
+		snap.ExpiresAt = timeOf(c.at + n.ExpiresIn.Milliseconds())
+	}
+	return snap, true
 }
 
 // DrawID draws an id that lies in the shard of the idempotency key, so that
@@ -141,15 +160,21 @@ func (s *Store) createArgs(n NewJob) ([]any, error) {
 	return []any{head, spec, s.createRest(n)}, nil
 }
 
-// createRest is what only some jobs have: a line each, as script create reads it.
-func (s *Store) createRest(n NewJob) string {
-	state, digest := job.Queued, n.Digest
+// state is the one that the job begins with.
+func (n NewJob) state() job.State {
 	switch {
 	case n.UploadFence != "":
-		state = job.Uploading
+		return job.Uploading
 	case !n.RunAt.IsZero():
-		state = job.Scheduled
+		return job.Scheduled
+	default:
+		return job.Queued
 	}
+}
+
+// createRest is what only some jobs have: a line each, as script create reads it.
+func (s *Store) createRest(n NewJob) string {
+	state, digest := n.state(), n.Digest
 	if n.IdempotencyKey == "" && n.Claim == 0 {
 		digest = "" // the id was drawn for this request: no other can have it
 	}
@@ -167,6 +192,9 @@ func (s *Store) created(n NewJob, reply []any) (Created, error) {
 	c := Created{ID: n.ID, New: text(reply[0]) == "created"}
 	if c.New {
 		c.Ticket = job.Ticket{ID: n.ID, Delivery: integer(reply[1]), Type: n.Type, Lane: n.Lane, Priority: n.Priority}
+		if len(reply) > 2 {
+			c.at = integer(reply[2])
+		}
 		c.Sent = s.scripts.claim != nil && c.Ticket.Delivery > 0
 	} else {
 		c.ID = job.ID(text(reply[1]))

@@ -345,14 +345,15 @@ func (q *modelQueue) Discard(_ context.Context, tickets []job.Ticket) error {
 
 // pop hands a ticket to a process.
 func (q *modelQueue) pop() (job.Ticket, bool) {
-	if len(q.pending) == 0 {
-		return job.Ticket{}, false
+	for len(q.pending) > 0 {
+		name := q.pending[0]
+		q.pending = q.pending[1:]
+		if task := q.tasks[name]; task != nil { // an id without its task is thrown away
+			task.state = TicketActive
+			return task.t, true
+		}
 	}
-	name := q.pending[0]
-	q.pending = q.pending[1:]
-	task := q.tasks[name]
-	task.state = TicketActive
-	return task.t, true
+	return job.Ticket{}, false
 }
 
 // done is asynq's completion; sometimes it fails and the ticket comes back late.

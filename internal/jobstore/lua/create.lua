@@ -5,7 +5,7 @@
 -- lease, a line each.
 local REST = '^' .. string.rep('([^\n]*)\n', 8) .. '([^\n]*)$'
 local FRESH = pack({ s = 'queued', n = 1, d = 1, a = 0, ls = 0, f = '', lf = '' })
-local CREATED = { 'created', 1 }
+local CREATED = { 'created', 1, text[now()] }
 local queues = {} -- by head
 
 -- plain is the short way of a job that is new and queued at once.
@@ -77,5 +77,5 @@ return each(3, function(key, t, head, spec, rest)
   add('ih', digest) add('ik', claim) add('ro', retry_of) add('at', run_at)
   move(j, state, unpack(fields))
   if push and state == 'queued' then push(match(head, '^%S+ (%S+)'), j.id, 1, t) end
-  return { 'created', j.d }
+  return { 'created', j.d, text[t] }
 end)

@@ -62,7 +62,7 @@ func (s *Server) Ring(queue string) {
 	}
 }
 
-// Run takes tickets and calls handle for each, in a goroutine of its own, as
+// Run takes tickets and calls handle for each, as
 // many at once as the lane has slots. When ctx ends it takes no more, waits
 // until every handle has returned, and returns.
 func (s *Server) Run(ctx context.Context, handle func(context.Context, jobstore.Claim)) error {
@@ -82,9 +82,10 @@ func (s *Server) Run(ctx context.Context, handle func(context.Context, jobstore.
 
 // dispatch is the loop of one lane.
 func (s *Server) dispatch(ctx, background context.Context, l *lane, wg *sync.WaitGroup, handle func(context.Context, jobstore.Claim)) {
+	work, started := make(chan jobstore.Claim, l.slots), 0
+	defer close(work)
 	take := s.takeApart
-	fused := s.store.Fused()
-	if fused {
+	if s.store.Fused() {
 		claimer := s.store.NewClaimer(s.types)
 		take = func(ctx context.Context, from *source, n int) ([]jobstore.Claim, bool, error) {
 			return claimer.Claim(ctx, from.lane, from.priority, n)
@@ -109,15 +110,25 @@ func (s *Server) dispatch(ctx, background context.Context, l *lane, wg *sync.Wai
 		l.gate.found(from, rings, more)
 		l.take(len(claims))
 		for _, c := range claims {
-			wg.Go(func() {
-				defer l.release()
-				handle(background, c)
-				// Where they are one, the record's end is the ticket's too.
-				if !fused || c.Err != nil {
-					s.end(background, c.Ticket)
-				}
-			})
+			if started < l.slots {
+				started++
+				wg.Go(func() { s.serve(background, l, work, handle) })
+			}
+			work <- c
 		}
+	}
+}
+
+// serve is one slot: a goroutine that stays, since the stack of a new one
+// would have to grow for each job.
+func (s *Server) serve(ctx context.Context, l *lane, work <-chan jobstore.Claim, handle func(context.Context, jobstore.Claim)) {
+	for c := range work {
+		handle(ctx, c)
+		// Where they are one, the record's end is the ticket's too.
+		if !s.store.Fused() || c.Err != nil {
+			s.end(ctx, c.Ticket)
+		}
+		l.release()
 	}
 }
 

@@ -102,15 +102,13 @@ func prelude(w words) string {
 		if from.Terminal() {
 			terminal = append(terminal, fmt.Sprintf("%s=true", from))
 		}
-		var next []string
 		for _, to := range from.Moves() {
-			next = append(next, fmt.Sprintf("%s=true", to))
+			moves = append(moves, string(from)+">"+string(to))
 		}
-		moves = append(moves, fmt.Sprintf("['%s']={%s}", from, strings.Join(next, ",")))
 	}
 	fmt.Fprintf(&b, "local PREFIX = '%s'\nlocal STATES = {%s}\nlocal LETTERS = {%s}\nlocal SHARDS = {%s}\n",
 		w.prefix, strings.Join(states, ","), strings.Join(letters, ","), strings.Join(shards, ","))
-	fmt.Fprintf(&b, "local TERMINAL = {%s}\nlocal MOVES = {%s}\n", strings.Join(terminal, ","), strings.Join(moves, ","))
+	fmt.Fprintf(&b, "local TERMINAL = {%s}\nlocal MOVES = ' %s '\n", strings.Join(terminal, ","), strings.Join(moves, " "))
 	fmt.Fprintf(&b, "local function now() %s end\n", w.now)
 	return b.String()
 }

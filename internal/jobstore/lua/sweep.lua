@@ -39,7 +39,7 @@ local function due(j)
   if TERMINAL[j.s] then
     remove(j)
     tell('gone', j)
-  elseif j.x and j.x <= t and not j.st and MOVES[j.s].expired then
+  elseif j.x and j.x <= t and not j.st and may(j.s, 'expired') then
     local was = j.s
     finish(j, t, 'expired')
     if was == 'uploading' then tell('gone', j) end

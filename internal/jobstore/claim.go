@@ -50,7 +50,7 @@ func servedTypes(types []string) string { return " " + strings.Join(types, " ") 
 
 // Fused reports whether the queue's tickets are created, claimed and finished
 // with their records. Only then may a Claimer be used.
-func (s *Store) Fused() bool { return s.scripts.claim != nil }
+func (s *Store) Fused() bool { return s.scripts.take != nil }
 
 // Claim takes up to n tickets of a queue; more says that the queue may have
 // more. After an error the next call repeats this one, whatever it asks for.
@@ -62,7 +62,7 @@ func (c *Claimer) Claim(ctx context.Context, lane job.Lane, priority job.Priorit
 	}
 	call := c.open
 	sent := time.Now()
-	reply, err := c.store.scripts.claim.Run(ctx, c.store.rdb, []string{c.key}, queueName(call.lane, call.priority), call.n, c.serial,
+	reply, err := c.store.scripts.take.Run(ctx, c.store.rdb, []string{c.key}, queueName(call.lane, call.priority), call.n, c.serial,
 		call.fences, ms(c.store.lease), c.types).Slice()
 	if err != nil {
 		return nil, false, err

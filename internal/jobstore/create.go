@@ -195,7 +195,7 @@ func (s *Store) created(n NewJob, reply []any) (Created, error) {
 		if len(reply) > 2 {
 			c.at = integer(reply[2])
 		}
-		c.Sent = s.scripts.claim != nil && c.Ticket.Delivery > 0
+		c.Sent = s.scripts.take != nil && c.Ticket.Delivery > 0
 	} else {
 		c.ID = job.ID(text(reply[1]))
 	}

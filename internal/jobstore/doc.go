@@ -39,9 +39,9 @@
 // # Tickets
 //
 // On a single Redis the scripts also move the tickets, whose keys are asynq's
-// (Config.Tickets, written by internal/queue): create adds one, claim pops many
+// (Config.Tickets, written by internal/queue): create adds one, take pops many
 // and starts their jobs, finish ends it. No failure comes between the two. On a
 // Cluster, where queue and records lie on different nodes, the same moves are
 // made one after the other, and the sweeper mends what falls between. The rules
-// are the same text: lua/start_one.lua is part of start and of claim.
+// are the same text: lua/start_one.lua is part of start and of take.
 package jobstore

@@ -35,7 +35,7 @@ var versionText = strconv.Itoa(recordVersion)
 type scripts struct {
 	create, uploaded, start, beat, finish, postpone, cancel, remove, look, read, revs, sweep *redis.Script
 
-	claim *redis.Script // nil where tickets and records are not on one Redis
+	take *redis.Script // nil where tickets and records are not on one Redis
 }
 
 // words is what the scripts are told apart from their own text.
@@ -69,7 +69,7 @@ func loadScripts(w words) scripts {
 		read: script("read", read), revs: script("revs", read), sweep: script("sweep", write),
 	}
 	if w.tickets != "" {
-		s.claim = script("claim", write)
+		s.take = script("take", write)
 	}
 	return s
 }

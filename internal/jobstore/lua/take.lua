@@ -1,4 +1,4 @@
--- claim: pops tickets of one queue and starts their jobs, in one step. ARGV:
+-- take: pops tickets of one queue and starts their jobs, in one step. ARGV:
 -- queue, how many, the call's number, a fence of 16 characters for each,
 -- lease, the types served. KEYS[1] keeps what the last call popped, so that a
 -- call whose reply was lost can be repeated.

@@ -33,8 +33,9 @@
 // [longshore/internal/jobstore] keeps the records: the truth about each job,
 // changed by Lua scripts that hold the state machine, Redis's clock and the
 // revision number. Its keys are listed at the head of that package.
-// [longshore/internal/hub] lets thousands of long-polls wait on one
-// subscription. [longshore/internal/blob/disk] keeps blobs in a folder,
+// [longshore/internal/hub] lets thousands of long-polls, event streams and
+// sockets wait on one subscription; docs/push.md tells of them.
+// [longshore/internal/blob/disk] keeps blobs in a folder,
 // [longshore/internal/blob/bucket] in a bucket of S3 or its like; docs/blobs.md
 // compares them.
 //
@@ -43,6 +44,8 @@
 // [longshore/internal/queue] is the only package that knows asynq. What it
 // carries are tickets: a job's id and the number of its delivery, no more. A
 // ticket that is lost, late or doubled does no harm, because the record decides.
+// [longshore/internal/webhook] posts a job, signed, to where its client wants to
+// hear of the end, and guards which addresses that may be.
 // [longshore/handlers] does the work of the built-in types and has the Registry
 // for your own. [longshore/client] is the Go client.
 //
@@ -50,7 +53,8 @@
 //
 // [longshore/internal/submit]: every job comes in here, from HTTP or from the
 // command line. The order is record, input, queued, ticket; after an unknown
-// outcome nothing is undone, and the sweeper mends what is missing.
+// outcome nothing is undone, and the sweeper mends what is missing. An input may
+// be another job's file, by reference: then the new job registers with that one.
 //
 // # Floors 4 and 5: assemblies
 //

@@ -41,9 +41,10 @@ var floors = map[string]int{
 	"internal/blob/memory": 1,
 	"internal/blob/bucket": 1,
 	// 2: verbs
-	"handlers":       2,
-	"client":         2,
-	"internal/queue": 2,
+	"handlers":         2,
+	"client":           2,
+	"internal/queue":   2,
+	"internal/webhook": 2,
 	// 3: the one door in
 	"internal/submit": 3,
 	// 4: assemblies
@@ -89,6 +90,7 @@ var keepers = map[string][]string{
 	"github.com/alicebob/miniredis/v2":  {"internal/localredis"},
 	"github.com/sethvargo/go-envconfig": {"config"},
 	"github.com/danielgtaylor/huma/v2":  {"tasks", "internal/web"}, // schemas; routes
+	"github.com/coder/websocket":        {"internal/web"},
 	"github.com/klauspost/compress":     {"internal/stream"},
 	"github.com/axiomhq/hyperloglog":    {"internal/stream", "handlers"},
 	"github.com/cespare/xxhash/v2":      {"internal/stream", "handlers"},
@@ -98,7 +100,7 @@ var keepers = map[string][]string{
 	"golang.org/x/image":                {"internal/imaging"},
 	"github.com/aws/aws-sdk-go-v2":      {"internal/blob/bucket"},
 	"github.com/aws/smithy-go":          {"internal/blob/bucket"},
-	"golang.org/x/sys":                  {"internal/localredis", "internal/isolate"},
+	"golang.org/x/sys":                  {"internal/localredis", "internal/isolate", "internal/blob/disk"},
 }
 
 // testOnly lists modules that only tests (and their support packages) import.

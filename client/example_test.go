@@ -2,12 +2,14 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"time"
 
 	"longshore/client"
 	"longshore/job"
@@ -44,18 +46,63 @@ func Example() {
 	// {"lines":1}
 }
 
+// How to wait for the end of a job that takes long, and to give up in time.
+func ExampleClient_Wait() {
+	server := httptest.NewServer(http.HandlerFunc(answer))
+	defer server.Close()
+	c, err := client.New(client.Config{URL: server.URL})
+	if err != nil {
+		panic(err)
+	}
+	defer c.CloseIdleConnections()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	snap, err := c.Wait(ctx, id)
+	if errors.Is(err, context.DeadlineExceeded) {
+		fmt.Println("not yet, it is", snap.State)
+	}
+	// Output:
+	// not yet, it is running
+}
+
+// How to tell what went wrong: an error of the server has a stable code.
+func ExampleError() {
+	server := httptest.NewServer(http.HandlerFunc(answer))
+	defer server.Close()
+	c, err := client.New(client.Config{URL: server.URL})
+	if err != nil {
+		panic(err)
+	}
+	defer c.CloseIdleConnections()
+
+	_, err = c.Get(context.Background(), "0199c0de-0000-7000-8000-00000000dead")
+	var refused *client.Error
+	if errors.As(err, &refused) && refused.Code == client.NotFound {
+		fmt.Println(refused.Detail)
+	}
+	// Output:
+	// there is no such job
+}
+
+const id = "0199c0de-0000-7000-8000-000000000001"
+
 // answer plays a server whose worker is busy with our job.
 func answer(w http.ResponseWriter, r *http.Request) {
-	const id = "0199c0de-0000-7000-8000-000000000001"
 	w.Header().Set("Content-Type", "application/json")
 	switch {
 	case r.Method == http.MethodPost:
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(http.StatusAccepted)
 		fmt.Fprintf(w, `{"id":%q,"type":"log.analyze","state":"queued","rev":1}`, id)
-	case r.FormValue("after") == "2":
-		fmt.Fprintf(w, `{"id":%q,"type":"log.analyze","state":"succeeded","done":true,"rev":3,"result":{"lines":1}}`, id)
-	default:
+	case r.URL.Path == "/v1/jobs/"+id+"/events":
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, "event: state\nid: 3\ndata: "+`{"id":%q,"type":"log.analyze","state":"succeeded","done":true,"rev":3,"result":{"lines":1}}`+"\n\n", id)
+	case r.URL.Path == "/v1/jobs/"+id:
 		fmt.Fprintf(w, `{"id":%q,"type":"log.analyze","state":"running","rev":2}`, id)
+	default:
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(w, `{"code":"not_found","status":404,"detail":"there is no such job"}`)
 	}
 }

@@ -16,10 +16,15 @@ import (
 	"longshore/job"
 )
 
-// story serves a job that moves on by one revision with each question.
+// story serves a job that moves on by one revision with each question. It has
+// no streams, as a server of old.
 func story(t *testing.T, states ...job.State) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
+		if r.URL.Path == httpapi.EventsPath(testID) {
+			refuse(w, httpapi.NewError(httpapi.NotFound, "there is nothing at this path"))
+			return
+		}
 		if r.URL.Path != httpapi.JobPath(testID) {
 			t.Errorf("path = %s", r.URL.Path)
 		}
@@ -161,7 +166,11 @@ func TestMissingJob(t *testing.T) {
 func TestFollowIsPatient(t *testing.T) {
 	t.Parallel()
 	asked := 0
-	c, pauses := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	c, pauses := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == httpapi.EventsPath(testID) {
+			w.WriteHeader(http.StatusNotAcceptable)
+			return
+		}
 		asked++
 		snap := job.Snapshot{ID: testID, Rev: 3, State: job.Running}
 		if asked == 4 {

@@ -36,6 +36,16 @@ func (c *Client) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	return c.snapshot(ctx, "retry", id, call{method: http.MethodPost, path: httpapi.RetryPath(id)})
 }
 
+// Callback tells how the delivery of a job's webhook goes. The error of a job
+// that was submitted without one has the code not_found.
+func (c *Client) Callback(ctx context.Context, id job.ID) (job.Callback, error) {
+	var cb job.Callback
+	if _, err := c.exchange(ctx, get(httpapi.CallbackPath(id), nil), &cb); err != nil {
+		return job.Callback{}, fmt.Errorf("look up the callback of job %s: %w", id, err)
+	}
+	return cb, nil
+}
+
 func (c *Client) snapshot(ctx context.Context, verb string, id job.ID, call call) (job.Snapshot, error) {
 	var snap job.Snapshot
 	if _, err := c.exchange(ctx, call, &snap); err != nil {

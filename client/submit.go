@@ -31,6 +31,8 @@ type Submission struct {
 	ExpiresIn   time.Duration // to the start
 	MaxAttempts int
 	Retention   time.Duration // after the end
+	// CallbackURL is posted the job, signed, when it has ended; "" = nobody is.
+	CallbackURL string
 
 	// ID is the id of the job to be, drawn with job.NewID, so that the job can
 	// be watched while its input is on the way; "" lets the server draw it.
@@ -38,6 +40,12 @@ type Submission struct {
 	// IdempotencyKey makes a repeated submission return the first job. "" = one
 	// is drawn for each call, which covers the repeats that the client makes.
 	IdempotencyKey string
+
+	// InputJob makes an output of a job that has succeeded the input, by
+	// reference: nothing is copied. InputOutput names the output where there
+	// are several. It is for Submit, with Payload.
+	InputJob    job.ID
+	InputOutput string
 
 	// Of a file: what it is called and what it is. Both are only noted.
 	Filename    string
@@ -48,6 +56,9 @@ type Submission struct {
 // server has accepted it, most often not started yet.
 func (c *Client) Submit(ctx context.Context, s Submission) (job.Snapshot, error) {
 	if s.Fields != nil {
+		if s.InputJob != "" {
+			return job.Snapshot{}, fmt.Errorf("submission of %s: InputJob goes with Payload, not with Fields", s.Type)
+		}
 		return c.submit(ctx, s, nil)
 	}
 	payload, err := s.payload()
@@ -57,7 +68,10 @@ func (c *Client) Submit(ctx context.Context, s Submission) (job.Snapshot, error)
 	request := httpapi.SubmitBody{
 		Type: s.Type, Payload: payload, Priority: s.Priority, MaxAttempts: s.MaxAttempts,
 		Timeout: httpapi.Duration(s.Timeout), ExpiresIn: httpapi.Duration(s.ExpiresIn),
-		Retention: httpapi.Duration(s.Retention),
+		Retention: httpapi.Duration(s.Retention), CallbackURL: s.CallbackURL,
+	}
+	if s.InputJob != "" {
+		request.Input = &httpapi.InputRef{Job: s.InputJob, Output: s.InputOutput}
 	}
 	if !s.RunAt.IsZero() {
 		at := s.RunAt.UTC()
@@ -161,6 +175,7 @@ func (s Submission) query() (url.Values, error) {
 	set("expires_in", httpapi.FormatDuration(s.ExpiresIn), s.ExpiresIn != 0)
 	set("retention", httpapi.FormatDuration(s.Retention), s.Retention != 0)
 	set("max_attempts", strconv.Itoa(s.MaxAttempts), s.MaxAttempts != 0)
+	set("callback_url", s.CallbackURL, s.CallbackURL != "")
 	set("filename", s.Filename, s.Filename != "")
 	return q, nil
 }

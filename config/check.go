@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -92,13 +93,33 @@ func fileURL(s string) bool {
 func (j *Jobs) check(m *mistakes) {
 	// A worker kills its runs 1 s before the end, and renews in a quarter.
 	within(m, "LEASE", j.Lease, 4*time.Second, time.Hour)
+	for _, secret := range j.CallbackSecrets() {
+		if !webhookSecret(secret) {
+			m.expect("CALLBACK_SECRETS", "whsec_ and 24 to 64 bytes in base64, as echo whsec_$(openssl rand -base64 32) prints one")
+		}
+	}
+	if n := len(j.CallbackSecrets()); n > 2 || n == 0 && j.Callbacks.IsSet() {
+		m.expect("CALLBACK_SECRETS", "one secret, or two separated by a comma")
+	}
 	within(m, "RETENTION", j.Retention, time.Second, 366*24*time.Hour) // the most that a submission may ask for
+}
+
+// webhookSecret reports whether a text is a secret of Standard Webhooks.
+func webhookSecret(text string) bool {
+	text, ok := strings.CutPrefix(text, "whsec_")
+	key, err := base64.StdEncoding.DecodeString(text)
+	return ok && err == nil && len(key) >= 24 && len(key) <= 64
 }
 
 func (h *HTTP) check(m *mistakes) {
 	within(m, "PORT", h.Port, 0, 65535)
 	within(m, "MAX_UPLOAD", h.MaxUpload, 1, 1<<60)
+	within(m, "MAX_UPLOADS_PER_ADDRESS", h.MaxPerAddress, 0, 1_000_000)
+	within(m, "MIN_UPLOAD_RATE", h.MinRate, 0, GiB)
+	within(m, "MIN_FREE_SPACE", h.MinFree, 0, 1<<60)
 	within(m, "MAX_WAIT", h.MaxWait, time.Second, time.Hour)
+	within(m, "MAX_WAITERS", h.MaxWaiters, 1, 10_000_000)
+	within(m, "MAX_WAITERS_PER_ADDRESS", h.AddressWaiters, 0, 10_000_000)
 	checkToken(m, &h.Token, h.TokenFile)
 }
 

@@ -38,6 +38,8 @@ type Blobs struct {
 type Jobs struct {
 	Lease     time.Duration `env:"LEASE" doc:"how long a job belongs to a process that has fallen silent; it is renewed four times as often"`
 	Retention time.Duration `env:"RETENTION" doc:"how long a job and its files stay after its end"`
+	// Callbacks holds one or two secrets; CallbackSecrets splits them.
+	Callbacks Secret `env:"CALLBACK_SECRETS" doc:"secret that signs callbacks, whsec_ and 24 to 64 bytes in base64; two, separated by a comma, while receivers change over; without one no callback_url is accepted"`
 }
 
 // Web says how the web server serves.
@@ -56,7 +58,12 @@ type HTTP struct {
 	Token          Secret        `env:"LONGSHORE_TOKEN" doc:"bearer token that every request must carry; without one the server listens on 127.0.0.1 only"`
 	TokenFile      string        `env:"LONGSHORE_TOKEN_FILE" doc:"file that holds LONGSHORE_TOKEN"`
 	MaxUpload      Bytes         `env:"MAX_UPLOAD" doc:"largest input of a job"`
+	MaxPerAddress  int           `env:"MAX_UPLOADS_PER_ADDRESS" doc:"uploads that one client address may have under way; 0 = no limit. Behind a proxy set TRUSTED_PROXIES, or all clients count as one"`
+	MinRate        Bytes         `env:"MIN_UPLOAD_RATE" doc:"bytes a second at which an upload must keep coming, over half a minute; 0 = any"`
+	MinFree        Bytes         `env:"MIN_FREE_SPACE" doc:"space in the blob folder that no upload may use, but at most a twentieth of its disk; 0 = none"`
 	MaxWait        time.Duration `env:"MAX_WAIT" doc:"longest wait of a long-poll; Heroku's router gives up at 30s"`
+	MaxWaiters     int           `env:"MAX_WAITERS" doc:"most long-polls, event streams and WebSockets that wait at a time; who comes beyond them is answered at once"`
+	AddressWaiters int           `env:"MAX_WAITERS_PER_ADDRESS" doc:"the same for one client address, as TRUSTED_PROXIES tells it; 0 = no limit"`
 	CORSOrigins    Origins       `env:"CORS_ORIGINS" doc:"origins whose pages may use the server from a browser, like https://app.example.com, separated by commas"`
 	TrustedProxies Proxies       `env:"TRUSTED_PROXIES" doc:"addresses or networks (10.0.0.0/8) whose X-Forwarded-For is believed, separated by commas"`
 }
@@ -77,6 +84,7 @@ type Work struct {
 	CPUConcurrency    int           `env:"CPU_CONCURRENCY" shown:"number of cores" doc:"jobs of lane cpu at once"`
 	StreamConcurrency int           `env:"STREAM_CONCURRENCY" shown:"8 × number of cores" doc:"jobs of lane io at once"`
 	ChildMemory       Bytes         `env:"CHILD_MEMORY" doc:"memory that one job of lane cpu may use"`
+	CallbackAllow     Allow         `env:"CALLBACK_ALLOW" doc:"places beyond the public internet that callbacks may go to: networks (10.0.0.0/8), addresses, hosts or host:port, separated by commas"`
 	KillGrace         time.Duration `env:"KILL_GRACE" doc:"time that a job gets to end by itself when it is canceled or out of time; at most 2s"`
 }
 
@@ -125,7 +133,8 @@ func defaultBlobs() Blobs { return Blobs{URL: "file:data/blobs"} }
 func defaultJobs() Jobs { return Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour} }
 
 func defaultHTTP() HTTP {
-	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, MaxWait: 25 * time.Second}
+	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, MaxPerAddress: 256, MinRate: KiB, MinFree: 64 * MiB,
+		MaxWait: 25 * time.Second, MaxWaiters: 20_000}
 }
 
 const defaultMaxUpload = 5 * GiB
@@ -232,3 +241,6 @@ func (p Proxies) Contains(a netip.Addr) bool {
 	}
 	return false
 }
+
+// CallbackSecrets returns the secrets that sign callbacks, the newest first.
+func (j Jobs) CallbackSecrets() []string { return split(j.Callbacks.Reveal()) }

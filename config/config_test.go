@@ -40,7 +40,7 @@ func TestDefaults(t *testing.T) {
 	}
 	redis := config.Redis{URL: config.NewSecret("redis://127.0.0.1:6379"), MaxConnections: 4, Prefix: "longshore"}
 	jobs := config.Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour}
-	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, MaxWait: 25 * time.Second}
+	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 25 * time.Second, MaxWaiters: 20_000}
 	log := config.Log{Format: "text", Level: slog.LevelInfo}
 	stop := config.Stop{Grace: 25 * time.Second}
 	blobs := config.Blobs{URL: "file:data/blobs"}
@@ -76,7 +76,7 @@ func TestValues(t *testing.T) {
 	web, err := config.LoadWeb(env(
 		"REDIS_URL=redis://h", "REDIS_TLS_URL=rediss://:hunter2@h:6380", "REDIS_TLS_INSECURE=true", "REDIS_MAX_CONNECTIONS=20",
 		"PREFIX=Team-7", "BLOB_URL=file:///var/lib/long%20shore", "PORT=0", "LONGSHORE_TOKEN=hunter2", "MAX_UPLOAD=10gb",
-		"MAX_WAIT=55", "CORS_ORIGINS=https://a.example, http://localhost:3000", "TRUSTED_PROXIES=10.1.2.3/8,::ffff:192.0.2.1,2001:db8::/32",
+		"MAX_WAIT=55", "MAX_WAITERS=100", "MAX_WAITERS_PER_ADDRESS=7", "CORS_ORIGINS=https://a.example, http://localhost:3000", "TRUSTED_PROXIES=10.1.2.3/8,::ffff:192.0.2.1,2001:db8::/32",
 		"LEASE=1m30s", "RETENTION=2h", "SHUTDOWN_GRACE=1500ms", "LOG_FORMAT=json", "LOG_LEVEL=warn",
 	))
 	if err != nil {
@@ -90,7 +90,7 @@ func TestValues(t *testing.T) {
 		Blobs: config.Blobs{URL: "file:///var/lib/long%20shore"},
 		Jobs:  config.Jobs{Lease: 90 * time.Second, Retention: 2 * time.Hour},
 		HTTP: config.HTTP{
-			Token: config.NewSecret("hunter2"), MaxUpload: 10e9, MaxWait: 55 * time.Second,
+			Token: config.NewSecret("hunter2"), MaxUpload: 10e9, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 55 * time.Second, MaxWaiters: 100, AddressWaiters: 7,
 			CORSOrigins:    config.Origins{"https://a.example", "http://localhost:3000"},
 			TrustedProxies: config.Proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
 		},
@@ -104,6 +104,24 @@ func TestValues(t *testing.T) {
 		if got := web.HTTP.TrustedProxies.Contains(netip.MustParseAddr(addr)); got != trusted {
 			t.Errorf("Contains(%s) = %v", addr, got)
 		}
+	}
+}
+
+const secretA, secretB = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_c2l4dHktZm91ciBieXRlcyBhcmUgdGhlIG1vc3QgdGhhdCBhIHNlY3JldCBtYXkgaGF2ZS4gLg=="
+
+func TestCallbacks(t *testing.T) {
+	t.Parallel()
+	c, err := config.LoadWorker(env("CALLBACK_SECRETS="+secretA+", "+secretB,
+		"CALLBACK_ALLOW=10.0.0.0/8,fd00::/8, ::1,hooks.internal:8080,[::1]:80,Sink"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Jobs.CallbackSecrets(); !slices.Equal(got, []string{secretA, secretB}) {
+		t.Errorf("secrets %q", got)
+	}
+	want := config.Allow{"10.0.0.0/8", "fd00::/8", "::1", "hooks.internal:8080", "[::1]:80", "Sink"}
+	if !slices.Equal(c.Work.CallbackAllow, want) {
+		t.Errorf("allow %q", c.Work.CallbackAllow)
 	}
 }
 
@@ -147,6 +165,8 @@ func TestMistakes(t *testing.T) {
 		"SHUTDOWN_GRACE":        {"0", "2h", "NaN", "1e3", "10 s"},
 		"LEASE":                 {"1s", "hunter2", "99999999999h"},
 		"RETENTION":             {"0", "200000h"},
+		"CALLBACK_SECRETS":      {"hunter2", "whsec_hunter2", ",", "whsec_aHVudGVyMg==", strings.Repeat(secretA+",", 3), "whsec_" + strings.Repeat("hunter2A", 20)},
+		"CALLBACK_ALLOW":        {"http://hunter2", "10.0.0.0/33", "hunter2:x", "h:0", "a b", "*"},
 		"LOG_FORMAT":            {"hunter2"},
 		"LOG_LEVEL":             {"hunter2"},
 		"PORT":                  {"-1", "65536", "http"},
@@ -157,6 +177,10 @@ func TestMistakes(t *testing.T) {
 		"LONGSHORE_TOKEN":       {"hunter2 x", "hunter2\n", "ü", strings.Repeat("hunter2", 1000)},
 		"LONGSHORE_TOKEN_FILE":  {"/hunter2", os.DevNull, t.TempDir()},
 		"LONGSHORE_URL":         {"hunter2", "ftp://hunter2", "https://u:hunter2@h", "https://h?hunter2=1", "https://"},
+
+		"MAX_UPLOADS_PER_ADDRESS": {"-1", "many"}, "MIN_UPLOAD_RATE": {"2GiB", "slow"}, "MIN_FREE_SPACE": {"-1", "some"},
+		"MAX_WAITERS":             {"0", "-1", "hunter2"},
+		"MAX_WAITERS_PER_ADDRESS": {"-1", "hunter2"},
 	}
 	for name, values := range bad {
 		for _, value := range values {

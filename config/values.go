@@ -3,8 +3,10 @@ package config
 import (
 	"log/slog"
 	"math"
+	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -167,6 +169,34 @@ func (p *Proxies) EnvDecode(text string) error {
 		proxies = append(proxies, prefix.Masked())
 	}
 	*p = proxies
+	return nil
+}
+
+// Allow is a list of places that callbacks may go to.
+type Allow []string
+
+var placeForm = regexp.MustCompile(`^(?i)[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$`)
+
+// EnvDecode reads networks, addresses, hosts and host:port, separated by commas.
+func (a *Allow) EnvDecode(text string) error {
+	const form = formError("networks like 10.0.0.0/8, addresses, hosts or host:port, separated by commas")
+	var allow Allow
+	for _, s := range split(text) {
+		_, notPrefix := netip.ParsePrefix(s)
+		_, notAddr := netip.ParseAddr(s)
+		if notPrefix != nil && notAddr != nil {
+			host, port, err := net.SplitHostPort(s)
+			if err != nil {
+				host, port = s, "1"
+			}
+			_, notAddr := netip.ParseAddr(host)
+			if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || notAddr != nil && !placeForm.MatchString(host) {
+				return form
+			}
+		}
+		allow = append(allow, s)
+	}
+	*a = allow
 	return nil
 }
 

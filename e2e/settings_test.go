@@ -21,6 +21,15 @@ func TestRefusesToStart(t *testing.T) {
 	if err := redistest.ClientOf(t, evicting.URL()).ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err(); err != nil {
 		t.Fatal(err)
 	}
+	guarded := redistest.New(t)
+	host := strings.TrimPrefix(guarded.URL(), "unix://")
+	admin := redistest.ClientOf(t, guarded.URL())
+	for user, rules := range map[string][]string{"limited": {"on", ">" + "hunter2", "~*", "&*", "+ping", "+info", "+config"},
+		"blind": {"on", ">" + "hunter2", "~*", "&*", "+ping"}} {
+		if err := admin.ACLSetUser(t.Context(), user, rules...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +54,12 @@ func TestRefusesToStart(t *testing.T) {
 			[]string{"WORKER_LANES", "CPU_CONCURRENCY", "STREAM_CONCURRENCY", "KILL_GRACE"}},
 		{"evicting Redis", "web worker", []string{"REDIS_URL=" + evicting.URL()}, nil, 78,
 			[]string{"CONFIG SET maxmemory-policy noeviction"}},
+		{"wrong password", "web worker", []string{"REDIS_URL=unix://limited:not-" + password + "@" + host}, nil, 78,
+			[]string{"REDIS_URL", "password is wrong"}},
+		{"user of Redis that may not work", "web worker", []string{"REDIS_URL=unix://limited:" + password + "@" + host}, nil, 78,
+			[]string{"REDIS_URL", "user may not"}},
+		{"user of Redis that may not look", "web worker", []string{"REDIS_URL=unix://blind:" + password + "@" + host}, nil, 78,
+			[]string{"REDIS_URL", "user may not"}},
 		{"no Redis", "web worker", []string{"REDIS_URL=redis://me:" + password + "@127.0.0.1:1"}, nil, 69,
 			[]string{"127.0.0.1:1", "connection refused"}},
 		{"another folder", "web worker", []string{"BLOB_URL=file://" + t.TempDir()}, nil, 78, []string{"BLOB_URL"}},

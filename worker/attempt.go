@@ -290,6 +290,9 @@ func (a *attempt) finish(ctx context.Context, end jobstore.End) {
 		return
 	}
 	a.logger().DebugContext(ctx, "run ended", "outcome", end.Outcome, "state", ended.State, "wall_ms", end.Usage.WallMS)
+	if ended.Callback && ended.State.Terminal() && a.worker.callbacks != nil {
+		a.worker.callbacks.Ring()
+	}
 	if ended.State == job.Queued {
 		if err := a.worker.sys.Queue.EnqueueHead(ctx, []job.Ticket{ended.Ticket}); err != nil {
 			a.logger().WarnContext(ctx, "ticket not sent, the sweeper will", "error", err)

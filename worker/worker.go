@@ -15,6 +15,7 @@ import (
 	"longshore/internal/isolate"
 	"longshore/internal/jobstore"
 	"longshore/internal/queue"
+	"longshore/internal/webhook"
 	"longshore/job"
 	"longshore/tasks"
 )
@@ -69,6 +70,10 @@ func Serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Regis
 		config: c, sys: sys, registry: r, log: sys.Log,
 		keeper: jobstore.NewKeeper(sys.Store, sys.Log), suspect: make(chan struct{}, 1),
 	}
+	if sys.Callbacks != nil {
+		// An attempt that is cut needs time to be given back.
+		w.callbacks = webhook.NewDeliverer(sys.Store, sys.Callbacks, sys.Log, max(0, c.ShutdownGrace-time.Second))
+	}
 	if n := c.slots()[job.LaneCPU]; n > 0 && len(cpuTypes(r)) > 0 {
 		pool, err := isolate.Open(isolate.Config{Slots: n, Memory: c.ChildMemory, Log: sys.Log})
 		if err != nil {
@@ -118,13 +123,14 @@ func (c Config) slots() map[job.Lane]int {
 }
 
 type worker struct {
-	config   Config
-	sys      *connect.System
-	registry *handlers.Registry
-	log      *slog.Logger
-	keeper   *jobstore.Keeper
-	server   *queue.Server
-	pool     *isolate.Pool // of children for lane cpu; nil where nothing needs them
+	config    Config
+	sys       *connect.System
+	registry  *handlers.Registry
+	log       *slog.Logger
+	keeper    *jobstore.Keeper
+	server    *queue.Server
+	callbacks *webhook.Deliverer // nil where nothing can sign them
+	pool      *isolate.Pool      // of children for lane cpu; nil where nothing needs them
 
 	suspect chan struct{} // the one slot for jobs that cost workers before
 
@@ -160,6 +166,16 @@ func (w *worker) run(ctx context.Context) error {
 	wg.Go(func() { w.listen(background) })
 	wg.Go(func() { w.publish(background) })
 	wg.Go(func() { w.sys.Background(background, w.keeper.Run, w.sys.Sweeper().Run, w.sys.SweepOrphans) })
+
+	delivering, last := context.WithCancel(ctx)
+	defer last()
+	if w.callbacks != nil {
+		wg.Go(func() {
+			if err := w.callbacks.Run(delivering); err != nil {
+				w.log.ErrorContext(ctx, "delivery of callbacks has ended", "error", err)
+			}
+		})
+	}
 
 	drained := make(chan struct{})
 	wg.Go(func() { w.drain(ctx, drained, abandon) })

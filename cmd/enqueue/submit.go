@@ -20,6 +20,7 @@ import (
 	"longshore/config"
 	"longshore/internal/submit"
 	"longshore/job"
+	"longshore/tasks"
 )
 
 // A submission is what the command line of submit asks for.
@@ -35,13 +36,16 @@ type submission struct {
 	retention   duration
 	maxAttempts int
 	key         string
+	callback    string
 	wait        bool
 	limit       duration
 	output      string
+	from        string // "JOB" or "JOB/OUTPUT"
 
 	// of the above, parsed
 	fields  url.Values
 	startAt time.Time
+	input   *submit.Reference
 }
 
 func (p *cli) submitCommand() *cobra.Command {
@@ -66,6 +70,7 @@ func (p *cli) submitCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringArrayVar(&s.sets, "set", nil, "one field of the payload, as name=value; again for more")
 	f.StringVar(&s.payload, "payload", "", "the whole payload, as JSON")
+	f.StringVar(&s.from, "input-from", "", "the input is an output of this job, as JOB or JOB/OUTPUT, by reference")
 	f.StringVar(&s.priority, "priority", "", "high, default or low")
 	f.StringVar(&s.runAt, "run-at", "", "do not start before this time (RFC 3339)")
 	f.Var(&s.timeout, "timeout", "time limit of one attempt, as 90s or 2h")
@@ -73,6 +78,7 @@ func (p *cli) submitCommand() *cobra.Command {
 	f.Var(&s.retention, "retention", "how long to keep the job after its end")
 	f.IntVar(&s.maxAttempts, "max-attempts", 0, "how often to try (default: the type's)")
 	f.StringVar(&s.key, "idempotency-key", "", "with the same key a second submit returns the first job")
+	f.StringVar(&s.callback, "callback-url", "", "post the job, signed, to this address when it has ended")
 	f.BoolVar(&s.wait, "wait", false, "follow the job to its end")
 	f.Var(&s.limit, "for", "with --wait: how long; without it until the job ends")
 	f.StringVarP(&s.output, "output", "o", "", "wait, and write the job's output (or result) to this file, or all outputs into this folder")
@@ -152,6 +158,16 @@ func (s *submission) parse() error {
 		}
 		s.fields.Add(name, value)
 	}
+	if s.from != "" {
+		if s.file != "" {
+			return usage("--input-from and a file can't be combined")
+		}
+		id, output, _ := strings.Cut(s.from, "/")
+		if _, err := job.ParseID(id); err != nil {
+			return usage("--input-from must look like JOB or JOB/OUTPUT, with a job's id")
+		}
+		s.input = &submit.Reference{Job: job.ID(id), Output: output}
+	}
 	s.wait = s.wait || s.output != ""
 	if s.limit != 0 && !s.wait {
 		return usage("--for is how long --wait waits; add --wait")
@@ -194,10 +210,20 @@ func (p *cli) upload(ctx context.Context, c *client.Client, s submission, in io.
 	request := client.Submission{
 		Type: s.typ, Fields: s.fields, Priority: job.Priority(s.priority), RunAt: s.startAt,
 		Timeout: time.Duration(s.timeout), ExpiresIn: time.Duration(s.expiresIn),
-		Retention: time.Duration(s.retention), MaxAttempts: s.maxAttempts, IdempotencyKey: s.key,
+		Retention: time.Duration(s.retention), MaxAttempts: s.maxAttempts, IdempotencyKey: s.key, CallbackURL: s.callback,
 	}
 	if s.payload != "" {
 		request.Payload = json.RawMessage(s.payload)
+	}
+	if s.input != nil {
+		request.InputJob, request.InputOutput = s.input.Job, s.input.Output
+		if s.fields != nil { // they can't go in the query of a request without a body
+			payload, err := fieldsByServer(ctx, c, s.typ, s.fields)
+			if err != nil {
+				return job.Snapshot{}, fmt.Errorf("submit %s: %w", s.typ, err)
+			}
+			request.Payload, request.Fields = json.RawMessage(payload), nil
+		}
 	}
 	if s.file == "" {
 		return c.Submit(ctx, request)
@@ -208,6 +234,26 @@ func (p *cli) upload(ctx context.Context, c *client.Client, s submission, in io.
 	show := p.newProgress()
 	defer show.close()
 	return c.SubmitFile(ctx, request, show.input(in, size), size)
+}
+
+// fieldsByServer builds a payload of texts, by the schema that the server has.
+func fieldsByServer(ctx context.Context, c *client.Client, typ string, fields url.Values) ([]byte, error) {
+	types, err := c.Types(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range types {
+		if t.Type != typ {
+			continue
+		}
+		catalog, err := tasks.NewCatalog(tasks.Info{Type: t.Type, Doc: t.Doc, Lane: t.Lane, TimeoutMS: t.TimeoutMS,
+			MaxAttempts: t.MaxAttempts, Input: tasks.InputRule(t.Input), ForbidOverlap: t.ForbidOverlap, Schema: t.Schema})
+		if err != nil {
+			return nil, err
+		}
+		return catalog.FromQuery(typ, fields)
+	}
+	return nil, tasks.ErrUnknownType
 }
 
 // submitDirect goes past the web server, where only Redis is known.
@@ -230,6 +276,7 @@ func (p *cli) submitDirect(ctx context.Context, set config.Enqueue, s submission
 		Type: s.typ, Payload: payload, IdempotencyKey: s.key,
 		Priority: job.Priority(s.priority), RunAt: s.startAt, Timeout: time.Duration(s.timeout),
 		ExpiresIn: time.Duration(s.expiresIn), MaxAttempts: s.maxAttempts, Retention: time.Duration(s.retention),
+		CallbackURL: s.callback, From: s.input,
 	}
 	if s.file != "" {
 		show := p.newProgress()

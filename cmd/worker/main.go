@@ -34,7 +34,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return program.Settings(err)
 	}
 	log := program.Logger(c.Log, stdout)
-	sys, err := connect.Open(ctx, program.Connection(c.Redis, c.Blobs, c.Jobs, log))
+	where := program.Connection(c.Redis, c.Blobs, c.Jobs, log)
+	where.CallbackAllow = c.Work.CallbackAllow
+	sys, err := connect.Open(ctx, where)
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,13 @@ type Store interface {
 	Jobs(ctx context.Context, before time.Time) iter.Seq2[string, error]
 }
 
+// A Spacer is a Store that knows how much space it has.
+type Spacer interface {
+	// Space returns the bytes that are free and those that there are in all.
+	// Where that can't be found out the error wraps errors.ErrUnsupported.
+	Space(ctx context.Context) (free, total int64, err error)
+}
+
 // A Writer receives one blob, from one goroutine. Commit or Abort ends it, and
 // one of them must: a Commit that fails leaves nothing behind, and Abort after
 // Commit does nothing, so it may be deferred. ErrNoSpace can come from Write and

@@ -19,6 +19,7 @@ import (
 	"longshore/internal/queue"
 	"longshore/internal/redisdb"
 	"longshore/internal/submit"
+	"longshore/internal/webhook"
 	"longshore/job"
 	"longshore/tasks"
 )
@@ -36,6 +37,13 @@ type Config struct {
 	// Credentials of an s3:// BlobURL, as AWS_ACCESS_KEY_ID and its siblings have
 	// them, and its region where the URL names none.
 	S3KeyID, S3SecretKey, S3SessionToken, S3Region string
+
+	// CallbackSecrets, one or two of the form whsec_<base64>, sign callbacks;
+	// without one no callback is taken in or delivered.
+	CallbackSecrets []string
+	// CallbackAllow lists places beyond the public internet that callbacks may
+	// go to: networks, addresses, hosts or host:port.
+	CallbackAllow []string
 }
 
 // ErrSettings marks an error that other settings would mend, not time.
@@ -48,9 +56,13 @@ type System struct {
 	Queue *queue.Queue
 	Blobs blob.Store
 	Log   *slog.Logger
+	// Callbacks sends signed callbacks; nil where no secret is set.
+	Callbacks *webhook.Sender
 
 	blobs place       // the same as Blobs
 	gone  chan job.ID // whose blobs are to be deleted
+
+	memory *redisdb.Memory
 }
 
 // Open connects and checks that this Redis and this folder may be used.
@@ -62,7 +74,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	sys := &System{Redis: rdb, Log: c.Log, gone: make(chan job.ID, maxGone)}
+	sys := &System{Redis: rdb, Log: c.Log, gone: make(chan job.ID, maxGone), memory: redisdb.NewMemory(rdb)}
 	err = sys.open(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())
@@ -77,10 +89,11 @@ func (s *System) open(ctx context.Context, c Config) error {
 	}
 	if err != nil {
 		if redisdb.Unavailable(err) {
-			return fmt.Errorf("connect to redis at %s: %w", redisdb.Address(c.RedisURL), err)
+			return access(fmt.Errorf("connect to redis at %s: %w", redisdb.Address(c.RedisURL), err))
 		}
 		return fmt.Errorf("%w: redis at %s: %w", ErrSettings, redisdb.Address(c.RedisURL), err)
 	}
+	_ = s.memory.Look(ctx) // who may not look was warned just now
 	if s.Queue, err = queue.New(s.Redis, queue.Config{Prefix: c.Prefix, Log: c.Log}); err != nil {
 		return fmt.Errorf("%w: PREFIX: %w", ErrSettings, err)
 	}
@@ -89,7 +102,24 @@ func (s *System) open(ctx context.Context, c Config) error {
 		return err
 	}
 	s.Store = jobstore.New(s.Redis, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease, Tickets: tickets})
-	return s.openBlobs(ctx, c)
+	if len(c.CallbackSecrets) > 0 {
+		if s.Callbacks, err = webhook.NewSender(c.CallbackSecrets, c.CallbackAllow); err != nil {
+			return fmt.Errorf("%w: callbacks: %w", ErrSettings, err)
+		}
+	}
+	return access(s.openBlobs(ctx, c))
+}
+
+// access marks an error that means that Redis doesn't let us in, or not do our
+// work: time does not mend that.
+func access(err error) error {
+	switch redisdb.Reason(err) {
+	case redisdb.ReasonNoAuth:
+		return fmt.Errorf("%w: REDIS_URL: its user or password is wrong or missing (special characters must be percent-encoded): %w", ErrSettings, err)
+	case redisdb.ReasonNoPermission:
+		return fmt.Errorf("%w: REDIS_URL: its user may not do what is needed (as an ACL: ~* &* +@all): %w", ErrSettings, err)
+	}
+	return err
 }
 
 // Close lets go of everything. Nothing of the system may be in use.
@@ -97,6 +127,9 @@ func (s *System) Close() error {
 	var err error
 	if s.blobs != nil {
 		err = s.blobs.Close()
+	}
+	if s.Callbacks != nil {
+		s.Callbacks.CloseIdleConnections()
 	}
 	return errors.Join(err, s.Redis.Close())
 }
@@ -119,8 +152,12 @@ func (s *System) Delete(ctx context.Context, id job.ID) error {
 // inputs are taken in.
 func (s *System) Door(keeper *jobstore.Keeper, catalog *tasks.Catalog, retention time.Duration, maxInput int64) *submit.Door {
 	return submit.NewDoor(submit.Config{Store: s.Store, Tickets: s.Queue, Blobs: s.Blobs, Catalog: catalog,
-		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput})
+		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput, Full: s.memory.Full, Callbacks: s.Callbacks != nil})
 }
+
+// WatchMemory lets the door know how full Redis is, until ctx ends. Without it
+// the door knows what was so when the system was opened.
+func (s *System) WatchMemory(ctx context.Context) error { return s.memory.Run(ctx) }
 
 // PublishTypes tells the other programs which types the workers here run.
 func (s *System) PublishTypes(ctx context.Context, infos []tasks.Info) error {

@@ -11,12 +11,21 @@ import (
 type SubmitBody struct {
 	Type        string          `json:"type" doc:"the kind of work" minLength:"1" maxLength:"64"`
 	Payload     json.RawMessage `json:"payload,omitempty" doc:"an object by the type's schema"`
+	Input       *InputRef       `json:"input,omitempty" doc:"the input of a type that works on a file: an output of another job, by reference"`
 	Priority    job.Priority    `json:"priority,omitempty" doc:"rank within the type's lane" enum:"high,default,low"`
 	RunAt       *time.Time      `json:"run_at,omitempty" doc:"do not start before this time"`
 	Timeout     Duration        `json:"timeout,omitzero" doc:"time limit of one attempt"`
 	ExpiresIn   Duration        `json:"expires_in,omitzero" doc:"give up unless started within this time"`
 	MaxAttempts int             `json:"max_attempts,omitempty" doc:"how often to try" minimum:"1"`
 	Retention   Duration        `json:"retention,omitzero" doc:"how long to keep the job after its end"`
+	CallbackURL string          `json:"callback_url,omitempty" doc:"post the job, signed, to this address when it has ended: http or https, at most 2048 bytes"`
+}
+
+// An InputRef names an output of a job that has succeeded. It is used where it
+// is, and stays at least until the new job has ended.
+type InputRef struct {
+	Job    job.ID `json:"job" doc:"the job that made it"`
+	Output string `json:"output,omitempty" doc:"its name, where that job has several outputs"`
 }
 
 // A JobList is the answer to GET /v1/jobs.

@@ -9,6 +9,8 @@ import (
 // The paths. All links that the server hands out are such paths, without host.
 const (
 	PathJobs    = "/v1/jobs"
+	PathEvents  = "/v1/events"
+	PathSocket  = "/v1/socket"
 	PathTypes   = "/v1/types"
 	PathQueues  = "/v1/queues"
 	PathHealth  = "/healthz"
@@ -21,6 +23,12 @@ func JobPath(id job.ID) string { return PathJobs + "/" + url.PathEscape(string(i
 
 // CancelPath asks for a job's end, by POST.
 func CancelPath(id job.ID) string { return JobPath(id) + "/cancel" }
+
+// CallbackPath tells how the delivery of a job's webhook goes.
+func CallbackPath(id job.ID) string { return JobPath(id) + "/callback" }
+
+// EventsPath is the stream of a job's changes, as Server-Sent Events.
+func EventsPath(id job.ID) string { return JobPath(id) + "/events" }
 
 // RetryPath makes a new job like an ended one, by POST.
 func RetryPath(id job.ID) string { return JobPath(id) + "/retry" }
@@ -50,6 +58,8 @@ const (
 	HeaderPrefer = "Prefer"
 	// HeaderPreferenceApplied says how much of Prefer was granted.
 	HeaderPreferenceApplied = "Preference-Applied"
+	// HeaderLastEventID is the cursor from which a stream of events goes on.
+	HeaderLastEventID = "Last-Event-ID"
 	// HeaderContentDigest is the digest of the bytes sent (RFC 9530).
 	HeaderContentDigest = "Content-Digest"
 	// HeaderReprDigest is the digest of the whole output, whatever range was sent (RFC 9530).
@@ -60,6 +70,7 @@ const (
 const (
 	TypeJSON    = "application/json"
 	TypeProblem = "application/problem+json" // RFC 9457
+	TypeEvents  = "text/event-stream"        // Server-Sent Events, in the HTML standard
 )
 
 // The values of the query parameter "until" of a long-poll.

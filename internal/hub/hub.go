@@ -1,6 +1,7 @@
 // Package hub lets any number of requests wait for jobs at the cost of one
 // subscription a process. A waiter is a few hundred bytes beside its own
-// goroutine: it registers, looks, waits, and looks again.
+// goroutine: it registers, looks, waits, and looks again. Wait does so once, for
+// a long-poll; a Watcher stays, for a stream of events.
 //
 // A notification only shortens the wait; the record is what counts. So every
 // waiting job is looked up again each Fallback, and all of them after the
@@ -74,11 +75,25 @@ type shard struct {
 }
 
 // An entry is one Want of one waiter, in the list of those with the same job.
+// Its shard guards it.
 type entry struct {
 	want       Want
-	since      uint64 // look-ups up to this one began before the entry was there
-	woken      chan job.Rev
+	since      uint64       // look-ups up to this one began before the entry was there
+	woken      chan job.Rev // a Wait's
+	watcher    *Watcher     // or a Watcher's
 	prev, next *entry
+}
+
+// wake tells the waiter of a revision.
+func (e *entry) wake(r job.Rev) {
+	if e.watcher != nil {
+		e.watcher.mark(r.ID)
+		return
+	}
+	select {
+	case e.woken <- r:
+	default: // already woken
+	}
 }
 
 // New returns a hub over these records. Waiters are woken while Run runs.
@@ -95,9 +110,16 @@ func New(reader Reader, log *slog.Logger) *Hub {
 // of patience is an answer. An error means that the first look failed.
 func (h *Hub) Wait(ctx context.Context, wants ...Want) ([]job.Rev, error) {
 	woken := make(chan job.Rev, 1) // one is enough: the look tells the rest
-	for _, e := range h.register(wants, woken) {
-		defer h.unregister(e)
+	entries := make([]entry, len(wants))
+	for i, w := range wants {
+		entries[i] = entry{want: w, woken: woken}
+		h.register(&entries[i])
 	}
+	defer func() {
+		for i := range entries {
+			h.unregister(&entries[i])
+		}
+	}()
 	moved, err := h.Look(ctx, wants...)
 	if err != nil && ctx.Err() != nil {
 		return nil, nil
@@ -154,21 +176,15 @@ func (h *Hub) shard(id job.ID) *shard {
 	return &h.shards[maphash.String(h.seed, string(id))%shards]
 }
 
-func (h *Hub) register(wants []Want, woken chan job.Rev) []*entry {
-	entries := make([]*entry, len(wants))
-	for i, w := range wants {
-		e := &entry{want: w, woken: woken}
-		s := h.shard(w.ID)
-		s.mu.Lock()
-		e.since = h.looks.Load()
-		if first := s.waiting[w.ID]; first != nil {
-			e.next, first.prev = first, e
-		}
-		s.waiting[w.ID] = e
-		s.mu.Unlock()
-		entries[i] = e
+func (h *Hub) register(e *entry) {
+	s := h.shard(e.want.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.since = h.looks.Load()
+	if first := s.waiting[e.want.ID]; first != nil {
+		e.next, first.prev = first, e
 	}
-	return entries
+	s.waiting[e.want.ID] = e
 }
 
 func (h *Hub) unregister(e *entry) {
@@ -201,12 +217,8 @@ func (h *Hub) wake(r job.Rev, concerns func(*entry) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for e := s.waiting[r.ID]; e != nil; e = e.next {
-		if !concerns(e) {
-			continue
-		}
-		select {
-		case e.woken <- r:
-		default: // already woken
+		if concerns(e) {
+			e.wake(r)
 		}
 	}
 }
@@ -299,7 +311,11 @@ func (h *Hub) lookBatch(ctx context.Context, ids []job.ID) error {
 		return err
 	}
 	for _, r := range revs {
-		h.wake(r, func(e *entry) bool { return e.since < look && fulfilled(e.want, r) })
+		// A watcher that still has an ended job has missed the end, however the
+		// revisions look.
+		h.wake(r, func(e *entry) bool {
+			return e.since < look && (fulfilled(e.want, r) || e.watcher != nil && r.Done)
+		})
 	}
 	return nil
 }

@@ -5,9 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"longshore/internal/redisdb"
 	"longshore/job"
@@ -19,13 +22,20 @@ type Spec struct {
 	Input   *Input          `json:"i,omitempty"`
 }
 
-// An Input is the file that a job works on.
+// An Input is the file that a job works on: its own, or by reference another
+// job's input or output, which Store.Use keeps there.
 type Input struct {
 	Blob        string `json:"b"`
 	Size        int64  `json:"n"`
 	SHA256      string `json:"h"`
 	ContentType string `json:"t,omitempty"`
 	Filename    string `json:"f,omitempty"`
+}
+
+// Owner is the job whose record keeps the blob.
+func (i *Input) Owner() job.ID {
+	owner, _, _ := strings.Cut(i.Blob, "/")
+	return job.ID(owner)
 }
 
 func (s Spec) encode() (string, error) {
@@ -50,6 +60,7 @@ type NewJob struct {
 	MaxAttempts int
 	Retention   time.Duration
 	RetryOf     job.ID
+	CallbackURL string // told of the end; "" = none
 
 	// UploadFence, if set, makes the job uploading: it holds a lease under this
 	// fence until Uploaded, and Spec is given there.
@@ -121,6 +132,31 @@ func (s *Store) Create(ctx context.Context, n NewJob) (Created, error) {
 	return s.created(n, reply)
 }
 
+// Find returns the job that the idempotency key or the chosen id of a new one
+// already names. Errors: job.ErrNotFound, ErrMismatch.
+func (s *Store) Find(ctx context.Context, n NewJob) (job.ID, error) {
+	id := n.ID
+	if n.IdempotencyKey != "" {
+		prior, err := s.rdb.Get(ctx, s.bases[n.ID.Shard()]+"i:"+claimHash(n.IdempotencyKey)).Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return "", err
+		}
+		id = job.ID(prior)
+	}
+	if id == "" {
+		return "", job.ErrNotFound
+	}
+	switch digest, err := s.rdb.HGet(ctx, s.key(id), "ih").Result(); {
+	case errors.Is(err, redis.Nil):
+		return "", job.ErrNotFound
+	case err != nil:
+		return "", err
+	case digest != n.Digest:
+		return "", ErrMismatch
+	}
+	return id, nil
+}
+
 // CreateMany is Create for many jobs; results and errors are in their order.
 func (s *Store) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []error) {
 	calls, results, errs := make([]*redisdb.Call, len(jobs)), make([]Created, len(jobs)), make([]error, len(jobs))
@@ -156,7 +192,7 @@ func (s *Store) createArgs(n NewJob) ([]any, error) {
 		return nil, err
 	}
 	head := versionText + " " + queueName(n.Lane, n.Priority) + " " + strconv.Itoa(n.MaxAttempts) + " " +
-		ms(n.Timeout) + " " + ms(n.Retention) + " 0 " + n.Type
+		ms(n.Timeout) + " " + ms(n.Retention) + " 0 " + flag(n.CallbackURL != "") + " " + n.Type
 	return []any{head, spec, s.createRest(n)}, nil
 }
 
@@ -178,11 +214,11 @@ func (s *Store) createRest(n NewJob) string {
 	if n.IdempotencyKey == "" && n.Claim == 0 {
 		digest = "" // the id was drawn for this request: no other can have it
 	}
-	if state == job.Queued && digest == "" && n.ExpiresIn == 0 && n.RetryOf == "" {
+	if state == job.Queued && digest == "" && n.ExpiresIn == 0 && n.RetryOf == "" && n.CallbackURL == "" {
 		return ""
 	}
 	return strings.Join([]string{string(state), unixMS(n.RunAt), ms(n.ExpiresIn), string(n.RetryOf),
-		claimHash(n.IdempotencyKey), digest, ms(n.Claim), n.UploadFence, ms(s.lease)}, "\n")
+		claimHash(n.IdempotencyKey), digest, ms(n.Claim), n.UploadFence, ms(s.lease), n.CallbackURL}, "\n")
 }
 
 func (s *Store) created(n NewJob, reply []any) (Created, error) {

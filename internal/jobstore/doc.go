@@ -18,10 +18,13 @@
 //	P:{k}:r:<id>      string  result and outputs, JSON
 //	P:{k}:g:<id>      string  progress, JSON
 //	P:{k}:e:<id>      list    the last failed attempts: "<ms> <attempt> <code> <message>"
+//	P:{k}:u:<id>      hash    jobs that use this one's files → TIME they registered (ms)
+//	P:{k}:w:<id>      hash    callback and how its delivery goes (see callback.go)
 //	P:{k}:i:<hash>    string  idempotency key → id; lives as long as the record
 //	P:{k}:c:<id>      string  claim of an id that a client chose, for its hour
 //	P:{k}:due         zset    all jobs, by the time of the next look (ms); of ended ones: of their removal
 //	P:{k}:leases      zset    running and uploading jobs, by the end of the lease (ms)
+//	P:{k}:callbacks   zset    ended jobs whose callback is to be delivered, by its next time (ms)
 //	P:{k}:ids         zset    all jobs, by id (score 0), for lists
 //	P:{k}:swept       string  TIME of the last sweep (ms)
 //	P:{k}:rewind      string  cursor of a walk over due after TIME went back

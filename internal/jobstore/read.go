@@ -1,11 +1,11 @@
 package jobstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -20,32 +20,54 @@ func (s *Store) Get(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	return r.Snapshot, err
 }
 
+// GetMany looks jobs up, in the order of ids, with one call for many. Each has
+// an error of its own, job.ErrNotFound or job.ErrDamaged; err is Redis's.
+func (s *Store) GetMany(ctx context.Context, ids []job.ID) (readings []job.Reading, err error) {
+	records, err := s.readMany(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	readings = make([]job.Reading, len(ids))
+	for i, r := range records {
+		readings[i] = job.Reading{Snapshot: r.record.Snapshot, Err: r.err}
+		readings[i].ID = ids[i]
+	}
+	return readings, nil
+}
+
 // Read returns all of a record, what the job is to do included.
 func (s *Store) Read(ctx context.Context, id job.ID) (Record, error) {
 	return s.read(ctx, id, true)
 }
 
 func (s *Store) read(ctx context.Context, id job.ID, spec bool) (Record, error) {
-	c := &redisdb.Call{Key: s.key(id), Args: []any{flag(spec)}}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.read, 1, []*redisdb.Call{c}); err != nil {
+	reply, err := s.reads.Do(ctx, s.key(id), flag(spec))
+	if err != nil {
 		return Record{}, err
 	}
-	return s.decodeCall(id, c, spec)
+	return s.decodeCall(id, reply, spec)
 }
 
-func (s *Store) decodeCall(id job.ID, c *redisdb.Call, spec bool) (Record, error) {
-	if err := status(id, c.Reply); err != nil {
+func (s *Store) decodeCall(id job.ID, reply []any, spec bool) (Record, error) {
+	if err := status(id, reply); err != nil {
 		return Record{}, err
 	}
-	r, err := decode(id, c.Reply)
+	r, err := decode(id, reply)
 	if err == nil && spec {
-		r.Spec, err = decodeSpec(text(c.Reply[5]))
+		r.Spec, err = decodeSpec(text(reply[5]))
 	}
 	return r, err
 }
 
 // Revs says how far each job is, in the order of ids. A damaged record counts as missing.
 func (s *Store) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
+	if len(ids) == 1 {
+		reply, err := s.looks.Do(ctx, s.key(ids[0]))
+		if err != nil {
+			return nil, err
+		}
+		return []job.Rev{revOf(ids[0], reply)}, nil
+	}
 	calls := make([]*redisdb.Call, len(ids))
 	for i, id := range ids {
 		calls[i] = &redisdb.Call{Key: s.key(id)}
@@ -55,10 +77,14 @@ func (s *Store) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
 	}
 	revs := make([]job.Rev, len(ids))
 	for i, c := range calls {
-		m, err := parseMoving(text(c.Reply[0]))
-		revs[i] = job.Rev{ID: ids[i], Rev: m.rev, Done: m.state.Terminal(), Missing: err != nil}
+		revs[i] = revOf(ids[i], c.Reply)
 	}
 	return revs, nil
+}
+
+func revOf(id job.ID, reply []any) job.Rev {
+	m, err := parseMoving(text(reply[0]))
+	return job.Rev{ID: id, Rev: m.rev, Done: m.state.Terminal(), Missing: err != nil}
 }
 
 // List returns the newest jobs that the filter lets through, and the cursor
@@ -117,24 +143,29 @@ func (s *Store) newest(ctx context.Context, before job.ID, limit int) ([]listed,
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("list ids: %w", err)
 	}
-	var ids []string
+	var ids []job.ID
 	for _, p := range pages {
-		ids = append(ids, p.Val()...)
+		for _, id := range p.Val() {
+			ids = append(ids, job.ID(id))
+		}
 	}
-	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(b, a) })
+	slices.SortFunc(ids, func(a, b job.ID) int { return cmp.Compare(b, a) })
 	ids = ids[:min(len(ids), limit)]
 
+	return s.readMany(ctx, ids)
+}
+
+func (s *Store) readMany(ctx context.Context, ids []job.ID) ([]listed, error) {
 	calls, found := make([]*redisdb.Call, len(ids)), make([]listed, len(ids))
 	for i, id := range ids {
-		calls[i] = &redisdb.Call{Key: s.key(job.ID(id)), Args: []any{"0"}}
+		calls[i] = &redisdb.Call{Key: s.key(id), Args: []any{flag(false)}}
 	}
 	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.read, groupSize, calls); err != nil {
 		return nil, err
 	}
 	for i, c := range calls {
-		id := job.ID(ids[i])
-		r, err := s.decodeCall(id, c, false)
-		found[i] = listed{id, r, err}
+		r, err := s.decodeCall(ids[i], c.Reply, false)
+		found[i] = listed{ids[i], r, err}
 	}
 	return found, nil
 }

@@ -16,7 +16,7 @@ import (
 // bytes up to which Redis packs a hash.
 //
 //	h   what never changes: version, lane and priority ("io-high"), max attempts, timeout,
-//	    retention, expires at (0 = never), type
+//	    retention, expires at (0 = never), has a callback (0, 1), type
 //	m   what moves: state (a letter), rev, delivery, attempts consumed, leases lost in a row,
 //	    started (last time, 0 = never), cancel requested (0, 1), fence of the run or upload,
 //	    last fence that finished (- = none)
@@ -45,6 +45,7 @@ var states = func() map[string]job.State {
 
 // A head is field h, decoded.
 type head struct {
+	callback                    bool
 	queue, kind                 string
 	maxAttempts                 int
 	timeout, retention, expires int64
@@ -74,12 +75,12 @@ func cut(packed string, w []string) bool {
 }
 
 func parseHead(packed string) (h head, err error) {
-	var w [7]string
+	var w [8]string
 	if !cut(packed, w[:]) || w[0] != versionText {
 		return h, errors.New("field h")
 	}
 	n := numbers{}
-	h = head{queue: w[1], kind: w[6], maxAttempts: int(n.parse(w[2])), timeout: n.parse(w[3]), retention: n.parse(w[4]), expires: n.parse(w[5])}
+	h = head{queue: w[1], callback: w[6] == "1", kind: w[7], maxAttempts: int(n.parse(w[2])), timeout: n.parse(w[3]), retention: n.parse(w[4]), expires: n.parse(w[5])}
 	return h, n.err("field h")
 }
 
@@ -122,6 +123,7 @@ type Record struct {
 	Retention time.Duration
 	Losses    int
 	NextLook  time.Duration
+	Callback  bool // it has one
 	Spec      Spec // only from ReadSpec
 }
 
@@ -129,6 +131,14 @@ type Record struct {
 type fields struct {
 	m   map[string]string
 	bad string
+}
+
+func newFields(flat []any) *fields {
+	f := &fields{m: make(map[string]string, len(flat)/2)}
+	for i := 0; i+1 < len(flat); i += 2 {
+		f.m[text(flat[i])] = text(flat[i+1])
+	}
+	return f
 }
 
 func (f *fields) num(name string) int64 {
@@ -157,10 +167,7 @@ func timeOf(ms int64) *time.Time {
 // decode turns the reply of script read into a record.
 func decode(id job.ID, reply []any) (Record, error) {
 	flat, _ := reply[1].([]any)
-	f := &fields{m: make(map[string]string, len(flat)/2)}
-	for i := 0; i+1 < len(flat); i += 2 {
-		f.m[text(flat[i])] = text(flat[i+1])
-	}
+	f := newFields(flat)
 	h, err1 := parseHead(f.m["h"])
 	m, err2 := parseMoving(f.m["m"])
 	r := Record{
@@ -168,6 +175,7 @@ func decode(id job.ID, reply []any) (Record, error) {
 		Timeout:   time.Duration(h.timeout) * time.Millisecond,
 		Retention: time.Duration(h.retention) * time.Millisecond,
 		NextLook:  time.Duration(f.num("k")) * time.Millisecond,
+		Callback:  h.callback,
 		Snapshot: job.Snapshot{
 			ID: id, Type: h.kind, State: m.state, Done: m.state.Terminal(), Rev: m.rev,
 			Attempt: m.attempts, MaxAttempts: h.maxAttempts,

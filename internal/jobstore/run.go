@@ -151,6 +151,8 @@ type storedOutput struct {
 type Ended struct {
 	State  job.State
 	Ticket job.Ticket // to be enqueued if State is queued
+	// Callback says that the job has one, which is due if this has ended it.
+	Callback bool
 }
 
 // Finish ends the run that holds the fence. It may be repeated until it is
@@ -187,7 +189,7 @@ func (s *Store) Finish(ctx context.Context, id job.ID, fence string, e End) (End
 	if len(reply) < 3 {
 		return Ended{State: job.Succeeded}, nil // the usual end, said in a word
 	}
-	ended := Ended{State: job.State(text(reply[1]))}
+	ended := Ended{State: job.State(text(reply[1])), Callback: integer(reply[3]) == 1}
 	ended.Ticket, _ = ticketOf(reply[2])
 	return ended, nil
 }
@@ -219,15 +221,6 @@ func (s *Store) RequestCancel(ctx context.Context, id job.ID) error {
 	}
 	if text(c.Reply[0]) == "ended" {
 		return nil
-	}
-	return status(id, c.Reply)
-}
-
-// Remove forgets a job that has ended; its blobs are the caller's to delete.
-func (s *Store) Remove(ctx context.Context, id job.ID) error {
-	c := &redisdb.Call{Key: s.key(id)}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.remove, 1, []*redisdb.Call{c}); err != nil {
-		return err
 	}
 	return status(id, c.Reply)
 }

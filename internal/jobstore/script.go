@@ -18,22 +18,27 @@ var sources embed.FS
 // docs/decisions.md say what each is good for.
 const (
 	recordVersion = 2
-	lookMS        = 5_000   // a queued job is looked at this long after it was queued, then at doubling age
-	lookMaxMS     = 600_000 // … up to this
-	pushMS        = 60_000  // a record of a future version is looked at again after this
-	stallMS       = 1_000   // a gap between sweeps from which leases are re-armed
-	sweepGapMS    = 200     // a sweep this soon after another one has nothing to do
-	cancelCapMS   = 4_500   // a canceled run's lease ends this soon
-	suspectLosses = 2       // lost leases that make a job a suspect
-	poisonLosses  = 5       // lost leases that end it
-	sweepLimit    = 100     // due entries taken a shard and index
+	lookMS        = 5_000      // a queued job is looked at this long after it was queued, then at doubling age
+	lookMaxMS     = 600_000    // … up to this
+	pushMS        = 60_000     // a record of a future version is looked at again after this
+	stallMS       = 1_000      // a gap between sweeps from which leases are re-armed
+	sweepGapMS    = 200        // a sweep this soon after another one has nothing to do
+	cancelCapMS   = 4_500      // a canceled run's lease ends this soon
+	suspectLosses = 2          // lost leases that make a job a suspect
+	poisonLosses  = 5          // lost leases that end it
+	sweepLimit    = 100        // due entries taken a shard and index
+	usedMinMS     = 5_000      // the end of a job whose files are used is looked at again after this
+	usedMaxMS     = 60_000     // … and after this much at most
+	unusedMS      = 600_000    // a user that has no record this long after it registered never got one
+	callbackHold  = 86_400_000 // an undelivered callback keeps its record this long past the retention, at most
 )
 
 var versionText = strconv.Itoa(recordVersion)
 
 // scripts are the programs that run in Redis, one a file of folder lua.
 type scripts struct {
-	create, uploaded, start, beat, finish, postpone, cancel, remove, look, read, revs, sweep *redis.Script
+	create, uploaded, start, beat, finish, postpone, cancel, remove, look, read, revs, sweep, use, unuse *redis.Script
+	claim, settle, callback                                                                              *redis.Script
 
 	take *redis.Script // nil where tickets and records are not on one Redis
 }
@@ -67,6 +72,8 @@ func loadScripts(w words) scripts {
 		beat: script("beat", write), finish: script("finish", write), postpone: script("postpone", write),
 		cancel: script("cancel", write), remove: script("remove", write), look: script("look", write),
 		read: script("read", read), revs: script("revs", read), sweep: script("sweep", write),
+		use: script("use", ""), unuse: script("unuse", write),
+		claim: script("claim", write), settle: script("settle", write), callback: script("callback", read),
 	}
 	if w.tickets != "" {
 		s.take = script("take", write)
@@ -90,6 +97,8 @@ func prelude(w words) string {
 	fmt.Fprintf(&b, "local VERSION, LOOK, LOOK_MAX, PUSH, STALL = '%d', %d, %d, %d, %d\n",
 		recordVersion, lookMS, lookMaxMS, pushMS, stallMS)
 	fmt.Fprintf(&b, "local SUSPECT, POISONED, MAX_ERRORS = %d, %d, %d\n", suspectLosses, poisonLosses, job.MaxErrors)
+	fmt.Fprintf(&b, "local USED_MIN, USED_MAX = %d, %d\n", usedMinMS, usedMaxMS)
+	fmt.Fprintf(&b, "local CALLBACK_HOLD = %d\n", callbackHold)
 	var states, letters, terminal, moves, shards []string
 	for _, s := range job.States {
 		states = append(states, fmt.Sprintf("%s='%s'", stateLetters[s], s))

@@ -43,6 +43,7 @@ type sim struct {
 	faults     bool
 	stalled    int64 // Redis answers nobody before this
 	lastJump   int64
+	used       int // jobs that use files of others
 	violations []string
 	trace      []string
 	rules      rules
@@ -100,6 +101,12 @@ type simJob struct {
 	canceledAt    int64 // when an accepted cancel met a job that had not ended
 	failsLeft     int
 	duration      int64
+	short         bool   // its retention is: it may be gone soon after its end
+	gone          bool   // its record was
+	owner         job.ID // whose files it uses, "" = its own
+	callback      bool
+	called        int // how often the receiver heard of its end
+	settled       bool
 }
 
 type simRun struct {
@@ -120,7 +127,15 @@ func newSim(t testing.TB, rdb redis.UniversalClient, prefix string, seed uint64,
 		store: New(rdb, Config{Prefix: prefix, clockKey: clock}), mono: 1_700_000_000_000}
 	if r.script != nil {
 		now := fmt.Sprintf("return tonumber(redis.call('GET', '%s'))", clock)
-		s.store.load(words{prefix: prefix, now: now, edit: r.script})
+		left := false
+		s.store.load(words{prefix: prefix, now: now, edit: func(src string) string {
+			edited := r.script(src)
+			left = left || edited != src
+			return edited
+		}})
+		if !left {
+			t.Fatal("the rule that is to be left out is in no script")
+		}
 	}
 	s.queue = &modelQueue{s: s, tasks: map[string]*modelTask{}}
 	s.sweeper = &Sweeper{Store: s.store, Tickets: s.queue, Log: slog.New(slog.DiscardHandler)}
@@ -229,6 +244,7 @@ func (s *sim) ask(p *proc, do func(context.Context) error, answered func(error))
 func (s *sim) observe(j *simJob) {
 	m, err := s.moving(j.id)
 	if err != nil {
+		j.gone = errors.Is(err, redis.Nil) && j.short && j.state != ""
 		return
 	}
 	state, rev := m.state, m.rev
@@ -237,6 +253,9 @@ func (s *sim) observe(j *simJob) {
 	}
 	if j.state.Terminal() && (state != j.state || rev != j.rev) {
 		s.violate("%s: changed after its end, %s/%d to %s/%d", j.id, j.state, j.rev, state, rev)
+	}
+	if j.owner != "" && !state.Terminal() && s.rdb.Exists(context.Background(), s.store.key(j.owner)).Val() == 0 {
+		s.violate("%s: is %s and the files that it uses are gone", j.id, state)
 	}
 	if state != j.state {
 		s.say("%s %s → %s (rev %d)", j.id[30:], j.state, state, rev)

@@ -22,6 +22,7 @@ func (s *sim) spawn(name string, worker bool) *proc {
 	if worker {
 		s.every(p, 20, 40, func() { s.take(p) })
 		s.every(p, 1900, 200, func() { s.beat(p) })
+		s.every(p, 900, 200, func() { s.claim(p) })
 	}
 	if !s.rules.noSweeper {
 		s.every(p, 240, 20, func() { s.sweep(p) })
@@ -230,7 +231,7 @@ func (s *sim) beat(p *proc) {
 }
 
 // submit creates a job from a web process; some upload their input first.
-func (s *sim) submit(p *proc, n int) {
+func (s *sim) submit(p *proc) {
 	id := job.NewID(time.UnixMilli(s.mono))
 	nj := NewJob{ID: id, Type: "sim.job", Lane: job.LaneCPU, Priority: job.Default, Timeout: time.Hour, MaxAttempts: 3, Retention: time.Hour * 24, Digest: "d"}
 	if s.rng.IntN(4) == 0 {
@@ -244,18 +245,73 @@ func (s *sim) submit(p *proc, n int) {
 	if s.rng.IntN(4) == 0 {
 		j.failsLeft = 1 + s.rng.IntN(3)
 	}
+	if j.short = s.rng.IntN(2) == 0; j.short {
+		nj.Retention = time.Second + time.Duration(s.rng.Int64N(10_000))*time.Millisecond
+		nj.Claim = time.Hour // or a create that was held up could make a job anew that is gone already
+	}
+	if s.rng.IntN(2) == 0 {
+		j.callback, nj.CallbackURL = true, "https://receiver.example/"
+	}
 	s.jobs[id], s.order = j, append(s.order, id)
+	if owner := s.succeeded(); owner != nil && !upload {
+		s.use(p, owner, j, nj)
+		return
+	}
+	s.create(p, j, nj)
+}
+
+// succeeded picks a job whose files may be used, nil if there is none.
+func (s *sim) succeeded() *simJob {
+	var some []*simJob
+	for _, id := range s.order {
+		if j := s.jobs[id]; j.state == job.Succeeded && j.short && !j.gone {
+			some = append(some, j)
+		}
+	}
+	if len(some) == 0 {
+		return nil
+	}
+	return some[s.rng.IntN(len(some))]
+}
+
+// use registers a job with the owner of its input, then creates it.
+func (s *sim) use(p *proc, owner, j *simJob, nj NewJob) {
+	nj.Spec.Input = &Input{Blob: string(owner.id) + "/f/out", Size: 1}
+	s.ask(p, func(ctx context.Context) error {
+		return s.store.Use(ctx, owner.id, j.id)
+	}, func(err error) {
+		switch {
+		case errors.Is(err, job.ErrNotFound): // its retention was over: no job
+			delete(s.jobs, j.id)
+			s.order = slices.DeleteFunc(s.order, func(id job.ID) bool { return id == j.id })
+		case err != nil:
+			s.violate("%s: use of %s: %v", j.id, owner.id, err)
+		default:
+			s.say("%s uses the files of %s", j.id[30:], owner.id[30:])
+			j.owner = owner.id
+			s.used++
+			s.create(p, j, nj)
+		}
+	})
+}
+
+func (s *sim) create(p *proc, j *simJob, nj NewJob) {
+	id := j.id
 	var c Created
 	s.ask(p, func(ctx context.Context) (err error) {
 		c, err = s.store.Create(ctx, nj)
 		s.observe(j)
 		return err
 	}, func(err error) {
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrClaimed) && j.short:
+			j.gone = true // before an answer came
+			return
+		case err != nil:
 			s.violate("%s: create: %v", id, err)
 			return
 		}
-		if upload {
+		if nj.UploadFence != "" {
 			s.upload(p, j, nj.UploadFence)
 			return
 		}
@@ -359,10 +415,10 @@ func world(t testing.TB, seed uint64, prefix string, r rules) *sim {
 		webs = append(webs, s.spawn(fmt.Sprintf("web%d", i), false))
 		s.spawn(fmt.Sprintf("worker%d", i), true)
 	}
-	const jobs, faultTime, calm = 16, 90_000, 400_000
+	const jobs, faultTime, calm = 20, 90_000, 400_000
 	for i := range jobs {
 		p := webs[i%2]
-		s.after(nil, s.rng.Int64N(60_000), func() { s.submit(p, i) })
+		s.after(nil, s.rng.Int64N(80_000), func() { s.submit(p) })
 	}
 	for at := s.rng.Int64N(5000); at < faultTime; at += 1000 + s.rng.Int64N(9000) {
 		s.after(nil, at, func() { s.nemesis() })
@@ -396,8 +452,11 @@ func (s *sim) runUntil(done func() bool) {
 
 func (s *sim) allEnded() bool {
 	for _, j := range s.jobs {
-		if !j.state.Terminal() && (j.state != "" || !j.creator.dead) {
+		if !j.gone && !j.state.Terminal() && (j.state != "" || !j.creator.dead) {
 			return false // a living creator asks until the job is there
+		}
+		if j.callback && j.state.Terminal() && !j.settled {
+			return false
 		}
 	}
 	return true
@@ -409,8 +468,8 @@ func (s *sim) judge() {
 	ctx := context.Background()
 	for _, id := range s.order {
 		j := s.jobs[id]
-		if j.state == "" && !j.acked {
-			continue // never created
+		if j.state == "" && !j.acked || j.gone {
+			continue // never created, or gone by its retention
 		}
 		if !j.state.Terminal() {
 			s.violate("%s: still %s after all faults were over", id, j.state)
@@ -419,6 +478,7 @@ func (s *sim) judge() {
 		if j.canceledAt > 0 && j.state != job.Canceled {
 			s.violate("%s: ended as %s after an accepted cancel", id, j.state)
 		}
+		s.judgeCallback(j)
 	}
 	if len(s.violations) > 0 {
 		return
@@ -452,15 +512,18 @@ func seeds(t *testing.T, usual int) int {
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	prefix := redistest.Prefix(t)
-	var ended int
+	var ended, used int
 	for seed := range uint64(seeds(t, 40)) {
 		s := world(t, seed, fmt.Sprintf("%s-%d", prefix, seed), rules{})
 		if len(s.violations) > 0 {
 			t.Fatalf("seed %d: %s", seed, s.report())
 		}
-		ended += len(s.order)
+		ended, used = ended+len(s.order), used+s.used
 	}
-	t.Logf("%d jobs ended as they must", ended)
+	t.Logf("%d jobs ended as they must, %d of them used files of others", ended, used)
+	if used == 0 {
+		t.Error("no job used files of another one")
+	}
 }
 
 // TestSimulationNotices leaves out one rule at a time and wants a violation.
@@ -479,7 +542,12 @@ func TestSimulationNotices(t *testing.T) {
 		"no delivery":   instead("j.s ~= 'queued' or j.d ~= number(delivery)", "j.s ~= 'queued' and j.s ~= 'running'"),
 		"no rearming":   without("if gap < 0 or gap > STALL then rearm(base) end"),
 		"no look":       without("tell('look', j)"),
+		"no users":      instead("if call('EXISTS', users(j)) == 1 then", "if false then"),
+		"users dropped": instead("t - number(seen) < number(min_age)", "false"),
 		"cancel loses":  without("if j.cr then outcome = 'canceled' end"),
+		"no callback":   without("if j.cb then call('ZADD', j.base .. 'callbacks', text[t], j.id) end"),
+		"no hiding":     instead("call('ZADD', base .. 'callbacks', t + lease_ms, id)", "call('ZREM', base .. 'callbacks', id)"),
+		"no numbers":    instead("ended or c ~= claim", "false"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

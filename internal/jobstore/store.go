@@ -46,6 +46,7 @@ type Store struct {
 
 	bases                     [job.Shards]string // "P:{k}:"
 	creates, starts, finishes *redisdb.Batcher
+	reads, looks              *redisdb.Batcher // of lone jobs, by many callers
 }
 
 // New returns a store on a client, which stays the caller's to close.
@@ -71,12 +72,15 @@ func New(rdb redis.UniversalClient, c Config) *Store {
 	return s
 }
 
-// load makes the scripts, and lets the moves of many callers share their calls.
+// load makes the scripts, and lets the moves and looks of many callers share
+// their calls: when thousands wait, their looks come together too.
 func (s *Store) load(w words) {
 	s.scripts = loadScripts(w)
 	s.creates = redisdb.NewBatcher(s.rdb, s.scripts.create, groupSize)
 	s.starts = redisdb.NewBatcher(s.rdb, s.scripts.start, groupSize)
 	s.finishes = redisdb.NewBatcher(s.rdb, s.scripts.finish, groupSize)
+	s.reads = redisdb.NewReader(s.rdb, s.scripts.read, groupSize)
+	s.looks = redisdb.NewReader(s.rdb, s.scripts.revs, 500)
 }
 
 // Errors of moving a job.
@@ -133,6 +137,8 @@ func status(id job.ID, reply []any) error {
 		return job.ErrNotFound
 	case "stale":
 		return ErrStale
+	case "none":
+		return job.ErrNoCallback
 	case "lost":
 		return ErrLost
 	case "suspect":
@@ -145,6 +151,8 @@ func status(id job.ID, reply []any) error {
 		return ErrClaimed
 	case "open":
 		return job.ErrNotEnded
+	case "used":
+		return job.ErrInUse
 	case "damaged", "future":
 		return fmt.Errorf("%s: %w", id, job.ErrDamaged)
 	default:

@@ -63,6 +63,7 @@ type Swept struct {
 	Looked      int
 	Repaired    int
 	Removed     int
+	Used        int // whose retention is postponed, since others may use their files
 	Quarantined int
 }
 
@@ -124,6 +125,7 @@ func (w *Sweeper) round(ctx context.Context, gap int, sum *Swept) (more bool, er
 		return false, fmt.Errorf("sweep: %w", err)
 	}
 	var head, tail, look []job.Ticket
+	var used []job.ID
 	var errs []error
 	for _, f := range found {
 		switch f.kind {
@@ -138,6 +140,8 @@ func (w *Sweeper) round(ctx context.Context, gap int, sum *Swept) (more bool, er
 			if w.Gone != nil {
 				errs = append(errs, w.Gone(ctx, f.ticket.ID)) // what stays is an orphan, found later
 			}
+		case "used":
+			used = append(used, f.ticket.ID)
 		case "bad":
 			sum.Quarantined++
 			w.Log.ErrorContext(ctx, "damaged record set aside", "job_id", f.ticket.ID)
@@ -153,6 +157,11 @@ func (w *Sweeper) round(ctx context.Context, gap int, sum *Swept) (more bool, er
 	if len(look) > 0 {
 		n, err := w.repair(ctx, look)
 		sum.Repaired += n
+		errs = append(errs, err)
+	}
+	sum.Used += len(used)
+	for _, id := range used {
+		_, err := w.Store.dropUsers(ctx, id)
 		errs = append(errs, err)
 	}
 	return more, errors.Join(errs...)

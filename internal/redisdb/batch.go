@@ -36,6 +36,7 @@ type Batcher struct {
 	rdb    redis.UniversalClient
 	script *redis.Script
 	max    int
+	reads  bool // the script changes nothing: a caller may leave while its call is under way
 
 	mu      sync.Mutex
 	busy    bool
@@ -47,8 +48,14 @@ func NewBatcher(rdb redis.UniversalClient, script *redis.Script, max int) *Batch
 	return &Batcher{rdb: rdb, script: script, max: max}
 }
 
+// NewReader returns a batcher of a script that changes nothing. A call never
+// joins one that is under way, so a reader sees all that was there when it came.
+func NewReader(rdb redis.UniversalClient, script *redis.Script, max int) *Batcher {
+	return &Batcher{rdb: rdb, script: script, max: max, reads: true}
+}
+
 // Do runs one item's part and returns its reply. The error is Redis's, or
-// ctx's cause if ctx ended before the item was sent.
+// ctx's cause if ctx ended before the item was sent, or, of a read, answered.
 func (b *Batcher) Do(ctx context.Context, key string, args ...any) ([]any, error) {
 	c := &Call{Key: key, Args: args}
 	b.mu.Lock()
@@ -76,17 +83,21 @@ func (b *Batcher) Do(ctx context.Context, key string, args ...any) ([]any, error
 	return c.Reply, c.Err
 }
 
-// leave takes an item back that no call has taken.
+// leave takes an item back that no call has taken, or of which the call moves
+// nothing. It does not let go who is to lead.
 func (b *Batcher) leave(c *Call) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if c.lead {
+		return false
+	}
 	for i, w := range b.waiting {
 		if w == c {
 			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
 			return true
 		}
 	}
-	return false
+	return b.reads
 }
 
 // run sends c and what waits in one call, then hands the lead on.
@@ -98,8 +109,10 @@ func (b *Batcher) run(ctx context.Context, c *Call) {
 	b.waiting = append(b.waiting[:0], b.waiting[n:]...)
 	b.mu.Unlock()
 
-	// Others ride along, so one caller's end doesn't end the call.
-	send(context.WithoutCancel(ctx), b.rdb, b.script, batch)
+	if !b.reads || len(batch) > 1 {
+		ctx = context.WithoutCancel(ctx) // others ride along: one caller's end doesn't end the call
+	}
+	send(ctx, b.rdb, b.script, batch)
 
 	b.mu.Lock()
 	if len(b.waiting) > 0 {

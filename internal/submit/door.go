@@ -34,6 +34,10 @@ type Config struct {
 	Log       *slog.Logger
 	Retention time.Duration // of jobs that name none; 0 = 24 h
 	MaxInput  int64         // bytes; 0 = no limit
+	// Full reports that the job store has little room left: new jobs are
+	// refused, so that those that are there can end. nil = never.
+	Full      func() bool
+	Callbacks bool // there is a secret to sign callbacks with
 }
 
 // A Door takes jobs in. It is safe for concurrent use.
@@ -52,12 +56,34 @@ func NewDoor(c Config) *Door {
 // error is an *httpapi.Error.
 func (d *Door) Submit(ctx context.Context, r Request) (snap job.Snapshot, created bool, err error) {
 	n, info, err := d.check(r)
+	if err == nil {
+		err = d.room()
+	}
 	if err != nil {
 		return job.Snapshot{}, false, err
 	}
-	if info.Input == tasks.InputRequired {
+	switch {
+	case r.referred():
+		return d.submitReference(ctx, r, n)
+	case info.Input == tasks.InputRequired:
 		return d.submitInput(ctx, r, n)
 	}
+	return d.create(ctx, n)
+}
+
+// room refuses new jobs while the job store is nearly full.
+func (d *Door) room() error {
+	if d.Full == nil || !d.Full() {
+		return nil
+	}
+	e := httpapi.NewError(httpapi.QueueFull, "the job store is nearly full, try again later")
+	e.RetryAfter = 5 * time.Second
+	return e
+}
+
+// create makes the record of a job that has its input, or needs none, and
+// sends the ticket.
+func (d *Door) create(ctx context.Context, n jobstore.NewJob) (snap job.Snapshot, created bool, err error) {
 	c, err := d.Store.Create(ctx, n)
 	if err != nil {
 		return job.Snapshot{}, false, refusal(err)
@@ -93,7 +119,8 @@ func (d *Door) snapshot(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	return snap, nil
 }
 
-// Retry makes a new job that does what an ended one was to do.
+// Retry makes a new job that does what an ended one was to do. Its input is
+// the old one's by reference, or where that one had a reference the same file.
 func (d *Door) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	old, err := d.Store.Read(ctx, id)
 	if err != nil {
@@ -107,14 +134,13 @@ func (d *Door) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
 		return job.Snapshot{}, httpapi.NewError(httpapi.Conflict, "the job's input never arrived whole")
 	}
 	r := Request{Type: old.Snapshot.Type, Payload: old.Spec.Payload, Priority: old.Snapshot.Priority,
-		Timeout: old.Timeout, MaxAttempts: old.Snapshot.MaxAttempts, Retention: old.Retention, RetryOf: id}
-	if in := old.Spec.Input; in != nil {
-		file, err := d.Blobs.Open(ctx, in.Blob)
+		Timeout: old.Timeout, MaxAttempts: old.Snapshot.MaxAttempts, Retention: old.Retention, RetryOf: id, input: old.Spec.Input}
+	if old.Callback {
+		cb, err := d.Store.Callback(ctx, id)
 		if err != nil {
 			return job.Snapshot{}, refusal(err)
 		}
-		defer file.Close()
-		r.Input, r.InputSize, r.ContentType, r.Filename = file, in.Size, in.ContentType, in.Filename
+		r.CallbackURL = cb.URL
 	}
 	snap, _, err := d.Submit(ctx, r)
 	return snap, err
@@ -152,22 +178,33 @@ func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 	case err != nil:
 		return jobstore.NewJob{}, info, httpapi.AsError(err)
 	}
-	if info.Input == tasks.InputRequired && r.Input == nil {
-		bad("/input", "this type works on a file: send it as the body of POST /v1/jobs/"+r.Type)
+	if info.Input == tasks.InputRequired && !r.hasInput() {
+		bad("/input", "this type works on a file: send it as the body of POST /v1/jobs/"+r.Type+", or name another job's output")
 	}
-	if info.Input == tasks.NoInput && r.Input != nil {
+	if info.Input == tasks.NoInput && r.hasInput() {
 		bad("/input", "this type takes no file")
+	}
+	if r.Input != nil && r.From != nil {
+		bad("/input", "there is a file beside it")
+	}
+	if r.From != nil {
+		if _, err := job.ParseID(string(r.From.Job)); err != nil {
+			bad("/input/job", "expected a job's id")
+		}
 	}
 	now := time.Now()
 	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Lane: info.Lane, Priority: r.Priority, RunAt: r.RunAt,
 		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
-		RetryOf: r.RetryOf, IdempotencyKey: r.IdempotencyKey}
+		RetryOf: r.RetryOf, CallbackURL: r.CallbackURL, IdempotencyKey: r.IdempotencyKey}
 	if r.IdempotencyKey != "" || r.ID != "" {
 		n.Digest = digest(r, payload)
 	}
 	n.Spec.Payload = payload
 	checkPolicy(&n, info, d.Retention, now, bad)
 	checkNames(&n, r, now, bad)
+	if why := d.checkCallback(r.CallbackURL); why != "" {
+		bad("/callback_url", why)
+	}
 	if wrong != nil {
 		return n, info, invalid(wrong)
 	}
@@ -239,8 +276,15 @@ func checkNames(n *jobstore.NewJob, r Request, now time.Time, bad func(pointer, 
 // digest stands for a request, so that a repeat under the same key can be told
 // from another request. The input's bytes are not in it: they come later.
 func digest(r Request, payload []byte) string {
-	body, _ := json.Marshal([]any{r.Type, json.RawMessage(payload), r.Priority, r.RunAt.UnixMilli(), r.Timeout, r.ExpiresIn,
-		r.MaxAttempts, r.Retention, r.RetryOf, r.Filename, r.Input != nil})
+	parts := []any{r.Type, json.RawMessage(payload), r.Priority, r.RunAt.UnixMilli(), r.Timeout, r.ExpiresIn,
+		r.MaxAttempts, r.Retention, r.RetryOf, r.Filename, r.Input != nil}
+	if r.From != nil {
+		parts = append(parts, r.From.Job, r.From.Output)
+	}
+	if r.CallbackURL != "" {
+		parts = append(parts, r.CallbackURL)
+	}
+	body, _ := json.Marshal(parts)
 	sum := sha256.Sum256(body)
 	return hex.EncodeToString(sum[:16])
 }
@@ -259,6 +303,10 @@ func refusal(err error) error {
 		return e
 	case errors.Is(err, job.ErrNotFound), errors.Is(err, blob.ErrNotFound):
 		return httpapi.NewError(httpapi.NotFound, "there is no such job, or its retention is over").Wrap(err)
+	case errors.Is(err, job.ErrDamaged): // often of a newer version, while a deployment is under way
+		e := httpapi.NewError(httpapi.Unavailable, "a job's record can't be read").Wrap(err)
+		e.RetryAfter = 10 * time.Second
+		return e
 	case errors.Is(err, jobstore.ErrMismatch):
 		return httpapi.NewError(httpapi.IdempotencyMismatch, "the key was used for another request").Wrap(err)
 	case errors.Is(err, jobstore.ErrClaimed):

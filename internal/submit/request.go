@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"longshore/internal/jobstore"
 	"longshore/job"
 )
 
@@ -26,6 +27,7 @@ type Request struct {
 	MaxAttempts int
 	Retention   time.Duration // after the end; 0 = the installation's
 	RetryOf     job.ID        // set by Retry
+	CallbackURL string        // posted the snapshot after the end; "" = none
 
 	// Input is the file of a type that takes one; it is read to its end. An
 	// error while reading fails the job with upload_incomplete.
@@ -33,4 +35,14 @@ type Request struct {
 	InputSize   int64  // bytes announced; -1 = unknown
 	ContentType string // as the client said; only noted
 	Filename    string // as the client said; only a name, never a path
+
+	// From makes another job's output the input, by reference. Not beside Input.
+	From *Reference
+
+	input *jobstore.Input // set by Retry: the very file that the old job had
 }
+
+// hasInput reports whether the request brings a file, of whatever kind.
+func (r Request) hasInput() bool { return r.Input != nil || r.referred() }
+
+func (r Request) referred() bool { return r.From != nil || r.input != nil }

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// clientAddress is whom a request comes from, for the log: the peer, or where
+// clientAddress is whom a request comes from: the peer, or where
 // that is a trusted proxy the last address in X-Forwarded-For that is none.
 // What stands before it in that header anybody may have written.
-func (s *Server) clientAddress(r *http.Request) string {
+func (s *Server) clientAddress(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return ""
+		return netip.Addr{}
 	}
 	address := peer.Addr().Unmap()
 	chain := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -27,7 +27,7 @@ func (s *Server) clientAddress(r *http.Request) string {
 		}
 		address = next.Unmap()
 	}
-	return address.String()
+	return address
 }
 
 func (s *Server) trusted(address netip.Addr) bool {

@@ -21,10 +21,10 @@ func TestClientAddress(t *testing.T) {
 		{"10.0.0.1:80", "10.1.1.1", []string{"forged\", 10.1.1.1"}},
 		{"[::1]:80", "2001:db8::1", []string{"2001:db8::1"}},
 		{"[::ffff:10.0.0.1]:80", "198.51.100.7", []string{"::ffff:198.51.100.7"}},
-		{"@", "", []string{"198.51.100.7"}}, // a Unix socket
+		{"@", "invalid IP", []string{"198.51.100.7"}}, // a Unix socket
 	} {
 		r := &http.Request{RemoteAddr: c.peer, Header: http.Header{"X-Forwarded-For": c.forwarded}}
-		if got := s.clientAddress(r); got != c.want {
+		if got := s.clientAddress(r).String(); got != c.want {
 			t.Errorf("peer %s, X-Forwarded-For %q: %s, want %s", c.peer, c.forwarded, got, c.want)
 		}
 	}

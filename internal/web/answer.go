@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"longshore/internal/httpapi"
@@ -17,8 +18,9 @@ type answer struct {
 	idle    time.Duration // how long the client may take no byte
 	slid    time.Time     // when the deadline was set
 
-	route   *route // nil: none matched
-	status  int    // 0: nothing written yet
+	client  netip.Addr // zero: not known
+	route   *route     // nil: none matched
+	status  int        // 0: nothing written yet
 	bytes   int64
 	cause   error // of an error status, for the log
 	cut     bool  // the answer broke off: so must the connection

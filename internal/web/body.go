@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -25,10 +26,20 @@ type requestBody struct {
 	until   time.Time // the end of it all; zero = none
 	slid    time.Time
 	limit   int64 // bytes that may still come; < 0 = no limit
+	pace    pace
 	failed  error
 }
 
-var errTooLong = errors.New("body is over its limit")
+var (
+	errTooLong = errors.New("body is over its limit")
+	errTooSlow = errors.New("body comes too slowly")
+)
+
+// limitRate makes the client send so many bytes a second from now on, after a
+// grace; 0 = any.
+func (b *requestBody) limitRate(rate int64, grace time.Duration) {
+	b.pace = pace{rate: rate, grace: grace, left: grace}
+}
 
 // guardBody puts a requestBody in the request's place and returns it; nil if
 // there is no body.
@@ -60,11 +71,15 @@ func (b *requestBody) linger(a *answer, closing bool) {
 
 func (b *requestBody) slide() {
 	now := time.Now()
-	if now.Sub(b.slid) < b.idle/10 {
+	slow := b.pace.rate > 0 && b.pace.left < b.idle/2 // its deadline moves by more than a little
+	if now.Sub(b.slid) < b.idle/10 && !slow {
 		return
 	}
 	b.slid = now
 	deadline := now.Add(b.idle)
+	if b.pace.rate > 0 && b.pace.left < b.idle {
+		deadline = now.Add(b.pace.left)
+	}
 	if !b.until.IsZero() && b.until.Before(deadline) {
 		deadline = b.until
 	}
@@ -76,7 +91,12 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, b.failed
 	}
 	b.slide()
+	begun := time.Now()
 	n, err := b.ReadCloser.Read(p)
+	if err == nil && !b.pace.took(n, time.Since(begun)) {
+		b.failed = errTooSlow
+		return 0, errTooSlow
+	}
 	if b.limit >= 0 {
 		if b.limit -= int64(n); b.limit < 0 {
 			b.failed = errTooLong
@@ -96,6 +116,9 @@ func (b *requestBody) refusal() *httpapi.Error {
 		return nil
 	case errors.Is(b.failed, errTooLong):
 		return httpapi.NewError(httpapi.TooLarge, "the body is over the limit").Wrap(b.failed)
+	case errors.Is(b.failed, errTooSlow):
+		return httpapi.NewError(httpapi.Invalid, fmt.Sprintf("the body comes too slowly: expected %d bytes a second", b.pace.rate)).
+			WithStatus(http.StatusRequestTimeout).Wrap(b.failed)
 	case errors.Is(b.failed, os.ErrDeadlineExceeded):
 		return httpapi.NewError(httpapi.Invalid, "the body took too long").WithStatus(http.StatusRequestTimeout).Wrap(b.failed)
 	default:

@@ -22,7 +22,7 @@ import (
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
 	// Twice Idle: net/http may first wait for the rest of a body that nobody read.
-	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), idle: 2 * s.Idle}
+	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), idle: 2 * s.Idle, client: s.clientAddress(r)}
 	r = r.WithContext(context.WithValue(r.Context(), answerKey{}, a))
 	var body *requestBody
 	defer func() {
@@ -108,7 +108,8 @@ func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.server.m
 
 // admit applies a route's rules.
 func (s *Server) admit(rt *route, a *answer, r *http.Request) error {
-	if rt.access == bearer && s.Token != "" && !s.authorized(r) {
+	if rt.access != public && s.Token != "" && !s.authorized(r.Header.Get("Authorization")) &&
+		(rt.access != socketOnly || !s.authorized(protocolToken(r))) {
 		a.Header().Set("WWW-Authenticate", `Bearer realm="longshore"`)
 		return httpapi.NewError(httpapi.Unauthorized, "expected the installation's token as Authorization: Bearer")
 	}
@@ -118,8 +119,9 @@ func (s *Server) admit(rt *route, a *answer, r *http.Request) error {
 	return nil
 }
 
-func (s *Server) authorized(r *http.Request) bool {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+// authorized reports whether a text is what Authorization should be.
+func (s *Server) authorized(credentials string) bool {
+	scheme, token, _ := strings.Cut(credentials, " ")
 	sum := sha256.Sum256([]byte(strings.TrimSpace(token))) // equal lengths, so that the time says nothing
 	return subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1 && strings.EqualFold(scheme, "Bearer")
 }
@@ -164,7 +166,7 @@ func (s *Server) logRequest(a *answer, r *http.Request, took time.Duration) {
 	}
 	attrs := []slog.Attr{
 		slog.String("method", r.Method), slog.String("route", name), slog.Int("status", status),
-		slog.String("client", s.clientAddress(r)), slog.Int64("bytes", a.bytes), slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+		slog.String("client", addressText(a.client)), slog.Int64("bytes", a.bytes), slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 	}
 	if status >= 500 {
 		level = slog.LevelWarn

@@ -12,18 +12,22 @@ import (
 
 // show completes a snapshot with what only we know: paths.
 func show(snap job.Snapshot) job.Snapshot {
-	snap.Links = &job.Links{Self: httpapi.JobPath(snap.ID)}
-	if !snap.Done {
-		snap.Links.Cancel = httpapi.CancelPath(snap.ID)
-	}
-	if snap.State == job.Succeeded {
-		snap.Links.Result = httpapi.ResultPath(snap.ID)
-	}
-	for i := range snap.Outputs {
-		snap.Outputs[i].Href = httpapi.OutputPath(snap.ID, snap.Outputs[i].Name)
-	}
-	return snap
+	return httpapi.Show(snap)
 }
+
+// callback tells how the delivery of a job's webhook goes.
+func (s *Server) callback(ctx context.Context, in *idInput) (*callbackOutput, error) {
+	cb, err := s.Records.Callback(ctx, in.ID.ID)
+	if errors.Is(err, job.ErrNoCallback) {
+		return nil, httpapi.NewError(httpapi.NotFound, "the job was submitted without a callback_url")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &callbackOutput{Body: cb}, nil
+}
+
+type callbackOutput struct{ Body job.Callback }
 
 type getInput struct {
 	ID          idParam         `path:"id" doc:"the job's id"`
@@ -45,7 +49,8 @@ type jobOutput struct {
 func (s *Server) getJob(ctx context.Context, in *getInput) (*jobOutput, error) {
 	out := &jobOutput{Status: http.StatusOK}
 	if in.Wait.set {
-		granted := s.grant(in.Wait.wait)
+		granted, leave := s.grant(ctx, in.Wait.wait)
+		defer leave()
 		out.Wait = httpapi.FormatDuration(granted)
 		if granted > 0 {
 			want, err := s.want(ctx, in)
@@ -129,7 +134,8 @@ func (s *Server) waitForMany(ctx context.Context, in *listInput) (*listOutput, e
 		wants[i] = hub.Want{ID: r.ID, After: r.Rev, Done: in.Until == httpapi.UntilDone}
 	}
 	out := &listOutput{Body: httpapi.JobList{Jobs: []job.Snapshot{}}}
-	granted := s.grant(in.Wait.wait)
+	granted, leave := s.grant(ctx, in.Wait.wait)
+	defer leave()
 	if in.Wait.set {
 		out.Wait = httpapi.FormatDuration(granted)
 	}
@@ -143,16 +149,20 @@ func (s *Server) waitForMany(ctx context.Context, in *listInput) (*listOutput, e
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range moved {
-		snap, err := s.Records.Get(ctx, r.ID)
-		switch {
-		case r.Missing, errors.Is(err, job.ErrNotFound), errors.Is(err, job.ErrDamaged):
-			out.Body.Missing = append(out.Body.Missing, r.ID)
-		case err != nil:
-			return nil, err
-		default:
-			out.Body.Jobs = append(out.Body.Jobs, show(snap))
+	ids := make([]job.ID, len(moved))
+	for i, r := range moved {
+		ids[i] = r.ID
+	}
+	readings, err := s.Records.GetMany(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range readings {
+		if r.Err != nil {
+			out.Body.Missing = append(out.Body.Missing, ids[i])
+			continue
 		}
+		out.Body.Jobs = append(out.Body.Jobs, show(r.Snapshot))
 	}
 	return out, nil
 }

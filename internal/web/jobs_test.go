@@ -27,7 +27,7 @@ func TestGetJob(t *testing.T) {
 		t.Errorf("got %d %v", got.status, got.header)
 	}
 	self := "/v1/jobs/" + string(snap.ID)
-	want := &job.Links{Self: self, Result: self + "/result"}
+	want := &job.Links{Self: self, Events: self + "/events", Result: self + "/result"}
 	if diff := cmp.Diff(want, got.snapshot().Links); diff != "" {
 		t.Errorf("links -want +got:\n%s", diff)
 	}

@@ -119,6 +119,7 @@ func (s *Server) submitTypeOperation() huma.Operation {
 			{Name: "expires_in", In: "query", Description: "give up unless started within this time", Schema: durationSchema("")},
 			{Name: "max_attempts", In: "query", Description: "how often to try", Schema: &huma.Schema{Type: huma.TypeInteger}},
 			{Name: "retention", In: "query", Description: "how long to keep the job after its end", Schema: durationSchema("")},
+			{Name: "callback_url", In: "query", Description: "post the job, signed, to this address when it has ended", Schema: &huma.Schema{Type: huma.TypeString, Format: "uri"}},
 			{Name: "filename", In: "query", Description: "what the input is called", Schema: &huma.Schema{Type: huma.TypeString}},
 			{Name: "wait", In: "query", Description: "wait this long for the job's end", Schema: durationSchema("")},
 			{Name: "Prefer", In: "header", Description: "wait=20: wait for the job's end, in seconds (RFC 7240)", Schema: &huma.Schema{Type: huma.TypeString}},

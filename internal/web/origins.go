@@ -3,7 +3,9 @@ package web
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 
 	"longshore/internal/httpapi"
 )
@@ -46,6 +48,19 @@ func (o *origins) check(w http.ResponseWriter, r *http.Request) error {
 		return httpapi.NewError(httpapi.Forbidden, "a page of this origin may not do this; see CORS_ORIGINS").Wrap(err)
 	}
 	return nil
+}
+
+// checkSocket refuses a WebSocket that a page of a foreign origin opens:
+// browsers ask nobody before they open one, and read it.
+func (o *origins) checkSocket(r *http.Request) error {
+	origin := r.Header.Get("Origin")
+	if origin == "" || slices.Contains(o.allowed, origin) {
+		return nil
+	}
+	if u, err := url.Parse(origin); err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) {
+		return nil
+	}
+	return httpapi.NewError(httpapi.Forbidden, "a page of this origin may not do this; see CORS_ORIGINS")
 }
 
 // preflight answers a browser's question before a request, if it is one of an

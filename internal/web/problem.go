@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -110,6 +111,7 @@ const statusClientGone = 499
 // refusal is the one table from what went wrong inside to what the client is told.
 func (s *Server) refusal(ctx context.Context, err error) *httpapi.Error {
 	var e *httpapi.Error
+	var used *job.InUseError
 	switch {
 	case errors.As(err, &e):
 		return e
@@ -119,6 +121,8 @@ func (s *Server) refusal(ctx context.Context, err error) *httpapi.Error {
 		return httpapi.NewError(httpapi.NotFound, "there is no such job, or its retention is over").Wrap(err)
 	case errors.Is(err, job.ErrNotEnded):
 		return httpapi.NewError(httpapi.Conflict, "the job has not ended").Wrap(err)
+	case errors.As(err, &used):
+		return httpapi.NewError(httpapi.Conflict, fmt.Sprintf("job %s works on this one's files; they go when it has ended", used.By)).Wrap(err)
 	case errors.Is(err, job.ErrDamaged):
 		// Often a record of a newer version, while a deployment is under way.
 		return unavailable("the job's record can't be read", 10*time.Second).Wrap(err)

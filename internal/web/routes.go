@@ -15,6 +15,9 @@ type access string
 const (
 	public access = "public" // anybody: probes and the description of the API
 	bearer access = "bearer" // who sends the token, where one is set
+	// socketOnly is bearer where a page's script can't set the header: the token
+	// may be in a subprotocol.
+	socketOnly access = "socket"
 )
 
 // A route is one line of the table. Its method and path are those of op.
@@ -38,8 +41,12 @@ func (s *Server) routes() []route {
 		{op: s.submitTypeOperation(), access: bearer, add: raw(s.submitRaw)},
 		{op: at("GET", httpapi.PathJobs, "list-jobs", "List jobs, newest first, or wait for several"), access: bearer, add: typed(s.listJobs)},
 		{op: at("GET", one, "get-job", "A job as it is, or as soon as it has moved"), access: bearer, add: typed(s.getJob)},
+		{op: eventsOperation(), access: bearer, add: raw(s.jobEvents)},
+		{op: manyEventsOperation(), access: bearer, add: raw(s.manyEvents)},
+		{op: socketOperation(), access: socketOnly, add: raw(s.serveSocket)},
 		{op: deleteOperation(), access: bearer, add: typed(s.deleteJob)},
 		{op: at("POST", one+"/cancel", "cancel-job", "Ask for a job's end"), access: bearer, add: typed(s.cancelJob)},
+		{op: at("GET", one+"/callback", "get-callback", "How the delivery of a job's webhook goes"), access: bearer, add: typed(s.callback)},
 		{op: retryOperation(), access: bearer, add: typed(s.retryJob)},
 		{op: resultOperation(), access: bearer, add: raw(s.result)},
 		{op: outputOperation(), access: bearer, add: raw(s.output)},

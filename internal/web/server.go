@@ -35,12 +35,29 @@ type Config struct {
 	Origins []string
 	// MaxWait bounds a long-poll; 0 = 25 s (Heroku's router cuts at 30 s).
 	MaxWait time.Duration
+	// MaxWaiters bounds the long-polls, streams and sockets that wait at a time,
+	// and MaxWaitersPerAddress those of one client; 0 = no limit. Who comes
+	// beyond them is answered at once.
+	MaxWaiters, MaxWaitersPerAddress int
 	// MaxUpload bounds a job's input in bytes; 0 = no limit.
 	MaxUpload int64
+	// MaxUploadsPerAddress bounds the uploads that one client address has under
+	// way; 0 = no limit.
+	MaxUploadsPerAddress int
+	// MinUploadRate is the least rate of an upload in bytes per second, over
+	// about Idle; 0 = any.
+	MinUploadRate int64
+	// MinFreeSpace is what an upload must leave free in the blob store, in bytes,
+	// but a twentieth of a small one; 0 = nothing.
+	MinFreeSpace int64
 	// Idle is how long a client may send no byte of a body; 0 = 30 s. It may
 	// take none for twice that time.
 	Idle time.Duration
-	// TrustedProxies are those whose X-Forwarded-For is believed, for the log.
+	// Heartbeat is the time after which a silent stream shows that it lives;
+	// 0 = 15 s.
+	Heartbeat time.Duration
+	// TrustedProxies are those whose X-Forwarded-For is believed, for the log,
+	// MaxWaitersPerAddress and MaxUploadsPerAddress.
 	TrustedProxies []netip.Prefix
 	// Grace is what requests under way get at shutdown; 0 = 25 s.
 	Grace time.Duration
@@ -56,15 +73,18 @@ type Door interface {
 // Records reads and ends jobs. Its errors wrap those of package job.
 type Records interface {
 	Get(ctx context.Context, id job.ID) (job.Snapshot, error)
+	GetMany(ctx context.Context, ids []job.ID) ([]job.Reading, error)
 	List(ctx context.Context, f job.Filter) (page []job.Snapshot, next job.ID, err error)
 	Cancel(ctx context.Context, id job.ID) (job.Snapshot, error)
 	Delete(ctx context.Context, id job.ID) error
+	Callback(ctx context.Context, id job.ID) (job.Callback, error)
 }
 
 // Waiter waits for jobs. hub.Hub implements it.
 type Waiter interface {
 	Wait(ctx context.Context, wants ...hub.Want) ([]job.Rev, error)
 	Look(ctx context.Context, wants ...hub.Want) ([]job.Rev, error)
+	Watch() *hub.Watcher
 }
 
 // Blobs opens outputs.
@@ -91,8 +111,10 @@ type Server struct {
 	Deps
 	mux     *http.ServeMux
 	origins *origins
+	waiters *waiters
 	token   [sha256.Size]byte
 	openapi []byte
+	uploads addressCount // under way
 
 	// stopping ends all waiting: at shutdown each waiter is answered with the
 	// state as it is.
@@ -105,8 +127,10 @@ type Server struct {
 func New(c Config, d Deps) (*Server, error) {
 	c.MaxWait = cmp.Or(c.MaxWait, 25*time.Second)
 	c.Idle = cmp.Or(c.Idle, 30*time.Second)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	c.Grace = cmp.Or(c.Grace, 25*time.Second)
-	s := &Server{Config: c, Deps: d, mux: http.NewServeMux(), token: sha256.Sum256([]byte(c.Token))}
+	s := &Server{Config: c, Deps: d, mux: http.NewServeMux(), token: sha256.Sum256([]byte(c.Token)),
+		waiters: newWaiters(c.MaxWaiters, c.MaxWaitersPerAddress)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	var err error
 	if s.origins, err = newOrigins(c.Origins); err != nil {
@@ -133,7 +157,7 @@ func (s *Server) register() error {
 	g := &guarded{server: s, routes: map[string]*route{}}
 	api := humago.New(g, config)
 	for _, rt := range s.routes() {
-		if rt.access == bearer && s.Token != "" {
+		if rt.access != public && s.Token != "" {
 			rt.op.Security = []map[string][]string{{"bearer": {}}}
 		}
 		g.routes[rt.op.Method+" "+rt.op.Path] = &rt
@@ -165,6 +189,7 @@ func (s *Server) HTTPServer() *http.Server {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       keepAliveTimeout,
 		MaxHeaderBytes:    4 * maxHeader,
+		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
 }
@@ -186,6 +211,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Grace)
 	defer cancel()
 	err := srv.Shutdown(grace)
+	if err == nil {
+		err = s.waiters.wait(grace) // for sockets, of which net/http knows nothing
+	}
 	if err != nil {
 		err = fmt.Errorf("stop HTTP: requests still open after %v: %w", s.Grace, errors.Join(err, srv.Close()))
 	}

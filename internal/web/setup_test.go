@@ -49,7 +49,16 @@ type store struct {
 	down   error
 	crash  bool
 	waited int  // looks of waiters
+	reads  int  // of many at once
 	onEnd  bool // a submitted job succeeds at once
+
+	free, total int64 // space for blobs
+}
+
+func (s *store) Space(context.Context) (free, total int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.free, s.total, nil
 }
 
 func (s *store) get(id job.ID) (job.Snapshot, error) {
@@ -70,6 +79,19 @@ func (s *store) Get(_ context.Context, id job.ID) (job.Snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.get(id)
+}
+
+func (s *store) GetMany(_ context.Context, ids []job.ID) ([]job.Reading, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads++
+	var list []job.Reading
+	for _, id := range ids {
+		snap, err := s.get(id)
+		snap.ID = id
+		list = append(list, job.Reading{Snapshot: snap, Err: err})
+	}
+	return list, s.down
 }
 
 func (s *store) List(_ context.Context, f job.Filter) ([]job.Snapshot, job.ID, error) {
@@ -162,7 +184,7 @@ func (s *store) Submit(_ context.Context, r submit.Request) (job.Snapshot, bool,
 	if err != nil {
 		return job.Snapshot{}, false, httpapi.NewError(httpapi.Invalid, err.Error()).WithStatus(400)
 	}
-	if info.Input == tasks.InputRequired && r.Input == nil {
+	if info.Input == tasks.InputRequired && r.Input == nil && r.From == nil {
 		return job.Snapshot{}, false, refuse("/input", "this type works on a file")
 	}
 	if r.Priority != "" && !slices.Contains(job.Priorities, r.Priority) {

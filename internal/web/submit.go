@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +34,10 @@ func (s *Server) submitJSON(ctx context.Context, in *submitInput) (*acceptedOutp
 	req := submit.Request{
 		Type: b.Type, Payload: b.Payload, ID: job.ID(in.ID), IdempotencyKey: in.Key, Priority: b.Priority,
 		Timeout: time.Duration(b.Timeout), ExpiresIn: time.Duration(b.ExpiresIn), MaxAttempts: b.MaxAttempts,
-		Retention: time.Duration(b.Retention),
+		Retention: time.Duration(b.Retention), CallbackURL: b.CallbackURL,
+	}
+	if b.Input != nil {
+		req.From = &submit.Reference{Job: b.Input.Job, Output: b.Input.Output}
 	}
 	if b.RunAt != nil {
 		req.RunAt = *b.RunAt
@@ -51,7 +56,9 @@ func (s *Server) submitJSON(ctx context.Context, in *submitInput) (*acceptedOutp
 // the client wished for. The job is safe by now, so nothing here is an error.
 func (s *Server) waitForEnd(ctx context.Context, snap job.Snapshot, created bool, wish waitParam, prefer []string) *acceptedOutput {
 	preferred, byPrefer := preferredWait(prefer)
-	granted := s.grant(max(wish.wait, preferred))
+	wanted := max(wish.wait, preferred)
+	granted, leave := s.grant(ctx, wanted)
+	defer leave()
 	if granted > 0 && !snap.Done {
 		if _, err := s.wait(ctx, granted, hub.Want{ID: snap.ID, Done: true}); err == nil {
 			if now, err := s.Records.Get(ctx, snap.ID); err == nil {
@@ -59,7 +66,7 @@ func (s *Server) waitForEnd(ctx context.Context, snap job.Snapshot, created bool
 			}
 		}
 	}
-	out := accepted(snap, granted > 0 || !created)
+	out := accepted(snap, wanted > 0 || !created)
 	if wish.set {
 		out.Wait = httpapi.FormatDuration(granted)
 	}
@@ -84,6 +91,15 @@ func (s *Server) submitRaw(w http.ResponseWriter, r *http.Request) error {
 	if err := checkNames(req); err != nil {
 		return err
 	}
+	uploaded := func() {}
+	if info.Input != tasks.NoInput {
+		end, err := s.beginUpload(r)
+		if err != nil {
+			return err
+		}
+		defer end()
+		uploaded = end
+	}
 	body, _ := r.Body.(*requestBody)
 	query := r.URL.Query()
 	if err := s.takeBody(r, body, info, query, &req); err != nil {
@@ -97,6 +113,7 @@ func (s *Server) submitRaw(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return inputError(err, req, body)
 	}
+	uploaded() // the wait that may follow is none
 	s.writeAccepted(w, s.waitForEnd(r.Context(), snap, created, wish, r.Header.Values(httpapi.HeaderPrefer)))
 	return nil
 }
@@ -152,6 +169,7 @@ func (s *Server) takeQuery(query url.Values, req *submit.Request) (waitParam, er
 	p.take("expires_in", durationInto(&req.ExpiresIn))
 	p.take("retention", durationInto(&req.Retention))
 	p.take("filename", func(text []byte) error { req.Filename = string(text); return nil })
+	p.take("callback_url", func(text []byte) error { req.CallbackURL = string(text); return nil })
 	p.take("run_at", func(text []byte) error {
 		if req.RunAt.UnmarshalText(text) != nil {
 			return errors.New("expected a time as 2006-01-02T15:04:05Z (RFC 3339)")
@@ -221,6 +239,17 @@ func (p *control) take(name string, set func(text []byte) error) {
 		p.wrong = httpapi.NewError(httpapi.Invalid, notValid)
 	}
 	p.wrong.Errors = append(p.wrong.Errors, httpapi.Pointer{Pointer: "?" + name, Detail: err.Error()})
+}
+
+// end refuses what is wrong, and parameters that nobody has taken.
+func (p *control) end() error {
+	for _, name := range slices.Sorted(maps.Keys(p.query)) {
+		p.take(name, func([]byte) error { return errors.New("unknown parameter") })
+	}
+	if p.wrong != nil {
+		return p.wrong
+	}
+	return nil
 }
 
 func durationInto(d *time.Duration) func([]byte) error {

@@ -223,7 +223,7 @@ func TestSubmitRawRefused(t *testing.T) {
 	b := setup(t, func(c *web.Config) { c.MaxUpload = 10 })
 	for query, pointer := range map[string]string{
 		"top=x": "?top", "tip=3": "?tip", "top=0": "?top", "timeout=soon": "?timeout", "timeout=1s&timeout=2s": "?timeout", "run_at=today": "?run_at",
-		"max_attempts=0": "?max_attempts", "wait=x": "?wait", "priority=urgent": "?priority", "callback_url=x": "?callback_url",
+		"max_attempts=0": "?max_attempts", "wait=x": "?wait", "priority=urgent": "?priority",
 		"payload=%7B%7D&top=3": "?top", "payload=%7B%22top%22:0%7D": "?top", "type=x": "?type",
 	} {
 		b.do("POST", "/v1/jobs/log.analyze?"+query, "x").problem(422, httpapi.Invalid, pointer)

@@ -55,7 +55,9 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	keeper := jobstore.NewKeeper(sys.Store, sys.Log)
 	waiters := hub.New(sys.Store, sys.Log)
 	server, err := web.New(web.Config{Version: Version(), Token: h.Token.Reveal(), Origins: h.CORSOrigins,
-		MaxWait: h.MaxWait, MaxUpload: int64(h.MaxUpload), TrustedProxies: h.TrustedProxies, Grace: s.Grace, Log: sys.Log},
+		MaxWait: h.MaxWait, MaxWaiters: h.MaxWaiters, MaxWaitersPerAddress: h.AddressWaiters, MaxUpload: int64(h.MaxUpload),
+		MaxUploadsPerAddress: h.MaxPerAddress, MinUploadRate: int64(h.MinRate), MinFreeSpace: int64(h.MinFree),
+		TrustedProxies: h.TrustedProxies, Grace: s.Grace, Log: sys.Log},
 		web.Deps{Door: sys.Door(keeper, catalog, j.Retention, int64(h.MaxUpload)), Records: records{sys.Store, sys},
 			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Unavailable: redisdb.Unavailable,
 			Queues: func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
@@ -70,7 +72,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	defer wg.Wait()
 	defer stop()
 	wg.Go(func() {
-		sys.Background(background, keeper.Run, waiters.Run, sys.Sweeper().Run, sys.SweepOrphans,
+		sys.Background(background, keeper.Run, waiters.Run, sys.Sweeper().Run, sys.SweepOrphans, sys.WatchMemory,
 			func(ctx context.Context) error { return sys.RefreshTypes(ctx, catalog) })
 	})
 	sys.Log.InfoContext(ctx, "web listens", "address", "http://"+l.Addr().String())

@@ -216,3 +216,19 @@ func TestNoSpace(t *testing.T) {
 	}
 	s.Close()
 }
+
+func TestSpace(t *testing.T) {
+	t.Parallel()
+	s, err := disk.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	free, total, err := s.Space(t.Context())
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil || free < 0 || total <= 0 || free > total {
+		t.Errorf("space: %d of %d, %v", free, total, err)
+	}
+}

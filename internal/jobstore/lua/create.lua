@@ -2,8 +2,8 @@
 -- names. Per job: its head (expires_at left out), what it is to do, and the
 -- rest, '' for a job that is to be queued at once and has nothing special:
 -- state, run at, expires in, retry of, key, digest, claim of the id, fence,
--- lease, a line each.
-local REST = '^' .. string.rep('([^\n]*)\n', 8) .. '([^\n]*)$'
+-- lease, callback, a line each.
+local REST = '^' .. string.rep('([^\n]*)\n', 9) .. '([^\n]*)$'
 local FRESH = pack({ s = 'queued', n = 1, d = 1, a = 0, ls = 0, f = '', lf = '' })
 local CREATED = { 'created', 1, text[now()] }
 local queues = {} -- by head
@@ -31,9 +31,9 @@ return each(3, function(key, t, head, spec, rest)
   local there = call('EXISTS', key) == 1 and load(key)
   if rest == '' and not there then return plain(key, t, head, spec) end
   local j = at(key)
-  local state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms = 'queued', '0', '0', '', '', '', '0', '', '0'
+  local state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms, callback = 'queued', '0', '0', '', '', '', '0', '', '0', ''
   if rest ~= '' then
-    state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms = match(rest, REST)
+    state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms, callback = match(rest, REST)
   end
   if claim ~= '' then
     local prior = call('GET', j.base .. 'i:' .. claim)
@@ -44,8 +44,7 @@ return each(3, function(key, t, head, spec, rest)
     end
   end
   if there then
-    local told = call('HGET', key, 'ih')
-    if told and told ~= digest then return { 'mismatch' } end
+    if (call('HGET', key, 'ih') or '') ~= digest then return { 'mismatch' } end
     if fence ~= '' and (there.f == fence or there.lf == fence) then return { 'created', there.d } end
     return { 'exists', j.id, there.d }
   end
@@ -58,7 +57,7 @@ return each(3, function(key, t, head, spec, rest)
 
   if expires_in ~= '0' then
     j.x = t + expires_in
-    head = match(head, '^%S+ %S+ %S+ %S+ %S+') .. ' ' .. text[j.x] .. match(head, ' %S+$')
+    head = match(head, '^%S+ %S+ %S+ %S+ %S+') .. ' ' .. text[j.x] .. match(head, ' %d %S+$')
   end
   j.s, j.n, j.d, j.a, j.ls, j.f, j.lf = '', 0, state == 'queued' and 1 or 0, 0, 0, fence, ''
   local due = t + LOOK
@@ -75,6 +74,7 @@ return each(3, function(key, t, head, spec, rest)
     end
   end
   add('ih', digest) add('ik', claim) add('ro', retry_of) add('at', run_at)
+  if callback ~= '' then call('HSET', j.base .. 'w:' .. j.id, 'u', callback) end
   move(j, state, unpack(fields))
   if push and state == 'queued' then push(match(head, '^%S+ (%S+)'), j.id, 1, t) end
   return { 'created', j.d, text[t] }

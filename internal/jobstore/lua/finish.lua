@@ -3,7 +3,7 @@
 return each(8, function(key, t, fence, outcome, delay, usage, progress, result, code, message)
   local j = load(key)
   if not j then return { 'gone' } end
-  if j.lf == fence then return { 'ok', j.s, ticket(j) } end
+  if j.lf == fence then return { 'ok', j.s, ticket(j), 0 } end
   if j.f ~= fence or (j.s ~= 'running' and j.s ~= 'uploading') then return { 'lost' } end
   if done and j.s == 'running' then done(j.q, j.id, j.d) end
   if j.s == 'uploading' and outcome ~= 'canceled' then outcome = 'failed' end
@@ -25,7 +25,7 @@ return each(8, function(key, t, fence, outcome, delay, usage, progress, result, 
   elseif outcome == 'succeeded' then
     if result ~= '' then call('SET', j.base .. 'r:' .. j.id, result) end
     finish(j, t, 'succeeded', 'u', usage)
-    return { 'ok' }
+    if not j.cb then return { 'ok' } end
   elseif outcome == 'canceled' then
     finish(j, t, 'canceled', 'u', usage)
   else
@@ -34,5 +34,5 @@ return each(8, function(key, t, fence, outcome, delay, usage, progress, result, 
     remember(j, t, code, message)
     if not running then call('DEL', j.base .. 'p:' .. j.id) end
   end
-  return { 'ok', j.s, ticket(j) }
+  return { 'ok', j.s, ticket(j), j.cb and 1 or 0 }
 end)

@@ -50,7 +50,7 @@ end
 
 -- load reads the part of a record that moves need; nil if there is none.
 -- Fields h and m are packed: see record.go.
-local HEAD = '^' .. VERSION .. ' (%S+) (%d+) (%d+) (%d+) (%d+) (%S+)$'
+local HEAD = '^' .. VERSION .. ' (%S+) (%d+) (%d+) (%d+) (%d+) ([01]) (%S+)$'
 local MOVING = '^(%a) (%d+) (%d+) (%d+) (%d+) (%d+) ([01]) (%S+) (%S+)$'
 local function load(key)
   local packed = call('HMGET', key, 'h', 'm')
@@ -59,7 +59,7 @@ local function load(key)
     if call('EXISTS', key) == 1 then error('damaged') end
     return nil
   end
-  local q, attempts, timeout, retention, x, kind = match(h, HEAD)
+  local q, attempts, timeout, retention, x, cb, kind = match(h, HEAD)
   local s, n, d, a, ls, st, cr, f, lf = match(m or '', MOVING)
   s = STATES[s]
   if not (q and s) then
@@ -67,7 +67,7 @@ local function load(key)
     error(version and version > tonumber(VERSION) and 'future' or 'damaged')
   end
   return { key = key, base = sub(key, 1, -39), id = sub(key, -36), h = h, q = q, m = tonumber(attempts), to = timeout,
-    rt = tonumber(retention), x = x ~= '0' and tonumber(x) or nil, t = kind, s = s, n = tonumber(n), d = tonumber(d),
+    rt = tonumber(retention), x = x ~= '0' and tonumber(x) or nil, cb = cb == '1', t = kind, s = s, n = tonumber(n), d = tonumber(d),
     a = tonumber(a), ls = tonumber(ls), st = st ~= '0' and st or nil, cr = cr == '1',
     f = f ~= '-' and f or '', lf = lf ~= '-' and lf or '' }
 end
@@ -128,9 +128,11 @@ local function remember(j, t, code, message)
   call('LTRIM', errors, -MAX_ERRORS, -1)
 end
 
--- finish ends the job for good; from now on it is due to be removed.
+-- finish ends the job for good; from now on it is due to be removed, and its
+-- callback to be delivered.
 local function finish(j, t, to, ...)
   check(j, to)
+  if j.cb then call('ZADD', j.base .. 'callbacks', text[t], j.id) end
   if j.s == 'running' then j.a = j.a + 1 end
   if j.s == 'running' or j.s == 'uploading' then gather(removed, j.base .. 'leases', j.id) end
   gather(added, j.base .. 'due', text[t + j.rt], j.id)
@@ -138,13 +140,24 @@ local function finish(j, t, to, ...)
   move(j, to, 'fi', text[t], ...)
 end
 
+-- users names the jobs that work on this one's files.
+local function users(j) return j.base .. 'u:' .. j.id end
+
+-- overdue is for how long the retention of an ended job has been over.
+local function overdue(j, t) return t - number(call('HGET', j.key, 'fi')) - j.rt end
+
 -- remove forgets the job.
 local function remove(j)
   local claimed = call('HGET', j.key, 'ik')
   if claimed then call('DEL', j.base .. 'i:' .. claimed) end
-  call('DEL', j.key, j.base .. 'p:' .. j.id, j.base .. 'r:' .. j.id, j.base .. 'g:' .. j.id, j.base .. 'e:' .. j.id)
+  call('DEL', j.key, j.base .. 'p:' .. j.id, j.base .. 'r:' .. j.id, j.base .. 'g:' .. j.id, j.base .. 'e:' .. j.id,
+    users(j))
   for _, index in ipairs({ 'due', 'leases', 'ids' }) do
     call('ZREM', j.base .. index, j.id)
+  end
+  if j.cb then
+    call('ZREM', j.base .. 'callbacks', j.id)
+    call('DEL', j.base .. 'w:' .. j.id)
   end
 end
 

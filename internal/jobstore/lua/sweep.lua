@@ -5,6 +5,7 @@
 --   tail   its time has come
 --   look   queued for a while: is its ticket still there?
 --   gone   removed: its blobs may go
+--   used   its retention is over, but others may still use its files
 --   bad    quarantined
 -- and whether more is due than the limit let it take.
 local lease_ms, cap_ms, min_gap, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -34,11 +35,28 @@ local function lost(j)
   end
 end
 
+-- expire: the retention is over. While others use the job's files it is
+-- postponed, at first a little, at most by USED_MAX. A callback that is still
+-- to be delivered holds the record back, for a while.
+local function expire(j)
+  if call('EXISTS', users(j)) == 1 then
+    call('ZADD', j.base .. 'due', text[t + math.min(math.max(overdue(j, t), USED_MIN), USED_MAX)], j.id)
+    tell('used', j)
+    return
+  end
+  if j.cb and call('ZSCORE', j.base .. 'callbacks', j.id) and
+      t < number(call('HGET', j.key, 'fi')) + j.rt + CALLBACK_HOLD then
+    call('ZADD', j.base .. 'due', text[t + PUSH], j.id)
+    return
+  end
+  remove(j)
+  tell('gone', j)
+end
+
 -- due: it is time to look at a job.
 local function due(j)
   if TERMINAL[j.s] then
-    remove(j)
-    tell('gone', j)
+    expire(j)
   elseif j.x and j.x <= t and not j.st and may(j.s, 'expired') then
     local was = j.s
     finish(j, t, 'expired')
@@ -78,7 +96,7 @@ local function guard(base, set, id, f)
     return
   end
   index() -- what was gathered before it was found out
-  for _, name in ipairs({ 'due', 'leases', 'ids' }) do call('ZREM', base .. name, id) end
+  for _, name in ipairs({ 'due', 'leases', 'ids', 'callbacks' }) do call('ZREM', base .. name, id) end
   call('ZADD', base .. 'quarantine', t, id)
   found[#found + 1] = { 'bad', { id, 0, '', '' } }
 end

@@ -1,0 +1,127 @@
+package hub
+
+import (
+	"sync"
+
+	"longshore/job"
+)
+
+// A Watcher tells one request, again and again, which of its jobs may have
+// moved on from what the request has seen. It says "look", not what is there:
+// however often a job moves before its watcher looks, that is one mark, so a
+// slow reader holds no backlog. It has no goroutine; its methods are for one
+// goroutine at a time. Close it.
+type Watcher struct {
+	hub     *Hub
+	entries map[job.ID]*entry
+	ready   chan struct{} // one token: marked is not empty
+
+	mu     sync.Mutex
+	marked map[job.ID]struct{}
+	order  []job.ID // those in marked, and some that are gone from it
+}
+
+// Watch returns a watcher of no jobs.
+func (h *Hub) Watch() *Watcher {
+	return &Watcher{hub: h, entries: map[job.ID]*entry{}, ready: make(chan struct{}, 1), marked: map[job.ID]struct{}{}}
+}
+
+// Add watches a job of which the revision after was seen (0 = none). It is
+// marked at once: what changed before it was watched, a look tells.
+func (w *Watcher) Add(id job.ID, after int64) {
+	if w.entries[id] != nil {
+		w.Remove(id)
+	}
+	e := &entry{want: Want{ID: id, After: after}, watcher: w}
+	w.entries[id] = e
+	w.hub.register(e)
+	w.mark(id)
+}
+
+// Remove ends the watch of a job.
+func (w *Watcher) Remove(id job.ID) {
+	e := w.entries[id]
+	if e == nil {
+		return
+	}
+	delete(w.entries, id)
+	w.hub.unregister(e)
+	w.mu.Lock()
+	delete(w.marked, id)
+	w.mu.Unlock()
+}
+
+// Len returns the number of jobs that are watched.
+func (w *Watcher) Len() int { return len(w.entries) }
+
+// Has reports whether a job is watched.
+func (w *Watcher) Has(id job.ID) bool { return w.entries[id] != nil }
+
+// Seen notes the revision that a look has shown, so that only another one
+// marks the job again.
+func (w *Watcher) Seen(id job.ID, rev int64) {
+	if e := w.entries[id]; e != nil {
+		s := w.hub.shard(id)
+		s.mu.Lock()
+		e.want.After = rev
+		s.mu.Unlock()
+	}
+}
+
+// Moved has a token when Take has something to return.
+func (w *Watcher) Moved() <-chan struct{} { return w.ready }
+
+// Take returns marked jobs, in the order in which they were marked, at most
+// max, and unmarks them: look at them now. A job whose look fails is marked
+// again by the next fallback.
+func (w *Watcher) Take(max int) []job.ID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var ids []job.ID
+	n := 0
+	for _, id := range w.order {
+		if len(ids) == max {
+			break
+		}
+		n++
+		if _, ok := w.marked[id]; ok {
+			delete(w.marked, id)
+			ids = append(ids, id)
+		}
+	}
+	w.order = append(w.order[:0], w.order[n:]...)
+	if len(w.order) == 0 {
+		w.order = nil // a burst's room is not kept
+	} else {
+		w.signal()
+	}
+	return ids
+}
+
+// Close ends all watches.
+func (w *Watcher) Close() {
+	for _, e := range w.entries {
+		w.hub.unregister(e)
+	}
+	clear(w.entries)
+}
+
+// mark is called by the hub too, which holds a shard's lock then: it takes no
+// other lock than its own.
+func (w *Watcher) mark(id job.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.marked[id]; ok {
+		return
+	}
+	w.marked[id] = struct{}{}
+	w.order = append(w.order, id)
+	w.signal()
+}
+
+func (w *Watcher) signal() {
+	select {
+	case w.ready <- struct{}{}:
+	default: // it is there already
+	}
+}

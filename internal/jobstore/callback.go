@@ -1,0 +1,128 @@
+package jobstore
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"longshore/internal/redisdb"
+	"longshore/job"
+)
+
+// Fields of the hash of a callback:
+//
+//	u   url                         a   attempts whose outcome is known
+//	c   number of the last claim    nx  next attempt
+//	la  last attempt                ls  its HTTP status, 0 = none
+//	le  its error code              s   delivered or failed, once it is over
+//	e   when that was
+//
+// The script that ends a job enters it in the zset of callbacks that are due;
+// a claim moves it ahead in there by its lease; a settlement moves it to its
+// next attempt or takes it out. So an ended job is in that zset or its
+// callback is over, whoever dies in between.
+
+// A CallbackClaim is a callback that this process may deliver, as long as its
+// lease lasts.
+type CallbackClaim struct {
+	ID       job.ID
+	URL      string
+	Attempts int    // before this one
+	Number   string // of the claim: its fence
+}
+
+// ClaimCallbacks takes callbacks that are due, at most limit. Those that are
+// not settled when the lease ends are due again.
+func (s *Store) ClaimCallbacks(ctx context.Context, limit int, lease time.Duration) ([]CallbackClaim, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	// From another shard each time: none is always the last to be looked at.
+	keys, first := make([]string, job.Shards), rand.IntN(job.Shards)
+	for k := range keys {
+		keys[k] = s.bases[(first+k)%job.Shards] + "callbacks"
+	}
+	var claims []CallbackClaim
+	for _, part := range s.slots(keys) {
+		left := limit - len(claims)
+		if left <= 0 {
+			break
+		}
+		reply, err := s.scripts.claim.Run(ctx, s.rdb, part, ms(lease), left).Slice()
+		if err != nil {
+			return claims, fmt.Errorf("claim callbacks: %w", err)
+		}
+		for _, one := range reply {
+			f, _ := one.([]any)
+			if len(f) != 4 {
+				continue
+			}
+			claims = append(claims, CallbackClaim{ID: job.ID(text(f[0])), Number: fmt.Sprint(f[1]), URL: text(f[2]),
+				Attempts: int(integer(f[3]))})
+		}
+	}
+	return claims, nil
+}
+
+// A CallbackOutcome is what became of a claimed callback.
+type CallbackOutcome string
+
+// The outcomes.
+const (
+	CallbackDelivered CallbackOutcome = "delivered"
+	CallbackFailed    CallbackOutcome = "failed"  // for good
+	CallbackRetry     CallbackOutcome = "retry"   // again after Delay
+	CallbackRelease   CallbackOutcome = "release" // not tried; again after Delay
+)
+
+// A CallbackSettlement ends a claim.
+type CallbackSettlement struct {
+	Claim   CallbackClaim
+	Outcome CallbackOutcome
+	Delay   time.Duration // of retry and release
+	Status  int           // HTTP's; 0 = none
+	Code    string        // of the error; "" = none
+}
+
+// SettleCallbacks ends claims. It may be repeated; what another one has claimed
+// or settled meanwhile, and jobs that are gone, stay as they are without an error.
+func (s *Store) SettleCallbacks(ctx context.Context, settlements []CallbackSettlement) error {
+	calls := make([]*redisdb.Call, len(settlements))
+	for i, t := range settlements {
+		calls[i] = &redisdb.Call{Key: s.key(t.Claim.ID), Args: []any{t.Claim.Number, string(t.Outcome), ms(t.Delay), t.Status, t.Code}}
+	}
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.settle, bulkSize, calls); err != nil {
+		return fmt.Errorf("settle callbacks: %w", err)
+	}
+	return nil
+}
+
+// Callback returns how far the delivery of a job's callback is. Errors:
+// job.ErrNotFound, job.ErrNoCallback, job.ErrDamaged, or Redis's.
+func (s *Store) Callback(ctx context.Context, id job.ID) (job.Callback, error) {
+	c := &redisdb.Call{Key: s.key(id)}
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.callback, 1, []*redisdb.Call{c}); err != nil {
+		return job.Callback{}, err
+	}
+	if err := status(id, c.Reply); err != nil {
+		return job.Callback{}, err
+	}
+	flat, _ := c.Reply[2].([]any)
+	f := newFields(flat)
+	cb := job.Callback{URL: f.m["u"], State: job.CallbackWaiting, Attempts: int(f.num("a")), LastStatus: int(f.num("ls")),
+		LastError: f.m["le"], NextAttemptAt: f.time("nx"), LastAttemptAt: f.time("la")}
+	switch CallbackOutcome(f.m["s"]) {
+	case CallbackDelivered:
+		cb.State, cb.DeliveredAt = job.CallbackDelivered, f.time("e")
+	case CallbackFailed:
+		cb.State, cb.GaveUpAt = job.CallbackFailed, f.time("e")
+	default:
+		if job.State(text(c.Reply[1])).Terminal() {
+			cb.State = job.CallbackPending
+		}
+	}
+	if f.bad != "" || cb.URL == "" {
+		return job.Callback{}, fmt.Errorf("callback of %s: field %s: %w", id, f.bad, job.ErrDamaged)
+	}
+	return cb, nil
+}

@@ -1,0 +1,131 @@
+package jobstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"longshore/internal/redisdb"
+	"longshore/job"
+)
+
+// A job may work on the files of another one, the owner, by reference. Their
+// records lie in different slots, so no script sees both. Instead the user
+// registers with the owner before its own record is made; the owner's removal
+// is refused while anybody is registered, and a sweep whose turn it is looks
+// whether the users are still open.
+
+// Use registers a job as a user of an ended job's files, which then stay at
+// least until the user has ended. Errors: job.ErrNotFound, job.ErrNotEnded.
+func (s *Store) Use(ctx context.Context, owner, user job.ID) error {
+	c := &redisdb.Call{Key: s.key(owner), Args: []any{string(user)}}
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.use, 1, []*redisdb.Call{c}); err != nil {
+		return err
+	}
+	return status(owner, c.Reply)
+}
+
+// Unuse takes a registration back, of a job that was not made after all.
+func (s *Store) Unuse(ctx context.Context, owner, user job.ID) error {
+	_, err := s.unuse(ctx, owner, []string{string(user), ""}, []string{"0"})
+	return err
+}
+
+// Remove forgets a job that has ended; its blobs are the caller's to delete.
+// One whose files an open job uses stays: a *job.InUseError.
+func (s *Store) Remove(ctx context.Context, id job.ID) error {
+	err := s.remove(ctx, id)
+	if !errors.Is(err, job.ErrInUse) {
+		return err
+	}
+	user, err := s.dropUsers(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := s.remove(ctx, id); !errors.Is(err, job.ErrInUse) {
+		return err
+	}
+	return &job.InUseError{ID: id, By: user}
+}
+
+func (s *Store) remove(ctx context.Context, id job.ID) error {
+	c := &redisdb.Call{Key: s.key(id)}
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.remove, 1, []*redisdb.Call{c}); err != nil {
+		return err
+	}
+	return status(id, c.Reply)
+}
+
+// dropUsers strikes the users off that have ended, or that were never made, and
+// returns one that stays: it is still open, or may be about to be made. It stops
+// there: those that it did not look at count until the next time.
+func (s *Store) dropUsers(ctx context.Context, owner job.ID) (open job.ID, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	key := s.bases[owner.Shard()] + "u:" + string(owner)
+	for cursor := uint64(0); ; {
+		page, next, err := s.rdb.HScan(ctx, key, cursor, "", bulkSize).Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return "", fmt.Errorf("users of %s: %w", owner, err)
+		}
+		open, err := s.dropPage(ctx, owner, page)
+		if err != nil || open != "" || next == 0 {
+			return open, err
+		}
+		cursor = next
+	}
+}
+
+// dropPage is dropUsers for some: user, time of registration, user, …
+func (s *Store) dropPage(ctx context.Context, owner job.ID, page []string) (open job.ID, err error) {
+	ids := make([]job.ID, 0, len(page)/2)
+	for i := 0; i+1 < len(page); i += 2 {
+		ids = append(ids, job.ID(page[i]))
+	}
+	if len(ids) == 0 {
+		return "", nil
+	}
+	revs, err := s.Revs(ctx, ids)
+	if err != nil {
+		return "", fmt.Errorf("users of %s: %w", owner, err)
+	}
+	var gone, ages []string
+	for i, rev := range revs {
+		switch {
+		case rev.Done:
+			gone, ages = append(gone, page[2*i], page[2*i+1]), append(ages, "0")
+		case rev.Missing:
+			// Its record may be on the way.
+			gone, ages = append(gone, page[2*i], page[2*i+1]), append(ages, strconv.Itoa(unusedMS))
+		default:
+			open = rev.ID
+		}
+	}
+	kept, err := s.unuse(ctx, owner, gone, ages)
+	if err != nil {
+		return "", fmt.Errorf("users of %s: %w", owner, err)
+	}
+	return cmp.Or(open, kept), nil
+}
+
+// unuse strikes off users, given with the time of their registration ("" for
+// any) if that is old enough, and returns one for which it is not.
+func (s *Store) unuse(ctx context.Context, owner job.ID, users, ages []string) (kept job.ID, err error) {
+	calls := make([]*redisdb.Call, len(ages))
+	for i, age := range ages {
+		calls[i] = &redisdb.Call{Key: s.key(owner), Args: []any{users[2*i], users[2*i+1], age}}
+	}
+	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.unuse, bulkSize, calls); err != nil {
+		return "", err
+	}
+	for i, c := range calls {
+		if text(c.Reply[0]) == "kept" {
+			kept = job.ID(users[2*i])
+		}
+	}
+	return kept, nil
+}

@@ -1,0 +1,85 @@
+package redisdb
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Memory watches how full a Redis is. A full one still lets jobs end, but it
+// needs room for that: so new ones are refused before.
+type Memory struct {
+	rdb  redis.UniversalClient
+	full atomic.Bool
+}
+
+const (
+	memoryEvery = time.Second
+	// memoryFull is the part of maxmemory, in percent, from which Redis counts as full.
+	memoryFull = 80
+)
+
+// NewMemory returns a watch; Look or Run makes it know something.
+func NewMemory(rdb redis.UniversalClient) *Memory { return &Memory{rdb: rdb} }
+
+// Full reports whether Redis used at least 80 % of its maxmemory when it was
+// last looked at. One without a limit, or that doesn't tell, is never full.
+func (m *Memory) Full() bool { return m.full.Load() }
+
+// Run looks every second until ctx ends. While Redis is away it is not full:
+// what is submitted meanwhile meets that trouble, not this one.
+func (m *Memory) Run(ctx context.Context) error {
+	tick := time.NewTicker(memoryEvery)
+	defer tick.Stop()
+	for {
+		_ = m.Look(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Look asks Redis, each node of a Cluster, now.
+func (m *Memory) Look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, memoryEvery)
+	defer cancel()
+	full, err := anyFull(ctx, m.rdb)
+	m.full.Store(full)
+	if err != nil {
+		return fmt.Errorf("look at the memory of redis: %w", err)
+	}
+	return nil
+}
+
+func anyFull(ctx context.Context, rdb redis.UniversalClient) (full bool, err error) {
+	cluster, ok := rdb.(*redis.ClusterClient)
+	if !ok {
+		return isFull(ctx, rdb)
+	}
+	var some atomic.Bool
+	err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		full, err := isFull(ctx, node)
+		if full {
+			some.Store(true)
+		}
+		return err
+	})
+	return some.Load(), err
+}
+
+func isFull(ctx context.Context, node redis.Cmdable) (bool, error) {
+	text, err := node.Info(ctx, "memory").Result()
+	if err != nil {
+		return false, err
+	}
+	info := parseInfo(text)
+	used, _ := strconv.ParseInt(info["used_memory"], 10, 64)
+	limit, _ := strconv.ParseInt(info["maxmemory"], 10, 64) // 0 = none; absent from the stand-in in memory
+	return limit > 0 && used >= limit/100*memoryFull, nil
+}

@@ -1,0 +1,112 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"longshore/internal/blob"
+	"longshore/internal/httpapi"
+)
+
+// What an upload may cost others. A handler whose request's body is going to
+// be stored calls beginUpload before it reads any of it.
+
+// beginUpload admits the request's body as an upload: there is space for it,
+// its client has not too many under way, and from here on it must keep coming
+// at Config.MinUploadRate. end is to be called when the body was read, and may be
+// called again. The error comes before the client was asked for the body ("100 Continue").
+func (s *Server) beginUpload(r *http.Request) (end func(), err error) {
+	if err := s.checkSpace(r.Context(), r.ContentLength); err != nil {
+		return nil, err
+	}
+	client := household(s.clientAddress(r))
+	if !s.uploads.take(client, s.MaxUploadsPerAddress) {
+		e := httpapi.NewError(httpapi.RateLimited, fmt.Sprintf("%d uploads from this address are under way, more are not taken", s.MaxUploadsPerAddress))
+		e.RetryAfter = 2 * time.Second
+		return nil, e
+	}
+	if body, ok := r.Body.(*requestBody); ok {
+		body.limitRate(s.MinUploadRate, s.Idle)
+	}
+	return sync.OnceFunc(func() { s.uploads.give(client) }), nil
+}
+
+// spaceShare is the part of the whole space that is kept free at most: a small
+// store is not closed by a floor that is meant for large ones.
+const spaceShare = 20
+
+// checkSpace refuses an upload that would leave the blob store with less space
+// than Config.MinFreeSpace. A store that doesn't know its space has enough.
+func (s *Server) checkSpace(ctx context.Context, size int64) error {
+	store, ok := s.Blobs.(blob.Spacer)
+	if !ok || s.MinFreeSpace <= 0 {
+		return nil
+	}
+	free, total, err := store.Space(ctx)
+	if err != nil {
+		s.Log.DebugContext(ctx, "free space of the blob store is not known", "error", err)
+		return nil
+	}
+	if free-max(0, size) >= min(s.MinFreeSpace, total/spaceShare) {
+		return nil
+	}
+	e := httpapi.NewError(httpapi.Unavailable, "not enough space left for inputs").WithStatus(http.StatusInsufficientStorage)
+	e.RetryAfter = time.Minute
+	return e
+}
+
+// An addressCount counts what is under way, by client address.
+type addressCount struct {
+	mu sync.Mutex
+	n  map[netip.Addr]int
+}
+
+// take counts one more, unless there are max; 0 = no limit.
+func (c *addressCount) take(address netip.Addr, max int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if max > 0 && c.n[address] >= max {
+		return false
+	}
+	if c.n == nil {
+		c.n = map[netip.Addr]int{}
+	}
+	c.n[address]++
+	return true
+}
+
+func (c *addressCount) give(address netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n[address]--; c.n[address] <= 0 {
+		delete(c.n, address)
+	}
+}
+
+// A pace is a least rate. A client starts with a grace, loses the time that we
+// wait for its bytes, and each byte earns it 1/rate seconds, up to the grace
+// again. So a stall is forgiven, a trickle is not, and the time in which we are
+// busy costs nobody anything.
+type pace struct {
+	rate  int64 // bytes per second; 0 = any
+	grace time.Duration
+	left  time.Duration
+}
+
+// took counts n bytes for which we waited a while. It reports whether they came
+// fast enough.
+func (p *pace) took(n int, waited time.Duration) bool {
+	if p.rate <= 0 {
+		return true
+	}
+	earned := p.grace // more than the grace is never kept
+	if int64(n) < p.rate*int64(p.grace/time.Second+1) {
+		earned = time.Duration(int64(n) * int64(time.Second) / p.rate)
+	}
+	p.left = min(p.left-waited+earned, p.grace)
+	return p.left > 0
+}

@@ -1,0 +1,239 @@
+package web
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"longshore/internal/httpapi"
+	"longshore/internal/hub"
+	"longshore/job"
+)
+
+const (
+	// socketProtocol is the subprotocol of /v1/socket, in RFC 6455's sense.
+	socketProtocol = "longshore.v1"
+	// tokenProtocol begins a subprotocol that is none: it carries the bearer
+	// token in base64url without padding, for scripts in browsers, which can set
+	// no header. A token in the address would end up in logs. It is never chosen,
+	// so never sent back.
+	tokenProtocol = "longshore.bearer."
+
+	// maxWatched is the most jobs that one socket may watch.
+	maxWatched = 1000
+	// maxMessage is the size limit of a client's message, in bytes.
+	maxMessage = 64 << 10
+)
+
+// protocolToken returns the token that a client offers as a subprotocol, in the
+// form of the header Authorization; "" if there is none.
+func protocolToken(r *http.Request) string {
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for name := range strings.SplitSeq(line, ",") {
+			if coded, ok := strings.CutPrefix(strings.TrimSpace(name), tokenProtocol); ok {
+				if token, err := base64.RawURLEncoding.DecodeString(coded); err == nil {
+					return "Bearer " + string(token)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// A socket is one WebSocket. Its own goroutine keeps its state and writes;
+// another one reads.
+type socket struct {
+	server *Server
+	conn   *websocket.Conn
+	watch  *hub.Watcher
+	known  map[job.ID]int64 // what the client has been told of each watched job
+}
+
+// serveSocket upgrades the connection and serves it until one side ends it.
+func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) error {
+	a := w.(*answer)
+	if err := s.origins.checkSocket(r); err != nil {
+		return err
+	}
+	admitted := s.admitWaiter(a)
+	if admitted {
+		defer s.waiters.leave(a.client)
+	}
+	boundSendBuffer(r.Context())
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		Subprotocols: []string{socketProtocol}, InsecureSkipVerify: true, // the origin is checked above
+		CompressionMode: websocket.CompressionDisabled, // it costs memory that most sockets never use
+	})
+	if err != nil {
+		return nil //nolint:nilerr // Accept has answered
+	}
+	a.status = http.StatusSwitchingProtocols
+	if !admitted {
+		conn.Close(websocket.StatusTryAgainLater, "too many wait at this server, come back in some seconds")
+		return nil
+	}
+	conn.SetReadLimit(maxMessage)
+	sock := &socket{server: s, conn: conn, watch: s.Hub.Watch(), known: map[job.ID]int64{}}
+	defer sock.watch.Close()
+	sock.serve(context.WithoutCancel(r.Context())) // net/http no longer looks after the connection
+	return nil
+}
+
+// errSilent ends a socket whose client does not answer a ping.
+var errSilent = errors.New("no pong")
+
+func (k *socket) serve(ctx context.Context) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer k.conn.CloseNow() // the client is gone already, or told why
+	defer cancel(nil)
+	messages := make(chan message)
+	wg.Go(func() { k.read(ctx, cancel, messages) })
+	beat := time.NewTicker(k.server.Heartbeat)
+	defer beat.Stop()
+	var pinging atomic.Bool
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.server.stopping.Done():
+			k.conn.Close(websocket.StatusGoingAway, "the server is stopping, come back")
+			return
+		case <-beat.C:
+			if !pinging.Swap(true) {
+				wg.Go(func() {
+					defer pinging.Store(false)
+					k.ping(ctx, cancel)
+				})
+			}
+		case m := <-messages:
+			if m.kind != websocket.MessageText {
+				k.conn.Close(websocket.StatusUnsupportedData, "expected text messages")
+				return
+			}
+			err = k.take(ctx, m.text)
+		case <-k.watch.Moved():
+			err = k.tell(ctx, k.watch.Take(lookBatch))
+		}
+		if err != nil {
+			return // the client takes nothing: it is cut off
+		}
+	}
+}
+
+type message struct {
+	kind websocket.MessageType
+	text []byte
+}
+
+func (k *socket) read(ctx context.Context, cancel context.CancelCauseFunc, messages chan<- message) {
+	for {
+		kind, text, err := k.conn.Read(ctx)
+		if err != nil {
+			cancel(err) // gone, or over the limit
+			return
+		}
+		select {
+		case messages <- message{kind, text}:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (k *socket) ping(ctx context.Context, cancel context.CancelCauseFunc) {
+	limited, stop := context.WithTimeout(ctx, k.server.Idle)
+	defer stop()
+	if err := k.conn.Ping(limited); err != nil {
+		cancel(errSilent)
+	}
+}
+
+// write sends one message. A client that takes nothing for Config.Idle is cut
+// off; boundSendBuffer says how much is under way then.
+func (k *socket) write(ctx context.Context, m any) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode a message: %w", err)
+	}
+	limited, cancel := context.WithTimeout(ctx, k.server.Idle)
+	defer cancel()
+	return k.conn.Write(limited, websocket.MessageText, text)
+}
+
+// take does what a message asks for. What is wrong in it is answered, and
+// nothing of it done.
+func (k *socket) take(ctx context.Context, text []byte) error {
+	m, err := parseSocketMessage(text)
+	if err != nil {
+		return k.write(ctx, errorMessage{Type: "error", Code: err.Code, Detail: err.Detail, Errors: err.Errors})
+	}
+	for _, j := range m.jobs {
+		switch {
+		case m.verb == unsubscribe:
+			k.forget(j.ID)
+		case !k.watch.Has(j.ID) && k.watch.Len() == maxWatched:
+			full := errorMessage{Type: "error", ID: j.ID, Code: httpapi.TooLarge, Detail: fmt.Sprintf("a socket watches %d jobs at most", maxWatched)}
+			if err := k.write(ctx, full); err != nil {
+				return err
+			}
+		default:
+			k.known[j.ID] = j.Rev
+			k.watch.Add(j.ID, j.Rev)
+		}
+	}
+	return nil
+}
+
+func (k *socket) forget(id job.ID) {
+	delete(k.known, id)
+	k.watch.Remove(id)
+}
+
+// tell sends what is news about some jobs.
+func (k *socket) tell(ctx context.Context, ids []job.ID) error {
+	readings, err := k.server.Records.GetMany(ctx, ids)
+	if err != nil {
+		return nil //nolint:nilerr // the hub's next look of all marks them again
+	}
+	for _, r := range readings {
+		if err := k.tellOne(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *socket) tellOne(ctx context.Context, r job.Reading) error {
+	if r.Err != nil {
+		k.forget(r.ID)
+		m := errorMessage{Type: "error", ID: r.ID, Code: codeOfReading(r.Err), Detail: "there is no such job, or its retention is over"}
+		if m.Code != httpapi.NotFound {
+			m.Detail = "the job's record can't be read"
+		}
+		return k.write(ctx, m)
+	}
+	if known := k.known[r.ID]; r.Rev != known {
+		k.known[r.ID] = r.Rev
+		k.watch.Seen(r.ID, r.Rev)
+		if err := k.write(ctx, stateMessage{Type: "state", Job: show(r.Snapshot)}); err != nil {
+			return err
+		}
+	}
+	if !r.Done {
+		return nil
+	}
+	k.forget(r.ID)
+	return k.write(ctx, endMessage{Type: "end", ID: r.ID, Rev: r.Rev})
+}

@@ -1,0 +1,133 @@
+package web
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// waiters counts the requests that wait, so that neither one client nor all
+// together hold more than we have room for.
+type waiters struct {
+	max, perAddress int // 0 = no limit
+
+	mu    sync.Mutex
+	all   int
+	of    map[netip.Addr]int
+	empty chan struct{} // closed when all have left; nil: nobody waits for that
+}
+
+func newWaiters(max, perAddress int) *waiters {
+	return &waiters{max: max, perAddress: perAddress, of: map[netip.Addr]int{}}
+}
+
+// enter counts a waiter in, unless there are too many. Who is in leaves.
+func (w *waiters) enter(client netip.Addr) bool {
+	client = household(client)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.max > 0 && w.all >= w.max || w.perAddress > 0 && w.of[client] >= w.perAddress {
+		return false
+	}
+	w.all++
+	if w.perAddress > 0 {
+		w.of[client]++
+	}
+	return true
+}
+
+func (w *waiters) leave(client netip.Addr) {
+	client = household(client)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.all--; w.all == 0 && w.empty != nil {
+		close(w.empty)
+		w.empty = nil
+	}
+	if w.of[client]--; w.of[client] <= 0 {
+		delete(w.of, client)
+	}
+}
+
+// wait returns when nobody waits any more; for the end of the server.
+func (w *waiters) wait(ctx context.Context) error {
+	w.mu.Lock()
+	if w.all == 0 {
+		w.mu.Unlock()
+		return nil
+	}
+	if w.empty == nil {
+		w.empty = make(chan struct{})
+	}
+	empty := w.empty
+	w.mu.Unlock()
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// household is what counts as one client: an IPv4 address, or the /64 that
+// one subscriber of IPv6 has at least.
+func household(client netip.Addr) netip.Addr {
+	if client.Is6() && !client.Is4In6() {
+		if p, err := client.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return client
+}
+
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return "" // a Unix socket's
+	}
+	return a.String()
+}
+
+// admitWaiter lets the request of this answer wait. Beyond the caps it says in
+// Retry-After when to come back; the times differ, so that those who are turned
+// away don't come back together.
+func (s *Server) admitWaiter(a *answer) bool {
+	if s.waiters.enter(a.client) {
+		return true
+	}
+	a.Header().Set("Retry-After", strconv.Itoa(2+rand.IntN(4)))
+	return false
+}
+
+// grant cuts a wish to wait down to what we give: nothing where too many wait
+// already. leave is to be called after the wait.
+func (s *Server) grant(ctx context.Context, wish time.Duration) (granted time.Duration, leave func()) {
+	a := answerOf(ctx)
+	granted = min(wish, s.MaxWait)
+	if granted <= 0 || !s.admitWaiter(a) {
+		return 0, func() {}
+	}
+	return granted, func() { s.waiters.leave(a.client) }
+}
+
+type connKey struct{}
+
+// withConn lets handlers that stream for long get at their connection.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// sendBuffer is how much may be on the way to a client that follows jobs, in
+// bytes of its kernel buffer, which Linux makes twice as large: 256 KiB. We keep
+// nothing beyond that for a client that does not read; it gets the newest state
+// when it reads again, or is cut off after Config.Idle and resumes by cursor.
+const sendBuffer = 128 << 10
+
+func boundSendBuffer(ctx context.Context) {
+	if c, ok := ctx.Value(connKey{}).(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = c.SetWriteBuffer(sendBuffer) // the kernel's own bound holds then
+	}
+}

@@ -3,7 +3,6 @@ package jobstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"testing"

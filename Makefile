@@ -11,6 +11,9 @@ RACE := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && echo -race)
 # How long `make fuzz` spends on each target.
 FUZZTIME ?= 10s
 
+# The size of the log that `make bench-streams` makes up, in MB.
+MB ?= 32
+
 .DEFAULT_GOAL := help
 
 ##@ Try it
@@ -61,6 +64,10 @@ bench-peers: ## beside asynq, River, BullMQ, Sidekiq and Celery, where they are 
 	cd bench/peers && $(GO) build -o ../../bin/peers . && \
 		../../bin/peers -write ../../docs/performance.md && ../../bin/peers push -write ../../docs/performance.md
 
+.PHONY: bench-streams
+bench-streams: ## the stream tasks beside goaccess, mlr, jq, gzip, …; MB=500 for the full inputs
+	$(GO) run ./bench/streams -mb $(MB)
+
 .PHONY: bench-once
 bench-once: ## each benchmark once, so that none rots
 	$(GO) test -run='^$$' -bench=. -benchtime=1x ./...
@@ -82,4 +89,4 @@ clean: ## remove what was built and the data of `make dev`
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

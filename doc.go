@@ -18,12 +18,14 @@
 // [longshore/internal/redisdb] opens a Redis, keeps to a budget of connections
 // and knows which errors pass by themselves. [longshore/internal/localredis]
 // starts one for development and tests. [longshore/internal/stream] turns bytes
-// into digests, archives, lines and counts, with bounded memory;
+// into digests, archives, lines and records, in pipelines of stages with bounded
+// memory; [longshore/internal/jq] runs expressions over records;
 // [longshore/internal/imaging] makes pictures smaller;
 // [longshore/internal/isolate] runs work in child processes that can be killed,
 // and knows nothing of jobs; [longshore/internal/blob] is the seam to where
 // files are kept; [longshore/internal/auth] compares tokens;
-// [longshore/internal/loggen] invents access logs for tests and the demo.
+// [longshore/internal/loggen] invents access logs and tables for tests,
+// benchmarks and the demo.
 //
 // # Floor 1: nouns
 //
@@ -56,10 +58,14 @@
 // command line. The order is record, input, queued, ticket; after an unknown
 // outcome nothing is undone, and the sweeper mends what is missing. An input may
 // be another job's file, by reference: then the new job registers with that one.
+// Many jobs come in as lines (POST /v1/jobs/batch, enqueue batch): checking,
+// records and tickets then go on at the same time, some hundred jobs at once.
 //
 // # Floors 4 and 5: assemblies
 //
 // [longshore/internal/connect] turns settings into a connected installation.
+// [longshore/internal/tus] speaks the protocol of uploads in pieces; what such an
+// upload is, its job's record and a partial blob say.
 // [longshore/internal/web] serves HTTP; it speaks to the records through small
 // interfaces and knows neither Redis nor asynq. [longshore/worker] takes a
 // ticket, starts the job, runs its handler (lane cpu in a child process), keeps
@@ -68,9 +74,9 @@
 // # Floors 6 and 7: programs
 //
 // cmd/web and cmd/worker are what a Procfile scales; cmd/enqueue is the command
-// line; cmd/dev is all in one process, for a first look. What they share stands
+// line (docs/cli.md); cmd/dev is all in one process, for a first look. What they share stands
 // in [longshore/cmd/internal/program]. Package bench measures the whole beside
-// stock asynq.
+// stock asynq, bench/streams the stream tasks beside common tools.
 //
 // # What keeps it honest
 //
@@ -88,6 +94,8 @@
 // stopped, since it runs in the worker's process. A handler may run twice, and
 // only its result is fenced: what it does elsewhere must bear a repeat. A
 // folder of blobs must be one folder for all processes, which ties them to one
-// machine or one shared file system; a bucket does not. And the sweeper looks at each queued job now and then, which is
+// machine or one shared file system; a bucket does not. An expression of jq may
+// need much memory in few steps, in the worker's own process. And the sweeper
+// looks at each queued job now and then, which is
 // cheap for a million of them and has not been tried with a hundred million.
 package longshore

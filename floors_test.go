@@ -29,6 +29,7 @@ var floors = map[string]int{
 	"internal/localredis": 0,
 	"internal/loggen":     0,
 	"internal/stream":     0,
+	"internal/jq":         0,
 	"internal/imaging":    0,
 	"internal/blob":       0,
 	"internal/isolate":    0,
@@ -50,12 +51,15 @@ var floors = map[string]int{
 	// 4: assemblies
 	"internal/connect": 4,
 	"internal/web":     4,
+	"internal/tus":     4,
 	// 5: takes a ticket, runs it, records it
 	"worker": 5,
 	// 6: what programs share; the comparison with stock asynq
 	"cmd/internal/program": 6,
 	"bench":                6,
+	"bench/streams":        7,
 	"e2e":                  7,
+	"e2e/swarm":            6,
 	// 7: programs
 	"cmd/web":     7,
 	"cmd/worker":  7,
@@ -73,7 +77,9 @@ var floors = map[string]int{
 const programs = 7
 
 // sideways lists imports within one floor that are meant.
-var sideways = map[string][]string{}
+var sideways = map[string][]string{
+	"internal/stream": {"internal/jq"}, // stages that filter and map
+}
 
 // forbidden lists imports that the floors would allow and the design does not:
 // web speaks through small interfaces that cmd/web wires.
@@ -93,10 +99,13 @@ var keepers = map[string][]string{
 	"github.com/coder/websocket":        {"internal/web"},
 	"github.com/klauspost/compress":     {"internal/stream"},
 	"github.com/axiomhq/hyperloglog":    {"internal/stream", "handlers"},
+	"github.com/itchyny/gojq":           {"internal/jq"},
 	"github.com/cespare/xxhash/v2":      {"internal/stream", "handlers"},
 	"github.com/spf13/cobra":            {"cmd/enqueue"},
 	"github.com/spf13/pflag":            {"cmd/enqueue"}, // cobra's flags
 	"github.com/vbauerster/mpb/v8":      {"cmd/enqueue"},
+	"github.com/tus/tusd/v2":            {"internal/tus"},
+	"golang.org/x/exp":                  {"internal/tus"}, // tusd's slog
 	"golang.org/x/image":                {"internal/imaging"},
 	"github.com/aws/aws-sdk-go-v2":      {"internal/blob/bucket"},
 	"github.com/aws/smithy-go":          {"internal/blob/bucket"},

@@ -74,13 +74,7 @@ type Filter struct {
 // first error ends it.
 func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[job.Snapshot, error] {
 	return func(yield func(job.Snapshot, error) bool) {
-		query := url.Values{"limit": {strconv.Itoa(pageSize)}}
-		if f.State != "" {
-			query.Set("state", string(f.State))
-		}
-		if f.Type != "" {
-			query.Set("type", f.Type)
-		}
+		query := f.query(pageSize)
 		for {
 			var page httpapi.JobList
 			if _, err := c.exchange(ctx, get(httpapi.PathJobs, query), &page); err != nil {
@@ -118,4 +112,57 @@ func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 		return nil, fmt.Errorf("list queues: %w", err)
 	}
 	return list.Queues, nil
+}
+
+// A Page is a part of a list, newest first. Next is the cursor of the next
+// page, "" on the last one; it is opaque.
+type Page struct {
+	Jobs []job.Snapshot `json:"jobs"`
+	Next string         `json:"next,omitempty"`
+}
+
+// ListPage returns at most limit jobs (1 to 1000) that match, from a cursor on;
+// "" begins with the newest.
+func (c *Client) ListPage(ctx context.Context, f Filter, limit int, cursor string) (Page, error) {
+	query := f.query(limit)
+	if cursor != "" {
+		query.Set("cursor", cursor)
+	}
+	var page httpapi.JobList
+	if _, err := c.exchange(ctx, get(httpapi.PathJobs, query), &page); err != nil {
+		return Page{}, fmt.Errorf("list jobs: %w", err)
+	}
+	return Page{Jobs: page.Jobs, Next: page.Next}, nil
+}
+
+func (f Filter) query(limit int) url.Values {
+	query := url.Values{"limit": {strconv.Itoa(limit)}}
+	if f.State != "" {
+		query.Set("state", string(f.State))
+	}
+	if f.Type != "" {
+		query.Set("type", f.Type)
+	}
+	return query
+}
+
+// Ready reports whether the server can do its work now, as its load balancer
+// asks it. Unlike the rest it needs no token, and is not repeated.
+func (c *Client) Ready(ctx context.Context) error {
+	var s httpapi.Status
+	if _, err := c.exchangeOnce(ctx, get(httpapi.PathReady, nil), &s); err != nil {
+		return fmt.Errorf("ask whether the server is ready: %w", err)
+	}
+	return nil
+}
+
+// Version returns the server's version, from its description of itself.
+func (c *Client) Version(ctx context.Context) (string, error) {
+	var d struct {
+		Info struct{ Version string }
+	}
+	if _, err := c.exchangeOnce(ctx, get(httpapi.PathOpenAPI, nil), &d); err != nil {
+		return "", fmt.Errorf("ask for the server's version: %w", err)
+	}
+	return d.Info.Version, nil
 }

@@ -61,21 +61,9 @@ func (c *Client) Submit(ctx context.Context, s Submission) (job.Snapshot, error)
 		}
 		return c.submit(ctx, s, nil)
 	}
-	payload, err := s.payload()
+	request, err := s.body()
 	if err != nil {
 		return job.Snapshot{}, err
-	}
-	request := httpapi.SubmitBody{
-		Type: s.Type, Payload: payload, Priority: s.Priority, MaxAttempts: s.MaxAttempts,
-		Timeout: httpapi.Duration(s.Timeout), ExpiresIn: httpapi.Duration(s.ExpiresIn),
-		Retention: httpapi.Duration(s.Retention), CallbackURL: s.CallbackURL,
-	}
-	if s.InputJob != "" {
-		request.Input = &httpapi.InputRef{Job: s.InputJob, Output: s.InputOutput}
-	}
-	if !s.RunAt.IsZero() {
-		at := s.RunAt.UTC()
-		request.RunAt = &at
 	}
 	text, err := json.Marshal(request)
 	if err != nil {
@@ -92,6 +80,27 @@ func (c *Client) Submit(ctx context.Context, s Submission) (job.Snapshot, error)
 		return job.Snapshot{}, fmt.Errorf("submit %s: %w", s.Type, err)
 	}
 	return snap, nil
+}
+
+// body is the submission as the JSON of a job without a file.
+func (s Submission) body() (httpapi.SubmitBody, error) {
+	payload, err := s.payload()
+	if err != nil {
+		return httpapi.SubmitBody{}, err
+	}
+	body := httpapi.SubmitBody{
+		Type: s.Type, Payload: payload, Priority: s.Priority, MaxAttempts: s.MaxAttempts,
+		Timeout: httpapi.Duration(s.Timeout), ExpiresIn: httpapi.Duration(s.ExpiresIn),
+		Retention: httpapi.Duration(s.Retention), CallbackURL: s.CallbackURL,
+	}
+	if s.InputJob != "" {
+		body.Input = &httpapi.InputRef{Job: s.InputJob, Output: s.InputOutput}
+	}
+	if !s.RunAt.IsZero() {
+		at := s.RunAt.UTC()
+		body.RunAt = &at
+	}
+	return body, nil
 }
 
 // SubmitFile streams in to its end as the job's input, in constant memory. The

@@ -117,6 +117,7 @@ func (h *HTTP) check(m *mistakes) {
 	within(m, "MAX_UPLOADS_PER_ADDRESS", h.MaxPerAddress, 0, 1_000_000)
 	within(m, "MIN_UPLOAD_RATE", h.MinRate, 0, GiB)
 	within(m, "MIN_FREE_SPACE", h.MinFree, 0, 1<<60)
+	within(m, "UPLOAD_EXPIRY", h.UploadExpiry, time.Second, 8784*time.Hour)
 	within(m, "MAX_WAIT", h.MaxWait, time.Second, time.Hour)
 	within(m, "MAX_WAITERS", h.MaxWaiters, 1, 10_000_000)
 	within(m, "MAX_WAITERS_PER_ADDRESS", h.AddressWaiters, 0, 10_000_000)

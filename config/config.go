@@ -61,6 +61,7 @@ type HTTP struct {
 	MaxPerAddress  int           `env:"MAX_UPLOADS_PER_ADDRESS" doc:"uploads that one client address may have under way; 0 = no limit. Behind a proxy set TRUSTED_PROXIES, or all clients count as one"`
 	MinRate        Bytes         `env:"MIN_UPLOAD_RATE" doc:"bytes a second at which an upload must keep coming, over half a minute; 0 = any"`
 	MinFree        Bytes         `env:"MIN_FREE_SPACE" doc:"space in the blob folder that no upload may use, but at most a twentieth of its disk; 0 = none"`
+	UploadExpiry   time.Duration `env:"UPLOAD_EXPIRY" doc:"how long an upload in pieces may be silent before it is given up"`
 	MaxWait        time.Duration `env:"MAX_WAIT" doc:"longest wait of a long-poll; Heroku's router gives up at 30s"`
 	MaxWaiters     int           `env:"MAX_WAITERS" doc:"most long-polls, event streams and WebSockets that wait at a time; who comes beyond them is answered at once"`
 	AddressWaiters int           `env:"MAX_WAITERS_PER_ADDRESS" doc:"the same for one client address, as TRUSTED_PROXIES tells it; 0 = no limit"`
@@ -133,7 +134,7 @@ func defaultBlobs() Blobs { return Blobs{URL: "file:data/blobs"} }
 func defaultJobs() Jobs { return Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour} }
 
 func defaultHTTP() HTTP {
-	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, MaxPerAddress: 256, MinRate: KiB, MinFree: 64 * MiB,
+	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256, MinRate: KiB, MinFree: 64 * MiB,
 		MaxWait: 25 * time.Second, MaxWaiters: 20_000}
 }
 
@@ -170,7 +171,7 @@ func defaultWorker() Worker {
 
 func defaultEnqueue() Enqueue {
 	return Enqueue{
-		Redis: defaultRedis("", 2), Blobs: defaultBlobs(), Jobs: defaultJobs(),
+		Redis: defaultRedis("", 3), Blobs: defaultBlobs(), Jobs: defaultJobs(),
 		MaxUpload: defaultMaxUpload,
 	}
 }

@@ -40,7 +40,7 @@ func TestDefaults(t *testing.T) {
 	}
 	redis := config.Redis{URL: config.NewSecret("redis://127.0.0.1:6379"), MaxConnections: 4, Prefix: "longshore"}
 	jobs := config.Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour}
-	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 25 * time.Second, MaxWaiters: 20_000}
+	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 25 * time.Second, MaxWaiters: 20_000}
 	log := config.Log{Format: "text", Level: slog.LevelInfo}
 	stop := config.Stop{Grace: 25 * time.Second}
 	blobs := config.Blobs{URL: "file:data/blobs"}
@@ -75,7 +75,7 @@ func TestValues(t *testing.T) {
 	t.Parallel()
 	web, err := config.LoadWeb(env(
 		"REDIS_URL=redis://h", "REDIS_TLS_URL=rediss://:hunter2@h:6380", "REDIS_TLS_INSECURE=true", "REDIS_MAX_CONNECTIONS=20",
-		"PREFIX=Team-7", "BLOB_URL=file:///var/lib/long%20shore", "PORT=0", "LONGSHORE_TOKEN=hunter2", "MAX_UPLOAD=10gb",
+		"PREFIX=Team-7", "BLOB_URL=file:///var/lib/long%20shore", "PORT=0", "LONGSHORE_TOKEN=hunter2", "MAX_UPLOAD=10gb", "UPLOAD_EXPIRY=36h",
 		"MAX_WAIT=55", "MAX_WAITERS=100", "MAX_WAITERS_PER_ADDRESS=7", "CORS_ORIGINS=https://a.example, http://localhost:3000", "TRUSTED_PROXIES=10.1.2.3/8,::ffff:192.0.2.1,2001:db8::/32",
 		"LEASE=1m30s", "RETENTION=2h", "SHUTDOWN_GRACE=1500ms", "LOG_FORMAT=json", "LOG_LEVEL=warn",
 	))
@@ -90,7 +90,7 @@ func TestValues(t *testing.T) {
 		Blobs: config.Blobs{URL: "file:///var/lib/long%20shore"},
 		Jobs:  config.Jobs{Lease: 90 * time.Second, Retention: 2 * time.Hour},
 		HTTP: config.HTTP{
-			Token: config.NewSecret("hunter2"), MaxUpload: 10e9, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 55 * time.Second, MaxWaiters: 100, AddressWaiters: 7,
+			Token: config.NewSecret("hunter2"), MaxUpload: 10e9, UploadExpiry: 36 * time.Hour, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 55 * time.Second, MaxWaiters: 100, AddressWaiters: 7,
 			CORSOrigins:    config.Origins{"https://a.example", "http://localhost:3000"},
 			TrustedProxies: config.Proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
 		},
@@ -171,6 +171,7 @@ func TestMistakes(t *testing.T) {
 		"LOG_LEVEL":             {"hunter2"},
 		"PORT":                  {"-1", "65536", "http"},
 		"MAX_UPLOAD":            {"0", "hunter2"},
+		"UPLOAD_EXPIRY":         {"0", "500ms", "9000h"},
 		"MAX_WAIT":              {"0", "500ms", "2h"},
 		"CORS_ORIGINS":          {"*", "hunter2", "https://a/", "https://a,b", "https://hunter2@a"},
 		"TRUSTED_PROXIES":       {"hunter2", "10.0.0.0/33", "10.0.0.0/8,x"},
@@ -344,7 +345,7 @@ func TestTable(t *testing.T) {
 		byName[s.Name] = s
 	}
 	for name, want := range map[string]string{
-		"REDIS_MAX_CONNECTIONS": "4 (web), 6 (worker), 2 (enqueue)",
+		"REDIS_MAX_CONNECTIONS": "4 (web), 6 (worker), 3 (enqueue)",
 		"REDIS_URL":             "redis://127.0.0.1:6379 (web), redis://127.0.0.1:6379 (worker), none (enqueue)",
 		"RETENTION":             "24h", "LEASE": "8s", "MAX_UPLOAD": "5GiB", "CHILD_MEMORY": "512MiB", "WORKER_LANES": "io,cpu",
 		"CPU_CONCURRENCY": "number of cores", "PORT": "8080", "LOG_LEVEL": "info", "LONGSHORE_TOKEN": "", "REDIS_TLS_INSECURE": "false",

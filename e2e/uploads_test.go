@@ -234,6 +234,25 @@ func TestNoSpace(t *testing.T) {
 		t.Errorf("files left: %v", left)
 	}
 
+	// In pieces: what fitted in is told, and stays for when there is room.
+	id = job.NewID(time.Now())
+	if r, err := createUpload(url, id, 20<<20, "type", "file.checksum"); err != nil || r.StatusCode != 201 {
+		t.Fatal(r, err)
+	}
+	r, err := tusRequest(url, "PATCH", httpapi.UploadPath(id), []string{"Upload-Offset: 0"}, zeros{}, 20<<20, 20<<20, nil)
+	if err != nil || r.StatusCode != 507 {
+		t.Fatalf("PATCH without space: %v, %v", r, err)
+	}
+	told, _ := offsetOf(r)
+	if r, err := tusRequest(url, "HEAD", httpapi.UploadPath(id), nil, nil, 0, 0, nil); err != nil {
+		t.Error(err)
+	} else if now, _ := offsetOf(r); now != told || told == 0 {
+		t.Errorf("offset %d, and %d in the refusal", now, told)
+	}
+	if r, err := tusRequest(url, "DELETE", httpapi.UploadPath(id), nil, nil, 0, 0, nil); err != nil || r.StatusCode != 204 {
+		t.Fatal(r, err)
+	}
+
 	// 7 MiB of noise fit in, but not a second time as an output.
 	noise := io.LimitReader(rand.NewChaCha8([32]byte{2}), 7<<20)
 	snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress", MaxAttempts: 1}, noise, -1)

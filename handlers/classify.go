@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"longshore/internal/jq"
 	"longshore/internal/stream"
 	"longshore/job"
 )
@@ -23,6 +24,12 @@ func classify(err error) error {
 			return FailWith(job.RecordTooLong, err)
 		}
 		return FailWith(job.OutputLimit, err)
+	}
+	if errors.Is(err, jq.ErrSteps) {
+		return FailWith(job.StepLimit, err)
+	}
+	if record := (*stream.RecordError)(nil); errors.As(err, &record) {
+		return FailWith(job.CorruptInput, err)
 	}
 	return err
 }

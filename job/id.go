@@ -40,6 +40,12 @@ func NewID(now time.Time) ID {
 	return ID(text[:])
 }
 
+// NewIDIn draws an id that belongs to a shard.
+func NewIDIn(now time.Time, shard int) ID {
+	id := NewID(now)
+	return id[:len(id)-1] + ID(strconv.FormatUint(uint64(shard), 16))
+}
+
 // ParseID accepts exactly what NewID writes: no capitals, braces or urn prefix.
 func ParseID(s string) (ID, error) {
 	if len(s) != 36 || s[14] != '7' {
@@ -87,9 +93,4 @@ func ShardOf(text string) int {
 	}
 	n, _ := strconv.ParseUint(text[len(text)-1:], 16, 8) // ids are checked where they come in
 	return int(n)
-}
-
-// InShard returns the id with its last digit changed so that it lies in a shard.
-func (id ID) InShard(shard int) ID {
-	return id[:len(id)-1] + ID(strconv.FormatUint(uint64(shard), 16))
 }

@@ -7,7 +7,8 @@ func BuiltIn() ([]Info, error) {
 	var infos []Info
 	var errs []error
 	for _, d := range []interface{ Info() (Info, error) }{
-		FileChecksum, FileCompress, FileDecompress, ImageResize, LogAnalyze, MathPrimes,
+		CSVToNDJSONTask, FileChecksum, FileCompress, FileDecompress, ImageResize, LogAnalyze, MathPrimes,
+		NDJSONFilterTask, NDJSONToCSVTask, TextTransform,
 	} {
 		info, err := d.Info()
 		infos, errs = append(infos, info), append(errs, err)

@@ -233,16 +233,3 @@ func TestCheckJSON(t *testing.T) {
 		}
 	}
 }
-
-func FuzzCheckJSON(f *testing.F) {
-	f.Add([]byte(`{"a":[1,{"b":null}],"c":"\u00e9"}`))
-	f.Add([]byte(`{"a":1,"a":2}`))
-	f.Add([]byte("\xff"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if err := CheckJSON(text); err == nil && !json.Valid(text) {
-			t.Errorf("%q is no JSON", text)
-		} else if err != nil && !errors.Is(err, ErrJSON) {
-			t.Errorf("%q: %v", text, err)
-		}
-	})
-}

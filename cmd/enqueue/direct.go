@@ -21,6 +21,8 @@ import (
 // A door takes jobs without a web server: *submit.Door.
 type door interface {
 	Submit(context.Context, submit.Request) (snap job.Snapshot, created bool, err error)
+	SubmitMany(context.Context, []submit.Draft) []httpapi.BatchAnswer
+	SubmitBatch(ctx context.Context, next func() ([]submit.Draft, error), answer func([]httpapi.BatchAnswer) error) error
 }
 
 // A direct is a door with what submit needs beside it.

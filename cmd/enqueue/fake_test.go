@@ -37,15 +37,20 @@ func newFake() *httptest.Server {
 	mux.HandleFunc("GET /v1/jobs/{id}/outputs/{name}", f.result)
 	mux.HandleFunc("GET /v1/types", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 200, httpapi.TypeList{Types: []httpapi.TypeInfo{
-			{Type: "log.analyze", Lane: job.LaneIO, Input: "required", TimeoutMS: 1_800_000, Doc: "A report on an access log."},
+			{Type: "log.analyze", Lane: job.LaneIO, Input: "required", TimeoutMS: 1_800_000, MaxAttempts: 3, Doc: "A report on an access log.",
+				Schema: json.RawMessage(`{"type":"object","properties":{"top":{"type":"integer","minimum":1,"maximum":1000,"default":10,"description":"how many"},
+					"format":{"type":"string","enum":["auto","common"],"default":"auto"},"name":{"type":["string","null"],"maxLength":9},
+					"sizes":{"type":["array","null"],"items":{"type":"object","properties":{"width":{"type":"integer"}},"required":["width"]},"minItems":1}},"required":["name"]}`)},
 		}})
 	})
+	f.more(mux)
 	mux.HandleFunc("GET /html/v1/types", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, "<html>Welcome</html>")
 	})
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer "+f.token {
+		open := r.URL.Path == "/readyz" || r.URL.Path == "/openapi.json"
+		if r.Header.Get("Authorization") != "Bearer "+f.token && !open {
 			problem(w, httpapi.NewError(httpapi.Unauthorized, "a token is needed"))
 			return
 		}

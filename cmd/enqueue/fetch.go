@@ -21,7 +21,10 @@ func (p *cli) fetchCommand() *cobra.Command {
 		Long: "Fetch the output NAME of a job that has ended; without a name its only output, or\n" +
 			"else its result as JSON. It goes to stdout, or to the file of -o; a folder there\n" +
 			"gets all outputs, each under its name.",
-		Args: cobra.RangeArgs(1, 2),
+		Example: "  enqueue fetch 01a20967-50f3-73e0-89b5-4af387a3557a -o report.json\n" +
+			"  enqueue fetch 01a20967-50f3-73e0-89b5-4af387a3557a access.log.gz | zcat | head",
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: completeID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, id, err := p.clientFor(args[0])
 			if err != nil {

@@ -16,7 +16,11 @@ func (p *cli) getCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "get ID",
 		Short: "Print a job as it is now",
-		Args:  cobra.ExactArgs(1),
+		Long: "Print a job as it is now: its state, progress, attempts, and what it made. --format json\n" +
+			"prints what GET /v1/jobs/ID answers.",
+		Example:           "  enqueue get 01a20967-50f3-73e0-89b5-4af387a3557a --format json | jq .progress",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, id, err := p.clientFor(args[0])
 			if err != nil {
@@ -35,7 +39,11 @@ func (p *cli) cancelCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "cancel ID",
 		Short: "Ask for a job's end; a running one ends within seconds",
-		Args:  cobra.ExactArgs(1),
+		Long: "Ask for a job's end. One that does not run ends at once, a running one within seconds:\n" +
+			"the exit code only says that it was asked. Canceling an ended job does nothing.",
+		Example:           "  enqueue cancel 01a20967-50f3-73e0-89b5-4af387a3557a && enqueue wait 01a20967-50f3-73e0-89b5-4af387a3557a",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, id, err := p.clientFor(args[0])
 			if err != nil {
@@ -58,7 +66,9 @@ func (p *cli) waitCommand() *cobra.Command {
 		Long: "Follow a job to its end and print it. The exit code says how it ended: 0 succeeded,\n" +
 			"3 failed, 4 canceled or expired, 124 when --for ran out first. An interrupt leaves\n" +
 			"the job alone.",
-		Args: cobra.ExactArgs(1),
+		Example:           "  enqueue wait 01a20967-50f3-73e0-89b5-4af387a3557a --for 5m",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, id, err := p.clientFor(args[0])
 			if err != nil {
@@ -125,25 +135,6 @@ func (p *cli) detached(id job.ID, last job.Snapshot) error {
 		}
 	}
 	return fmt.Errorf("interrupted while waiting for job %s", id)
-}
-
-func (p *cli) typesCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "types",
-		Short: "List the kinds of work that the server accepts",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			types, err := c.Types(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return p.printTypes(types)
-		},
-	}
 }
 
 // clientFor returns the client and the id that an argument names.

@@ -1,7 +1,8 @@
 // Command enqueue submits jobs, follows them and fetches what they made.
 //
 // It speaks HTTP to the server that LONGSHORE_URL names, with LONGSHORE_TOKEN.
-// Where only REDIS_URL is set, submit goes straight to Redis and the blob store.
+// Where only REDIS_URL is set, submit, batch and doctor go straight to Redis and
+// the blob store.
 // Data goes to stdout, messages and progress to stderr; the exit codes are in
 // exit.go and in the README.
 package main
@@ -45,7 +46,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		Short: "Submit jobs to Longshore, follow them, fetch what they made",
 		Long: "Submit jobs to Longshore, follow them, fetch what they made.\n\n" +
 			"LONGSHORE_URL names the server, LONGSHORE_TOKEN is the token it asks for.\n" +
-			"Where only REDIS_URL is set, submit goes straight to Redis and the blob store.",
+			"Where only REDIS_URL is set, submit, batch and doctor go straight to Redis and the\n" +
+			"blob store. Data goes to stdout, messages and progress to stderr.\n\n" +
+			"The exit code is 0 for success, 2 for a wrong command line, 3 for a failed job, 4 for a\n" +
+			"canceled or expired one, 5 where something is not there, 69 where the server or Redis\n" +
+			"can't be reached, 78 for a wrong configuration, 124 when a wait ran out, 130 for an\n" +
+			"interrupt, and 1 for all else.",
+		Example: "  enqueue submit log.analyze access.log --set top=5 --wait\n" +
+			"  enqueue batch jobs.ndjson\n" +
+			"  enqueue ls --state failed\n" +
+			"  source <(enqueue completion bash)",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,7 +75,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	// it every method of every type, which is 8 MB.
 	root.Flags().BoolVar(&version, "version", false, "print the version and exit")
 	root.PersistentFlags().StringVar(&p.format, "format", "text", "how data is written: text, json or jsonl (with --wait: a line for each change)")
-	root.AddCommand(p.submitCommand(), p.getCommand(), p.waitCommand(), p.fetchCommand(), p.cancelCommand(), p.typesCommand())
+	root.AddCommand(p.submitCommand(), p.batchCommand(), p.getCommand(), p.waitCommand(), p.watchCommand(), p.fetchCommand(),
+		p.cancelCommand(), p.retryCommand(), p.listCommand(), p.queuesCommand(), p.typesCommand(), p.doctorCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

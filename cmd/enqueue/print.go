@@ -9,7 +9,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"longshore/client"
 	"longshore/job"
 )
 
@@ -56,30 +55,6 @@ func (p *cli) write(text []byte) error {
 		return fmt.Errorf("write to stdout: %w", err)
 	}
 	return nil
-}
-
-func (p *cli) printTypes(types []client.TypeInfo) error {
-	switch p.format {
-	case "json":
-		return p.printJSON(types)
-	case "jsonl":
-		for _, t := range types {
-			if err := p.printJSON(t); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	var b bytes.Buffer
-	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TYPE\tLANE\tINPUT\tTIMEOUT\tWHAT IT MAKES")
-	for _, t := range types {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%v\t%s\n", t.Type, t.Lane, t.Input, time.Duration(t.TimeoutMS)*time.Millisecond, t.Doc)
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	return p.write(b.Bytes())
 }
 
 // describe is a job as a person reads it; absent parts are left out.

@@ -89,6 +89,17 @@ func (s *progress) draw(current, total int64, note string) {
 	s.bar.SetCurrent(min(current, total))
 }
 
+// println writes a message, above the bar if there is one.
+func (s *progress) println(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bars != nil && !s.closed && s.bar != nil {
+		_, _ = s.bars.Write([]byte(text + "\n"))
+		return
+	}
+	fmt.Fprintln(s.out, text)
+}
+
 // close takes the bar away. It may be called again.
 func (s *progress) close() {
 	s.mu.Lock()

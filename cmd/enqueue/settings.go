@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"longshore/client"
@@ -26,7 +27,7 @@ func (p *cli) client() (*client.Client, error) {
 		return nil, err
 	}
 	if s.URL == "" {
-		return nil, misconfigured(errors.New("only submit goes straight to Redis; for the rest set LONGSHORE_URL to a server"))
+		return nil, misconfigured(errors.New("only submit, batch and doctor go straight to Redis; for the rest set LONGSHORE_URL to a server"))
 	}
 	return p.connect(s)
 }
@@ -46,6 +47,11 @@ func (p *cli) connect(s config.Enqueue) (*client.Client, error) {
 		return nil, misconfigured(fmt.Errorf("LONGSHORE_URL: %w", err))
 	}
 	return c, nil
+}
+
+// warnings is the log of what works on Redis itself.
+func (p *cli) warnings() *slog.Logger {
+	return slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 // connection is where a submit without a server goes.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"longshore/client"
 	"longshore/config"
@@ -68,6 +68,17 @@ func (p *cli) submitCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
+	s.flags(f)
+	f.StringVar(&s.key, "idempotency-key", "", "with the same key a second submit returns the first job")
+	f.BoolVar(&s.wait, "wait", false, "follow the job to its end")
+	f.Var(&s.limit, "for", "with --wait: how long; without it until the job ends")
+	f.StringVarP(&s.output, "output", "o", "", "wait, and write the job's output (or result) to this file, or all outputs into this folder")
+	cmd.ValidArgsFunction = p.completeSubmit
+	return cmd
+}
+
+// flags are those that say what a job is to do, and how.
+func (s *submission) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.sets, "set", nil, "one field of the payload, as name=value; again for more")
 	f.StringVar(&s.payload, "payload", "", "the whole payload, as JSON")
 	f.StringVar(&s.from, "input-from", "", "the input is an output of this job, as JOB or JOB/OUTPUT, by reference")
@@ -77,12 +88,13 @@ func (p *cli) submitCommand() *cobra.Command {
 	f.Var(&s.expiresIn, "expires-in", "give up unless started within this time")
 	f.Var(&s.retention, "retention", "how long to keep the job after its end")
 	f.IntVar(&s.maxAttempts, "max-attempts", 0, "how often to try (default: the type's)")
-	f.StringVar(&s.key, "idempotency-key", "", "with the same key a second submit returns the first job")
 	f.StringVar(&s.callback, "callback-url", "", "post the job, signed, to this address when it has ended")
-	f.BoolVar(&s.wait, "wait", false, "follow the job to its end")
-	f.Var(&s.limit, "for", "with --wait: how long; without it until the job ends")
-	f.StringVarP(&s.output, "output", "o", "", "wait, and write the job's output (or result) to this file, or all outputs into this folder")
-	return cmd
+}
+
+// given reports whether any of these flags was.
+func (s *submission) given() bool {
+	return s.sets != nil || s.payload != "" || s.priority != "" || s.runAt != "" || s.timeout != 0 || s.expiresIn != 0 ||
+		s.retention != 0 || s.maxAttempts != 0 || s.callback != ""
 }
 
 // submit submits the job, by HTTP or straight to Redis, and waits if asked to.
@@ -207,14 +219,7 @@ func (p *cli) open(file string) (in io.ReadCloser, size int64, err error) {
 
 // upload submits over HTTP, showing how much of the file has been sent.
 func (p *cli) upload(ctx context.Context, c *client.Client, s submission, in io.Reader, size int64) (job.Snapshot, error) {
-	request := client.Submission{
-		Type: s.typ, Fields: s.fields, Priority: job.Priority(s.priority), RunAt: s.startAt,
-		Timeout: time.Duration(s.timeout), ExpiresIn: time.Duration(s.expiresIn),
-		Retention: time.Duration(s.retention), MaxAttempts: s.maxAttempts, IdempotencyKey: s.key, CallbackURL: s.callback,
-	}
-	if s.payload != "" {
-		request.Payload = json.RawMessage(s.payload)
-	}
+	request := s.request()
 	if s.input != nil {
 		request.InputJob, request.InputOutput = s.input.Job, s.input.Output
 		if s.fields != nil { // they can't go in the query of a request without a body
@@ -256,27 +261,49 @@ func fieldsByServer(ctx context.Context, c *client.Client, typ string, fields ur
 	return nil, tasks.ErrUnknownType
 }
 
+// request is the submission as the client takes it.
+func (s *submission) request() client.Submission {
+	request := client.Submission{
+		Type: s.typ, Fields: s.fields, Priority: job.Priority(s.priority), RunAt: s.startAt,
+		Timeout: time.Duration(s.timeout), ExpiresIn: time.Duration(s.expiresIn),
+		Retention: time.Duration(s.retention), MaxAttempts: s.maxAttempts, IdempotencyKey: s.key, CallbackURL: s.callback,
+	}
+	if s.payload != "" {
+		request.Payload = json.RawMessage(s.payload)
+	}
+	return request
+}
+
+// directRequest is the submission as the door takes it.
+func (s *submission) directRequest(d *direct) (submit.Request, error) {
+	payload := json.RawMessage(s.payload)
+	if s.fields != nil {
+		var err error
+		if payload, err = d.fromFields(s.typ, s.fields); err != nil {
+			return submit.Request{}, fmt.Errorf("submit %s: %w", s.typ, err)
+		}
+	}
+	return submit.Request{
+		Type: s.typ, Payload: payload, IdempotencyKey: s.key,
+		Priority: job.Priority(s.priority), RunAt: s.startAt, Timeout: time.Duration(s.timeout),
+		ExpiresIn: time.Duration(s.expiresIn), MaxAttempts: s.maxAttempts, Retention: time.Duration(s.retention), CallbackURL: s.callback,
+		From: s.input,
+	}, nil
+}
+
 // submitDirect goes past the web server, where only Redis is known.
 func (p *cli) submitDirect(ctx context.Context, set config.Enqueue, s submission, in io.Reader, size int64) (err error) {
 	if s.wait {
 		return misconfigured(errors.New("waiting and fetching need a server: set LONGSHORE_URL"))
 	}
-	door, err := openDirect(ctx, set, slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	door, err := openDirect(ctx, set, p.warnings())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, door.close()) }()
-	payload := json.RawMessage(s.payload)
-	if s.fields != nil {
-		if payload, err = door.fromFields(s.typ, s.fields); err != nil {
-			return fmt.Errorf("submit %s: %w", s.typ, err)
-		}
-	}
-	request := submit.Request{
-		Type: s.typ, Payload: payload, IdempotencyKey: s.key,
-		Priority: job.Priority(s.priority), RunAt: s.startAt, Timeout: time.Duration(s.timeout),
-		ExpiresIn: time.Duration(s.expiresIn), MaxAttempts: s.maxAttempts, Retention: time.Duration(s.retention),
-		CallbackURL: s.callback, From: s.input,
+	request, err := s.directRequest(door)
+	if err != nil {
+		return err
 	}
 	if s.file != "" {
 		show := p.newProgress()

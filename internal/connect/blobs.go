@@ -154,10 +154,15 @@ func (s *System) deleteBlobs(ctx context.Context, id job.ID) {
 // upload under way may not have its record's last word yet.
 const orphanAge = 24 * time.Hour
 
+// partialAge is the same for what is there of an upload in pieces, whose record
+// names it a moment after it was begun.
+const partialAge = time.Hour
+
 // SweepOrphans deletes blobs that no record knows, again and again until ctx ends.
 func (s *System) SweepOrphans(ctx context.Context) error {
 	return s.every(ctx, time.Hour, "sweep orphan blobs", func(ctx context.Context) error {
-		return s.sweepOrphans(ctx, time.Now().Add(-orphanAge))
+		return errors.Join(s.sweepOrphans(ctx, time.Now().Add(-orphanAge)),
+			s.mender().SweepPartials(ctx, time.Now().Add(-partialAge)))
 	})
 }
 

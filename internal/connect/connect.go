@@ -4,6 +4,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,6 +59,8 @@ type System struct {
 	Log   *slog.Logger
 	// Callbacks sends signed callbacks; nil where no secret is set.
 	Callbacks *webhook.Sender
+	// Prefix of all keys and channels.
+	Prefix string
 
 	blobs place       // the same as Blobs
 	gone  chan job.ID // whose blobs are to be deleted
@@ -74,7 +77,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	sys := &System{Redis: rdb, Log: c.Log, gone: make(chan job.ID, maxGone), memory: redisdb.NewMemory(rdb)}
+	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), gone: make(chan job.ID, maxGone), memory: redisdb.NewMemory(rdb)}
 	err = sys.open(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())
@@ -137,7 +140,23 @@ func (s *System) Close() error {
 // Sweeper returns the sweeper that each process of the installation runs.
 func (s *System) Sweeper() *jobstore.Sweeper {
 	return &jobstore.Sweeper{Store: s.Store, Tickets: s.Queue, Log: s.Log,
-		Gone: s.forget}
+		Gone: s.forget, Upload: s.mender().LookAfter}
+}
+
+// mender is a door that nobody comes in by: it mends uploads in pieces.
+func (s *System) mender() *submit.Door {
+	return submit.NewDoor(submit.Config{Store: s.Store, Tickets: s.Queue, Blobs: s.Blobs, Log: s.Log})
+}
+
+// Cancel asks for a job's end. What is there of an upload that ends by it goes.
+func (s *System) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
+	snap, err := s.Store.Cancel(ctx, id)
+	if err == nil && snap.State == job.Canceled && snap.StartedAt == nil {
+		if err := s.mender().DropPartial(ctx, id); err != nil {
+			s.Log.WarnContext(ctx, "partial blob stays until orphans are swept", "job_id", id, "error", err)
+		}
+	}
+	return snap, err
 }
 
 // Delete forgets an ended job and deletes its blobs.

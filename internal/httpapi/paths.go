@@ -11,6 +11,7 @@ const (
 	PathJobs    = "/v1/jobs"
 	PathEvents  = "/v1/events"
 	PathSocket  = "/v1/socket"
+	PathUploads = "/v1/uploads"
 	PathTypes   = "/v1/types"
 	PathQueues  = "/v1/queues"
 	PathHealth  = "/healthz"
@@ -43,6 +44,9 @@ func OutputPath(id job.ID, name string) string {
 
 // SubmitPath takes a job's input as the body of a POST.
 func SubmitPath(typ string) string { return PathJobs + "/" + url.PathEscape(typ) }
+
+// UploadPath is one upload in pieces; it has its job's id.
+func UploadPath(id job.ID) string { return PathUploads + "/" + url.PathEscape(string(id)) }
 
 // The headers that are ours, and standard ones that net/http has no name for.
 const (

@@ -20,6 +20,7 @@ import (
 type Spec struct {
 	Payload json.RawMessage `json:"p,omitempty"`
 	Input   *Input          `json:"i,omitempty"`
+	Upload  *Upload         `json:"u,omitempty"`
 }
 
 // An Input is the file that a job works on: its own, or by reference another
@@ -27,7 +28,16 @@ type Spec struct {
 type Input struct {
 	Blob        string `json:"b"`
 	Size        int64  `json:"n"`
-	SHA256      string `json:"h"`
+	SHA256      string `json:"h"` // "" of an input that came in pieces
+	ContentType string `json:"t,omitempty"`
+	Filename    string `json:"f,omitempty"`
+}
+
+// An Upload is an input that comes in pieces, over many requests.
+type Upload struct {
+	Size        int64  `json:"n"` // bytes, declared at its creation
+	Token       string `json:"k"` // the blob store's, for the piece that is there so far
+	Metadata    string `json:"m,omitempty"`
 	ContentType string `json:"t,omitempty"`
 	Filename    string `json:"f,omitempty"`
 }
@@ -39,7 +49,7 @@ func (i *Input) Owner() job.ID {
 }
 
 func (s Spec) encode() (string, error) {
-	if s.Input == nil && (len(s.Payload) == 0 || string(s.Payload) == "{}") {
+	if s.Input == nil && s.Upload == nil && (len(s.Payload) == 0 || string(s.Payload) == "{}") {
 		return "", nil
 	}
 	b, err := json.Marshal(s)
@@ -65,6 +75,10 @@ type NewJob struct {
 	// UploadFence, if set, makes the job uploading: it holds a lease under this
 	// fence until Uploaded, and Spec is given there.
 	UploadFence string
+	// UploadExpiry makes that an upload in pieces: it has no lease, which one
+	// process would have to renew, but ends this long after the last Beat.
+	// Spec.Upload says more. 0 = the upload is one request.
+	UploadExpiry time.Duration
 
 	IdempotencyKey string // "" = none
 	// Digest stands for the request: a repeat with another digest is a mismatch.
@@ -103,11 +117,10 @@ func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
 // DrawID draws an id that lies in the shard of the idempotency key, so that
 // one script can claim the key and create the record.
 func DrawID(now time.Time, idempotencyKey string) job.ID {
-	id := job.NewID(now)
 	if idempotencyKey == "" {
-		return id
+		return job.NewID(now)
 	}
-	return id.InShard(job.ShardOf(claimHash(idempotencyKey)))
+	return job.NewIDIn(now, job.ShardOf(claimHash(idempotencyKey)))
 }
 
 func claimHash(key string) string {
@@ -218,7 +231,7 @@ func (s *Store) createRest(n NewJob) string {
 		return ""
 	}
 	return strings.Join([]string{string(state), unixMS(n.RunAt), ms(n.ExpiresIn), string(n.RetryOf),
-		claimHash(n.IdempotencyKey), digest, ms(n.Claim), n.UploadFence, ms(s.lease), n.CallbackURL}, "\n")
+		claimHash(n.IdempotencyKey), digest, ms(n.Claim), n.UploadFence, ms(s.lease), n.CallbackURL, ms(n.UploadExpiry)}, "\n")
 }
 
 func (s *Store) created(n NewJob, reply []any) (Created, error) {

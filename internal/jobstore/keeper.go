@@ -58,6 +58,8 @@ type Hold struct {
 	// Renewed is called after each renewal with the time at which the run must
 	// be stopped without another one. It must not block. nil = not wanted.
 	Renewed func(killAt time.Time)
+	// For is the lease's length, of an upload in pieces; 0 = the store's.
+	For time.Duration
 	// Sent is when the call that gained the lease was sent.
 	Sent time.Time
 
@@ -154,7 +156,7 @@ func (k *Keeper) beat(ctx context.Context) error {
 		if renew || news != nil {
 			holds = append(holds, h)
 			// A renewal costs the script one command: progress renews as well.
-			beats = append(beats, Beat{ID: h.ID, Fence: h.Fence, Renew: true, Progress: news})
+			beats = append(beats, Beat{ID: h.ID, Fence: h.Fence, Renew: true, For: h.For, Progress: news})
 			h.asked = false // a doorbell from now on may be for news that the reply doesn't have
 		}
 	}

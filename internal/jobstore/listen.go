@@ -28,7 +28,16 @@ func (s *Store) CancelChannel() string { return s.prefix + ":" + cancelChannel }
 // Listen calls event for each change that is published, until ctx ends. It
 // calls reset after each connect: what was published before may be missed.
 func (s *Store) Listen(ctx context.Context, event func(job.Rev), reset func()) error {
-	return Subscribe(ctx, s.rdb, []string{s.EventsChannel()}, func(_, message string) {
+	return s.ListenToo(ctx, event, reset, nil, nil)
+}
+
+// ListenToo is Listen that has other channels come over the same connection.
+func (s *Store) ListenToo(ctx context.Context, event func(job.Rev), reset func(), others []string, other func(channel, text string)) error {
+	return Subscribe(ctx, s.rdb, append([]string{s.EventsChannel()}, others...), func(channel, message string) {
+		if channel != s.EventsChannel() {
+			other(channel, message)
+			return
+		}
 		for line := range strings.SplitSeq(message, "\n") {
 			if rev, ok := parseEvent(line); ok {
 				event(rev)

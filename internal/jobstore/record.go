@@ -25,6 +25,7 @@ import (
 //	ik  hash of the idempotency key ih  digest of the request, if its key or id was chosen
 //	k   wait until the next look    ka  delivery seen active
 //	ec  failure code                u   usage: wall ms, CPU ms, peak bytes
+//	ux  end of an upload in pieces
 //
 // Times and durations are in milliseconds.
 
@@ -122,6 +123,7 @@ type Record struct {
 	Timeout   time.Duration
 	Retention time.Duration
 	Losses    int
+	UploadEnd *time.Time // of an upload in pieces, unless more comes; nil of all others
 	NextLook  time.Duration
 	Callback  bool // it has one
 	Spec      Spec // only from ReadSpec
@@ -171,7 +173,7 @@ func decode(id job.ID, reply []any) (Record, error) {
 	h, err1 := parseHead(f.m["h"])
 	m, err2 := parseMoving(f.m["m"])
 	r := Record{
-		Fence: m.fence, Delivery: m.delivery, Losses: m.losses,
+		Fence: m.fence, Delivery: m.delivery, Losses: m.losses, UploadEnd: f.time("ux"),
 		Timeout:   time.Duration(h.timeout) * time.Millisecond,
 		Retention: time.Duration(h.retention) * time.Millisecond,
 		NextLook:  time.Duration(f.num("k")) * time.Millisecond,

@@ -1,6 +1,7 @@
 package jobstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,6 +72,7 @@ type Beat struct {
 	ID       job.ID
 	Fence    string
 	Renew    bool          // the lease
+	For      time.Duration // the lease's length, for an upload in pieces; 0 = the store's
 	Progress *job.Progress // nil = no news
 }
 
@@ -94,7 +96,7 @@ func (s *Store) Beats(ctx context.Context, beats []Beat) ([]BeatReply, error) {
 			progress = string(body)
 		}
 		if b.Renew {
-			lease = ms(s.lease)
+			lease = ms(cmp.Or(b.For, s.lease))
 		}
 		calls[i] = &redisdb.Call{Key: s.key(b.ID), Args: []any{b.Fence, lease, progress}}
 	}

@@ -48,7 +48,10 @@ type Sweeper struct {
 	Tickets Tickets
 	// Gone deletes the blobs of jobs that were removed; nil = nothing to delete.
 	Gone func(ctx context.Context, id job.ID) error
-	Log  *slog.Logger
+	// Upload looks after an upload in pieces of which nothing was heard for a
+	// while: it may be whole, or over. nil = somebody else does.
+	Upload func(ctx context.Context, id job.ID) error
+	Log    *slog.Logger
 
 	Every       time.Duration // 0 = 250 ms
 	EveryActive time.Duration // between looks at the active tickets; 0 = 5 s
@@ -126,6 +129,7 @@ func (w *Sweeper) round(ctx context.Context, gap int, sum *Swept) (more bool, er
 	}
 	var head, tail, look []job.Ticket
 	var used []job.ID
+	var uploads []job.ID
 	var errs []error
 	for _, f := range found {
 		switch f.kind {
@@ -135,6 +139,8 @@ func (w *Sweeper) round(ctx context.Context, gap int, sum *Swept) (more bool, er
 			tail = append(tail, f.ticket)
 		case "look":
 			look = append(look, f.ticket)
+		case "upload":
+			uploads = append(uploads, f.ticket.ID)
 		case "gone":
 			sum.Removed++
 			if w.Gone != nil {
@@ -147,7 +153,7 @@ func (w *Sweeper) round(ctx context.Context, gap int, sum *Swept) (more bool, er
 			w.Log.ErrorContext(ctx, "damaged record set aside", "job_id", f.ticket.ID)
 		}
 	}
-	sum.Reissued, sum.Due, sum.Looked = sum.Reissued+len(head), sum.Due+len(tail), sum.Looked+len(look)
+	sum.Reissued, sum.Due, sum.Looked = sum.Reissued+len(head), sum.Due+len(tail), sum.Looked+len(look)+len(uploads)
 	if len(head) > 0 {
 		errs = append(errs, w.Tickets.EnqueueHead(ctx, head))
 	}
@@ -163,6 +169,11 @@ func (w *Sweeper) round(ctx context.Context, gap int, sum *Swept) (more bool, er
 	for _, id := range used {
 		_, err := w.Store.dropUsers(ctx, id)
 		errs = append(errs, err)
+	}
+	if w.Upload != nil {
+		for _, id := range uploads { // last: these wait for the disk
+			errs = append(errs, w.Upload(ctx, id))
+		}
 	}
 	return more, errors.Join(errs...)
 }

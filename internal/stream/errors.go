@@ -34,6 +34,7 @@ const (
 	LimitBytes  Limit = "bytes"         // decompressed
 	LimitRatio  Limit = "ratio"         // bytes decompressed for one byte read
 	LimitWindow Limit = "window"        // memory that a zstd frame asks for, in bytes
+	LimitOutput Limit = "output"        // written by a pipeline, in bytes
 	LimitRecord Limit = "record length" // of one line, in bytes
 )
 
@@ -52,6 +53,8 @@ func (e *LimitError) Error() string {
 		return fmt.Sprintf("data decompresses to over %d times its size", e.Max)
 	case LimitWindow:
 		return fmt.Sprintf("zstd window is over %d bytes", e.Max)
+	case LimitOutput:
+		return fmt.Sprintf("output is over %d bytes", e.Max)
 	default:
 		return fmt.Sprintf("line %d is over %d bytes", e.Line, e.Max)
 	}

@@ -2,9 +2,6 @@ package submit
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -38,6 +35,8 @@ type Config struct {
 	// refused, so that those that are there can end. nil = never.
 	Full      func() bool
 	Callbacks bool // there is a secret to sign callbacks with
+	// UploadExpiry ends an upload in pieces after this long without a byte; 0 = 24 h.
+	UploadExpiry time.Duration
 }
 
 // A Door takes jobs in. It is safe for concurrent use.
@@ -47,6 +46,9 @@ type Door struct{ Config }
 func NewDoor(c Config) *Door {
 	if c.Retention == 0 {
 		c.Retention = 24 * time.Hour
+	}
+	if c.UploadExpiry == 0 {
+		c.UploadExpiry = 24 * time.Hour
 	}
 	return &Door{c}
 }
@@ -271,22 +273,6 @@ func checkNames(n *jobstore.NewJob, r Request, now time.Time, bad func(pointer, 
 	default:
 		n.Claim = max(time.Second, r.ID.Time().Add(maxIDAge).Sub(now))
 	}
-}
-
-// digest stands for a request, so that a repeat under the same key can be told
-// from another request. The input's bytes are not in it: they come later.
-func digest(r Request, payload []byte) string {
-	parts := []any{r.Type, json.RawMessage(payload), r.Priority, r.RunAt.UnixMilli(), r.Timeout, r.ExpiresIn,
-		r.MaxAttempts, r.Retention, r.RetryOf, r.Filename, r.Input != nil}
-	if r.From != nil {
-		parts = append(parts, r.From.Job, r.From.Output)
-	}
-	if r.CallbackURL != "" {
-		parts = append(parts, r.CallbackURL)
-	}
-	body, _ := json.Marshal(parts)
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:16])
 }
 
 func invalid(wrong []httpapi.Pointer) *httpapi.Error {

@@ -124,7 +124,12 @@ func (u *upload) queued(ctx context.Context, spec jobstore.Spec) (job.Ticket, er
 		case err == nil:
 			return ticket, nil
 		case errors.Is(err, jobstore.ErrLost), errors.Is(err, job.ErrNotFound):
-			u.deleteBlobs(ctx)
+			// An answer may have been lost, and the job have run since: only an
+			// input that the record doesn't name may go.
+			if there, err := u.door.whole(ctx, u.new.ID); there || err != nil {
+				return job.Ticket{}, err
+			}
+			u.door.deleteBlobs(ctx, u.new.ID)
 			return job.Ticket{}, u.lost(ctx)
 		case time.Now().After(until):
 			return job.Ticket{}, refusal(err) // its fate is known to the record: lost with its lease, or queued
@@ -172,11 +177,11 @@ func (u *upload) lost(ctx context.Context) error {
 	return httpapi.NewError(httpapi.Conflict, "the upload was given up: it was not heard of for too long")
 }
 
-func (u *upload) deleteBlobs(ctx context.Context) {
+func (d *Door) deleteBlobs(ctx context.Context, id job.ID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := u.door.Blobs.Delete(ctx, string(u.new.ID)); err != nil {
-		u.door.Log.WarnContext(ctx, "blob of a lost upload stays until orphans are swept", "job_id", u.new.ID, "error", err)
+	if err := d.Blobs.Delete(ctx, string(id)); err != nil {
+		d.Log.WarnContext(ctx, "blob of a lost upload stays until orphans are swept", "job_id", id, "error", err)
 	}
 }
 

@@ -20,8 +20,6 @@ import (
 	"longshore/tasks"
 )
 
-func TestMain(m *testing.M) { redistest.Main(m) }
-
 // A bench is a door on a real store, and the tickets that it sent.
 type bench struct {
 	*submit.Door

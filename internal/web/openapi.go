@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -28,15 +29,20 @@ const (
 // literal path for each type known now, which the route for all types serves.
 func (s *Server) describe(api huma.API) {
 	document := api.OpenAPI()
-	body := document.Components.Schemas.Map()["SubmitBody"]
-	for _, name := range []string{"timeout", "expires_in", "retention"} {
-		doc := body.Properties[name].Description
-		text := durationSchema("")
-		text.Pattern = httpapi.DurationPattern // or decoding fails, which names no place
-		body.Properties[name] = &huma.Schema{Description: doc, AnyOf: []*huma.Schema{
-			text, {Type: huma.TypeNumber, Description: "seconds"},
-		}}
-		body.Properties[name].PrecomputeMessages()
+	registry := document.Components.Schemas
+	registry.Schema(reflect.TypeFor[httpapi.BatchLine](), true, "BatchLine") // of a route that huma doesn't read
+	registry.Schema(reflect.TypeFor[httpapi.BatchAnswer](), true, "BatchAnswer")
+	for _, body := range []string{"SubmitBody", "BatchLine"} {
+		for _, name := range []string{"timeout", "expires_in", "retention"} {
+			body := registry.Map()[body]
+			doc := body.Properties[name].Description
+			text := durationSchema("")
+			text.Pattern = httpapi.DurationPattern // or decoding fails, which names no place
+			body.Properties[name] = &huma.Schema{Description: doc, AnyOf: []*huma.Schema{
+				text, {Type: huma.TypeNumber, Description: "seconds"},
+			}}
+			body.Properties[name].PrecomputeMessages()
+		}
 	}
 	for _, info := range s.Catalog.All() {
 		op := s.submitTypeOperation()

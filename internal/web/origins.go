@@ -29,9 +29,11 @@ func newOrigins(allowed []string) (*origins, error) {
 }
 
 const (
-	corsMethods = "GET, HEAD, POST, DELETE"
-	corsSend    = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Longshore-Job, Prefer, Range"
-	corsRead    = "Content-Digest, Content-Disposition, Content-Range, ETag, Location, Longshore-Job, Longshore-Wait, Preference-Applied, Repr-Digest, Retry-After"
+	corsMethods = "GET, HEAD, POST, PATCH, DELETE"
+	corsSend    = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Longshore-Job, Prefer, Range, " +
+		"Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Request-ID, X-Requested-With"
+	corsRead = "Content-Digest, Content-Disposition, Content-Range, ETag, Location, Longshore-Job, Longshore-Wait, Preference-Applied, Repr-Digest, Retry-After, " +
+		"Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset"
 )
 
 // check refuses a request that a page of a foreign origin made, and sets the

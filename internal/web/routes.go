@@ -36,8 +36,9 @@ func (s *Server) routes() []route {
 		return huma.Operation{Method: method, Path: path, OperationID: name, Summary: summary}
 	}
 	const one = httpapi.PathJobs + "/{id}"
-	return []route{
+	return append(s.uploadRoutes(), []route{
 		{op: s.submitOperation(), access: bearer, json: true, add: typed(s.submitJSON)},
+		{op: batchOperation(), access: bearer, add: raw(s.batch)},
 		{op: s.submitTypeOperation(), access: bearer, add: raw(s.submitRaw)},
 		{op: at("GET", httpapi.PathJobs, "list-jobs", "List jobs, newest first, or wait for several"), access: bearer, add: typed(s.listJobs)},
 		{op: at("GET", one, "get-job", "A job as it is, or as soon as it has moved"), access: bearer, add: typed(s.getJob)},
@@ -55,7 +56,7 @@ func (s *Server) routes() []route {
 		{op: at("GET", httpapi.PathHealth, "health", "The process is alive"), access: public, probe: true, add: typed(s.health)},
 		{op: at("GET", httpapi.PathReady, "ready", "The process can do its work"), access: public, probe: true, add: typed(s.ready)},
 		{op: documentOperation(), access: public, add: raw(s.openAPI)},
-	}
+	}...)
 }
 
 // typed makes a route of a function over structs, as a huma operation.

@@ -68,6 +68,7 @@ type Config struct {
 type Door interface {
 	Submit(ctx context.Context, r submit.Request) (snap job.Snapshot, created bool, err error)
 	Retry(ctx context.Context, id job.ID) (job.Snapshot, error)
+	SubmitBatch(ctx context.Context, next func() ([]submit.Draft, error), answer func([]httpapi.BatchAnswer) error) error
 }
 
 // Records reads and ends jobs. Its errors wrap those of package job.
@@ -98,6 +99,7 @@ type Deps struct {
 	Records Records
 	Hub     Waiter
 	Blobs   Blobs
+	Uploads Uploads
 	Catalog *tasks.Catalog
 	Queues  func(context.Context) ([]httpapi.QueueInfo, error)
 	Ready   func(context.Context) error // nil: the job store answers

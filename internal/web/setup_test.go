@@ -302,7 +302,7 @@ func setup(t testing.TB, change ...func(*web.Config)) *bench {
 	}
 	h := hub.New(s, config.Log)
 	server, err := web.New(config, web.Deps{
-		Door: s, Records: s, Hub: h, Blobs: s, Catalog: catalog,
+		Door: s, Records: s, Hub: h, Blobs: s, Catalog: catalog, Uploads: s,
 		Queues: func(context.Context) ([]httpapi.QueueInfo, error) {
 			return []httpapi.QueueInfo{{Queue: "io-high", Lane: job.LaneIO, Priority: job.High, Pending: 3}}, s.down
 		},

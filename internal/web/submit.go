@@ -158,11 +158,9 @@ func tooLarge(limit int64) *httpapi.Error {
 	return httpapi.NewError(httpapi.TooLarge, fmt.Sprintf("the input is over %d bytes", limit))
 }
 
-// takeQuery takes the control parameters out of the query and makes a payload
-// of what is left.
-func (s *Server) takeQuery(query url.Values, req *submit.Request) (waitParam, error) {
+// takeControls takes the control parameters out of what a client has named.
+func takeControls(query url.Values, req *submit.Request) (wish waitParam, err error) {
 	p := control{query: query}
-	var wish waitParam
 	p.take("wait", wish.UnmarshalText)
 	p.take("priority", func(text []byte) error { req.Priority = job.Priority(text); return nil })
 	p.take("timeout", durationInto(&req.Timeout))
@@ -193,8 +191,15 @@ func (s *Server) takeQuery(query url.Values, req *submit.Request) (waitParam, er
 	if p.wrong != nil {
 		return wish, p.wrong
 	}
-	if len(query) == 0 {
-		return wish, nil
+	return wish, nil
+}
+
+// takeQuery takes the control parameters out of the query and makes a payload
+// of what is left.
+func (s *Server) takeQuery(query url.Values, req *submit.Request) (waitParam, error) {
+	wish, err := takeControls(query, req)
+	if err != nil || len(query) == 0 {
+		return wish, err
 	}
 	if len(req.Payload) > 0 {
 		name := ""

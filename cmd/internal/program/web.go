@@ -19,6 +19,7 @@ import (
 	"longshore/internal/hub"
 	"longshore/internal/jobstore"
 	"longshore/internal/redisdb"
+	"longshore/internal/tus"
 	"longshore/internal/web"
 	"longshore/job"
 	"longshore/tasks"
@@ -53,12 +54,19 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 		sys.Log.WarnContext(ctx, "published types", "error", err)
 	}
 	keeper := jobstore.NewKeeper(sys.Store, sys.Log)
-	waiters := hub.New(sys.Store, sys.Log)
+	locks := redisdb.NewLocks(sys.Redis, sys.Prefix)
+	waiters := hub.New(listener{sys.Store, locks}, sys.Log)
+	door := sys.Door(keeper, catalog, j.Retention, int64(h.MaxUpload))
+	door.UploadExpiry = h.UploadExpiry
+	uploads, err := tus.New(tus.Config{Uploads: door, Lock: lockWith(locks), MaxSize: int64(h.MaxUpload)})
+	if err != nil {
+		return err
+	}
 	server, err := web.New(web.Config{Version: Version(), Token: h.Token.Reveal(), Origins: h.CORSOrigins,
 		MaxWait: h.MaxWait, MaxWaiters: h.MaxWaiters, MaxWaitersPerAddress: h.AddressWaiters, MaxUpload: int64(h.MaxUpload),
 		MaxUploadsPerAddress: h.MaxPerAddress, MinUploadRate: int64(h.MinRate), MinFreeSpace: int64(h.MinFree),
 		TrustedProxies: h.TrustedProxies, Grace: s.Grace, Log: sys.Log},
-		web.Deps{Door: sys.Door(keeper, catalog, j.Retention, int64(h.MaxUpload)), Records: records{sys.Store, sys},
+		web.Deps{Door: door, Uploads: uploads, Records: records{sys.Store, sys},
 			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Unavailable: redisdb.Unavailable,
 			Queues: func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
 			Ready:  func(ctx context.Context) error { return sys.Redis.Ping(ctx).Err() }})
@@ -79,10 +87,38 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	return server.Serve(ctx, l)
 }
 
+// listener has the process's one subscription carry wishes for locks too.
+type listener struct {
+	*jobstore.Store
+	locks *redisdb.Locks
+}
+
+func (l listener) Listen(ctx context.Context, event func(job.Rev), reset func()) error {
+	return l.ListenToo(ctx, event, reset, []string{l.locks.Channel()}, func(_, name string) { l.locks.Asked(name) })
+}
+
+// lockWith gives tus its locks.
+func lockWith(locks *redisdb.Locks) func(context.Context, job.ID, func()) (func() error, error) {
+	return func(ctx context.Context, id job.ID, asked func()) (func() error, error) {
+		lock, err := locks.Lock(ctx, string(id), asked)
+		if errors.Is(err, redisdb.ErrLocked) {
+			return nil, fmt.Errorf("%w: %w", tus.ErrLocked, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return lock.Unlock, nil
+	}
+}
+
 // records gives web the records, and blobs that go with them.
 type records struct {
 	*jobstore.Store
 	sys *connect.System
+}
+
+func (r records) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
+	return r.sys.Cancel(ctx, id)
 }
 
 func (r records) Delete(ctx context.Context, id job.ID) error { return r.sys.Delete(ctx, id) }

@@ -29,6 +29,7 @@ func open(t *testing.T, folder string) *disk.Store {
 func TestStore(t *testing.T) {
 	t.Parallel()
 	blobtest.Run(t, func(t *testing.T) blob.Store { return open(t, t.TempDir()) })
+	blobtest.RunPieces(t, func(t *testing.T) blob.Store { return open(t, t.TempDir()) })
 }
 
 // files returns the paths of all regular files below a folder.

@@ -7,6 +7,7 @@
 //	store-id            a random id, so that two processes can tell whether
 //	                    they look at the same folder
 //	temp/…              files that are being written
+//	partial/…           files that come in pieces
 //	jobs/xx/<job>/…     blobs; xx is the end of the job's id, so that no folder
 //	                    gets millions of entries
 package disk
@@ -70,7 +71,7 @@ func (s *Store) Close() error { return s.root.Close() }
 
 // prepare makes what a new folder needs, and reads its id.
 func (s *Store) prepare() error {
-	for _, dir := range []string{tempDir, jobsDir} {
+	for _, dir := range []string{tempDir, partialDir, jobsDir} {
 		if err := s.root.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}

@@ -93,14 +93,22 @@ func (w *writer) finish() error {
 	}
 	target := file(w.name)
 	dir := path.Dir(target)
-	if err := w.rename(dir, target); err != nil {
+	if err := w.store.rename(w.temp, dir, target); err != nil {
 		return err
 	}
 	w.temp = ""
-	// Up to the fan folder, which was synced when it was made.
+	if err := w.store.syncUp(dir); err != nil {
+		return errors.Join(err, w.store.root.Remove(target))
+	}
+	return nil
+}
+
+// syncUp makes a blob's folders durable, up to the fan folder, which was synced
+// when it was made.
+func (s *Store) syncUp(dir string) error {
 	for ; dir != jobsDir; dir = path.Dir(dir) {
-		if err := w.store.syncDir(dir); err != nil {
-			return errors.Join(err, w.store.root.Remove(target))
+		if err := s.syncDir(dir); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -108,12 +116,12 @@ func (w *writer) finish() error {
 
 // rename brings the file into the job's folder. A Delete of another attempt's
 // blobs may remove that folder, empty as it is, at this very moment.
-func (w *writer) rename(dir, target string) (err error) {
+func (s *Store) rename(temp, dir, target string) (err error) {
 	for range 3 {
-		if err = w.store.root.MkdirAll(dir, 0o700); err != nil {
+		if err = s.root.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
-		if err = w.store.root.Rename(w.temp, target); !errors.Is(err, fs.ErrNotExist) {
+		if err = s.root.Rename(temp, target); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -2,8 +2,8 @@
 -- names. Per job: its head (expires_at left out), what it is to do, and the
 -- rest, '' for a job that is to be queued at once and has nothing special:
 -- state, run at, expires in, retry of, key, digest, claim of the id, fence,
--- lease, callback, a line each.
-local REST = '^' .. string.rep('([^\n]*)\n', 9) .. '([^\n]*)$'
+-- lease, callback, expiry of an upload in pieces, a line each.
+local REST = '^' .. string.rep('([^\n]*)\n', 10) .. '([^\n]*)$'
 local FRESH = pack({ s = 'queued', n = 1, d = 1, a = 0, ls = 0, f = '', lf = '' })
 local CREATED = { 'created', 1, text[now()] }
 local queues = {} -- by head
@@ -31,9 +31,10 @@ return each(3, function(key, t, head, spec, rest)
   local there = call('EXISTS', key) == 1 and load(key)
   if rest == '' and not there then return plain(key, t, head, spec) end
   local j = at(key)
-  local state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms, callback = 'queued', '0', '0', '', '', '', '0', '', '0', ''
+  local state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms, callback, pieces_ms =
+    'queued', '0', '0', '', '', '', '0', '', '0', '', '0'
   if rest ~= '' then
-    state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms, callback = match(rest, REST)
+    state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms, callback, pieces_ms = match(rest, REST)
   end
   if claim ~= '' then
     local prior = call('GET', j.base .. 'i:' .. claim)
@@ -62,7 +63,7 @@ return each(3, function(key, t, head, spec, rest)
   j.s, j.n, j.d, j.a, j.ls, j.f, j.lf = '', 0, state == 'queued' and 1 or 0, 0, 0, fence, ''
   local due = t + LOOK
   if state == 'scheduled' then due = number(run_at) end
-  if state == 'uploading' then
+  if state == 'uploading' and pieces_ms == '0' then -- one in pieces has no lease: it is looked at until its end
     due = t + LOOK_MAX
     gather(added, j.base .. 'leases', text[t + lease_ms], j.id)
   end
@@ -74,6 +75,7 @@ return each(3, function(key, t, head, spec, rest)
     end
   end
   add('ih', digest) add('ik', claim) add('ro', retry_of) add('at', run_at)
+  if pieces_ms ~= '0' then add('ux', text[t + pieces_ms]) end
   if callback ~= '' then call('HSET', j.base .. 'w:' .. j.id, 'u', callback) end
   move(j, state, unpack(fields))
   if push and state == 'queued' then push(match(head, '^%S+ (%S+)'), j.id, 1, t) end

@@ -4,6 +4,7 @@
 --   head   re-issued after a lost lease: ahead of what waits
 --   tail   its time has come
 --   look   queued for a while: is its ticket still there?
+--   upload an upload in pieces that was silent for a while: is it whole, or over?
 --   gone   removed: its blobs may go
 --   used   its retention is over, but others may still use its files
 --   bad    quarantined
@@ -33,6 +34,14 @@ local function lost(j)
     enqueue(j, t)
     tell('head', j)
   end
+end
+
+-- later says when to look again: at doubling age.
+local function later(j)
+  local wait = number(call('HGET', j.key, 'k') or LOOK) * 2
+  if wait > LOOK_MAX then wait = LOOK_MAX end
+  call('HSET', j.key, 'k', wait)
+  return t + wait
 end
 
 -- expire: the retention is over. While others use the job's files it is
@@ -70,11 +79,12 @@ local function due(j)
       tell('tail', j)
     end
   elseif j.s == 'queued' then
-    local wait = number(call('HGET', j.key, 'k') or LOOK) * 2
-    if wait > LOOK_MAX then wait = LOOK_MAX end
-    call('HSET', j.key, 'k', wait)
-    look_at(j, t + wait)
+    look_at(j, later(j))
     tell('look', j)
+  elseif j.s == 'uploading' and call('HEXISTS', j.key, 'ux') == 1 then
+    local over, again = number(call('HGET', j.key, 'ux')), later(j)
+    look_at(j, over > t and over < again and over or again)
+    tell('upload', j)
   else -- running, uploading: a lease must be there, or nobody would ever notice its end
     call('ZADD', j.base .. 'leases', 'NX', t + lease_ms, j.id)
     look_at(j, t + LOOK_MAX)

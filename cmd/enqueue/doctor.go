@@ -1,0 +1,336 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"longshore/client"
+	"longshore/cmd/internal/program"
+	"longshore/config"
+	"longshore/internal/connect"
+	"longshore/internal/httpapi"
+	"longshore/internal/redisdb"
+	"longshore/job"
+)
+
+func (p *cli) doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Check the configuration, the server, Redis, the blob store and the workers",
+		Long: "Check what an installation needs, and say for each thing whether it is ok, to be watched\n" +
+			"(warn) or broken (fail), with the fix. The server is checked where LONGSHORE_URL names one,\n" +
+			"Redis, the blob store and the workers where REDIS_URL is set: run it with the settings of\n" +
+			"a web process. The exit code is 0 if nothing is broken, 78 if the configuration is, 69 if\n" +
+			"something can't be reached, else 1.",
+		Example: "  enqueue doctor\n" +
+			"  heroku run enqueue doctor --format jsonl | jq 'select(.status != \"ok\")'",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), doctorTimeout)
+			defer cancel()
+			d := &doctor{cli: p}
+			d.examine(ctx)
+			if err := d.print(); err != nil {
+				return err
+			}
+			return d.verdict()
+		},
+	}
+}
+
+// doctorTimeout bounds all checks together.
+const doctorTimeout = time.Minute
+
+// A finding is one line of the doctor.
+type finding struct {
+	Status string `json:"status"` // "ok", "warn" or "fail"
+	Check  string `json:"check"`
+	Detail string `json:"detail"`
+	Fix    string `json:"fix,omitempty"`
+
+	code int // to exit with, of a fail
+}
+
+// A doctor collects findings.
+type doctor struct {
+	*cli
+	findings []finding
+}
+
+func (d *doctor) ok(check, format string, args ...any) {
+	d.findings = append(d.findings, finding{Status: "ok", Check: check, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (d *doctor) warn(check, fix, format string, args ...any) {
+	d.findings = append(d.findings, finding{Status: "warn", Check: check, Detail: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+func (d *doctor) fail(code int, check, fix, format string, args ...any) {
+	d.findings = append(d.findings, finding{Status: "fail", Check: check, Detail: fmt.Sprintf(format, args...), Fix: fix, code: code})
+}
+
+func (d *doctor) examine(ctx context.Context) {
+	s, err := d.settings()
+	if err != nil {
+		for line := range strings.Lines(err.Error()) {
+			d.fail(exitConfiguration, "configuration", "see the settings in the README", "%s", strings.TrimSpace(line))
+		}
+		return
+	}
+	redis := s.Redis.URL.Reveal() != ""
+	switch {
+	case s.URL != "" && redis:
+		d.ok("configuration", "LONGSHORE_URL and REDIS_URL are set")
+	case s.URL != "":
+		d.ok("configuration", "LONGSHORE_URL is set; without REDIS_URL only the server is checked")
+	default:
+		d.ok("configuration", "REDIS_URL is set; without LONGSHORE_URL no server is checked")
+	}
+	if s.URL != "" {
+		d.server(ctx, s)
+	}
+	if redis {
+		d.installation(ctx, s)
+	}
+}
+
+// server checks what can be seen over HTTP.
+func (d *doctor) server(ctx context.Context, s config.Enqueue) {
+	c, err := client.New(client.Config{URL: s.URL, Token: s.Token.Reveal(), RetryFor: -1})
+	if err != nil {
+		d.fail(exitConfiguration, "server", "set LONGSHORE_URL to the root of the server", "LONGSHORE_URL: %v", err)
+		return
+	}
+	version, err := c.Version(ctx)
+	var refused *client.Error
+	switch {
+	case errors.As(err, &refused) && refused.Code == httpapi.Unavailable:
+		d.fail(exitUnavailable, "server", "start web, or correct LONGSHORE_URL", "%v", err)
+		return
+	case err != nil:
+		d.fail(exitOther, "server", "correct LONGSHORE_URL", "%v", err)
+		return
+	}
+	d.ok("server", "answers at %s", s.URL)
+	if version != program.Version() {
+		d.warn("version", "run the same version everywhere", "the server is %s, this is %s", version, program.Version())
+	} else {
+		d.ok("version", "%s", version)
+	}
+	if err := c.Ready(ctx); err != nil {
+		d.fail(exitUnavailable, "ready", "look into the server's log, and check its REDIS_URL", "%v", err)
+	} else {
+		d.ok("ready", "the server reaches its Redis")
+	}
+	queues, err := c.Queues(ctx)
+	switch {
+	case errors.As(err, &refused) && refused.Code == httpapi.Unauthorized:
+		d.fail(exitConfiguration, "access", "set LONGSHORE_TOKEN to the server's", "the server refuses the token")
+		return
+	case err != nil:
+		d.fail(codeOrOther(err), "access", "", "%v", err)
+		return
+	case s.Token.Reveal() == "":
+		d.ok("access", "the server asks for no token")
+	default:
+		d.ok("access", "the server takes the token")
+	}
+	if s.Redis.URL.Reveal() == "" {
+		d.oldest(queues)
+	}
+}
+
+func codeOrOther(err error) int {
+	var refused *client.Error
+	if errors.As(err, &refused) {
+		return codeOf(refused)
+	}
+	return exitOther
+}
+
+// waitsLong is from when on a queued job is worth a word.
+const waitsLong = time.Minute
+
+// oldest says how long jobs wait.
+func (d *doctor) oldest(queues []client.QueueInfo) {
+	const check = "queues"
+	var oldest client.QueueInfo
+	var pending int64
+	for _, q := range queues {
+		pending += q.Pending
+		if q.Pending > 0 && (oldest.Queue == "" || q.LatencyMS > oldest.LatencyMS) {
+			oldest = q
+		}
+		if q.Paused {
+			d.warn(check, "unpause it with asynq's tools", "%s is paused", q.Queue)
+		}
+	}
+	age := (time.Duration(oldest.LatencyMS) * time.Millisecond).Round(time.Millisecond)
+	switch {
+	case pending == 0:
+		d.ok(check, "no job waits")
+	case age >= waitsLong:
+		d.warn(check, "start more workers, or one that serves this lane", "%d jobs wait, the oldest for %v in %s", pending, age, oldest.Queue)
+	default:
+		d.ok(check, "%d jobs wait, the oldest for %v in %s", pending, age, oldest.Queue)
+	}
+}
+
+// installation checks what can be seen from within.
+func (d *doctor) installation(ctx context.Context, s config.Enqueue) {
+	where := connection(s)
+	where.Log = slog.New(slog.DiscardHandler) // what it would warn of is said here
+	redisdb.LogTo(where.Log)
+	if !d.redis(ctx, where) {
+		return
+	}
+	sys, err := connect.Open(ctx, where)
+	if err != nil {
+		code := exitOther
+		if errors.Is(err, connect.ErrSettings) {
+			code = exitConfiguration
+		} else if redisdb.Unavailable(err) {
+			code = exitUnavailable
+		}
+		d.fail(code, "blob store", "set BLOB_URL to what the other processes have", "%v", err)
+		return
+	}
+	defer func() { _ = sys.Close() }() // nothing is under way
+	if err := tryBlobs(ctx, sys); err != nil {
+		d.fail(exitOther, "blob store", "see that every process may write there, and that there is space", "%s: %v", s.Blobs.URL, err)
+	} else {
+		d.ok("blob store", "%s: written, read and deleted", s.Blobs.URL)
+	}
+	d.workers(ctx, sys)
+	infos, err := sys.Queue.Queues(ctx)
+	if err != nil {
+		d.fail(exitUnavailable, "queues", "", "%v", err)
+		return
+	}
+	queues := make([]client.QueueInfo, len(infos))
+	for i, q := range infos {
+		queues[i] = client.QueueInfo{Queue: string(q.Lane) + "-" + string(q.Priority), Pending: q.Pending,
+			LatencyMS: q.Latency.Milliseconds(), Paused: q.Paused}
+	}
+	d.oldest(queues)
+}
+
+// workers says who is there to run jobs.
+func (d *doctor) workers(ctx context.Context, sys *connect.System) {
+	workers, err := sys.Queue.Workers(ctx)
+	if err != nil {
+		d.fail(exitUnavailable, "workers", "", "%v", err)
+		return
+	}
+	if len(workers) == 0 {
+		d.warn("workers", "start a worker", "none is alive: jobs are taken and wait")
+		return
+	}
+	served := map[job.Lane]int{}
+	for _, w := range workers {
+		var lanes []string
+		for _, lane := range job.Lanes {
+			if w.Slots[lane] > 0 {
+				served[lane] += w.Slots[lane]
+				lanes = append(lanes, fmt.Sprintf("%s × %d", lane, w.Slots[lane]))
+			}
+		}
+		d.ok("workers", "%s, process %d: %s", w.Host, w.PID, strings.Join(lanes, ", "))
+	}
+	for _, lane := range job.Lanes {
+		if served[lane] == 0 {
+			d.warn("workers", "start a worker whose WORKER_LANES has "+string(lane), "no worker serves lane %s", lane)
+		}
+	}
+	types, err := sys.Store.Types(ctx)
+	switch {
+	case err != nil:
+		d.fail(exitUnavailable, "types", "", "%v", err)
+	case len(types) == 0:
+		d.warn("types", "start a worker", "no worker has published its types")
+	default:
+		d.ok("types", "workers have published %d", len(types))
+	}
+}
+
+// tryBlobs writes a blob, reads it back and deletes it.
+func tryBlobs(ctx context.Context, sys *connect.System) (err error) {
+	id := string(job.NewID(time.Now()))
+	text := []byte("enqueue doctor was here")
+	w, err := sys.Blobs.Create(ctx, id+"/doctor")
+	if err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	defer w.Abort()
+	defer func() {
+		if deleted := sys.Blobs.Delete(ctx, id); deleted != nil && err == nil {
+			err = fmt.Errorf("delete: %w", deleted)
+		}
+	}()
+	if _, err := w.Write(text); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	if _, err := w.Commit(); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	r, err := sys.Blobs.Open(ctx, id+"/doctor")
+	if err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	defer r.Close()
+	back := make([]byte, len(text)+1)
+	n, _ := r.Read(back)
+	if !bytes.Equal(back[:n], text) {
+		return errors.New("read: it is not what was written")
+	}
+	return nil
+}
+
+func (d *doctor) print() error {
+	switch d.format {
+	case "json":
+		return d.printJSON(d.findings)
+	case "jsonl":
+		for _, f := range d.findings {
+			if err := d.printJSON(f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var b bytes.Buffer
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, f := range d.findings {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", f.Status, f.Check, f.Detail)
+		if f.Fix != "" {
+			fmt.Fprintf(t, "\t\t→ %s\n", f.Fix)
+		}
+	}
+	_ = t.Flush() // a Buffer takes everything
+	return d.write(b.Bytes())
+}
+
+// verdict is the error of the gravest finding: the configuration's, then what
+// can't be reached, then the rest.
+func (d *doctor) verdict() error {
+	failed, code := 0, 0
+	for _, f := range d.findings {
+		if f.Status == "fail" {
+			failed++
+			code = max(code, f.code) // 78, 69, 1
+		}
+	}
+	if failed == 0 {
+		return nil
+	}
+	return &exit{cmp.Or(code, exitOther), fmt.Errorf("%d of %d checks failed", failed, len(d.findings))}
+}

@@ -1,0 +1,173 @@
+package handlers
+
+import (
+	"context"
+
+	"longshore/internal/stream"
+	"longshore/tasks"
+)
+
+const skip = "skip" // the on_error that leaves records out
+
+// maxRecordsBytes bounds the output of the tasks that have no limit in their
+// payload.
+const maxRecordsBytes = 100 << 30
+
+// records is the result of the tasks that turn records into others.
+type records struct {
+	RecordsIn  int64           `json:"records_in"`
+	RecordsOut int64           `json:"records_out"`
+	Skipped    int64           `json:"skipped"`            // left out because of an error
+	Replaced   int64           `json:"replaced,omitempty"` // fields of CSV with bytes that are not UTF-8
+	BytesIn    int64           `json:"bytes_in"`
+	BytesOut   int64           `json:"bytes_out"`
+	Errors     []skippedRecord `json:"errors,omitempty"` // the first ones that were skipped
+}
+
+// skippedRecord says why a record was left out.
+type skippedRecord struct {
+	Stage  string `json:"stage"`
+	Line   int64  `json:"line"`   // from 1
+	Offset int64  `json:"offset"` // bytes before what is wrong, or before its line
+	Error  string `json:"error"`
+}
+
+func skippedRecords(report *stream.Report) []skippedRecord {
+	var all []skippedRecord
+	for _, e := range report.Errors {
+		all = append(all, skippedRecord{e.Stage, e.At.Line, e.At.Offset, clip(e.Err.Error())})
+	}
+	return all
+}
+
+// clip keeps what an expression says of a value from filling a result.
+func clip(s string) string {
+	const most = 300
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}
+
+// An outputFile is what an output is called.
+type outputFile struct{ name, contentType string }
+
+var (
+	ndjsonFile = outputFile{"output.ndjson", "application/x-ndjson"}
+	csvFile    = outputFile{"output.csv", "text/csv; charset=utf-8"}
+)
+
+// pipe runs the job's input through a pipeline into an output.
+func pipe(ctx context.Context, run *Run, p *stream.Pipeline, file outputFile, o stream.Options) (*stream.Report, error) {
+	in, err := run.Input(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	out, err := run.Output(ctx, file.name, file.contentType)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Abort()
+	o.Counts = run.Counts
+	report, err := p.Run(ctx, out, in, o)
+	if err != nil {
+		return nil, err
+	}
+	return report, commit(ctx, out)
+}
+
+// turn runs records through stages; the input may be packed.
+func turn(ctx context.Context, run *Run, file outputFile, onError string, stages ...stream.Stage) (any, error) {
+	p, err := stream.NewPipeline(append([]stream.Stage{stream.Decompress(stream.Auto, tasks.DefaultMaxRatio)}, stages...)...)
+	if err != nil {
+		return nil, Fail(err)
+	}
+	report, err := pipe(ctx, run, p, file, stream.Options{SkipErrors: onError == skip, MaxBytes: maxRecordsBytes})
+	if err != nil {
+		return nil, err
+	}
+	result := records{RecordsIn: report.RecordsIn + report.Stages[1].Skipped, Skipped: report.Skipped,
+		BytesIn: report.BytesIn, BytesOut: report.BytesOut, Errors: skippedRecords(report)}
+	result.RecordsOut = result.RecordsIn - result.Skipped
+	for _, s := range report.Stages {
+		result.Replaced += s.Replaced
+		if s.Stage == "filter" {
+			result.RecordsOut = s.RecordsOut
+		}
+	}
+	return result, nil
+}
+
+// csvToNDJSON is the handler of csv.to_ndjson.
+func csvToNDJSON(ctx context.Context, run *Run, p tasks.CSVToNDJSON) (any, error) {
+	options, err := p.Options()
+	if err != nil {
+		return nil, Fail(err)
+	}
+	return turn(ctx, run, ndjsonFile, p.OnError, stream.ReadCSV(options))
+}
+
+// ndjsonToCSV is the handler of ndjson.to_csv.
+func ndjsonToCSV(ctx context.Context, run *Run, p tasks.NDJSONToCSV) (any, error) {
+	options, err := p.Options()
+	if err != nil {
+		return nil, Fail(err)
+	}
+	return turn(ctx, run, csvFile, p.OnError, stream.NDJSON(), stream.WriteCSV(options))
+}
+
+// filterNDJSON is the handler of ndjson.filter.
+func filterNDJSON(ctx context.Context, run *Run, p tasks.NDJSONFilter) (any, error) {
+	e, err := p.Expression()
+	if err != nil {
+		return nil, Fail(err)
+	}
+	return turn(ctx, run, ndjsonFile, p.OnError, stream.NDJSON(), stream.Filter(e))
+}
+
+// transformed is the result of text.transform.
+type transformed struct {
+	BytesIn  int64               `json:"bytes_in"`
+	BytesOut int64               `json:"bytes_out"`
+	Skipped  int64               `json:"skipped"`
+	Stages   []stream.StageCount `json:"stages"`
+	Errors   []skippedRecord     `json:"errors,omitempty"` // the first ones that were skipped
+}
+
+// transform is the handler of text.transform.
+func transform(ctx context.Context, run *Run, p tasks.Transform) (any, error) {
+	pipeline, err := p.Pipeline()
+	if err != nil {
+		return nil, Fail(err)
+	}
+	report, err := pipe(ctx, run, pipeline, transformedFile(p, pipeline),
+		stream.Options{SkipErrors: p.OnError == skip, MaxBytes: p.MaxBytes})
+	if err != nil {
+		return nil, err
+	}
+	return transformed{report.BytesIn, report.BytesOut, report.Skipped, report.Stages, skippedRecords(report)}, nil
+}
+
+// transformedFile names the output after the last stage that gives it its form.
+func transformedFile(p tasks.Transform, pipeline *stream.Pipeline) outputFile {
+	if pipeline.Gives() == stream.KindRecords {
+		return ndjsonFile
+	}
+	for i := len(p.Stages) - 1; i >= 0; i-- {
+		switch s := p.Stages[i]; {
+		case s.Checksum != nil, s.Count != nil:
+		case s.Gzip != nil:
+			return outputFile(packedNames[stream.Gzip])
+		case s.Zstd != nil:
+			return outputFile(packedNames[stream.Zstd])
+		case s.CSV != nil:
+			return csvFile
+		case s.NDJSON != nil:
+			return ndjsonFile
+		default:
+			return outputFile{"output", ""}
+		}
+	}
+	return outputFile{"output", ""}
+}

@@ -1,0 +1,63 @@
+package jq
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/itchyny/gojq"
+)
+
+// errTooLong says that a value doesn't fit into its record; a value that holds
+// one part many times over can be far longer as text than it is in memory.
+var errTooLong = errors.New("record too long")
+
+// encoder appends values as gojq.Marshal writes them, up to a limit.
+type encoder struct {
+	b   []byte
+	max int // of len(b)
+}
+
+func (e *encoder) value(v any) error {
+	if len(e.b) > e.max {
+		return errTooLong
+	}
+	switch v := v.(type) {
+	case string:
+		e.b = AppendString(e.b, v)
+	case json.Number:
+		e.b = append(e.b, v...)
+	case []any:
+		e.b = append(e.b, '[')
+		for i, x := range v {
+			if i > 0 {
+				e.b = append(e.b, ',')
+			}
+			if err := e.value(x); err != nil {
+				return err
+			}
+		}
+		e.b = append(e.b, ']')
+	case map[string]any:
+		e.b = append(e.b, '{')
+		for i, key := range slices.Sorted(maps.Keys(v)) {
+			if i > 0 {
+				e.b = append(e.b, ',')
+			}
+			e.b = append(AppendString(e.b, key), ':')
+			if err := e.value(v[key]); err != nil {
+				return err
+			}
+		}
+		e.b = append(e.b, '}')
+	default:
+		text, err := gojq.Marshal(v)
+		if err != nil {
+			return fmt.Errorf("encode value: %w", err)
+		}
+		e.b = append(e.b, text...)
+	}
+	return nil
+}

@@ -1,0 +1,513 @@
+package stream
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math/bits"
+	"strconv"
+	"unicode/utf8"
+
+	"longshore/internal/jq"
+)
+
+// CSVOptions say how CSV is written.
+type CSVOptions struct {
+	Delimiter byte     // 0 = a comma
+	NoHeader  bool     // the first row holds data, not names
+	Columns   []string // reading: names, in place of the header's; writing: the columns to write. nil = see ReadCSV, WriteCSV
+}
+
+// ValidDelimiter reports whether a byte can stand between fields.
+func ValidDelimiter(c byte) bool {
+	return c < utf8.RuneSelf && c != '"' && c != '\n' && c != '\r' && c != 0
+}
+
+func (o CSVOptions) delimiter() byte {
+	if o.Delimiter == 0 {
+		return ','
+	}
+	return o.Delimiter
+}
+
+// CSV is the stage csv: it reads bytes or lines as rows (ReadCSV) and writes
+// records as rows (WriteCSV).
+func CSV(o CSVOptions) Stage {
+	read, write := ReadCSV(o), WriteCSV(o)
+	return Stage{name: "csv", check: true,
+		gives: func(in Kind) (Kind, bool) {
+			if in == KindRecords {
+				return KindBytes, true
+			}
+			return KindRecords, true
+		},
+		push: func(r *run, in Kind, next flow) (flow, error) {
+			if in == KindRecords {
+				return write.push(r, in, next)
+			}
+			return read.push(r, in, next)
+		}}
+}
+
+// ReadCSV is the stage csv on bytes or lines. Rows (RFC 4180) become objects of
+// strings. Lines end with LF or CRLF, fields in quotes may hold either; a byte
+// order mark is ignored, and so are empty lines. The names come from the first
+// row, or from Columns; without both they are "1", "2", …. A name that is there
+// before gets "_2", "_3", … added. A row with more or fewer fields than names is
+// an error of its record, and so is text behind the quote that closes a
+// field; a quote within a field that has none around it stands for itself. Bytes
+// that are not UTF-8 become U+FFFD.
+func ReadCSV(o CSVOptions) Stage {
+	return Stage{name: "csv", gives: func(in Kind) (Kind, bool) { return KindRecords, in != KindRecords },
+		push: func(r *run, _ Kind, next flow) (flow, error) {
+			c := &csvReader{r: r, next: next, count: r.countOf(next), delimiter: o.delimiter(), at: Position{Line: 1}, header: !o.NoHeader}
+			if o.Columns != nil {
+				c.name(o.Columns)
+			}
+			in, out := chunks.Get().(*chunk), chunks.Get().(*chunk)
+			c.buf, c.out = in[:], out[:]
+			r.atEnd(func() { chunks.Put(in); chunks.Put(out) })
+			return c, nil
+		}}
+}
+
+// A csvReader turns CSV into NDJSON. It reads a row byte by byte from buf and
+// writes its JSON into out as it goes; a row whose end isn't there yet is read
+// again when more has come.
+type csvReader struct {
+	r         *run
+	next      flow
+	count     *StageCount
+	delimiter byte
+	header    bool // the next row has the names
+
+	// prefixes[i] is what JSON has between field i-1 and field i, quotes
+	// included. nil: the names are not known yet.
+	prefixes [][]byte
+
+	buf    []byte
+	n      int      // bytes in buf
+	at     Position // of buf[0]
+	begun  bool     // the first bytes have been looked at
+	resync bool     // the rest of the line belongs to a broken row
+
+	out []byte
+	o   int // end of what is written
+	b   batch
+}
+
+// name sets the names of the columns.
+func (c *csvReader) name(columns []string) {
+	used := map[string]bool{}
+	c.prefixes = nil
+	for i, column := range columns {
+		name := column
+		for n := 2; used[name]; n++ {
+			name = column + "_" + strconv.Itoa(n)
+		}
+		used[name] = true
+		prefix := []byte(`","`)
+		if i == 0 {
+			prefix = []byte(`{"`)
+		}
+		prefix, _ = jq.AppendQuoted(prefix, []byte(name))
+		c.prefixes = append(c.prefixes, append(prefix, `":"`...))
+	}
+}
+
+func (c *csvReader) take(b *batch) error { return eachRun(b, c.bytes) }
+
+func (c *csvReader) bytes(p []byte) error {
+	for len(p) > 0 {
+		free := len(c.buf) - jq.Pad - c.n
+		if free < len(p) && c.n > len(c.buf)/2 && len(c.buf) < MaxRecord+chunkSize {
+			c.buf = append(make([]byte, 0, min(2*len(c.buf), MaxRecord+chunkSize)), c.buf[:c.n]...)
+			c.buf = c.buf[:cap(c.buf)]
+			continue
+		}
+		m := copy(c.buf[c.n:c.n+min(free, len(p))], p)
+		c.n += m
+		p = p[m:]
+		if err := c.rows(false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errMore says that a row goes on behind what is there.
+var errMore = fmt.Errorf("row goes on")
+
+// rows reads all whole rows in buf.
+func (c *csvReader) rows(final bool) error {
+	i := 0
+	if !c.begun {
+		if c.n < len(byteOrderMark) && !final {
+			return nil
+		}
+		c.begun = true
+		if bytes.HasPrefix(c.buf[:c.n], byteOrderMark) {
+			i = len(byteOrderMark)
+			c.at.Offset += int64(i)
+		}
+	}
+	for i < c.n {
+		if c.resync {
+			end := bytes.IndexByte(c.buf[i:c.n], '\n')
+			if end < 0 {
+				c.at.Offset += int64(c.n - i)
+				i = c.n
+				break
+			}
+			c.at.Line++
+			c.at.Offset += int64(end + 1)
+			i += end + 1
+			c.resync = false
+			continue
+		}
+		next, err := c.row(i, final)
+		if err == errMore { //nolint:errorlint // it is ours
+			if c.n-i <= MaxRecord {
+				break
+			}
+			err = c.failed(c.at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: c.at.Line})
+			c.resync, next = true, i
+		}
+		if err != nil {
+			return err
+		}
+		i = next
+		if c.o >= chunkSize/2 {
+			if err := c.give(); err != nil {
+				return err
+			}
+		}
+	}
+	c.n = copy(c.buf, c.buf[i:c.n])
+	return c.give()
+}
+
+// failed is the run's verdict on an error of one row.
+func (c *csvReader) failed(at Position, err error) error { return c.r.fail(c.count, at, err) }
+
+func (c *csvReader) give() error {
+	if c.o == 0 {
+		return nil
+	}
+	c.b.data = c.out[:c.o]
+	err := c.next.take(&c.b)
+	c.b.texts, c.o = c.b.texts[:0], 0
+	return err
+}
+
+func (c *csvReader) finish() error {
+	if err := c.rows(true); err != nil {
+		return err
+	}
+	return c.next.finish()
+}
+
+// row reads the row at buf[i] and returns where the next one begins.
+func (c *csvReader) row(i int, final bool) (int, error) {
+	switch { // an empty line
+	case c.buf[i] == '\n':
+		c.at.Line++
+		c.at.Offset++
+		return i + 1, nil
+	case c.buf[i] == '\r' && (i+1 < c.n && c.buf[i+1] == '\n' || i+1 == c.n && final):
+		c.at.Line++
+		c.at.Offset += 2
+		return min(i+2, c.n), nil
+	}
+	if c.prefixes == nil {
+		return c.firstRow(i, final)
+	}
+	w := csvRow{c: c, i: i, o: c.o, prefixes: c.prefixes, final: final}
+	if err := w.read(); err != nil {
+		return w.end(i, err)
+	}
+	at := c.at
+	c.at.Line += int64(w.lines)
+	c.at.Offset += int64(w.i - i)
+	if w.fields != len(c.prefixes) {
+		return w.i, c.failed(at, &RowError{fmt.Sprintf("row has %d fields, not %d", w.fields, len(c.prefixes))})
+	}
+	c.b.texts = append(c.b.texts, text{c.o, w.o - 1, at})
+	c.o = w.o
+	if w.replaced > 0 {
+		c.count.Replaced += int64(w.replaced)
+	}
+	return w.i, nil
+}
+
+// end is what an error within a row means: more data is needed, or the rest of
+// the line is dropped.
+func (w *csvRow) end(i int, err error) (int, error) {
+	if err == errMore { //nolint:errorlint // it is ours
+		return 0, err
+	}
+	c := w.c
+	at := Position{c.at.Line + int64(w.lines), c.at.Offset + int64(w.i-i)}
+	c.at = at
+	c.resync = true
+	return w.i, c.failed(at, err)
+}
+
+// firstRow reads the names, or how many fields there are.
+func (c *csvReader) firstRow(i int, final bool) (int, error) {
+	w := csvRow{c: c, i: i, o: c.o, prefixes: [][]byte{[]byte(`["`)}, final: final}
+	if err := w.read(); err != nil {
+		return w.end(i, err)
+	}
+	var names []string
+	c.out[w.o-2] = ']' // in place of the object's end
+	if err := json.Unmarshal(c.out[c.o:w.o-1], &names); err != nil {
+		return 0, fmt.Errorf("read the header: %w", err)
+	}
+	if c.header {
+		c.header = false
+		c.name(names)
+		c.at.Line += int64(w.lines)
+		c.at.Offset += int64(w.i - i)
+		return w.i, nil
+	}
+	for k := range names {
+		names[k] = strconv.Itoa(k + 1)
+	}
+	c.name(names)
+	return i, nil
+}
+
+// A csvRow is one row being read.
+type csvRow struct {
+	c        *csvReader
+	i        int // in c.buf
+	o        int // in c.out
+	prefixes [][]byte
+	final    bool // nothing comes behind c.buf
+	fields   int
+	lines    int // ended in it
+	replaced int // fields with bytes that are not UTF-8
+}
+
+var otherPrefix = []byte(`","`)
+
+// read reads up to the end of the row and writes `{"name":"field",…}` and a
+// newline.
+func (w *csvRow) read() error {
+	c := w.c
+	for {
+		prefix := otherPrefix
+		if w.fields < len(w.prefixes) {
+			prefix = w.prefixes[w.fields]
+		}
+		w.room(len(prefix))
+		w.o += copy(c.out[w.o:], prefix)
+		w.fields++
+		var ended bool
+		var err error
+		if w.i < c.n && c.buf[w.i] == '"' {
+			ended, err = w.quoted()
+		} else {
+			ended, err = w.plain()
+		}
+		if err != nil {
+			return err
+		}
+		if ended {
+			w.room(3)
+			w.o += copy(c.out[w.o:], "\"}\n")
+			return nil
+		}
+	}
+}
+
+// room makes room for n bytes, and the eight that are written at once.
+func (w *csvRow) room(n int) {
+	if c := w.c; w.o+n+16 > len(c.out) {
+		bigger := make([]byte, 2*len(c.out)+n)
+		copy(bigger, c.out[:w.o])
+		c.out = bigger
+	}
+}
+
+// plain reads a field without quotes and what ends it.
+func (w *csvRow) plain() (rowEnded bool, err error) {
+	c := w.c
+	buf, n := c.buf, c.n
+	delimiters := lowBits * uint64(c.delimiter)
+	bad := false
+	for {
+		w.room(0)
+		x := binary.LittleEndian.Uint64(buf[w.i:])
+		binary.LittleEndian.PutUint64(c.out[w.o:], x)
+		d := x ^ delimiters
+		m := jq.Special(x) | (d-lowBits)&^d&highBits | x&highBits
+		step := 8
+		if m != 0 {
+			step = bits.TrailingZeros64(m) / 8
+		}
+		if w.i+step >= n {
+			w.o += n - w.i
+			w.i = n
+			if !w.final {
+				return false, errMore
+			}
+			w.endField(bad)
+			w.lines++
+			return true, nil
+		}
+		w.i += step
+		w.o += step
+		if m == 0 {
+			continue
+		}
+		switch b := buf[w.i]; {
+		case b == c.delimiter:
+			w.i++
+			w.endField(bad)
+			return false, nil
+		case b == '\n':
+			w.i++
+			w.lines++
+			w.endField(bad)
+			return true, nil
+		case b == '\r':
+			if ended, err := w.carriageReturn(); ended || err != nil {
+				w.endField(bad)
+				return ended, err
+			}
+		default:
+			if err := w.special(&bad); err != nil {
+				return false, err
+			}
+		}
+	}
+}
+
+func (w *csvRow) endField(bad bool) {
+	if bad {
+		w.replaced++
+	}
+}
+
+// carriageReturn reads the end of a row, or a carriage return as such.
+func (w *csvRow) carriageReturn() (rowEnded bool, err error) {
+	c := w.c
+	if w.i+1 == c.n && !w.final {
+		return false, errMore
+	}
+	if w.i+1 == c.n || c.buf[w.i+1] == '\n' {
+		w.i = min(w.i+2, c.n)
+		w.lines++
+		return true, nil
+	}
+	w.i++
+	w.o += copy(c.out[w.o:], `\r`)
+	return false, nil
+}
+
+// special copies a byte that JSON escapes, or a character that is not ASCII.
+func (w *csvRow) special(bad *bool) error {
+	c := w.c
+	b := c.buf[w.i]
+	if b < utf8.RuneSelf {
+		if b == '\n' {
+			w.lines++
+		}
+		w.o = len(jq.AppendEscaped(c.out[:w.o], b))
+		w.i++
+		return nil
+	}
+	rest := c.buf[w.i:c.n]
+	if !w.final && !utf8.FullRune(rest) {
+		return errMore
+	}
+	r, n := utf8.DecodeRune(rest)
+	if r == utf8.RuneError && n == 1 {
+		*bad = true
+	}
+	w.o = len(utf8.AppendRune(c.out[:w.o], r))
+	w.i += n
+	return nil
+}
+
+// quoted reads a field in quotes and what ends it.
+func (w *csvRow) quoted() (rowEnded bool, err error) {
+	c := w.c
+	buf, n := c.buf, c.n
+	bad := false
+	w.i++
+	for {
+		w.room(0)
+		x := binary.LittleEndian.Uint64(buf[w.i:])
+		binary.LittleEndian.PutUint64(c.out[w.o:], x)
+		m := jq.Special(x) | x&highBits
+		step := 8
+		if m != 0 {
+			step = bits.TrailingZeros64(m) / 8
+		}
+		if w.i+step >= n {
+			w.i = n
+			if w.final {
+				return false, &RowError{"the last field's quote is not closed"}
+			}
+			return false, errMore
+		}
+		w.i += step
+		w.o += step
+		if m == 0 {
+			continue
+		}
+		if buf[w.i] != '"' {
+			if err := w.special(&bad); err != nil {
+				return false, err
+			}
+			continue
+		}
+		if w.i+1 == n && !w.final {
+			return false, errMore
+		}
+		if w.i+1 < n && buf[w.i+1] == '"' {
+			w.i += 2
+			w.o += copy(c.out[w.o:], `\"`)
+			continue
+		}
+		w.i++
+		w.endField(bad)
+		return w.behindQuote()
+	}
+}
+
+// behindQuote reads what ends a field in quotes.
+func (w *csvRow) behindQuote() (rowEnded bool, err error) {
+	c := w.c
+	switch {
+	case w.i == c.n: // at the end of all
+		w.lines++
+		return true, nil
+	case c.buf[w.i] == c.delimiter:
+		w.i++
+		return false, nil
+	case c.buf[w.i] == '\n':
+		w.i++
+		w.lines++
+		return true, nil
+	case c.buf[w.i] == '\r':
+		if w.i+1 == c.n && !w.final {
+			return false, errMore
+		}
+		if w.i+1 == c.n || c.buf[w.i+1] == '\n' {
+			w.i = min(w.i+2, c.n)
+			w.lines++
+			return true, nil
+		}
+	}
+	return false, &RowError{"text behind the quote that closes a field"}
+}
+
+const (
+	lowBits  = 0x0101010101010101
+	highBits = 0x8080808080808080
+)

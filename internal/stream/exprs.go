@@ -1,0 +1,195 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+
+	"longshore/internal/jq"
+)
+
+// sameTexts is the form of a stage that takes lines and records and gives the same.
+func sameTexts(in Kind) (Kind, bool) { return in, in != KindBytes }
+
+func toRecords(in Kind) (Kind, bool) { return KindRecords, in != KindBytes }
+
+// Filter is the stage filter: it keeps the lines or records for which the
+// expression gives a value other than null and false. A line is a string to it.
+func Filter(e *jq.Expr) Stage {
+	return Stage{name: "filter", gives: sameTexts, check: true, push: func(r *run, in Kind, next flow) (flow, error) {
+		return &filter{r: r, next: next, count: r.countOf(next), lines: in == KindLines, machine: jq.NewMachine(r.ctx, e)}, nil
+	}}
+}
+
+type filter struct {
+	r       *run
+	next    flow
+	count   *StageCount
+	lines   bool
+	machine *jq.Machine
+}
+
+// take drops from the batch what doesn't match; nothing is copied.
+func (f *filter) take(b *batch) error {
+	kept := b.texts[:0]
+	for _, t := range b.texts {
+		var keep bool
+		var err error
+		if f.lines {
+			keep, err = f.machine.MatchText(withoutCR(b.data[t.start:t.end]))
+		} else {
+			keep, err = f.machine.Match(b.data, t.start, t.end)
+		}
+		if err != nil {
+			if err = f.r.fail(f.count, t.at, err); err != nil {
+				return err
+			}
+		}
+		if keep {
+			kept = append(kept, t)
+		}
+	}
+	b.texts = kept
+	return f.next.take(b)
+}
+
+func (f *filter) finish() error { return f.next.finish() }
+
+// withoutCR is a line as an expression sees it.
+func withoutCR(line []byte) []byte { return bytes.TrimSuffix(line, []byte("\r")) }
+
+// A textWriter collects the texts that a stage makes.
+type textWriter struct {
+	r     *run
+	next  flow
+	count *StageCount
+	b     batch
+}
+
+func newTextWriter(r *run, next flow) textWriter {
+	c := chunks.Get().(*chunk)
+	r.atEnd(func() { chunks.Put(c) })
+	return textWriter{r: r, next: next, count: r.countOf(next), b: batch{data: c[:0]}}
+}
+
+// end ends the text that began at data[start:].
+func (w *textWriter) end(start int, at Position) {
+	w.b.texts = append(w.b.texts, text{start, len(w.b.data), at})
+	w.b.data = append(w.b.data, '\n')
+}
+
+// full passes on what is there once it is much, or when last.
+func (w *textWriter) full(last bool) error {
+	if len(w.b.texts) == 0 || !last && len(w.b.data) < chunkSize/2 {
+		return nil
+	}
+	if w.r.ctx.Err() != nil {
+		return context.Cause(w.r.ctx)
+	}
+	if cap(w.b.data)-len(w.b.data) < jq.Pad {
+		w.b.data = append(w.b.data, make([]byte, jq.Pad)...)[:len(w.b.data)]
+	}
+	err := w.next.take(&w.b)
+	w.b.data, w.b.texts = w.b.data[:0], w.b.texts[:0]
+	return err
+}
+
+// Map is the stage map: each value that the expression gives for a line or a
+// record becomes a record. A line is a string to it.
+func Map(e *jq.Expr) Stage {
+	return Stage{name: "map", gives: toRecords, check: true, push: func(r *run, in Kind, next flow) (flow, error) {
+		return &mapper{textWriter: newTextWriter(r, next), lines: in == KindLines, machine: jq.NewMachine(r.ctx, e)}, nil
+	}}
+}
+
+type mapper struct {
+	textWriter
+	lines   bool
+	machine *jq.Machine
+}
+
+func (m *mapper) take(b *batch) error {
+	for _, t := range b.texts {
+		size, texts := len(m.b.data), len(m.b.texts)
+		emit := func(record []byte) {
+			start := len(m.b.data)
+			m.b.data = append(m.b.data, record...)
+			m.end(start, t.at)
+		}
+		var err error
+		if m.lines {
+			err = m.machine.MapText(withoutCR(b.data[t.start:t.end]), MaxRecord, emit)
+		} else {
+			err = m.machine.Map(b.data, t.start, t.end, MaxRecord, emit)
+		}
+		if err != nil {
+			m.b.data, m.b.texts = m.b.data[:size], m.b.texts[:texts]
+			if err = m.r.fail(m.count, t.at, err); err != nil {
+				return err
+			}
+		}
+		if err := m.full(false); err != nil {
+			return err
+		}
+	}
+	return m.full(true)
+}
+
+func (m *mapper) finish() error { return m.next.finish() }
+
+// Select is the stage select: of each record, which must be an object, it keeps
+// the members of these names, in this order. What a record lacks stays absent.
+func Select(names ...string) Stage {
+	return Stage{name: "select", check: true, gives: func(in Kind) (Kind, bool) { return KindRecords, in == KindRecords },
+		push: func(r *run, _ Kind, next flow) (flow, error) {
+			s := &selecting{textWriter: newTextWriter(r, next), fields: jq.NewFields(names...)}
+			for _, name := range names {
+				s.keys = append(s.keys, append(jq.AppendString(nil, name), ':'))
+			}
+			return s, nil
+		}}
+}
+
+type selecting struct {
+	textWriter
+	fields *jq.Fields
+	keys   [][]byte // as JSON, with the colon
+}
+
+func (s *selecting) take(b *batch) error {
+	for _, t := range b.texts {
+		err := s.fields.Find(b.data, t.start, t.end)
+		if err == nil && !s.fields.IsObject() {
+			err = &RowError{"record is not an object"}
+		}
+		if err != nil {
+			if err = s.r.fail(s.count, t.at, err); err != nil {
+				return err
+			}
+			continue
+		}
+		s.write(t.at)
+		if err := s.full(false); err != nil {
+			return err
+		}
+	}
+	return s.full(true)
+}
+
+func (s *selecting) write(at Position) {
+	start := len(s.b.data)
+	s.b.data = append(s.b.data, '{')
+	for i, key := range s.keys {
+		raw := s.fields.Raw(i)
+		if len(raw) == 0 {
+			continue
+		}
+		if len(s.b.data) > start+1 {
+			s.b.data = append(s.b.data, ',')
+		}
+		s.b.data = append(append(s.b.data, key...), raw...)
+	}
+	s.b.data = append(s.b.data, '}')
+	s.end(start, at)
+}
+
+func (s *selecting) finish() error { return s.next.finish() }

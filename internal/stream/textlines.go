@@ -1,0 +1,226 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+
+	"longshore/internal/jq"
+)
+
+// toLines is the form of a stage that splits bytes into lines; lines stay as
+// they are.
+func toLines(in Kind) (Kind, bool) { return KindLines, in != KindRecords }
+
+// SplitLines is the stage lines: bytes become lines. The last one need not end
+// with a newline; it gets one.
+func SplitLines() Stage {
+	return Stage{name: "lines", gives: toLines, push: func(r *run, in Kind, next flow) (flow, error) {
+		if in == KindLines {
+			return next, nil
+		}
+		return newSplitter(r, next, nil), nil
+	}}
+}
+
+// NDJSON is the stage ndjson. It reads bytes or lines as records, one a line,
+// and checks that each is a JSON text (RFC 8259, in UTF-8); empty lines are left
+// out. Given records it writes them.
+func NDJSON() Stage {
+	return Stage{name: "ndjson",
+		gives: func(in Kind) (Kind, bool) {
+			if in == KindRecords {
+				return KindBytes, true
+			}
+			return KindRecords, true
+		},
+		push: func(r *run, in Kind, next flow) (flow, error) {
+			if in == KindRecords {
+				return &toText{next: next}, nil
+			}
+			count := r.countOf(next)
+			return newSplitter(r, next, &checker{r: r, count: count, scan: jq.NewFields()}), nil
+		},
+		lazy: func(r *run, next flow) flow { return newSplitter(r, next, &checker{r: r, count: r.countOf(next)}) },
+	}
+}
+
+// countOf is the count of the stage that gives to next.
+func (r *run) countOf(next flow) *StageCount { return next.(*link).count }
+
+// toText passes records on as bytes.
+type toText struct {
+	next flow
+	b    batch
+}
+
+func (t *toText) take(b *batch) error {
+	return eachRun(b, func(p []byte) error {
+		t.b.data, t.b.texts = p, nil
+		return t.next.take(&t.b)
+	})
+}
+
+func (t *toText) finish() error { return t.next.finish() }
+
+// A checker looks at each line that is to be a record.
+type checker struct {
+	r     *run
+	count *StageCount
+	scan  *jq.Fields // nil: the next stage checks
+	begun bool
+}
+
+// A splitter cuts bytes into lines.
+type splitter struct {
+	r      *run
+	next   flow
+	count  *StageCount
+	check  *checker // nil for lines
+	buf    []byte   // room for a record, a chunk and jq.Pad
+	n      int      // bytes of a begun line in buf
+	long   bool     // that line is too long: the rest of it is dropped
+	at     Position // of that line
+	b      batch
+	pooled *chunk
+}
+
+func newSplitter(r *run, next flow, check *checker) *splitter {
+	s := &splitter{r: r, next: next, count: r.countOf(next), check: check, at: Position{Line: 1}}
+	s.pooled = chunks.Get().(*chunk)
+	s.buf = s.pooled[:]
+	r.atEnd(func() { chunks.Put(s.pooled) })
+	return s
+}
+
+func (s *splitter) take(b *batch) error { return eachRun(b, s.bytes) }
+
+// bytes takes any piece of the stream.
+func (s *splitter) bytes(p []byte) error {
+	for len(p) > 0 {
+		if s.long {
+			i := bytes.IndexByte(p, '\n')
+			if i < 0 {
+				s.at.Offset += int64(len(p))
+				return nil
+			}
+			s.at.Offset += int64(i + 1)
+			s.at.Line++
+			s.long = false
+			p = p[i+1:]
+			continue
+		}
+		free := len(s.buf) - jq.Pad - 1 - s.n
+		if free < len(p) && len(s.buf) < MaxRecord+chunkSize {
+			if s.n > len(s.buf)/2 {
+				s.buf = append(make([]byte, 0, min(2*len(s.buf), MaxRecord+chunkSize)), s.buf[:s.n]...)
+				s.buf = s.buf[:cap(s.buf)]
+				continue
+			}
+		}
+		m := copy(s.buf[s.n:s.n+min(free, len(p))], p)
+		p = p[m:]
+		if err := s.split(s.n + m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// split hands on the whole lines in buf[:end]; the search for the end of the
+// first one starts where the last search ended.
+func (s *splitter) split(end int) error {
+	s.b.data, s.b.texts = s.buf[:end], s.b.texts[:0]
+	start, from := 0, s.n
+	for {
+		i := bytes.IndexByte(s.buf[from:end], '\n')
+		if i < 0 {
+			break
+		}
+		if err := s.line(start, from+i); err != nil {
+			return err
+		}
+		start = from + i + 1
+		from = start
+	}
+	if len(s.b.texts) > 0 || start > 0 {
+		if err := s.give(); err != nil {
+			return err
+		}
+	}
+	s.n = copy(s.buf, s.buf[start:end])
+	if s.n > MaxRecord {
+		s.long = true
+		at := s.at
+		s.at.Offset += int64(s.n)
+		s.n = 0
+		return s.tooLong(at)
+	}
+	return nil
+}
+
+func (s *splitter) tooLong(at Position) error {
+	return s.r.fail(s.count, at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: at.Line})
+}
+
+// line takes the line in buf[start:end].
+func (s *splitter) line(start, end int) error {
+	at := s.at
+	s.at.Line++
+	s.at.Offset += int64(end - start + 1)
+	if end-start > MaxRecord {
+		return s.tooLong(at)
+	}
+	if s.check != nil {
+		keep, from, err := s.check.line(s.buf, start, end, at)
+		if err != nil || !keep {
+			return err
+		}
+		start = from
+	}
+	s.b.texts = append(s.b.texts, text{start, end, at})
+	return nil
+}
+
+// line reports whether a line is a record and where it starts.
+func (c *checker) line(b []byte, start, end int, at Position) (keep bool, from int, err error) {
+	if !c.begun {
+		c.begun = true
+		if bytes.HasPrefix(b[start:end], byteOrderMark) {
+			start += len(byteOrderMark)
+		}
+	}
+	if end-start < 2 && len(bytes.TrimSpace(b[start:end])) == 0 || b[start] <= ' ' && len(bytes.TrimSpace(b[start:end])) == 0 {
+		return false, 0, nil
+	}
+	if c.scan != nil {
+		if err := c.scan.Find(b, start, end); err != nil {
+			return false, 0, c.r.fail(c.count, at, err)
+		}
+	}
+	return true, start, nil
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// give passes the batch on, unless the run has been told to end.
+func (s *splitter) give() error {
+	if s.r.ctx.Err() != nil {
+		return context.Cause(s.r.ctx)
+	}
+	return s.next.take(&s.b)
+}
+
+func (s *splitter) finish() error {
+	if s.n > 0 && !s.long {
+		s.buf[s.n] = '\n'
+		end := s.n
+		s.b.data, s.b.texts = s.buf[:end+1], s.b.texts[:0]
+		if err := s.line(0, end); err != nil {
+			return err
+		}
+		if err := s.give(); err != nil {
+			return err
+		}
+	}
+	return s.next.finish()
+}

@@ -1,0 +1,129 @@
+package submit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"longshore/internal/httpapi"
+	"longshore/job"
+	"longshore/tasks"
+)
+
+// ParseLine reads one line of a batch (httpapi.BatchLine) as strictly as the
+// body of a request is read. The error is an *httpapi.Error. The payload is a
+// part of text.
+func ParseLine(text []byte) (Request, error) {
+	var l line
+	err := tasks.Fields(text, l.field)
+	switch {
+	case errors.Is(err, tasks.ErrNoObject):
+		return Request{}, invalid([]httpapi.Pointer{{Pointer: "", Detail: err.Error()}})
+	case err != nil:
+		return Request{}, httpapi.NewError(httpapi.Invalid, err.Error()).WithStatus(http.StatusBadRequest)
+	}
+	if l.Type == "" {
+		l.bad("type", "expected the name of a type")
+	}
+	if l.wrong != nil {
+		return Request{}, invalid(l.wrong)
+	}
+	return l.Request, nil
+}
+
+type line struct {
+	Request
+	wrong []httpapi.Pointer
+}
+
+func (l *line) bad(name, detail string) {
+	name = strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	l.wrong = append(l.wrong, httpapi.Pointer{Pointer: "/" + name, Detail: detail})
+}
+
+// field takes one member of the line's object. What is wrong is noted.
+func (l *line) field(name string, value []byte) error {
+	switch name {
+	case "type":
+		l.text(name, value, &l.Type)
+	case "payload":
+		l.Payload = value
+	case "id":
+		l.text(name, value, (*string)(&l.ID))
+	case "idempotency_key":
+		l.text(name, value, &l.IdempotencyKey)
+		if strings.ContainsFunc(l.IdempotencyKey, func(c rune) bool { return c < ' ' || c > '~' }) {
+			l.bad(name, fmt.Sprintf("expected up to %d characters of ASCII", httpapi.MaxKey))
+		}
+	case "priority":
+		l.text(name, value, (*string)(&l.Priority))
+	case "run_at":
+		if json.Unmarshal(value, &l.RunAt) != nil || string(value) == "null" {
+			l.bad(name, "expected a time as 2006-01-02T15:04:05Z (RFC 3339)")
+		}
+	case "callback_url":
+		l.text(name, value, &l.CallbackURL)
+	case "timeout":
+		l.duration(name, value, &l.Timeout)
+	case "expires_in":
+		l.duration(name, value, &l.ExpiresIn)
+	case "retention":
+		l.duration(name, value, &l.Retention)
+	case "max_attempts":
+		n, err := strconv.Atoi(string(value))
+		if err != nil || n < 1 {
+			l.bad(name, "expected a whole number from 1")
+		}
+		l.MaxAttempts = n
+	default:
+		if len(name) > 64 {
+			name = name[:64]
+		}
+		l.bad(strings.ToValidUTF8(name, ""), "unknown field")
+	}
+	return nil
+}
+
+func (l *line) text(name string, value []byte, to *string) {
+	if len(value) < 2 || value[0] != '"' {
+		l.bad(name, "expected string")
+		return
+	}
+	if inner := value[1 : len(value)-1]; !strings.Contains(string(inner), `\`) {
+		*to = string(inner)
+		return
+	}
+	if json.Unmarshal(value, to) != nil {
+		l.bad(name, "expected string")
+	}
+}
+
+func (l *line) duration(name string, value []byte, to *time.Duration) {
+	var d httpapi.Duration
+	if json.Unmarshal(value, &d) != nil || string(value) == "null" {
+		l.bad(name, httpapi.ErrDuration.Error())
+	}
+	*to = time.Duration(d)
+}
+
+// inLine moves the door's pointers to where a line has what is wrong.
+func inLine(e *httpapi.Error) *httpapi.Error {
+	for i, p := range e.Errors {
+		switch p.Pointer {
+		case "/headers/Idempotency-Key":
+			e.Errors[i].Pointer = "/idempotency_key"
+		case "/headers/Longshore-Job":
+			e.Errors[i].Pointer = "/id"
+		}
+	}
+	return e
+}
+
+// tooLong is the refusal of a line over its limit.
+func tooLong() *httpapi.Error {
+	return httpapi.NewError(httpapi.TooLarge, fmt.Sprintf("the line is over %d bytes; a payload may have %d", httpapi.MaxBatchLine, job.MaxDocument))
+}

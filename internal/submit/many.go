@@ -1,0 +1,206 @@
+package submit
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"longshore/internal/httpapi"
+	"longshore/internal/jobstore"
+	"longshore/job"
+)
+
+// A Draft is one line of a batch on its way in: a request, or what is wrong
+// with the line.
+type Draft struct {
+	Line    int64 // number, from 1
+	Request Request
+	Err     error // an *httpapi.Error
+}
+
+// Read makes a draft of a line.
+func Read(l Line) Draft {
+	d := Draft{Line: l.Number}
+	if l.TooLong {
+		d.Err = tooLong()
+		return d
+	}
+	d.Request, d.Err = ParseLine(l.Text)
+	return d
+}
+
+// SubmitMany takes many jobs in that have no input, in their order, and answers
+// for each: one that is refused, or whose fate is unknown, doesn't hold up the
+// others.
+func (d *Door) SubmitMany(ctx context.Context, drafts []Draft) []httpapi.BatchAnswer {
+	g := d.checkMany(drafts)
+	d.createMany(ctx, g)
+	d.enqueueMany(ctx, g)
+	return g.answers
+}
+
+// SubmitBatch is SubmitMany for any number of jobs: next returns the drafts
+// that there are, at least one, until it returns an error, and answer gets the
+// answers in the same order. Checking, records and tickets go on at the same
+// time, each for another group of jobs, and the groups are of what has come:
+// a lone draft is not kept waiting. What is under way is bounded, so a slow
+// answer slows next. It returns the first error of next, but for io.EOF, or of
+// answer, when all that was read has been answered; after an error of answer
+// nothing more is taken.
+func (d *Door) SubmitBatch(ctx context.Context, next func() ([]Draft, error), answer func([]httpapi.BatchAnswer) error) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	checked, recorded := make(chan *group, underWay), make(chan *group, underWay)
+	var readErr error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(checked)
+		readErr = d.readGroups(ctx, next, checked)
+	})
+	wg.Go(func() {
+		defer close(recorded)
+		for g := range checked {
+			g = gather(g, checked)
+			d.createMany(ctx, g)
+			recorded <- g
+		}
+	})
+	var answerErr error
+	for g := range recorded {
+		d.enqueueMany(ctx, g)
+		if answerErr == nil {
+			if answerErr = answer(g.answers); answerErr != nil {
+				stop(answerErr)
+			}
+		}
+	}
+	wg.Wait()
+	switch {
+	case answerErr != nil:
+		return answerErr
+	case errors.Is(readErr, io.EOF):
+		return nil
+	default:
+		return readErr
+	}
+}
+
+// Bounds of a batch: jobs of one script call and pipeline, and groups that wait
+// between two steps.
+const (
+	groupSize = 500
+	underWay  = 4
+)
+
+// readGroups checks what next returns, in parts of a group's size at most.
+func (d *Door) readGroups(ctx context.Context, next func() ([]Draft, error), to chan<- *group) error {
+	for {
+		drafts, err := next()
+		if err != nil {
+			return err
+		}
+		for len(drafts) > 0 {
+			n := min(len(drafts), groupSize)
+			select {
+			case to <- d.checkMany(drafts[:n]):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			drafts = drafts[n:]
+		}
+	}
+}
+
+// A group is jobs that go in together.
+type group struct {
+	answers []httpapi.BatchAnswer
+	jobs    []jobstore.NewJob // those that are not refused
+	at      []int             // where in answers they are
+	tickets []job.Ticket
+}
+
+// gather adds the groups that have come meanwhile, up to a group's size.
+func gather(g *group, from <-chan *group) *group {
+	for len(g.answers) <= groupSize/2 {
+		select {
+		case more, ok := <-from:
+			if !ok {
+				return g
+			}
+			for i := range more.at {
+				more.at[i] += len(g.answers)
+			}
+			g.at = append(g.at, more.at...)
+			g.answers = append(g.answers, more.answers...)
+			g.jobs = append(g.jobs, more.jobs...)
+		default:
+			return g
+		}
+	}
+	return g
+}
+
+func (d *Door) checkMany(drafts []Draft) *group {
+	g := &group{answers: make([]httpapi.BatchAnswer, len(drafts)), jobs: make([]jobstore.NewJob, 0, len(drafts)), at: make([]int, 0, len(drafts))}
+	for i, draft := range drafts {
+		g.answers[i].Line = draft.Line
+		err := draft.Err
+		if err == nil {
+			var n jobstore.NewJob
+			if n, _, err = d.check(draft.Request); err == nil {
+				g.jobs, g.at = append(g.jobs, n), append(g.at, i)
+				continue
+			}
+		}
+		g.refuse(i, inLine(httpapi.AsError(err)))
+	}
+	return g
+}
+
+func (g *group) refuse(i int, e *httpapi.Error) {
+	g.answers[i] = httpapi.Refusal(g.answers[i].Line, e)
+}
+
+// createMany makes the records. All of it is one call or a few, and goes on
+// when ctx ends: who asked may be gone, what was sent can't be taken back.
+func (d *Door) createMany(ctx context.Context, g *group) {
+	if len(g.jobs) == 0 {
+		return
+	}
+	if ctx.Err() != nil {
+		for _, i := range g.at {
+			g.refuse(i, httpapi.AsError(refusal(ctx.Err())))
+		}
+		return
+	}
+	created, errs := d.Store.CreateMany(context.WithoutCancel(ctx), g.jobs)
+	for j, i := range g.at {
+		if errs[j] != nil {
+			e := httpapi.AsError(refusal(errs[j]))
+			if e.Code == httpapi.Internal {
+				d.Log.ErrorContext(ctx, "line of a batch not taken", "error", errs[j])
+			}
+			g.refuse(i, e)
+			continue
+		}
+		g.answers[i].ID, g.answers[i].Created = created[j].ID, created[j].New
+		if created[j].New && created[j].Ticket.Delivery != 0 {
+			g.tickets = append(g.tickets, created[j].Ticket)
+		}
+	}
+}
+
+// enqueueMany sends the tickets of jobs that are acknowledged whatever becomes
+// of them: one that gets lost here is found missing by the sweeper.
+func (d *Door) enqueueMany(ctx context.Context, g *group) {
+	if len(g.tickets) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := d.Tickets.Enqueue(ctx, g.tickets); err != nil {
+		d.Log.WarnContext(ctx, "tickets not sent, the sweeper will", "tickets", len(g.tickets), "first", g.tickets[0].ID, "error", err)
+	}
+}

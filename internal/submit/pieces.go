@@ -1,0 +1,358 @@
+package submit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"longshore/internal/blob"
+	"longshore/internal/httpapi"
+	"longshore/internal/jobstore"
+	"longshore/job"
+)
+
+// A Resumable is an upload in pieces, as it was found. Its job is uploading
+// until the last byte is there, and is then queued by whoever notices first.
+// One process at a time may append: callers hold a lock.
+type Resumable struct {
+	ID       job.ID
+	Size     int64 // bytes, as declared
+	Offset   int64 // bytes that are there, durably
+	Metadata string
+	Expires  time.Time // unless more comes until then; zero once it is whole
+
+	door   *Door
+	pieces blob.Pieces
+	fence  string
+	spec   jobstore.Spec
+	queued bool // the job no longer waits for it
+}
+
+// Begin creates the record of a job whose input, of r.InputSize bytes, will
+// come in pieces. r.Input is not used. created is false if the idempotency key
+// or the chosen id named an upload that was there already.
+func (d *Door) Begin(ctx context.Context, r Request, metadata string) (u *Resumable, created bool, err error) {
+	pieces, ok := d.Blobs.(blob.Pieces)
+	if !ok {
+		return nil, false, httpapi.NewError(httpapi.Unsupported, "the blob store takes no uploads in pieces").WithStatus(http.StatusNotImplemented)
+	}
+	if d.MaxInput > 0 && r.InputSize > d.MaxInput {
+		return nil, false, tooLarge(d.MaxInput)
+	}
+	r.Input = http.NoBody // there will be one: check and digest want to know
+	n, _, err := d.check(r)
+	if err == nil {
+		err = d.room()
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	// The partial blob comes first, since the record names its token. Without a
+	// record it is an orphan, and swept.
+	token, err := pieces.Begin(ctx, inputName(n.ID), r.InputSize)
+	if err != nil {
+		return nil, false, refusal(err)
+	}
+	n.UploadFence, n.UploadExpiry = jobstore.NewFence(), d.UploadExpiry
+	n.Spec.Upload = &jobstore.Upload{Size: r.InputSize, Token: token, Metadata: metadata, ContentType: r.ContentType, Filename: r.Filename}
+	c, err := d.Store.Create(ctx, n)
+	if refused := errors.Is(err, jobstore.ErrMismatch) || errors.Is(err, jobstore.ErrClaimed); refused || err == nil && !c.New {
+		if err := pieces.Drop(ctx, inputName(n.ID), token); err != nil {
+			d.Log.WarnContext(ctx, "partial blob stays until orphans are swept", "job_id", n.ID, "error", err)
+		}
+	}
+	if err != nil {
+		return nil, false, refusal(err) // its outcome may be unknown: nothing else is undone
+	}
+	if !c.New {
+		u, err := d.Resume(ctx, c.ID)
+		if err == nil && u.Size != r.InputSize {
+			return nil, false, refusal(jobstore.ErrMismatch)
+		}
+		return u, false, err
+	}
+	u = &Resumable{ID: n.ID, Size: r.InputSize, Metadata: metadata, Expires: time.Now().Add(d.UploadExpiry),
+		door: d, pieces: pieces, fence: n.UploadFence, spec: n.Spec}
+	_ = u.beat(ctx) // only the first progress: without it the record has none yet
+	return u, true, nil
+}
+
+func inputName(id job.ID) string { return string(id) + "/in" }
+
+// Resume finds an upload in pieces. One that is whole is finished by the way,
+// for who was to do so may have died. The error says 404 if there is no such
+// upload, 410 if there was one.
+func (d *Door) Resume(ctx context.Context, id job.ID) (*Resumable, error) {
+	pieces, ok := d.Blobs.(blob.Pieces)
+	if !ok {
+		return nil, refusal(job.ErrNotFound)
+	}
+	r, err := d.Store.Read(ctx, id)
+	if err != nil {
+		return nil, noUpload(err)
+	}
+	u := &Resumable{ID: id, door: d, pieces: pieces, fence: r.Fence, spec: r.Spec}
+	switch up := r.Spec.Upload; {
+	case r.UploadEnd == nil:
+		return nil, noUpload(job.ErrNotFound)
+	case up == nil: // a failed one: what it was to do is forgotten
+		return nil, gone()
+	case r.Spec.Input != nil:
+		u.Size, u.Offset, u.Metadata, u.queued = up.Size, up.Size, up.Metadata, true
+		return u, nil
+	case r.Snapshot.State != job.Uploading:
+		return nil, gone()
+	default:
+		u.Size, u.Metadata, u.Expires = up.Size, up.Metadata, *r.UploadEnd
+	}
+	u.Offset, err = pieces.Offset(ctx, inputName(id), u.spec.Upload.Token)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil, gone()
+	}
+	if err != nil {
+		return nil, refusal(err)
+	}
+	if u.Offset == u.Size {
+		return u, u.Finish(ctx)
+	}
+	return u, nil
+}
+
+func noUpload(err error) error {
+	if errors.Is(err, job.ErrNotFound) {
+		return httpapi.NewError(httpapi.NotFound, "there is no such upload").Wrap(err)
+	}
+	return refusal(err)
+}
+
+func gone() error {
+	return httpapi.NewError(httpapi.NotFound, "the upload has ended, and its job with it").WithStatus(http.StatusGone)
+}
+
+// Append adds what body yields, and returns how many bytes of it are durable,
+// also beside an error. interrupt must end a read of body that blocks: it is
+// called if the job is canceled meanwhile.
+func (u *Resumable) Append(ctx context.Context, body io.Reader, interrupt func()) (int64, error) {
+	sent := time.Now()
+	if err := u.beat(ctx); err != nil {
+		if errors.Is(err, jobstore.ErrLost) {
+			return 0, u.whyLost(ctx)
+		}
+		return 0, refusal(err)
+	}
+	counter := &counter{Reader: body, total: u.Size}
+	counter.done.Store(u.Offset)
+	var lost atomic.Bool
+	hold := &jobstore.Hold{ID: u.ID, Fence: u.fence, For: u.door.UploadExpiry, Sent: sent, Progress: counter.progress,
+		Stop: func(error) { lost.Store(true); interrupt() }}
+	u.door.Keeper.Keep(hold)
+	n, err := u.pieces.Append(ctx, inputName(u.ID), u.spec.Upload.Token, u.Offset, counter)
+	hold.Drop()
+	u.Offset += n
+	u.Expires = time.Now().Add(u.door.UploadExpiry)
+	switch {
+	case lost.Load():
+		return n, u.whyLost(ctx)
+	case err != nil:
+		return n, refusal(err)
+	}
+	if u.Offset < u.Size {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = u.beat(last) // what it would tell is told by the next one
+	}
+	return n, nil
+}
+
+// beat puts the upload's end off and tells how far it is.
+func (u *Resumable) beat(ctx context.Context) error {
+	p := &job.Progress{Phase: job.PhaseUpload, BytesDone: u.Offset, BytesTotal: u.Size}
+	new(job.Meter).Measure(p, time.Now(), u.Offset, u.Size)
+	replies, err := u.door.Store.Beats(ctx, []jobstore.Beat{{ID: u.ID, Fence: u.fence, Renew: true, For: u.door.UploadExpiry, Progress: p}})
+	if err != nil {
+		return err
+	}
+	return replies[0].Err
+}
+
+// whyLost says what became of an upload that no longer is one.
+func (u *Resumable) whyLost(ctx context.Context) error {
+	if _, err := u.door.Resume(ctx, u.ID); err != nil {
+		return err
+	}
+	return httpapi.NewError(httpapi.Conflict, "the upload is whole already")
+}
+
+// A counter counts what is read through it.
+type counter struct {
+	io.Reader
+	total int64
+	done  atomic.Int64
+	meter job.Meter
+	told  int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.done.Add(int64(n))
+	return n, err
+}
+
+// progress is asked by the keeper, from one goroutine.
+func (c *counter) progress() *job.Progress {
+	done := c.done.Load()
+	if done == c.told {
+		return nil
+	}
+	c.told = done
+	p := &job.Progress{Phase: job.PhaseUpload, BytesDone: done, BytesTotal: c.total}
+	c.meter.Measure(p, time.Now(), done, c.total)
+	return p
+}
+
+// Finish makes the job of a whole upload queued. It may be repeated, by several
+// processes at once: the blob has one name, and the record takes one of them.
+func (u *Resumable) Finish(ctx context.Context) error {
+	if u.queued {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute) // a client that left takes nothing back
+	defer cancel()
+	info, err := u.pieces.FinishPieces(ctx, inputName(u.ID), u.spec.Upload.Token)
+	if errors.Is(err, blob.ErrNotFound) {
+		return gone() // dropped meanwhile, with its job
+	}
+	if err != nil {
+		return refusal(fmt.Errorf("finish upload %s: %w", u.ID, err))
+	}
+	spec := u.spec
+	spec.Input = &jobstore.Input{Blob: inputName(u.ID), Size: info.Size, ContentType: info.ContentType, Filename: spec.Upload.Filename}
+	ticket, err := u.door.Store.Uploaded(ctx, u.ID, u.fence, spec)
+	switch {
+	case errors.Is(err, jobstore.ErrLost), errors.Is(err, job.ErrNotFound):
+		if there, err := u.door.whole(ctx, u.ID); there || err != nil {
+			u.queued = there
+			return err
+		}
+		u.door.deleteBlobs(ctx, u.ID)
+		return gone()
+	case err != nil:
+		return refusal(err)
+	}
+	u.queued, u.Expires = true, time.Time{}
+	u.door.enqueue(ctx, ticket)
+	return nil
+}
+
+// whole reports whether a job has its input: somebody else, or an earlier call
+// whose answer was lost, has said so. The job may have ended since.
+func (d *Door) whole(ctx context.Context, id job.ID) (bool, error) {
+	r, err := d.Store.Read(ctx, id)
+	if errors.Is(err, job.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, refusal(err)
+	}
+	return r.Spec.Input != nil, nil
+}
+
+// Terminate cancels the upload's job, whatever it has come to, and deletes what is there.
+func (u *Resumable) Terminate(ctx context.Context) error {
+	if err := u.door.Store.RequestCancel(ctx, u.ID); err != nil {
+		return refusal(err)
+	}
+	if u.queued {
+		return nil // the job's files go with the job
+	}
+	if err := u.pieces.Drop(ctx, inputName(u.ID), u.spec.Upload.Token); err != nil {
+		return refusal(err)
+	}
+	return nil
+}
+
+// LookAfter finishes an upload in pieces that is whole, and ends one that is
+// over. The sweeper calls it when nothing was heard of one for a while.
+func (d *Door) LookAfter(ctx context.Context, id job.ID) error {
+	pieces, ok := d.Blobs.(blob.Pieces)
+	r, err := d.Store.Read(ctx, id)
+	if !ok || errors.Is(err, job.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look after upload %s: %w", id, err)
+	}
+	if r.Snapshot.State != job.Uploading || r.Spec.Upload == nil || r.UploadEnd == nil {
+		return nil
+	}
+	offset, err := pieces.Offset(ctx, inputName(id), r.Spec.Upload.Token)
+	if err != nil && !errors.Is(err, blob.ErrNotFound) {
+		return fmt.Errorf("look after upload %s: %w", id, err)
+	}
+	if err == nil && offset == r.Spec.Upload.Size {
+		u := &Resumable{ID: id, door: d, pieces: pieces, fence: r.Fence, spec: r.Spec, Size: offset, Offset: offset}
+		if err := u.Finish(ctx); err != nil {
+			return fmt.Errorf("look after upload %s: %w", id, err)
+		}
+		d.Log.InfoContext(ctx, "whole upload found and finished", "job_id", id)
+		return nil
+	}
+	if time.Now().Before(*r.UploadEnd) {
+		return nil
+	}
+	end := jobstore.End{Outcome: jobstore.Failed, Code: job.UploadIncomplete,
+		Message: fmt.Sprintf("the upload expired at byte %d of %d", offset, r.Spec.Upload.Size)}
+	if _, err := d.Store.Finish(ctx, id, r.Fence, end); err != nil && !errors.Is(err, jobstore.ErrLost) {
+		return fmt.Errorf("end upload %s: %w", id, err)
+	}
+	return pieces.Drop(ctx, inputName(id), r.Spec.Upload.Token)
+}
+
+// DropPartial deletes what is there of an upload whose job was canceled.
+func (d *Door) DropPartial(ctx context.Context, id job.ID) error {
+	pieces, ok := d.Blobs.(blob.Pieces)
+	if !ok {
+		return nil
+	}
+	r, err := d.Store.Read(ctx, id)
+	if errors.Is(err, job.ErrNotFound) {
+		return nil
+	}
+	if err != nil || r.Spec.Upload == nil || r.Spec.Input != nil || r.Snapshot.State == job.Uploading {
+		return err
+	}
+	return pieces.Drop(ctx, inputName(id), r.Spec.Upload.Token)
+}
+
+// SweepPartials drops partial blobs older than a time that no uploading job names.
+func (d *Door) SweepPartials(ctx context.Context, before time.Time) error {
+	pieces, ok := d.Blobs.(blob.Pieces)
+	if !ok {
+		return nil
+	}
+	for p, err := range pieces.Partials(ctx, before) {
+		if err != nil {
+			return err
+		}
+		id, err := job.ParseID(p.Job())
+		if err != nil {
+			continue // not ours
+		}
+		r, err := d.Store.Read(ctx, id)
+		switch {
+		case err != nil && !errors.Is(err, job.ErrNotFound):
+			return fmt.Errorf("sweep partial blob of %s: %w", id, err)
+		case err == nil && r.Snapshot.State == job.Uploading && r.Spec.Upload != nil && r.Spec.Upload.Token == p.Token:
+			continue
+		}
+		if err := pieces.Drop(ctx, p.Name, p.Token); err != nil {
+			return err
+		}
+		d.Log.InfoContext(ctx, "orphan partial blob deleted", "job_id", id)
+	}
+	return nil
+}

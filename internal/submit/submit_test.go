@@ -1,0 +1,195 @@
+package submit
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"longshore/internal/httpapi"
+	"longshore/job"
+)
+
+// The digest must stay what records in Redis have.
+func TestDigest(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6_000_000, time.UTC)
+	for _, r := range []Request{
+		{Type: "math.primes"},
+		{Type: "a.b", Priority: job.High, RunAt: at, Timeout: time.Second, ExpiresIn: time.Hour, MaxAttempts: 3, Retention: time.Minute, RetryOf: "x", CallbackURL: "https://example.com/hook"},
+		{Type: "a.b", Filename: `quo"te <b>&\ ü` + "\x7f\n", Input: strings.NewReader("")},
+	} {
+		for _, payload := range []string{`{}`, `{"n":100}`, `{"a":"<&>"}`, `{"a":"é\u2028"}`, `{"a":"x\"y"}`} {
+			body, err := json.Marshal([]any{r.Type, json.RawMessage(payload), r.Priority, r.RunAt.UnixMilli(), r.Timeout, r.ExpiresIn,
+				r.MaxAttempts, r.Retention, r.RetryOf, r.Filename, r.Input != nil})
+			if r.CallbackURL != "" {
+				body = append(body[:len(body)-1], `,"`+r.CallbackURL+`"]`...)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := sha256.Sum256(body)
+			if got, want := digest(r, []byte(payload)), hex.EncodeToString(sum[:16]); got != want {
+				t.Errorf("digest of %s is %s, want %s", body, got, want)
+			}
+		}
+	}
+}
+
+func TestParseLine(t *testing.T) {
+	t.Parallel()
+	got, err := ParseLine([]byte(`{"type":"a.b","payload":{"n":1},"priority":"high","run_at":"2026-01-02T03:04:05Z","timeout":"90s",
+		"expires_in":60,"max_attempts":2,"retention":"1h","idempotency_key":"k\u0041","id":"x"}`))
+	want := Request{Type: "a.b", Payload: json.RawMessage(`{"n":1}`), Priority: job.High, RunAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		Timeout: 90 * time.Second, ExpiresIn: time.Minute, MaxAttempts: 2, Retention: time.Hour, IdempotencyKey: "kA", ID: "x"}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Request{})); diff != "" || err != nil {
+		t.Errorf("error %v, -want +got:\n%s", err, diff)
+	}
+	for text, pointers := range map[string][]string{
+		``: nil, `{`: nil, `{"type":"a.b"} x`: nil, `{"type":"a.b","type":"a.b"}`: nil, "{\"type\":\"\xff\"}": nil,
+		`[]`: {""}, `{}`: {"/type"}, `{"type":1}`: {"/type", "/type"}, `{"type":"a.b","nope":1,"a/b~":2}`: {"/nope", "/a~1b~0"},
+		`{"type":"a.b","priority":null}`: {"/priority"}, `{"type":"a.b","run_at":"soon"}`: {"/run_at"}, `{"type":"a.b","run_at":null}`: {"/run_at"},
+		`{"type":"a.b","timeout":"soon"}`: {"/timeout"}, `{"type":"a.b","expires_in":null}`: {"/expires_in"}, `{"type":"a.b","max_attempts":0}`: {"/max_attempts"},
+		`{"type":"a.b","max_attempts":1.5,"retention":{}}`: {"/max_attempts", "/retention"}, `{"type":"a.b","idempotency_key":"é"}`: {"/idempotency_key"},
+	} {
+		_, err := ParseLine([]byte(text))
+		var e *httpapi.Error
+		if !errors.As(err, &e) || e.Code != httpapi.Invalid {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		var places []string
+		for _, p := range e.Errors {
+			places = append(places, p.Pointer)
+		}
+		if !slices.Equal(places, pointers) || (pointers == nil) != (e.Status == 400) {
+			t.Errorf("%s: %d, pointers %q, want %q", text, e.Status, places, pointers)
+		}
+	}
+}
+
+// FuzzParseLine compares with a body that encoding/json reads.
+func FuzzParseLine(f *testing.F) {
+	for _, text := range []string{`{"type":"a.b","payload":{"n":1}}`, `{"type":"a.b","timeout":"90s","max_attempts":3,"run_at":"2026-01-02T03:04:05Z"}`,
+		`{"type":"a\u0062","id":"x","idempotency_key":"k"}`, `{"type":null}`, `[]`, `{"type":"a","retention":1.5,"priority":"low","expires_in":"1h"}`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, err := ParseLine(text)
+		if err != nil {
+			var e *httpapi.Error
+			if !errors.As(err, &e) {
+				t.Errorf("%q: %v", text, err)
+			}
+			return
+		}
+		var l httpapi.BatchLine
+		dec := json.NewDecoder(bytes.NewReader(text))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&l); err != nil {
+			t.Fatalf("%q is taken, encoding/json says %v", text, err)
+		}
+		want := Request{Type: l.Type, Payload: l.Payload, ID: l.ID, IdempotencyKey: l.IdempotencyKey, Priority: l.Priority, MaxAttempts: l.MaxAttempts,
+			Timeout: time.Duration(l.Timeout), CallbackURL: l.CallbackURL, ExpiresIn: time.Duration(l.ExpiresIn), Retention: time.Duration(l.Retention)}
+		if l.RunAt != nil {
+			want.RunAt = *l.RunAt
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(Request{})); diff != "" {
+			t.Errorf("%q: -want +got:\n%s", text, diff)
+		}
+	})
+}
+
+// lineCopies reads all lines to the end.
+func lineCopies(in io.Reader, limit int) (lines []Line, err error) {
+	l := NewLines(in, limit)
+	for {
+		some, err := l.Next()
+		if err != nil {
+			return lines, err
+		}
+		lines = append(lines, some...)
+	}
+}
+
+func TestLines(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 300_000)
+	got, err := lineCopies(strings.NewReader("a\r\n\n  \n"+strings.Repeat("b", 10)+"\n"+strings.Repeat("c", 11)+"\n"+long+"\nd"), 10)
+	want := []Line{{1, []byte("a"), false}, {4, []byte("bbbbbbbbbb"), false}, {5, nil, true}, {6, nil, true}, {7, []byte("d"), false}}
+	if diff := cmp.Diff(want, got); diff != "" || !errors.Is(err, io.EOF) {
+		t.Errorf("error %v, -want +got:\n%s", err, diff)
+	}
+	if got, err := lineCopies(strings.NewReader(long), 10); len(got) != 1 || !got[0].TooLong || !errors.Is(err, io.EOF) {
+		t.Errorf("a long last line: %v, %v", got, err)
+	}
+	// A line that broke off is not taken.
+	cut := io.MultiReader(strings.NewReader("a\nb"), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if got, err := lineCopies(cut, 10); len(got) != 1 || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a cut line: %v, %v", got, err)
+	}
+	// A whole line does not wait for more.
+	r, w := io.Pipe()
+	go w.Write([]byte("a\nb"))
+	if got, err := NewLines(r, 10).Next(); len(got) != 1 || err != nil {
+		t.Errorf("the first line: %v, %v", got, err)
+	}
+	r.Close()
+}
+
+// However the stream is cut into reads, the lines are the same.
+func FuzzLines(f *testing.F) {
+	f.Add([]byte("a\nbb\r\n\n ccc\n12345678\n123456789\nlast"), uint64(1))
+	f.Add([]byte("\r\r\n123456789012345678901234567890"), uint64(2))
+	f.Fuzz(func(t *testing.T, text []byte, seed uint64) {
+		whole, err := lineCopies(bytes.NewReader(text), 8)
+		if !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		for _, in := range []io.Reader{iotest.OneByteReader(bytes.NewReader(text)), &crumbs{text, rand.New(rand.NewPCG(seed, 1))}, iotest.DataErrReader(bytes.NewReader(text))} {
+			parts, err := lineCopies(in, 8)
+			if diff := cmp.Diff(whole, parts); diff != "" || !errors.Is(err, io.EOF) {
+				t.Fatalf("%q: error %v, -whole +parts:\n%s", text, err, diff)
+			}
+		}
+		number := int64(0)
+		var want []Line
+		for line := range strings.Lines(string(text)) {
+			number++
+			line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+			if len(line) > 8 {
+				want = append(want, Line{number, nil, true})
+			} else if strings.Trim(line, " \t\r") != "" {
+				want = append(want, Line{number, []byte(line), false})
+			}
+		}
+		if diff := cmp.Diff(want, whole); diff != "" {
+			t.Fatalf("%q: -want +got:\n%s", text, diff)
+		}
+	})
+}
+
+// crumbs gives a text in pieces of any size.
+type crumbs struct {
+	text []byte
+	rand *rand.Rand
+}
+
+func (c *crumbs) Read(p []byte) (int, error) {
+	if len(c.text) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), 1+c.rand.IntN(12))], c.text)
+	c.text = c.text[n:]
+	return n, nil
+}

@@ -1,0 +1,120 @@
+package web
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"longshore/internal/httpapi"
+	"longshore/internal/submit"
+	"longshore/job"
+)
+
+// Uploads serves the protocol of uploads in pieces. tus.Handler implements it.
+type Uploads interface {
+	// Serve answers one request, or returns why it is refused. create is the
+	// job that a new upload is for. A request that takes long ends with stopping.
+	Serve(stopping context.Context, w http.ResponseWriter, r *http.Request, create *submit.Request) error
+}
+
+const headerMetadata = "Upload-Metadata"
+
+// uploadRoutes are the routes of tus 1.0.
+func (s *Server) uploadRoutes() []route {
+	const all, one = httpapi.PathUploads, httpapi.PathUploads + "/{id}"
+	at := func(method, path, name, summary string, access access) route {
+		op := huma.Operation{Method: method, Path: path, OperationID: name, Summary: summary, Responses: map[string]*huma.Response{
+			"2XX":     {Description: "As tus 1.0 says (https://tus.io/protocols/resumable-upload)."},
+			"default": problemResponse(),
+		}}
+		if path == one {
+			op.Parameters = []*huma.Param{{Name: "id", In: "path", Required: true, Description: "the job's id", Schema: idParam{}.Schema(nil)}}
+		}
+		return route{op: op, access: access, add: raw(s.upload)}
+	}
+	create := at("POST", all, "create-upload", "Begin an upload in pieces, and its job (tus 1.0)", bearer)
+	create.op.Parameters = uploadParams()
+	create.add = raw(s.createUpload)
+	return []route{
+		create,
+		at("OPTIONS", all, "describe-uploads", "What of tus is served", bearer),
+		at("OPTIONS", one, "describe-upload", "What of tus is served", bearer),
+		at("HEAD", one, "get-upload", "How many bytes of an upload are there", bearer),
+		at("PATCH", one, "append-upload", "Add bytes to an upload", bearer),
+		at("DELETE", one, "delete-upload", "End an upload and cancel its job", bearer),
+		at("POST", one, "override-upload", "PATCH or DELETE, as X-HTTP-Method-Override says", bearer),
+	}
+}
+
+func uploadParams() []*huma.Param {
+	text := &huma.Schema{Type: huma.TypeString}
+	return []*huma.Param{
+		{Name: "Tus-Resumable", In: "header", Required: true, Description: "1.0.0", Schema: text},
+		{Name: "Upload-Length", In: "header", Required: true, Description: "the input's size in bytes", Schema: &huma.Schema{Type: huma.TypeInteger}},
+		{Name: headerMetadata, In: "header", Required: true, Schema: text,
+			Description: "type, and if wished payload (JSON), filename, filetype, priority, run_at, timeout, expires_in, max_attempts and retention; values in base64"},
+		{Name: httpapi.HeaderJob, In: "header", Description: "the id the job shall have: a UUIDv7 of the last hour", Schema: &huma.Schema{Type: huma.TypeString, Format: "uuid"}},
+		{Name: httpapi.HeaderIdempotencyKey, In: "header", Description: "a repeat with the same key returns the first upload", Schema: text},
+	}
+}
+
+func (s *Server) upload(w http.ResponseWriter, r *http.Request) error {
+	return s.Uploads.Serve(s.stopping, w, r, nil)
+}
+
+// createUpload begins an upload. What its job is to do stands in the metadata;
+// keys that mean nothing to us, as clients send them, are only kept.
+func (s *Server) createUpload(w http.ResponseWriter, r *http.Request) error {
+	if r.Header.Get("Upload-Concat") != "" {
+		return httpapi.NewError(httpapi.Unsupported, "uploads are not concatenated: send one file in one upload").WithStatus(http.StatusNotImplemented)
+	}
+	values, err := parseMetadata(r.Header.Values(headerMetadata))
+	if err != nil {
+		return invalid("/headers/"+headerMetadata, err.Error())
+	}
+	req := submit.Request{Type: values.Get("type"), ID: job.ID(r.Header.Get(httpapi.HeaderJob)),
+		IdempotencyKey: r.Header.Get(httpapi.HeaderIdempotencyKey), ContentType: values.Get("filetype"), Filename: values.Get("name")}
+	if err := checkNames(req); err != nil {
+		return err
+	}
+	if _, err := takeControls(values, &req); err != nil {
+		return inMetadata(err)
+	}
+	return inMetadata(s.Uploads.Serve(s.stopping, w, r, &req))
+}
+
+// parseMetadata reads pairs of a key and a base64 value: "type bG9n…,payload e30=".
+func parseMetadata(headers []string) (url.Values, error) {
+	values := url.Values{}
+	for pair := range strings.SplitSeq(strings.Join(headers, ","), ",") {
+		key, text, _ := strings.Cut(strings.TrimSpace(pair), " ")
+		if key == "" {
+			continue
+		}
+		value, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+		if err != nil {
+			return nil, errors.New("expected pairs of a key and a value in base64, separated by commas")
+		}
+		values.Add(key, string(value))
+	}
+	return values, nil
+}
+
+// inMetadata moves pointers to where the client wrote what is wrong.
+func inMetadata(err error) error {
+	var e *httpapi.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	for i, p := range e.Errors {
+		if !strings.HasPrefix(p.Pointer, "/headers/") && p.Pointer != "/input" {
+			e.Errors[i].Pointer = "/headers/" + headerMetadata + "/" + strings.TrimLeft(p.Pointer, "?/")
+		}
+	}
+	return e
+}

@@ -1,0 +1,97 @@
+package web_test
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"longshore/internal/httpapi"
+	"longshore/internal/submit"
+	"longshore/internal/web"
+	"longshore/job"
+)
+
+// Serve stands for package tus: it notes what is to be created.
+func (s *store) Serve(_ context.Context, w http.ResponseWriter, r *http.Request, create *submit.Request) error {
+	switch {
+	case create == nil && r.PathValue("id") == "":
+		w.Header().Set("Tus-Version", "1.0.0")
+	case create == nil:
+		return httpapi.NewError(httpapi.NotFound, "there is no such upload")
+	case create.Type == "":
+		return refuse("/type", "unknown type")
+	default:
+		s.reqs = append(s.reqs, *create)
+		w.WriteHeader(http.StatusCreated)
+	}
+	return nil
+}
+
+// metadata writes a value of Upload-Metadata.
+func metadata(pairs ...string) string {
+	var all []string
+	for i := 0; i < len(pairs); i += 2 {
+		all = append(all, pairs[i]+" "+base64.StdEncoding.EncodeToString([]byte(pairs[i+1])))
+	}
+	return strings.Join(all, ",")
+}
+
+func TestCreateUpload(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if got := b.do("POST", "/v1/uploads", "", "Upload-Metadata", metadata("type", "log.analyze", "payload", `{"top":3}`, "filename", "../access.log", "name", "other",
+		"filetype", "text/plain", "priority", "high", "timeout", "90s", "max_attempts", "2", "relativePath", "null")); got.status != 201 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	r := b.reqs[0]
+	if r.Type != "log.analyze" || string(r.Payload) != `{"top":3}` || r.Filename != "../access.log" || r.ContentType != "text/plain" ||
+		r.Priority != job.High || r.Timeout != 90*time.Second || r.MaxAttempts != 2 {
+		t.Errorf("request %+v", r)
+	}
+	// Uppy says name, and tusd's other clients say filename.
+	if b.do("POST", "/v1/uploads", "", "Upload-Metadata", metadata("type", "x", "name", "n.txt")); b.reqs[1].Filename != "n.txt" {
+		t.Errorf("name %q", b.reqs[1].Filename)
+	}
+	for _, tt := range []struct {
+		headers []string
+		status  int
+		pointer string
+	}{
+		{[]string{"Upload-Metadata", "type log.analyze!"}, 422, "/headers/Upload-Metadata"},
+		{nil, 422, "/headers/Upload-Metadata/type"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "timeout", "soon")}, 422, "/headers/Upload-Metadata/timeout"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "type", "file.checksum", "priority", "low", "priority", "high")}, 422, "/headers/Upload-Metadata/priority"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Longshore-Job", "mine"}, 422, "/headers/Longshore-Job"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Concat", "partial"}, 501, ""},
+	} {
+		got := b.do("POST", "/v1/uploads", "", tt.headers...)
+		if got.status != tt.status || tt.pointer != "" && !strings.Contains(got.body, `"pointer":"`+tt.pointer+`"`) {
+			t.Errorf("%v: %d %s", tt.headers, got.status, got.body)
+		}
+	}
+}
+
+// TestUploadOrigins asks as a browser does before a page of an allowed origin uploads.
+func TestUploadOrigins(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *web.Config) { c.Origins = []string{"https://app.example"} })
+	ask := func(origin string) reply {
+		return b.do("OPTIONS", "/v1/uploads", "", "Origin", origin, "Access-Control-Request-Method", "PATCH",
+			"Access-Control-Request-Headers", "tus-resumable,upload-offset")
+	}
+	got := ask("https://app.example")
+	if got.status != 204 || !strings.Contains(got.header.Get("Access-Control-Allow-Methods"), "PATCH") ||
+		!strings.Contains(got.header.Get("Access-Control-Allow-Headers"), "Upload-Offset") {
+		t.Errorf("%d %v", got.status, got.header)
+	}
+	if got := ask("https://evil.example"); got.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("foreign origin: %v", got.header)
+	}
+	if got := b.do("HEAD", httpapi.UploadPath(job.NewID(time.Now())), "", "Origin", "https://app.example"); !strings.Contains(
+		got.header.Get("Access-Control-Expose-Headers"), "Upload-Offset") {
+		t.Errorf("%d %v", got.status, got.header)
+	}
+}

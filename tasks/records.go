@@ -1,0 +1,77 @@
+package tasks
+
+import (
+	"longshore/internal/jq"
+	"longshore/internal/stream"
+	"longshore/job"
+)
+
+// CSVToNDJSON is the payload of csv.to_ndjson.
+type CSVToNDJSON struct {
+	Delimiter string   `json:"delimiter,omitempty" doc:"what stands between fields: one ASCII character" maxLength:"1" default:","`
+	Header    bool     `json:"header,omitempty" doc:"the first row has the names" default:"true"`
+	Columns   []string `json:"columns,omitempty" doc:"names, in place of the header's; without both they are 1, 2, …" maxItems:"10000" nullable:"false"`
+	OnError   string   `json:"on_error,omitempty" doc:"fail ends the job at the first broken row, skip leaves such rows out and counts them" enum:"fail,skip" default:"fail"`
+}
+
+// CSVToNDJSONTask turns CSV into NDJSON.
+var CSVToNDJSONTask = Definition[CSVToNDJSON]{
+	Type: "csv.to_ndjson", Doc: "CSV (RFC 4180) as NDJSON: each row an object of strings. The input may be packed with gzip or zstd.",
+	Lane: job.LaneIO, Input: InputRequired,
+	Check: func(p CSVToNDJSON) error { _, err := p.Options(); return err },
+}
+
+// Options returns how the CSV is written. The error is Problems.
+func (p CSVToNDJSON) Options() (stream.CSVOptions, error) {
+	o, err := csvOptions(p.Delimiter, &p.Header, p.Columns)
+	if err != nil {
+		return o, Problems{{"/delimiter", err.Error()}}
+	}
+	return o, nil
+}
+
+// NDJSONToCSV is the payload of ndjson.to_csv.
+type NDJSONToCSV struct {
+	Columns   []string `json:"columns,omitempty" doc:"the members to write; absent: those of the first record" maxItems:"10000" nullable:"false"`
+	Delimiter string   `json:"delimiter,omitempty" doc:"what stands between fields: one ASCII character" maxLength:"1" default:","`
+	Header    bool     `json:"header,omitempty" doc:"write the names first" default:"true"`
+	OnError   string   `json:"on_error,omitempty" doc:"fail ends the job at the first broken record, skip leaves such records out and counts them" enum:"fail,skip" default:"fail"`
+}
+
+// NDJSONToCSVTask turns NDJSON into CSV.
+var NDJSONToCSVTask = Definition[NDJSONToCSV]{
+	Type: "ndjson.to_csv", Doc: "NDJSON as CSV (RFC 4180). The input may be packed with gzip or zstd.",
+	Lane: job.LaneIO, Input: InputRequired,
+	Check: func(p NDJSONToCSV) error { _, err := p.Options(); return err },
+}
+
+// Options returns how the CSV is to be written. The error is Problems.
+func (p NDJSONToCSV) Options() (stream.CSVOptions, error) {
+	o, err := csvOptions(p.Delimiter, &p.Header, p.Columns)
+	if err != nil {
+		return o, Problems{{"/delimiter", err.Error()}}
+	}
+	return o, nil
+}
+
+// NDJSONFilter is the payload of ndjson.filter.
+type NDJSONFilter struct {
+	Filter  string `json:"filter" doc:"a jq expression: records for which it gives anything but null and false are kept" minLength:"1"`
+	OnError string `json:"on_error,omitempty" doc:"fail ends the job at the first record that is broken or that the expression fails on, skip leaves such records out and counts them" enum:"fail,skip" default:"fail"`
+}
+
+// NDJSONFilterTask keeps some records of NDJSON.
+var NDJSONFilterTask = Definition[NDJSONFilter]{
+	Type: "ndjson.filter", Doc: "The records of NDJSON for which a jq expression holds. The input may be packed with gzip or zstd.",
+	Lane: job.LaneIO, Input: InputRequired,
+	Check: func(p NDJSONFilter) error { _, err := p.Expression(); return err },
+}
+
+// Expression returns the compiled filter. The error is Problems.
+func (p NDJSONFilter) Expression() (*jq.Expr, error) {
+	e, err := compileExpression(p.Filter)
+	if err != nil {
+		return nil, Problems{{"/filter", err.Error()}}
+	}
+	return e, nil
+}

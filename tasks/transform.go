@@ -1,0 +1,215 @@
+package tasks
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"longshore/internal/jq"
+	"longshore/internal/stream"
+	"longshore/job"
+)
+
+// Transform is the payload of text.transform.
+type Transform struct {
+	Stages   []Stage `json:"stages" doc:"what the input goes through, in this order; each has exactly one member, which names it" minItems:"1" maxItems:"32" nullable:"false"`
+	OnError  string  `json:"on_error,omitempty" doc:"fail ends the job at the first record that is broken or that an expression fails on, skip leaves such records out and counts them" enum:"fail,skip" default:"fail"`
+	MaxBytes int64   `json:"max_bytes,omitempty" doc:"the most bytes to write, and for each stage to decompress" minimum:"1" default:"10737418240"`
+}
+
+// A Stage is one step of a Transform: one of the members is set.
+type Stage struct {
+	Gunzip   *Unpack     `json:"gunzip,omitempty" doc:"decompress gzip"`
+	Unzstd   *Unpack     `json:"unzstd,omitempty" doc:"decompress zstd"`
+	Gzip     *Pack       `json:"gzip,omitempty" doc:"compress with gzip"`
+	Zstd     *Pack       `json:"zstd,omitempty" doc:"compress with zstd"`
+	Lines    *NoOptions  `json:"lines,omitempty" doc:"bytes to lines"`
+	CSV      *CSV        `json:"csv,omitempty" doc:"bytes or lines: read rows as records; records: write them as rows"`
+	NDJSON   *NoOptions  `json:"ndjson,omitempty" doc:"bytes or lines: read records, one a line; records: write them so"`
+	Filter   *Expression `json:"filter,omitempty" doc:"a jq expression: keep the lines or records for which it gives anything but null and false" nullable:"false"`
+	Map      *Expression `json:"map,omitempty" doc:"a jq expression: each value it gives for a line or record becomes a record" nullable:"false"`
+	Select   *Names      `json:"select,omitempty" doc:"keep these members of each record, in this order" nullable:"false"`
+	Upper    *NoOptions  `json:"upper,omitempty" doc:"bytes or lines to upper case"`
+	Lower    *NoOptions  `json:"lower,omitempty" doc:"bytes or lines to lower case"`
+	Replace  *Replace    `json:"replace,omitempty" doc:"replace text within each line"`
+	Head     *Head       `json:"head,omitempty" doc:"the first lines or records"`
+	Checksum *Checksum   `json:"checksum,omitempty" doc:"digests of what passes by"`
+	Count    *NoOptions  `json:"count,omitempty" doc:"counts what passes by"`
+}
+
+// Options of stages.
+type (
+	// NoOptions is {}.
+	NoOptions struct{}
+	// Expression is a jq expression.
+	Expression string
+	// Names are names of members.
+	Names []string
+	// Unpack are the options of gunzip and unzstd.
+	Unpack struct {
+		MaxRatio int `json:"max_ratio,omitempty" doc:"the most bytes to give out for one read, once 1 MiB was given out; 0 = 100" minimum:"0"`
+	}
+	// Pack are the options of gzip and zstd.
+	Pack struct {
+		Level int `json:"level,omitempty" doc:"1 fastest to 9 smallest; 0 lets the format choose" minimum:"0" maximum:"9"`
+	}
+	// CSV are the options of csv.
+	CSV struct {
+		Delimiter string   `json:"delimiter,omitempty" doc:"one ASCII character; a comma if absent" maxLength:"1"`
+		Header    *bool    `json:"header,omitempty" doc:"the first row has the names; true if absent" nullable:"false"`
+		Columns   []string `json:"columns,omitempty" doc:"reading: names in place of the header's; writing: the columns to write" maxItems:"10000" nullable:"false"`
+	}
+	// Replace are the options of replace: old or pattern.
+	Replace struct {
+		Old     string `json:"old,omitempty" doc:"text to replace"`
+		Pattern string `json:"pattern,omitempty" doc:"regular expression (RE2) to replace; its groups are $1 or ${name} in with" maxLength:"1000"`
+		With    string `json:"with,omitempty" doc:"what to put there"`
+	}
+	// Head are the options of head.
+	Head struct {
+		N int64 `json:"n" doc:"how many" minimum:"1"`
+	}
+)
+
+// DefaultMaxRatio bounds what one packed byte may become.
+const DefaultMaxRatio = 100
+
+// TextTransform sends a file through a pipeline of stages.
+var TextTransform = Definition[Transform]{
+	Type: "text.transform", Doc: "A file sent through a pipeline: decompress, split, read CSV or NDJSON, filter, map, write, compress.",
+	Lane: job.LaneIO, Input: InputRequired,
+	Check: func(t Transform) error { _, err := t.Pipeline(); return err },
+}
+
+// Pipeline returns the stages as a pipeline. The error is Problems.
+func (t Transform) Pipeline() (*stream.Pipeline, error) {
+	stages := make([]stream.Stage, len(t.Stages))
+	var problems Problems
+	for i, s := range t.Stages {
+		place := fmt.Sprintf("/stages/%d", i)
+		name, made, err := s.stage()
+		if err != nil {
+			problems = append(problems, Problem{place + name, err.Error()})
+		}
+		stages[i] = made
+	}
+	if problems != nil {
+		return nil, problems
+	}
+	p, err := stream.NewPipeline(stages...)
+	if wrong := (*stream.StageError)(nil); errors.As(err, &wrong) {
+		return nil, Problems{{fmt.Sprintf("/stages/%d", wrong.Index), explainKind(wrong.Err)}}
+	}
+	return p, err
+}
+
+// explainKind says what to do about a stage that can't be where it is.
+func explainKind(err error) string {
+	return err.Error() + "; lines, ndjson and csv turn bytes into lines and records (docs/streams.md)"
+}
+
+// stage returns what is set. name is the pointer to it within the stage, for errors.
+func (s Stage) stage() (name string, made stream.Stage, err error) {
+	set := s.set()
+	if len(set) != 1 {
+		return "", made, errors.New("expected exactly one member, the stage's name")
+	}
+	name = "/" + set[0]
+	switch {
+	case s.Gunzip != nil:
+		made = stream.Decompress(stream.Gzip, int64(cmp.Or(s.Gunzip.MaxRatio, DefaultMaxRatio)))
+	case s.Unzstd != nil:
+		made = stream.Decompress(stream.Zstd, int64(cmp.Or(s.Unzstd.MaxRatio, DefaultMaxRatio)))
+	case s.Gzip != nil:
+		made = stream.Compress(stream.Gzip, s.Gzip.Level)
+	case s.Zstd != nil:
+		made = stream.Compress(stream.Zstd, s.Zstd.Level)
+	case s.Lines != nil:
+		made = stream.SplitLines()
+	case s.CSV != nil:
+		var o stream.CSVOptions
+		if o, err = csvOptions(s.CSV.Delimiter, s.CSV.Header, s.CSV.Columns); err != nil {
+			return name + "/delimiter", made, err
+		}
+		made = stream.CSV(o)
+	case s.NDJSON != nil:
+		made = stream.NDJSON()
+	case s.Filter != nil:
+		made, err = expression(*s.Filter, stream.Filter)
+	case s.Map != nil:
+		made, err = expression(*s.Map, stream.Map)
+	case s.Select != nil:
+		if made = stream.Select(*s.Select...); len(*s.Select) == 0 {
+			err = errors.New("expected at least one name")
+		}
+	case s.Upper != nil:
+		made = stream.Upper()
+	case s.Lower != nil:
+		made = stream.Lower()
+	case s.Replace != nil:
+		made, err = s.Replace.stage()
+	case s.Head != nil:
+		made = stream.Head(s.Head.N)
+	case s.Checksum != nil:
+		algorithms := s.Checksum.Algorithms
+		if len(algorithms) == 0 {
+			algorithms = []string{"sha256"}
+		}
+		made = stream.Checksum(algorithms...)
+	case s.Count != nil:
+		made = stream.Count()
+	}
+	return name, made, err
+}
+
+// set returns the names of the members that are set.
+func (s Stage) set() []string {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil
+	}
+	return jq.Names(text)
+}
+
+func expression[E ~string](source E, stage func(*jq.Expr) stream.Stage) (stream.Stage, error) {
+	e, err := compileExpression(string(source))
+	if err != nil {
+		return stream.Stage{}, err
+	}
+	return stage(e), nil
+}
+
+// compileExpression compiles jq. What the compiler says of an error may hold
+// parts of the expression, which a client sent and is not sent back.
+func compileExpression(source string) (*jq.Expr, error) {
+	e, err := jq.Compile(source)
+	if err != nil {
+		return nil, errors.New("is not an expression of jq: " + jq.Where(err))
+	}
+	return e, nil
+}
+
+func (r Replace) stage() (stream.Stage, error) {
+	if (r.Old == "") == (r.Pattern == "") {
+		return stream.Stage{}, errors.New("expected either old or pattern")
+	}
+	if r.Old != "" {
+		return stream.Replace(r.Old, r.With)
+	}
+	s, err := stream.ReplacePattern(r.Pattern, r.With)
+	if err != nil {
+		return s, errors.New("pattern is not a regular expression of RE2, or there is a newline in with")
+	}
+	return s, nil
+}
+
+func csvOptions(delimiter string, header *bool, columns []string) (stream.CSVOptions, error) {
+	o := stream.CSVOptions{NoHeader: header != nil && !*header, Columns: columns}
+	if delimiter != "" {
+		if o.Delimiter = delimiter[0]; len(delimiter) > 1 || !stream.ValidDelimiter(o.Delimiter) {
+			return o, errors.New("expected one ASCII character, no quote and no newline")
+		}
+	}
+	return o, nil
+}

@@ -388,20 +388,26 @@ func compare(t *testing.T, url string, ids []job.ID, books map[string]*book) {
 }
 
 // mixture submits n jobs of several kinds, some of which fail or are canceled.
-func mixture(t *testing.T, c *client.Client, n int) (ids []job.ID) {
+// Each calls back, if there is an address.
+func mixture(t *testing.T, c *client.Client, n int, callback string) (ids []job.ID) {
 	t.Helper()
 	for i := range n {
+		s := client.Submission{CallbackURL: callback}
 		var snap job.Snapshot
 		var err error
 		switch text := strings.NewReader(strings.Repeat("line "+strconv.Itoa(i)+"\n", 1000)); i % 5 {
 		case 0, 1:
-			snap, err = c.SubmitFile(t.Context(), client.Submission{Type: "file.compress"}, text, -1)
+			s.Type = "file.compress"
+			snap, err = c.SubmitFile(t.Context(), s, text, -1)
 		case 2:
-			snap, err = c.Submit(t.Context(), client.Submission{Type: "math.primes", Payload: map[string]int{"n": 1_000_000 + i}})
+			s.Type, s.Payload = "math.primes", map[string]int{"n": 1_000_000 + i}
+			snap, err = c.Submit(t.Context(), s)
 		case 3:
-			snap, err = c.SubmitFile(t.Context(), client.Submission{Type: "file.checksum"}, text, -1)
+			s.Type = "file.checksum"
+			snap, err = c.SubmitFile(t.Context(), s, text, -1)
 		case 4:
-			snap, err = c.SubmitFile(t.Context(), client.Submission{Type: "file.decompress"}, text, -1) // it is not packed
+			s.Type = "file.decompress" // it is not packed
+			snap, err = c.SubmitFile(t.Context(), s, text, -1)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -411,14 +417,15 @@ func mixture(t *testing.T, c *client.Client, n int) (ids []job.ID) {
 	return ids
 }
 
-// TestFollowEverywhere follows the same jobs in all ways at once, while the
-// subscriptions that carry notifications are killed again and again.
+// TestFollowEverywhere follows the same jobs in all ways at once, and is called
+// back, while the subscriptions that carry notifications are killed again and again.
 func TestFollowEverywhere(t *testing.T) {
 	t.Parallel()
-	in := install(t)
+	in := install(t, signing, allowing)
 	web, url := in.web(t)
 	c := clientOf(t, url)
-	ids := mixture(t, c, 500)
+	sink := newSink(t, taken)
+	ids := mixture(t, c, 500, sink.URL)
 	books, finish := follow(t, url, ids, slices.Collect(maps.Keys(followers))...)
 
 	ctx, stop := context.WithCancel(t.Context())
@@ -452,6 +459,14 @@ func TestFollowEverywhere(t *testing.T) {
 	if killed.Load() < 20 {
 		t.Errorf("invalid run: %d subscriptions killed", killed.Load())
 	}
+	books["webhook"] = newBook(t, "webhook")
+	for len(books["webhook"].ends) < len(ids) { // a callback may come twice
+		var snap job.Snapshot
+		if err := json.Unmarshal(sink.next(t, 30*time.Second).body, &snap); err != nil {
+			t.Fatal(err)
+		}
+		books["webhook"].note(snap)
+	}
 	compare(t, url, ids, books)
 	if said := web.said(`"level":"ERROR"`); len(said) > 0 {
 		t.Errorf("web logged errors: %v", said[0])
@@ -467,7 +482,7 @@ func TestFollowThroughRestart(t *testing.T) {
 	web, url := in.web(t)
 	port := url[strings.LastIndex(url, ":")+1:]
 	c := clientOf(t, url)
-	ids := mixture(t, c, 50)
+	ids := mixture(t, c, 50, "")
 	// Plain long-polls, which know nothing of restarts, stay away.
 	books, finish := follow(t, url, ids, "events", "events for many", "socket", "client")
 	eventually(t, "all follow", func() bool {

@@ -46,6 +46,7 @@
 // [longshore/internal/queue] is the only package that knows asynq. What it
 // carries are tickets: a job's id and the number of its delivery, no more. A
 // ticket that is lost, late or doubled does no harm, because the record decides.
+// On a single Redis it moves in the same script as its record, many at a time.
 // [longshore/internal/webhook] posts a job, signed, to where its client wants to
 // hear of the end, and guards which addresses that may be.
 // [longshore/handlers] does the work of the built-in types and has the Registry

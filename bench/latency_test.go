@@ -115,23 +115,23 @@ func serve(b *testing.B, sys *connect.System, r *handlers.Registry) {
 // BenchmarkBulk measures records and tickets a second from one producer that
 // has all jobs at hand, and stock asynq's from 64 goroutines.
 func BenchmarkBulk(b *testing.B) {
-	const n = 20_000
-	var ours, theirs []float64
+	const n = 50_000
+	var ours, theirs costs
 	for b.Loop() {
 		sys := installation(b, 8)
 		jobs := drafts(n)
-		began := time.Now()
+		measure := startCost(b, sys.Redis)
 		submitAll(b, sys, jobs)
-		ours = append(ours, n/time.Since(began).Seconds())
-		theirs = append(theirs, n/enqueueAsynq(b, n).Seconds())
+		ours = append(ours, measure(n))
+		theirs = append(theirs, enqueueAsynq(b, n))
 	}
-	b.ReportMetric(median(ours), "longshore_jobs/s")
-	b.ReportMetric(median(theirs), "asynq_jobs/s")
-	b.ReportMetric(median(ours)/median(theirs), "ratio")
+	ours.report(b, "longshore")
+	theirs.report(b, "asynq")
+	b.ReportMetric(ours.rate()/theirs.rate(), "ratio")
 	b.ReportMetric(0, "ns/op")
 }
 
-func enqueueAsynq(b *testing.B, n int) time.Duration {
+func enqueueAsynq(b *testing.B, n int) cost {
 	opt, err := redis.ParseURL(redistest.URL(b))
 	if err != nil {
 		b.Fatal(err)
@@ -139,7 +139,7 @@ func enqueueAsynq(b *testing.B, n int) time.Duration {
 	rdb, queue := redis.NewClient(opt), redistest.Prefix(b)
 	defer rdb.Close()
 	client := asynq.NewClientFromRedisClient(rdb)
-	began := time.Now()
+	measure := startCost(b, rdb)
 	var wg sync.WaitGroup
 	for w := range 64 {
 		wg.Go(func() {
@@ -151,7 +151,7 @@ func enqueueAsynq(b *testing.B, n int) time.Duration {
 		})
 	}
 	wg.Wait()
-	return time.Since(began)
+	return measure(n)
 }
 
 // BenchmarkWake measures from the call that finishes a job to the return of a

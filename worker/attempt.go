@@ -40,9 +40,7 @@ type attempt struct {
 	fence   string
 	started jobstore.Started
 	entry   handlers.Entry
-	log     *slog.Logger
-
-	stop context.CancelCauseFunc
+	stop    context.CancelCauseFunc
 
 	// Of a run in a child:
 	renewals chan time.Time // until when it may run; the latest only
@@ -51,19 +49,16 @@ type attempt struct {
 
 // handle takes one ticket to its end. It returns when the record knows the
 // outcome, or nothing more can be done here.
-func (w *worker) handle(ctx context.Context, t job.Ticket) {
-	slot := w.lanes[t.Lane]
-	slot <- struct{}{}
-	defer func() { <-slot }()
-
-	entry, ok := w.registry.Lookup(t.Type)
-	if !ok || entry.Info.Lane == job.LaneCPU && w.pool == nil {
+func (w *worker) handle(ctx context.Context, c jobstore.Claim) {
+	t, sent, err := c.Ticket, c.Sent, c.Err
+	if errors.Is(err, jobstore.ErrUnserved) {
 		w.postpone(ctx, t, noHandlerPause)
 		return
 	}
-	a := &attempt{worker: w, ticket: t, fence: jobstore.NewFence(), entry: entry, renewals: make(chan time.Time, 1),
-		log: w.log.With("job_id", t.ID, "type", t.Type)}
-	sent, err := a.start(ctx, false)
+	a := &attempt{worker: w, ticket: t, fence: c.Fence, started: c.Started, renewals: make(chan time.Time, 1)}
+	if err != nil && !jobstore.Answered(err) {
+		sent, err = a.start(ctx, false) // whether it was started is not known: the same fence is the same start
+	}
 	if errors.Is(err, jobstore.ErrSuspect) {
 		select {
 		case w.suspect <- struct{}{}:
@@ -76,14 +71,24 @@ func (w *worker) handle(ctx context.Context, t job.Ticket) {
 	}
 	switch {
 	case err == nil:
+		var ok bool
+		if a.entry, ok = w.registry.Lookup(a.started.Type); !ok {
+			a.finish(ctx, jobstore.End{Outcome: jobstore.Release, Delay: noHandlerPause})
+			return
+		}
 		a.run(ctx, sent)
 	case errors.Is(err, jobstore.ErrStale), errors.Is(err, job.ErrNotFound):
-		a.log.DebugContext(ctx, "stale ticket dropped", "delivery", t.Delivery)
+		a.logger().DebugContext(ctx, "stale ticket dropped", "delivery", t.Delivery)
 	case errors.Is(err, context.Canceled):
 		a.finish(ctx, jobstore.End{Outcome: jobstore.Release}) // whether the start was accepted is not known
 	default:
-		a.log.ErrorContext(ctx, "job can't be started", "error", err)
+		a.logger().ErrorContext(ctx, "job can't be started", "error", err)
 	}
+}
+
+// logger knows the job. It is made where something is said, which is seldom.
+func (a *attempt) logger() *slog.Logger {
+	return a.worker.log.With("job_id", a.ticket.ID, "type", a.started.Type, "attempt", a.started.Attempt)
 }
 
 // start asks for the job until Redis answers: the same fence is the same start.
@@ -102,9 +107,7 @@ func (w *worker) ask(ctx context.Context, f func(context.Context) error) error {
 	pause := asksFirst
 	for {
 		err := f(ctx)
-		switch {
-		case err == nil, errors.Is(err, jobstore.ErrStale), errors.Is(err, jobstore.ErrLost), errors.Is(err, jobstore.ErrSuspect),
-			errors.Is(err, job.ErrNotFound), errors.Is(err, job.ErrDamaged):
+		if err == nil || jobstore.Answered(err) {
 			return err
 		}
 		select {
@@ -127,8 +130,7 @@ func (w *worker) postpone(ctx context.Context, t job.Ticket, d time.Duration) {
 func (a *attempt) run(ctx context.Context, sent time.Time) {
 	ctx, a.stop = context.WithCancelCause(ctx)
 	defer a.stop(nil)
-	a.log = a.log.With("attempt", a.started.Attempt)
-	a.log.DebugContext(ctx, "run begins")
+	a.logger().DebugContext(ctx, "run begins")
 	began := time.Now()
 	clock := time.AfterFunc(time.Until(sent.Add(a.started.Timeout)), func() { a.stop(errTimeout) })
 	defer clock.Stop()
@@ -191,7 +193,7 @@ func (a *attempt) call(ctx context.Context, run *handlers.Run) ([]byte, error) {
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
-				a.log.ErrorContext(ctx, "handler panicked", "panic", p, "stack", string(debug.Stack()))
+				a.logger().ErrorContext(ctx, "handler panicked", "panic", p, "stack", string(debug.Stack()))
 				done <- outcome{err: errors.New("handler panicked")}
 			}
 		}()
@@ -209,7 +211,7 @@ func (a *attempt) call(ctx context.Context, run *handlers.Run) ([]byte, error) {
 	case o := <-done:
 		return o.result, o.err
 	case <-timer.C:
-		a.log.ErrorContext(ctx, "handler ignores the end of its context and is left behind", "cause", context.Cause(ctx))
+		a.logger().ErrorContext(ctx, "handler ignores the end of its context and is left behind", "cause", context.Cause(ctx))
 		return nil, context.Cause(ctx)
 	}
 }
@@ -223,7 +225,7 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 	switch cause := context.Cause(ctx); {
 	case cause == nil:
 	case errors.Is(cause, jobstore.ErrLost):
-		a.log.WarnContext(ctx, "run has lost its job")
+		a.logger().WarnContext(ctx, "run has lost its job")
 		return jobstore.End{}, false
 	case errors.Is(cause, jobstore.ErrCanceled):
 		return jobstore.End{Outcome: jobstore.Canceled}, true
@@ -234,7 +236,7 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 		return jobstore.End{Outcome: jobstore.Retry, Delay: backoff(a.started.Attempt), Code: job.Timeout, Message: message}, true
 	}
 	if errors.Is(err, isolate.ErrStart) {
-		a.log.ErrorContext(ctx, "job is given back", "error", err)
+		a.logger().ErrorContext(ctx, "job is given back", "error", err)
 		return jobstore.End{Outcome: jobstore.Release, Delay: noChildPause}, true
 	}
 	var later *handlers.Postponement
@@ -260,7 +262,7 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 		}
 		end.Message = "the job's " + death.Error()
 	}
-	a.log.WarnContext(ctx, "attempt failed", "code", end.Code, "final", end.Outcome == jobstore.Failed, "error", err)
+	a.logger().WarnContext(ctx, "attempt failed", "code", end.Code, "final", end.Outcome == jobstore.Failed, "error", err)
 	return end, true
 }
 
@@ -281,19 +283,19 @@ func (a *attempt) finish(ctx context.Context, end jobstore.End) {
 	})
 	switch {
 	case errors.Is(err, jobstore.ErrLost), errors.Is(err, job.ErrNotFound):
-		a.log.WarnContext(ctx, "end of a run not counted: the job was given to another one", "outcome", end.Outcome)
+		a.logger().WarnContext(ctx, "end of a run not counted: the job was given to another one", "outcome", end.Outcome)
 		return
 	case err != nil:
-		a.log.ErrorContext(ctx, "end of a run not recorded, its lease will end", "outcome", end.Outcome, "error", err)
+		a.logger().ErrorContext(ctx, "end of a run not recorded, its lease will end", "outcome", end.Outcome, "error", err)
 		return
 	}
-	a.log.DebugContext(ctx, "run ended", "outcome", end.Outcome, "state", ended.State, "wall_ms", end.Usage.WallMS)
+	a.logger().DebugContext(ctx, "run ended", "outcome", end.Outcome, "state", ended.State, "wall_ms", end.Usage.WallMS)
 	if ended.Callback && ended.State.Terminal() && a.worker.callbacks != nil {
 		a.worker.callbacks.Ring()
 	}
 	if ended.State == job.Queued {
 		if err := a.worker.sys.Queue.EnqueueHead(ctx, []job.Ticket{ended.Ticket}); err != nil {
-			a.log.WarnContext(ctx, "ticket not sent, the sweeper will", "error", err)
+			a.logger().WarnContext(ctx, "ticket not sent, the sweeper will", "error", err)
 		}
 	}
 }
@@ -303,6 +305,6 @@ func (a *attempt) deleteOutputs(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := a.worker.sys.Blobs.Delete(ctx, string(a.ticket.ID)+"/"+a.fence); err != nil {
-		a.log.WarnContext(ctx, "outputs of a failed run stay until the job goes", "error", err)
+		a.logger().WarnContext(ctx, "outputs of a failed run stay until the job goes", "error", err)
 	}
 }

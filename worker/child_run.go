@@ -23,13 +23,13 @@ func (a *attempt) isolated(ctx context.Context, run *handlers.Run, killAt time.T
 	}
 	defer func() {
 		if err := pool.RemoveFolder(folder); err != nil {
-			a.log.WarnContext(ctx, "work folder stays until the worker's end", "error", err)
+			a.logger().WarnContext(ctx, "work folder stays until the worker's end", "error", err)
 		}
 	}()
 	w := isolate.Work{Folder: folder, Stop: a.worker.stopChild, Renewals: a.renewals,
 		Body: encode(childWork{ID: run.ID, Type: run.Type, Attempt: run.Attempt, InputSize: run.InputSize, Payload: a.started.Spec.Payload}),
 		News: func(news []byte) { take(news, run) },
-		Log:  func(line []byte) { relay(ctx, a.log, line) }}
+		Log:  func(line []byte) { relay(ctx, a.logger(), line) }}
 	if a.entry.Info.ForbidOverlap {
 		w.Until = killAt
 	}
@@ -59,7 +59,7 @@ func (a *attempt) read(ctx context.Context, run *handlers.Run, folder string, bo
 	r.Counts.store(run.Counts)
 	if r.Error != nil {
 		if r.Error.Stack != "" {
-			a.log.ErrorContext(ctx, "handler panicked", "stack", r.Error.Stack)
+			a.logger().ErrorContext(ctx, "handler panicked", "stack", r.Error.Stack)
 		}
 		return nil, r.Error.err()
 	}
@@ -89,9 +89,9 @@ func take(news []byte, run *handlers.Run) {
 func (a *attempt) logStderr(ctx context.Context, text []byte, err error) {
 	switch {
 	case err != nil && !errors.Is(err, context.Cause(ctx)):
-		a.log.WarnContext(ctx, "child has died", "how", err, "stderr", string(text))
+		a.logger().WarnContext(ctx, "child has died", "how", err, "stderr", string(text))
 	case len(text) > 0:
-		a.log.DebugContext(ctx, "child wrote", "stderr", string(text))
+		a.logger().DebugContext(ctx, "child wrote", "stderr", string(text))
 	}
 }
 

@@ -68,11 +68,7 @@ func Serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Regis
 	c = c.withDefaults()
 	w := &worker{
 		config: c, sys: sys, registry: r, log: sys.Log,
-		keeper: jobstore.NewKeeper(sys.Store, sys.Log), server: sys.Queue.NewServer(c.slots()),
-		suspect: make(chan struct{}, 1), lanes: map[job.Lane]chan struct{}{},
-	}
-	for lane, n := range c.slots() {
-		w.lanes[lane] = make(chan struct{}, n)
+		keeper: jobstore.NewKeeper(sys.Store, sys.Log), suspect: make(chan struct{}, 1),
 	}
 	if sys.Callbacks != nil {
 		// An attempt that is cut needs time to be given back.
@@ -85,6 +81,7 @@ func Serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Regis
 		}
 		w.pool = pool
 	}
+	w.server = sys.Queue.NewServer(sys.Store, w.types(), c.slots())
 	err := w.run(ctx)
 	if w.pool != nil {
 		err = errors.Join(err, w.pool.Close())
@@ -135,11 +132,21 @@ type worker struct {
 	callbacks *webhook.Deliverer // nil where nothing can sign them
 	pool      *isolate.Pool      // of children for lane cpu; nil where nothing needs them
 
-	lanes   map[job.Lane]chan struct{} // our own slots: asynq's let go too early when its lease ends
-	suspect chan struct{}              // the one slot for jobs that cost workers before
+	suspect chan struct{} // the one slot for jobs that cost workers before
 
 	running sync.Map // *attempt → struct{}
 	giveUp  context.Context
+}
+
+// types are those that can be run here.
+func (w *worker) types() []string {
+	var names []string
+	for _, name := range w.registry.Types() {
+		if entry, _ := w.registry.Lookup(name); entry.Info.Lane != job.LaneCPU || w.pool != nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // run starts everything in the order of the data's way and ends it in the

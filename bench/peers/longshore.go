@@ -35,15 +35,10 @@ func drafts(n int, payload []byte) []jobstore.NewJob {
 func submitAll(ctx context.Context, sys *connect.System, jobs []jobstore.NewJob) error {
 	for part := range slices.Chunk(jobs, 500) {
 		created, errs := sys.Store.CreateMany(ctx, part)
-		tickets := make([]job.Ticket, len(part))
-		for i, c := range created {
+		for i := range created {
 			if errs[i] != nil {
 				return errs[i]
 			}
-			tickets[i] = c.Ticket
-		}
-		if err := sys.Queue.Enqueue(ctx, tickets); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -53,7 +48,7 @@ func submitAll(ctx context.Context, sys *connect.System, jobs []jobstore.NewJob)
 const longshoreSlots = 256
 
 var longshoreRole = role{
-	// bulk goes the way of `enqueue batch` on Redis: records and tickets, 500 at a time.
+	// bulk goes the way of `enqueue batch` on Redis: records with their tickets, 500 at a time.
 	bulk: func(ctx context.Context, url string, n int) error {
 		sys, err := connect.Open(ctx, connection(url))
 		if err != nil {

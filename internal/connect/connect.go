@@ -77,8 +77,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), gone: make(chan job.ID, maxGone), memory: redisdb.NewMemory(rdb),
-		Store: jobstore.New(rdb, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease})}
+	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), gone: make(chan job.ID, maxGone), memory: redisdb.NewMemory(rdb)}
 	err = sys.open(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())
@@ -101,6 +100,11 @@ func (s *System) open(ctx context.Context, c Config) error {
 	if s.Queue, err = queue.New(s.Redis, queue.Config{Prefix: c.Prefix, Log: c.Log}); err != nil {
 		return fmt.Errorf("%w: PREFIX: %w", ErrSettings, err)
 	}
+	tickets, err := s.Queue.Lua()
+	if err != nil {
+		return err
+	}
+	s.Store = jobstore.New(s.Redis, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease, Tickets: tickets})
 	if len(c.CallbackSecrets) > 0 {
 		if s.Callbacks, err = webhook.NewSender(c.CallbackSecrets, c.CallbackAllow); err != nil {
 			return fmt.Errorf("%w: callbacks: %w", ErrSettings, err)

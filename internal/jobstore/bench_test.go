@@ -61,8 +61,8 @@ func BenchmarkScripts(b *testing.B) {
 					}
 					key, fence := s.key(jobs[i].ID), NewFence()
 					creates[i] = &redisdb.Call{Key: key, Args: args}
-					starts[i] = &redisdb.Call{Key: key, Args: []any{1, fence, ms(s.lease), "0"}}
-					finishes[i] = &redisdb.Call{Key: key, Args: []any{fence, "succeeded", 0, "1 0 0", "", "", "", ""}}
+					starts[i] = &redisdb.Call{Key: key, Args: []any{1, fence, ms(s.lease), "0", ""}}
+					finishes[i] = &redisdb.Call{Key: key, Args: []any{fence, "succeeded", "0", "1 0 0", "", "", "", ""}}
 				}
 				move("create", s.scripts.create, creates)
 				move("start", s.scripts.start, starts)

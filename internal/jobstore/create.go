@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,6 +92,26 @@ type Created struct {
 	ID     job.ID // of the new job, or of the one that the key or id names
 	New    bool
 	Ticket job.Ticket // to be enqueued; Delivery 0 = the job waits for its input or its time
+	Sent   bool       // the ticket is in the queue already
+
+	at int64 // when the record was made, by Redis's clock; 0 = not told
+}
+
+// Snapshot returns the job as it was created from n; ok is false if only the
+// record can tell.
+func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
+	if !c.New || c.at == 0 {
+		return snap, false
+	}
+	snap = job.Snapshot{ID: c.ID, Type: n.Type, State: n.state(), Rev: 1, Lane: n.Lane, Priority: n.Priority,
+		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, CreatedAt: time.UnixMilli(c.at).UTC()}
+	if !n.RunAt.IsZero() {
+		snap.RunAt = timeOf(n.RunAt.UnixMilli())
+	}
+	if n.ExpiresIn > 0 {
+		snap.ExpiresAt = timeOf(c.at + n.ExpiresIn.Milliseconds())
+	}
+	return snap, true
 }
 
 // DrawID draws an id that lies in the shard of the idempotency key, so that
@@ -121,7 +142,7 @@ func (s *Store) Create(ctx context.Context, n NewJob) (Created, error) {
 	if err != nil {
 		return Created{}, err
 	}
-	return created(n, reply)
+	return s.created(n, reply)
 }
 
 // Find returns the job that the idempotency key or the chosen id of a new one
@@ -172,7 +193,7 @@ func (s *Store) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []err
 			continue
 		}
 		if errs[i] = c.Err; c.Err == nil {
-			results[i], errs[i] = created(jobs[i], c.Reply)
+			results[i], errs[i] = s.created(jobs[i], c.Reply)
 		}
 	}
 	return results, errs
@@ -183,25 +204,47 @@ func (s *Store) createArgs(n NewJob) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	state := job.Queued
-	switch {
-	case n.UploadFence != "":
-		state = job.Uploading
-	case !n.RunAt.IsZero():
-		state = job.Scheduled
-	}
-	return []any{n.Type, queueName(n.Lane, n.Priority), string(state), unixMS(n.RunAt), ms(n.ExpiresIn),
-		ms(n.Timeout), n.MaxAttempts, ms(n.Retention), string(n.RetryOf), claimHash(n.IdempotencyKey), n.Digest,
-		ms(n.Claim), n.UploadFence, ms(s.lease), spec, n.CallbackURL, ms(n.UploadExpiry)}, nil
+	head := versionText + " " + queueName(n.Lane, n.Priority) + " " + strconv.Itoa(n.MaxAttempts) + " " +
+		ms(n.Timeout) + " " + ms(n.Retention) + " 0 " + flag(n.CallbackURL != "") + " " + n.Type
+	return []any{head, spec, s.createRest(n)}, nil
 }
 
-func created(n NewJob, reply []any) (Created, error) {
+// state is the one that the job begins with.
+func (n NewJob) state() job.State {
+	switch {
+	case n.UploadFence != "":
+		return job.Uploading
+	case !n.RunAt.IsZero():
+		return job.Scheduled
+	default:
+		return job.Queued
+	}
+}
+
+// createRest is what only some jobs have: a line each, as script create reads it.
+func (s *Store) createRest(n NewJob) string {
+	state, digest := n.state(), n.Digest
+	if n.IdempotencyKey == "" && n.Claim == 0 {
+		digest = "" // the id was drawn for this request: no other can have it
+	}
+	if state == job.Queued && digest == "" && n.ExpiresIn == 0 && n.RetryOf == "" && n.CallbackURL == "" {
+		return ""
+	}
+	return strings.Join([]string{string(state), unixMS(n.RunAt), ms(n.ExpiresIn), string(n.RetryOf),
+		claimHash(n.IdempotencyKey), digest, ms(n.Claim), n.UploadFence, ms(s.lease), n.CallbackURL, ms(n.UploadExpiry)}, "\n")
+}
+
+func (s *Store) created(n NewJob, reply []any) (Created, error) {
 	if err := status(n.ID, reply); err != nil {
 		return Created{}, err
 	}
 	c := Created{ID: n.ID, New: text(reply[0]) == "created"}
 	if c.New {
 		c.Ticket = job.Ticket{ID: n.ID, Delivery: integer(reply[1]), Type: n.Type, Lane: n.Lane, Priority: n.Priority}
+		if len(reply) > 2 {
+			c.at = integer(reply[2])
+		}
+		c.Sent = s.scripts.take != nil && c.Ticket.Delivery > 0
 	} else {
 		c.ID = job.ID(text(reply[1]))
 	}

@@ -10,8 +10,8 @@
 //
 // # Keys
 //
-// All keys of a job share a slot of a Redis Cluster: k is the id's shard, 0 to 15,
-// and P the installation's prefix.
+// All keys of a job share a slot of a Redis Cluster: k is the id's shard, 0 to 15
+// (its last digit), and P the installation's prefix.
 //
 //	P:{k}:j:<id>      hash    the record, short fields (see record.go)
 //	P:{k}:p:<id>      string  payload and input, JSON; absent for an empty payload
@@ -22,14 +22,14 @@
 //	P:{k}:w:<id>      hash    callback and how its delivery goes (see callback.go)
 //	P:{k}:i:<hash>    string  idempotency key → id; lives as long as the record
 //	P:{k}:c:<id>      string  claim of an id that a client chose, for its hour
-//	P:{k}:open        zset    jobs that have not ended, by the time of the next look (ms)
+//	P:{k}:due         zset    all jobs, by the time of the next look (ms); of ended ones: of their removal
 //	P:{k}:leases      zset    running and uploading jobs, by the end of the lease (ms)
 //	P:{k}:callbacks   zset    ended jobs whose callback is to be delivered, by its next time (ms)
 //	P:{k}:ids         zset    all jobs, by id (score 0), for lists
-//	P:{k}:done        zset    ended jobs, by the time they are removed (ms)
 //	P:{k}:swept       string  TIME of the last sweep (ms)
-//	P:{k}:rewind      string  cursor of a walk over open after TIME went back
+//	P:{k}:rewind      string  cursor of a walk over due after TIME went back
 //	P:{k}:quarantine  zset    damaged records, by the time they were found (ms)
+//	P:claim:<token>   string  what a worker's last claim popped, for its repeat; a minute
 //	P:blobs           string  id of the blob store that all processes share
 //	P:epoch           string  random; another one than before says that all data was lost
 //	P:types           hash    definitions that workers published, by type
@@ -38,4 +38,13 @@
 //
 // What has its own string key would turn the small hash into a big one: Redis
 // packs a hash only while each value is at most 64 bytes.
+//
+// # Tickets
+//
+// On a single Redis the scripts also move the tickets, whose keys are asynq's
+// (Config.Tickets, written by internal/queue): create adds one, take pops many
+// and starts their jobs, finish ends it. No failure comes between the two. On a
+// Cluster, where queue and records lie on different nodes, the same moves are
+// made one after the other, and the sweeper mends what falls between. The rules
+// are the same text: lua/start_one.lua is part of start and of take.
 package jobstore

@@ -20,7 +20,7 @@ func TestGetMany(t *testing.T) {
 		ids = append(ids, n.ID)
 	}
 	gone, damaged := job.NewID(time.Now()), ids[7]
-	if err := s.rdb.HDel(t.Context(), s.key(damaged), "v").Err(); err != nil {
+	if err := s.rdb.HDel(t.Context(), s.key(damaged), "h").Err(); err != nil {
 		t.Fatal(err)
 	}
 	ids = append(ids, gone)

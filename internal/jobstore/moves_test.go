@@ -3,7 +3,6 @@ package jobstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"testing"
@@ -444,85 +443,6 @@ func TestStallCountsNoLoss(t *testing.T) {
 				t.Error("the lost ticket was not found")
 			}
 		})
-	}
-}
-
-func TestDamagedRecords(t *testing.T) {
-	t.Parallel()
-	s := turnedStore(t)
-	ctx := t.Context()
-	good := simple()
-	ids := map[string]job.ID{}
-	for name, damage := range map[string]func(key string) error{
-		"no version": func(key string) error { return s.rdb.HDel(ctx, key, "v").Err() },
-		"bad number": func(key string) error { return s.rdb.HSet(ctx, key, "d", "many").Err() },
-		"bad state":  func(key string) error { return s.rdb.HSet(ctx, key, "s", "dancing").Err() },
-		"wrong type": func(key string) error {
-			return errors.Join(s.rdb.Del(ctx, key).Err(), s.rdb.Set(ctx, key, "x", 0).Err())
-		},
-		"from future": func(key string) error { return s.rdb.HSet(ctx, key, "v", "2").Err() },
-	} {
-		n := simple()
-		ids[name] = n.ID
-		mustCreate(t, s.Store, n)
-		if err := damage(s.key(n.ID)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Get(ctx, n.ID); !errors.Is(err, job.ErrDamaged) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	mustCreate(t, s.Store, good)
-	swept := s.turn(t, 6*time.Second)
-	if swept.Quarantined != 4 {
-		t.Errorf("swept %+v, want 4 quarantined", swept)
-	}
-	if n, err := s.Quarantined(ctx); err != nil || n != 4 {
-		t.Errorf("quarantined %d, %v", n, err)
-	}
-	if _, ok := s.queue.pop(); !ok {
-		t.Error("the good job between them was not looked at")
-	}
-	future := ids["from future"]
-	if score, err := s.rdb.ZScore(ctx, s.bases[future.Shard()]+"open", string(future)).Result(); err != nil || int64(score) < s.now+50_000 {
-		t.Errorf("record of a future version: next look %v, %v", score, err)
-	}
-	if page, _, err := s.List(ctx, job.Filter{}); err != nil || len(page) != 1 {
-		t.Errorf("list: %d jobs, %v", len(page), err)
-	}
-}
-
-func TestList(t *testing.T) {
-	t.Parallel()
-	s := testStore(t)
-	var want []job.ID
-	for i := range 45 {
-		n := simple()
-		n.ID = job.NewID(time.Now().Add(time.Duration(i) * time.Second))
-		n.Type = fmt.Sprintf("test.type%d", i%3)
-		mustCreate(t, s, n)
-		want = append([]job.ID{n.ID}, want...)
-	}
-	var got []job.ID
-	f := job.Filter{Limit: 10}
-	for pages := 0; ; pages++ {
-		page, next, err := s.List(t.Context(), f)
-		if err != nil || pages > 10 {
-			t.Fatal(pages, err)
-		}
-		for _, snap := range page {
-			got = append(got, snap.ID)
-		}
-		if f.Before = next; next == "" {
-			break
-		}
-	}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("pages give %v, want %v", got, want)
-	}
-	page, _, err := s.List(t.Context(), job.Filter{Type: "test.type1", State: job.Queued})
-	if err != nil || len(page) != 15 {
-		t.Errorf("filtered: %d jobs, %v", len(page), err)
 	}
 }
 

@@ -83,8 +83,8 @@ func (s *Store) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
 }
 
 func revOf(id job.ID, reply []any) job.Rev {
-	state := job.State(text(reply[1]))
-	return job.Rev{ID: id, Rev: integer(reply[0]), Done: state.Terminal(), Missing: !state.Valid()}
+	m, err := parseMoving(text(reply[0]))
+	return job.Rev{ID: id, Rev: m.rev, Done: m.state.Terminal(), Missing: err != nil}
 }
 
 // List returns the newest jobs that the filter lets through, and the cursor

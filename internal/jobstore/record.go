@@ -2,6 +2,7 @@ package jobstore
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,25 +11,109 @@ import (
 	"longshore/job"
 )
 
-// Fields of the stored record. Short, since a million of them wait in Redis:
+// Fields of the stored record. What a move reads is packed in two of them, for
+// each field costs Redis a search and Lua a string; both stay below the 64
+// bytes up to which Redis packs a hash.
 //
-//	v   version of this layout      t   type
-//	s   state                       q   lane and priority, "io-high"
-//	n   rev                         d   delivery
-//	a   attempts consumed           m   max attempts
-//	f   fence of the run or upload  lf  last fence that finished
-//	c   created                     at  run at
-//	st  started (last time)         fi  finished
-//	x   expires at                  to  timeout of an attempt
-//	rt  retention                   cr  cancel requested
-//	ls  leases lost in a row        k   wait until the next look
-//	ka  delivery seen active        ro  retry of
-//	ik  hash of the idempotency key ih  digest of the request
+//	h   what never changes: version, lane and priority ("io-high"), max attempts, timeout,
+//	    retention, expires at (0 = never), has a callback (0, 1), type
+//	m   what moves: state (a letter), rev, delivery, attempts consumed, leases lost in a row,
+//	    started (last time, 0 = never), cancel requested (0, 1), fence of the run or upload,
+//	    last fence that finished (- = none)
+//	c   created                     fi  finished
+//	at  run at                      ro  retry of
+//	ik  hash of the idempotency key ih  digest of the request, if its key or id was chosen
+//	k   wait until the next look    ka  delivery seen active
 //	ec  failure code                u   usage: wall ms, CPU ms, peak bytes
-//	cb  has a callback
 //	ux  end of an upload in pieces
 //
 // Times and durations are in milliseconds.
+
+// stateLetters are how field m spells the states.
+var stateLetters = map[job.State]string{
+	job.Uploading: "u", job.Scheduled: "w", job.Queued: "q", job.Running: "r", job.Retrying: "y",
+	job.Succeeded: "s", job.Failed: "f", job.Canceled: "c", job.Expired: "x",
+}
+
+// states is the way back.
+var states = func() map[string]job.State {
+	m := map[string]job.State{}
+	for s, letter := range stateLetters {
+		m[letter] = s
+	}
+	return m
+}()
+
+// A head is field h, decoded.
+type head struct {
+	callback                    bool
+	queue, kind                 string
+	maxAttempts                 int
+	timeout, retention, expires int64
+}
+
+// A moving is field m, decoded.
+type moving struct {
+	state            job.State
+	rev, delivery    int64
+	attempts, losses int
+	started          int64
+	cancel           bool
+	fence, last      string
+}
+
+// cut cuts a packed field at its spaces; it must have exactly len(w) words.
+func cut(packed string, w []string) bool {
+	for i := range len(w) - 1 {
+		word, rest, ok := strings.Cut(packed, " ")
+		if !ok {
+			return false
+		}
+		w[i], packed = word, rest
+	}
+	w[len(w)-1] = packed
+	return packed != "" && !strings.Contains(packed, " ")
+}
+
+func parseHead(packed string) (h head, err error) {
+	var w [8]string
+	if !cut(packed, w[:]) || w[0] != versionText {
+		return h, errors.New("field h")
+	}
+	n := numbers{}
+	h = head{queue: w[1], callback: w[6] == "1", kind: w[7], maxAttempts: int(n.parse(w[2])), timeout: n.parse(w[3]), retention: n.parse(w[4]), expires: n.parse(w[5])}
+	return h, n.err("field h")
+}
+
+func parseMoving(packed string) (m moving, err error) {
+	var w [9]string
+	if !cut(packed, w[:]) {
+		return m, errors.New("field m")
+	}
+	n := numbers{}
+	m = moving{state: states[w[0]], rev: n.parse(w[1]), delivery: n.parse(w[2]), attempts: int(n.parse(w[3])),
+		losses: int(n.parse(w[4])), started: n.parse(w[5]), cancel: w[6] == "1", fence: w[7], last: w[8]}
+	if m.state == "" {
+		return m, errors.New("field m")
+	}
+	return m, n.err("field m")
+}
+
+// numbers parses and remembers whether any was none.
+type numbers struct{ bad bool }
+
+func (n *numbers) parse(s string) int64 {
+	v, err := strconv.ParseInt(s, 10, 64)
+	n.bad = n.bad || err != nil
+	return v
+}
+
+func (n *numbers) err(where string) error {
+	if n.bad {
+		return errors.New(where)
+	}
+	return nil
+}
 
 // A Record is one job as it is stored, decoded.
 type Record struct {
@@ -70,12 +155,14 @@ func (f *fields) num(name string) int64 {
 	return n
 }
 
-func (f *fields) time(name string) *time.Time {
-	n := f.num(name)
-	if n == 0 {
+func (f *fields) time(name string) *time.Time { return timeOf(f.num(name)) }
+
+// timeOf is the time of a stamp; nil for 0.
+func timeOf(ms int64) *time.Time {
+	if ms == 0 {
 		return nil
 	}
-	t := time.UnixMilli(n).UTC()
+	t := time.UnixMilli(ms).UTC()
 	return &t
 }
 
@@ -83,23 +170,24 @@ func (f *fields) time(name string) *time.Time {
 func decode(id job.ID, reply []any) (Record, error) {
 	flat, _ := reply[1].([]any)
 	f := newFields(flat)
-	state := job.State(f.m["s"])
+	h, err1 := parseHead(f.m["h"])
+	m, err2 := parseMoving(f.m["m"])
 	r := Record{
-		Fence: f.m["f"], Delivery: f.num("d"), Losses: int(f.num("ls")), UploadEnd: f.time("ux"),
-		Timeout:   time.Duration(f.num("to")) * time.Millisecond,
-		Retention: time.Duration(f.num("rt")) * time.Millisecond,
+		Fence: m.fence, Delivery: m.delivery, Losses: m.losses, UploadEnd: f.time("ux"),
+		Timeout:   time.Duration(h.timeout) * time.Millisecond,
+		Retention: time.Duration(h.retention) * time.Millisecond,
 		NextLook:  time.Duration(f.num("k")) * time.Millisecond,
-		Callback:  f.m["cb"] != "",
+		Callback:  h.callback,
 		Snapshot: job.Snapshot{
-			ID: id, Type: f.m["t"], State: state, Done: state.Terminal(), Rev: f.num("n"),
-			Attempt: int(f.num("a")), MaxAttempts: int(f.num("m")),
-			CancelRequested: f.m["cr"] == "1" || state == job.Canceled, RetryOf: job.ID(f.m["ro"]),
-			RunAt: f.time("at"), StartedAt: f.time("st"), FinishedAt: f.time("fi"), ExpiresAt: f.time("x"),
+			ID: id, Type: h.kind, State: m.state, Done: m.state.Terminal(), Rev: m.rev,
+			Attempt: m.attempts, MaxAttempts: h.maxAttempts,
+			CancelRequested: m.cancel || m.state == job.Canceled, RetryOf: job.ID(f.m["ro"]),
+			RunAt: f.time("at"), StartedAt: timeOf(m.started), FinishedAt: f.time("fi"), ExpiresAt: timeOf(h.expires),
 		},
 	}
 	snap := &r.Snapshot
-	snap.Lane, snap.Priority = splitQueue(f.m["q"])
-	if state == job.Running {
+	snap.Lane, snap.Priority = splitQueue(h.queue)
+	if m.state == job.Running {
 		snap.Attempt++
 	}
 	if created := f.time("c"); created != nil {
@@ -107,7 +195,10 @@ func decode(id job.ID, reply []any) (Record, error) {
 	} else {
 		f.bad = "c"
 	}
-	err := decodeDetails(snap, f, text(reply[2]), text(reply[3]), reply[4])
+	err := errors.Join(err1, err2)
+	if err == nil {
+		err = decodeDetails(snap, f, text(reply[2]), text(reply[3]), reply[4])
+	}
 	if err == nil && f.bad != "" {
 		err = fmt.Errorf("field %s", f.bad)
 	}

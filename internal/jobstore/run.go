@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -29,17 +30,26 @@ type Started struct {
 // for a job that may take its process down. Errors: ErrStale, ErrSuspect,
 // job.ErrNotFound, job.ErrDamaged; any other leaves the outcome unknown.
 func (s *Store) Start(ctx context.Context, t job.Ticket, fence string, suspect bool) (Started, error) {
-	reply, err := s.starts.Do(ctx, s.key(t.ID), t.Delivery, fence, ms(s.lease), flag(suspect))
+	reply, err := s.starts.Do(ctx, s.key(t.ID), t.Delivery, fence, ms(s.lease), flag(suspect), "")
 	if err != nil {
 		return Started{}, err
 	}
 	if err := status(t.ID, reply); err != nil {
 		return Started{}, err
 	}
-	st := Started{Type: text(reply[1]), Attempt: int(integer(reply[2])), MaxAttempts: int(integer(reply[3])),
-		Timeout: time.Duration(integer(reply[4])) * time.Millisecond,
-		Losses:  int(integer(reply[5])), CancelRequested: integer(reply[6]) == 1}
-	st.Spec, err = decodeSpec(text(reply[7]))
+	return decodeStarted(t.ID, text(reply[1]), text(reply[2]), text(reply[3]))
+}
+
+// decodeStarted reads what script start_one answers: fields h and m, and the spec.
+func decodeStarted(id job.ID, packedHead, packedMoving, spec string) (st Started, err error) {
+	h, err1 := parseHead(packedHead)
+	m, err2 := parseMoving(packedMoving)
+	if err := errors.Join(err1, err2); err != nil {
+		return st, fmt.Errorf("%s: %w: %w", id, job.ErrDamaged, err)
+	}
+	st = Started{Type: h.kind, Attempt: m.attempts + 1, MaxAttempts: h.maxAttempts,
+		Timeout: time.Duration(h.timeout) * time.Millisecond, Losses: m.losses, CancelRequested: m.cancel}
+	st.Spec, err = decodeSpec(spec)
 	return st, err
 }
 
@@ -169,7 +179,7 @@ func (s *Store) Finish(ctx context.Context, id job.ID, fence string, e End) (End
 		}
 		progress = string(body)
 	}
-	usage := fmt.Sprintf("%d %d %d", e.Usage.WallMS, e.Usage.CPUMS, e.Usage.PeakRSSBytes)
+	usage := strconv.FormatInt(e.Usage.WallMS, 10) + " " + strconv.FormatInt(e.Usage.CPUMS, 10) + " " + strconv.FormatInt(e.Usage.PeakRSSBytes, 10)
 	reply, err := s.finishes.Do(ctx, s.key(id), fence, string(e.Outcome), ms(e.Delay), usage, progress,
 		result, string(e.Code), oneLine(e.Message))
 	if err != nil {
@@ -177,6 +187,9 @@ func (s *Store) Finish(ctx context.Context, id job.ID, fence string, e End) (End
 	}
 	if err := status(id, reply); err != nil {
 		return Ended{}, err
+	}
+	if len(reply) < 3 {
+		return Ended{State: job.Succeeded}, nil // the usual end, said in a word
 	}
 	ended := Ended{State: job.State(text(reply[1])), Callback: integer(reply[3]) == 1}
 	ended.Ticket, _ = ticketOf(reply[2])

@@ -3,6 +3,7 @@ package jobstore
 import (
 	"embed"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -16,7 +17,7 @@ var sources embed.FS
 // The numbers of the protocol, in milliseconds where they are times. Tests and
 // docs/decisions.md say what each is good for.
 const (
-	recordVersion = 1
+	recordVersion = 2
 	lookMS        = 5_000      // a queued job is looked at this long after it was queued, then at doubling age
 	lookMaxMS     = 600_000    // … up to this
 	pushMS        = 60_000     // a record of a future version is looked at again after this
@@ -32,24 +33,41 @@ const (
 	callbackHold  = 86_400_000 // an undelivered callback keeps its record this long past the retention, at most
 )
 
+var versionText = strconv.Itoa(recordVersion)
+
 // scripts are the programs that run in Redis, one a file of folder lua.
 type scripts struct {
 	create, uploaded, start, beat, finish, postpone, cancel, remove, look, read, revs, sweep, use, unuse *redis.Script
 	claim, settle, callback                                                                              *redis.Script
+
+	take *redis.Script // nil where tickets and records are not on one Redis
 }
 
-// loadScripts puts the shared words before each script. now is the Lua
-// body that returns the time in milliseconds: Redis's own, but for tests that
-// turn the clock.
-func loadScripts(now string) scripts {
-	lib := prelude(now) + source("lib")
+// words is what the scripts are told apart from their own text.
+type words struct {
+	prefix  string
+	now     string // Lua body that returns the time in milliseconds
+	tickets string // Lua of the queue, see Config.Tickets; "" = in calls of their own
+	edit    func(string) string
+}
+
+// loadScripts puts the shared words before each script.
+func loadScripts(w words) scripts {
+	if w.edit == nil {
+		w.edit = func(s string) string { return s }
+	}
+	tickets := w.tickets
+	if tickets == "" {
+		tickets = "local push, done, settle\n"
+	}
+	lib := prelude(w) + tickets + source("lib") + source("start_one")
 	script := func(name, flags string) *redis.Script {
-		return redis.NewScript("#!lua flags=" + flags + "\n" + lib + source(name))
+		return redis.NewScript("#!lua flags=" + flags + "\n" + w.edit(lib+source(name)))
 	}
 	// A full Redis refuses new jobs and nothing else: what is there can still
 	// be finished, canceled, swept and removed.
 	const write, read = "allow-oom", "no-writes"
-	return scripts{
+	s := scripts{
 		create: script("create", ""), uploaded: script("uploaded", write), start: script("start", write),
 		beat: script("beat", write), finish: script("finish", write), postpone: script("postpone", write),
 		cancel: script("cancel", write), remove: script("remove", write), look: script("look", write),
@@ -57,6 +75,10 @@ func loadScripts(now string) scripts {
 		use: script("use", ""), unuse: script("unuse", write),
 		claim: script("claim", write), settle: script("settle", write), callback: script("callback", read),
 	}
+	if w.tickets != "" {
+		s.take = script("take", write)
+	}
+	return s
 }
 
 func source(name string) string {
@@ -70,27 +92,32 @@ func source(name string) string {
 const redisTime = `local t = redis.call('TIME') return t[1] * 1000 + math.floor(t[2] / 1000)`
 
 // prelude writes the state machine of package job and the numbers above as Lua.
-func prelude(now string) string {
+func prelude(w words) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "local VERSION, LOOK, LOOK_MAX, PUSH, STALL = '%d', %d, %d, %d, %d\n",
 		recordVersion, lookMS, lookMaxMS, pushMS, stallMS)
 	fmt.Fprintf(&b, "local SUSPECT, POISONED, MAX_ERRORS = %d, %d, %d\n", suspectLosses, poisonLosses, job.MaxErrors)
 	fmt.Fprintf(&b, "local USED_MIN, USED_MAX = %d, %d\n", usedMinMS, usedMaxMS)
 	fmt.Fprintf(&b, "local CALLBACK_HOLD = %d\n", callbackHold)
-	var states, terminal, moves []string
+	var states, letters, terminal, moves, shards []string
+	for _, s := range job.States {
+		states = append(states, fmt.Sprintf("%s='%s'", stateLetters[s], s))
+		letters = append(letters, fmt.Sprintf("%s='%s'", s, stateLetters[s]))
+	}
+	for k := range job.Shards {
+		shards = append(shards, fmt.Sprintf("['%x']='%d'", k, k))
+	}
 	for _, from := range append([]job.State{""}, job.States...) {
-		states = append(states, fmt.Sprintf("['%s']=true", from))
 		if from.Terminal() {
 			terminal = append(terminal, fmt.Sprintf("%s=true", from))
 		}
-		var next []string
 		for _, to := range from.Moves() {
-			next = append(next, fmt.Sprintf("%s=true", to))
+			moves = append(moves, string(from)+">"+string(to))
 		}
-		moves = append(moves, fmt.Sprintf("['%s']={%s}", from, strings.Join(next, ",")))
 	}
-	fmt.Fprintf(&b, "local STATES = {%s}\nlocal TERMINAL = {%s}\nlocal MOVES = {%s}\n",
-		strings.Join(states[1:], ","), strings.Join(terminal, ","), strings.Join(moves, ","))
-	fmt.Fprintf(&b, "local function now() %s end\n", now)
+	fmt.Fprintf(&b, "local PREFIX = '%s'\nlocal STATES = {%s}\nlocal LETTERS = {%s}\nlocal SHARDS = {%s}\n",
+		w.prefix, strings.Join(states, ","), strings.Join(letters, ","), strings.Join(shards, ","))
+	fmt.Fprintf(&b, "local TERMINAL = {%s}\nlocal MOVES = ' %s '\n", strings.Join(terminal, ","), strings.Join(moves, " "))
+	fmt.Fprintf(&b, "local function now() %s end\n", w.now)
 	return b.String()
 }

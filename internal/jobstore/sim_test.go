@@ -127,8 +127,15 @@ func newSim(t testing.TB, rdb redis.UniversalClient, prefix string, seed uint64,
 		store: New(rdb, Config{Prefix: prefix, clockKey: clock}), mono: 1_700_000_000_000}
 	if r.script != nil {
 		now := fmt.Sprintf("return tonumber(redis.call('GET', '%s'))", clock)
-		s.store.scripts = editScripts(loadScripts(now), now, r.script)
-		s.store.batch()
+		left := false
+		s.store.load(words{prefix: prefix, now: now, edit: func(src string) string {
+			edited := r.script(src)
+			left = left || edited != src
+			return edited
+		}})
+		if !left {
+			t.Fatal("the rule that is to be left out is in no script")
+		}
 	}
 	s.queue = &modelQueue{s: s, tasks: map[string]*modelTask{}}
 	s.sweeper = &Sweeper{Store: s.store, Tickets: s.queue, Log: slog.New(slog.DiscardHandler)}
@@ -235,12 +242,12 @@ func (s *sim) ask(p *proc, do func(context.Context) error, answered func(error))
 // observe holds what a record may do: legal moves, a growing rev, no way back
 // from the end, and success only with a completed run's fence.
 func (s *sim) observe(j *simJob) {
-	f, err := s.rdb.HMGet(context.Background(), s.store.key(j.id), "s", "n", "lf").Result()
-	if err != nil || f[0] == nil {
-		j.gone = err == nil && j.short && j.state != ""
+	m, err := s.moving(j.id)
+	if err != nil {
+		j.gone = errors.Is(err, redis.Nil) && j.short && j.state != ""
 		return
 	}
-	state, rev := job.State(text(f[0])), integer(f[1])
+	state, rev := m.state, m.rev
 	if rev < j.rev {
 		s.violate("%s: rev went back from %d to %d", j.id, j.rev, rev)
 	}
@@ -252,8 +259,8 @@ func (s *sim) observe(j *simJob) {
 	}
 	if state != j.state {
 		s.say("%s %s → %s (rev %d)", j.id[30:], j.state, state, rev)
-		if state == job.Succeeded && !j.completed[text(f[2])] {
-			s.violate("%s: succeeded without a completed run of fence %s", j.id, text(f[2]))
+		if state == job.Succeeded && !j.completed[m.last] {
+			s.violate("%s: succeeded without a completed run of fence %s", j.id, m.last)
 		}
 		if state.Terminal() && state != job.Canceled && j.canceledAt > 0 {
 			s.violate("%s: ended as %s after an accepted cancel", j.id, state)
@@ -268,17 +275,13 @@ func (s *sim) observeAll() {
 	}
 }
 
-// editScripts rebuilds the scripts with a rule left out.
-func editScripts(sc scripts, now string, edit func(string) string) scripts {
-	lib := edit(prelude(now) + source("lib"))
-	script := func(name string) *redis.Script {
-		return redis.NewScript("#!lua flags=allow-oom\n" + lib + edit(source(name)))
+// moving reads what a record's moves have changed.
+func (s *sim) moving(id job.ID) (moving, error) {
+	packed, err := s.rdb.HGet(context.Background(), s.store.key(id), "m").Result()
+	if err != nil {
+		return moving{}, err
 	}
-	sc.start, sc.finish, sc.sweep, sc.beat = script("start"), script("finish"), script("sweep"), script("beat")
-	sc.use, sc.unuse = script("use"), script("unuse")
-	sc.claim, sc.settle = script("claim"), script("settle")
-	sc.look, sc.uploaded, sc.cancel, sc.create = script("look"), script("uploaded"), script("cancel"), script("create")
-	return sc
+	return parseMoving(packed)
 }
 
 // A modelQueue is asynq as it is known to behave (docs/decisions.md): a ticket
@@ -361,14 +364,15 @@ func (q *modelQueue) Discard(_ context.Context, tickets []job.Ticket) error {
 
 // pop hands a ticket to a process.
 func (q *modelQueue) pop() (job.Ticket, bool) {
-	if len(q.pending) == 0 {
-		return job.Ticket{}, false
+	for len(q.pending) > 0 {
+		name := q.pending[0]
+		q.pending = q.pending[1:]
+		if task := q.tasks[name]; task != nil { // an id without its task is thrown away
+			task.state = TicketActive
+			return task.t, true
+		}
 	}
-	name := q.pending[0]
-	q.pending = q.pending[1:]
-	task := q.tasks[name]
-	task.state = TicketActive
-	return task.t, true
+	return job.Ticket{}, false
 }
 
 // done is asynq's completion; sometimes it fails and the ticket comes back late.

@@ -356,9 +356,10 @@ func (s *sim) upload(p *proc, j *simJob, fence string) {
 // cancel checks the promise: what was accepted before the end wins.
 func (s *sim) cancel(p *proc, j *simJob) {
 	s.ask(p, func(ctx context.Context) error {
-		was := s.rdb.HGet(ctx, s.store.key(j.id), "s").Val()
+		m, _ := s.moving(j.id)
+		was := m.state
 		err := s.store.RequestCancel(ctx, j.id)
-		if err == nil && was != "" && !job.State(was).Terminal() && j.canceledAt == 0 {
+		if err == nil && was != "" && !was.Terminal() && j.canceledAt == 0 {
 			j.canceledAt = s.mono
 			s.say("cancel of %s accepted while %s", j.id[30:], was)
 		}
@@ -488,8 +489,11 @@ func (s *sim) judge() {
 		}
 	}
 	for _, base := range s.store.bases {
-		if n := s.rdb.ZCard(ctx, base+"leases").Val() + s.rdb.ZCard(ctx, base+"open").Val(); n != 0 {
-			s.violate("%s: %d entries left in leases and open", base, n)
+		if n := s.rdb.ZCard(ctx, base+"leases").Val(); n != 0 {
+			s.violate("%s: %d entries left in leases", base, n)
+		}
+		if n, all := s.rdb.ZCard(ctx, base+"due").Val(), s.rdb.ZCard(ctx, base+"ids").Val(); n != all {
+			s.violate("%s: %d jobs of %d are to be removed one day", base, n, all)
 		}
 	}
 }
@@ -538,11 +542,11 @@ func TestSimulationNotices(t *testing.T) {
 		"no delivery":   instead("j.s ~= 'queued' or j.d ~= number(delivery)", "j.s ~= 'queued' and j.s ~= 'running'"),
 		"no rearming":   without("if gap < 0 or gap > STALL then rearm(base) end"),
 		"no look":       without("tell('look', j)"),
-		"no users":      instead("if redis.call('EXISTS', users(j)) == 1 then", "if false then"),
+		"no users":      instead("if call('EXISTS', users(j)) == 1 then", "if false then"),
 		"users dropped": instead("t - number(seen) < number(min_age)", "false"),
 		"cancel loses":  without("if j.cr then outcome = 'canceled' end"),
-		"no callback":   without("if j.cb then redis.call('ZADD', j.base .. 'callbacks', t, j.id) end"),
-		"no hiding":     instead("redis.call('ZADD', base .. 'callbacks', t + lease_ms, id)", "redis.call('ZREM', base .. 'callbacks', id)"),
+		"no callback":   without("if j.cb then call('ZADD', j.base .. 'callbacks', text[t], j.id) end"),
+		"no hiding":     instead("call('ZADD', base .. 'callbacks', t + lease_ms, id)", "call('ZREM', base .. 'callbacks', id)"),
 		"no numbers":    instead("ended or c ~= claim", "false"),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -21,6 +21,12 @@ type Config struct {
 
 	// clockKey names a key that holds the time in milliseconds: simulations turn it.
 	clockKey string
+
+	// Tickets is Lua of the queue (queue.Lua), for a Redis that holds tickets
+	// and records alike: a job is then created with its ticket, claimed with it
+	// and finished with it in one script call. "" = in calls of their own, which
+	// is what a Cluster gets anyway.
+	Tickets string
 }
 
 // Limits of a call: how many jobs it moves at most, and how long the sweeper's
@@ -55,17 +61,21 @@ func New(rdb redis.UniversalClient, c Config) *Store {
 	if c.clockKey != "" {
 		now = fmt.Sprintf("return tonumber(redis.call('GET', '%s'))", c.clockKey)
 	}
-	s := &Store{rdb: rdb, prefix: c.Prefix, lease: c.Lease, scripts: loadScripts(now)}
+	s := &Store{rdb: rdb, prefix: c.Prefix, lease: c.Lease}
+	if redisdb.Cluster(rdb) {
+		c.Tickets = ""
+	}
+	s.load(words{prefix: c.Prefix, now: now, tickets: c.Tickets})
 	for k := range s.bases {
 		s.bases[k] = c.Prefix + ":{" + strconv.Itoa(k) + "}:"
 	}
-	s.batch()
 	return s
 }
 
-// batch makes the moves and looks of many callers share script calls: when
-// thousands wait, their looks come together too.
-func (s *Store) batch() {
+// load makes the scripts, and lets the moves and looks of many callers share
+// their calls: when thousands wait, their looks come together too.
+func (s *Store) load(w words) {
+	s.scripts = loadScripts(w)
 	s.creates = redisdb.NewBatcher(s.rdb, s.scripts.create, groupSize)
 	s.starts = redisdb.NewBatcher(s.rdb, s.scripts.start, groupSize)
 	s.finishes = redisdb.NewBatcher(s.rdb, s.scripts.finish, groupSize)
@@ -82,17 +92,37 @@ var (
 	ErrLost = errors.New("run has lost its job")
 	// ErrSuspect says that the job has cost workers before and needs a suspect's slot.
 	ErrSuspect = errors.New("job is a suspect")
+	// ErrUnserved says that the caller doesn't serve the job's type.
+	ErrUnserved = errors.New("type is not served here")
 	// ErrMismatch says that the idempotency key or the id belongs to another request.
 	ErrMismatch = errors.New("another request has this key")
 	// ErrClaimed says that the chosen id was used within its hour by a job that is gone.
 	ErrClaimed = errors.New("id was used before")
 )
 
-// NewFence draws the token of one run or upload: 128 random bits.
-func NewFence() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails (crypto/rand, Go 1.24)
-	return base64.RawURLEncoding.EncodeToString(b[:])
+// Answered reports whether an error is the store's own answer, so that asking
+// again would bring the same.
+func Answered(err error) bool {
+	for _, answer := range []error{ErrStale, ErrLost, ErrSuspect, ErrUnserved, job.ErrNotFound, job.ErrDamaged} {
+		if errors.Is(err, answer) {
+			return true
+		}
+	}
+	return false
+}
+
+// fenceSize is the length of a fence: 96 random bits, which only need to
+// differ among the starts of one job.
+const fenceSize = 16
+
+// NewFence draws the token of one run or upload.
+func NewFence() string { return newFences(1) }
+
+// newFences draws many, one behind the other.
+func newFences(n int) string {
+	b := make([]byte, n*fenceSize/4*3)
+	rand.Read(b) // never fails (crypto/rand, Go 1.24)
+	return base64.RawURLEncoding.EncodeToString(b)
 }
 
 func (s *Store) key(id job.ID) string { return s.bases[id.Shard()] + "j:" + string(id) }
@@ -113,6 +143,8 @@ func status(id job.ID, reply []any) error {
 		return ErrLost
 	case "suspect":
 		return ErrSuspect
+	case "unserved":
+		return ErrUnserved
 	case "mismatch":
 		return ErrMismatch
 	case "claimed":

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"longshore/internal/localredis/redistest"
 	"longshore/job"
 )
@@ -60,5 +62,44 @@ func TestLifeOfAJob(t *testing.T) {
 	if snap.State != job.Succeeded || !snap.Done || snap.Rev != 4 || snap.Attempt != 1 || string(snap.Result) != `{"n":1}` ||
 		snap.Progress.BytesDone != 7 || snap.Outputs[0].Name != "out" || snap.Usage.WallMS != 12 || snap.FinishedAt == nil {
 		t.Errorf("snapshot %+v", snap)
+	}
+}
+
+// TestCreatedSnapshot holds that what is told of a new job without reading its
+// record is what the record says.
+func TestCreatedSnapshot(t *testing.T) {
+	t.Parallel()
+	s := testStore(t)
+	for name, change := range map[string]func(*NewJob){
+		"plain":     func(*NewJob) {},
+		"payload":   func(n *NewJob) { n.Spec.Payload = []byte(`{"a":1}`) },
+		"scheduled": func(n *NewJob) { n.RunAt = time.Now().Add(time.Hour) },
+		"expiring":  func(n *NewJob) { n.ExpiresIn = time.Minute },
+		"retry":     func(n *NewJob) { n.RetryOf = job.NewID(time.Now()) },
+		"keyed": func(n *NewJob) {
+			n.IdempotencyKey = "k"
+			n.ID = DrawID(time.Now(), "k")
+		},
+		"chosen": func(n *NewJob) { n.Claim = time.Hour },
+	} {
+		n := simple()
+		change(&n)
+		c, err := s.Create(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		told, ok := c.Snapshot(n)
+		stored, err := s.Get(t.Context(), n.ID)
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		if diff := cmp.Diff(stored, told); diff != "" {
+			t.Errorf("%s: the record says (-), the creation told (+):\n%s", name, diff)
+		}
+		if again, err := s.Create(t.Context(), n); err != nil || again.New {
+			t.Errorf("%s, again: %+v, %v", name, again, err)
+		} else if _, ok := again.Snapshot(n); ok {
+			t.Errorf("%s, again: told without the record", name)
+		}
 	}
 }

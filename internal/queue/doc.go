@@ -1,13 +1,18 @@
 // Package queue brings tickets from the door to the workers. It is the only
-// package that knows asynq: asynq keeps the ready queues, their pausing and
-// its tools; attempts, delays, results and leases are the record's
-// (internal/jobstore), so nothing of asynq that loses or repeats a ticket can
-// lose or repeat a job.
+// package that knows asynq: the ready queues, their pausing and their counts are
+// kept in asynq's keys and values, so its command line and its Inspector see
+// and steer them; attempts, delays, results and leases are the record's
+// (internal/jobstore), so nothing that loses or repeats a ticket can lose or
+// repeat a job. asynq's producer writes the tickets. asynq's server is not used:
+// a dispatch loop a lane takes them (serve.go).
 //
 // Six queues: a lane (io, cpu) times a priority (high, default, low). In Redis
 // they are asynq's: "asynq:{P-io-high}:pending" and so on, P being the
 // installation's prefix. A ticket is an asynq task without payload whose id is
-// "<job>.<delivery>" and whose type is the job's.
+// the job's without dashes, a dot and the delivery; all have one short type.
+//
+// On a single Redis tickets move in the scripts of their records (lua.go,
+// tickets.lua), on a Cluster in calls of their own (apart.go).
 //
 // An idle worker is woken by a ring on the channel P:ring; see gate.go.
 package queue

@@ -1,8 +1,8 @@
--- KEYS: a task key each, "asynq:{queue}:t:<id>". ARGV, four each: id, when the day's
--- count may go (s), the largest count, key of the day's count.
+-- KEYS: a task key each, "asynq:{queue}:t:<id>". ARGV, three each: id, when the day's
+-- count may go (s), key of the day's count.
 local replies, counts, days, expiry = {}, {}, {}, {}
 for i, key in ipairs(KEYS) do
-  local id, at, day = ARGV[4 * i - 3], ARGV[4 * i - 2], ARGV[4 * i]
+  local id, at, day = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
   local base = string.sub(key, 1, -(#id + 3))
   if redis.call('LREM', base .. 'active', -1, id) == 1 then
     redis.call('DEL', key)

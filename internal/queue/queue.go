@@ -98,7 +98,7 @@ func (q *Queue) EnqueueHead(ctx context.Context, tickets []job.Ticket) error {
 	for i, t := range tickets {
 		if added[i] {
 			key := q.nameOf(t.Lane, t.Priority).keys + "pending"
-			byQueue[key] = append(byQueue[key], taskID(t))
+			byQueue[key] = append(byQueue[key], t.Name())
 		}
 	}
 	for key, ids := range byQueue {
@@ -120,12 +120,8 @@ func (q *Queue) send(ctx context.Context, tickets []job.Ticket) (added []bool, e
 		if err := check(t); err != nil {
 			return nil, err
 		}
-		// asynq's own limits are set where they never act: attempts and
-		// timeouts are ours, and a ticket must not be archived.
-		_, err := q.producer.EnqueueContext(ctx2, asynq.NewTask(t.Type, nil), asynq.TaskID(taskID(t)),
-			asynq.Queue(q.nameOf(t.Lane, t.Priority).name), asynq.MaxRetry(1<<20), asynq.Timeout(10*365*24*time.Hour))
-		if err != nil {
-			return nil, fmt.Errorf("enqueue ticket %s: %w", taskID(t), err)
+		if err := q.record(ctx2, t.Name(), q.nameOf(t.Lane, t.Priority)); err != nil {
+			return nil, fmt.Errorf("enqueue ticket %s: %w", t.Name(), err)
 		}
 	}
 	rings := map[string]bool{}
@@ -148,7 +144,7 @@ func (q *Queue) Look(ctx context.Context, tickets []job.Ticket) ([]jobstore.Tick
 	pipe := q.rdb.Pipeline()
 	cmds := make([]*redis.StringCmd, len(tickets))
 	for i, t := range tickets {
-		cmds[i] = pipe.HGet(ctx, q.nameOf(t.Lane, t.Priority).keys+"t:"+taskID(t), "state")
+		cmds[i] = pipe.HGet(ctx, q.nameOf(t.Lane, t.Priority).keys+"t:"+t.Name(), "state")
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, fmt.Errorf("look for tickets: %w", err)
@@ -184,7 +180,7 @@ func (q *Queue) Active(ctx context.Context) ([]job.Ticket, error) {
 	var tickets []job.Ticket
 	for i, cmd := range cmds {
 		for _, task := range cmd.Val() {
-			if id, delivery, err := parseTaskID(task); err == nil {
+			if id, delivery, err := job.ParseTicketName(task); err == nil {
 				tickets = append(tickets, job.Ticket{ID: id, Delivery: delivery, Lane: q.names[i].lane, Priority: q.names[i].priority})
 			}
 		}
@@ -211,7 +207,7 @@ func (q *Queue) Discard(ctx context.Context, tickets []job.Ticket) error {
 	for name, tickets := range byQueue {
 		keys, ids := make([]string, len(tickets)), make([]any, len(tickets))
 		for i, t := range tickets {
-			ids[i], keys[i] = taskID(t), name+"t:"+taskID(t)
+			ids[i], keys[i] = t.Name(), name+"t:"+t.Name()
 		}
 		if err := discardScript.Run(ctx, q.rdb, keys, ids...).Err(); err != nil {
 			return fmt.Errorf("discard tickets: %w", err)

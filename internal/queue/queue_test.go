@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"longshore/internal/jobstore"
@@ -17,32 +18,76 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-func testQueue(t *testing.T) (*Queue, redis.UniversalClient) {
+// A bundle is a queue with the records of its jobs.
+type bundle struct {
+	*Queue
+	store *jobstore.Store
+}
+
+// testQueue is a queue whose tickets move with their records, as on a single Redis.
+func testQueue(t *testing.T) (*bundle, redis.UniversalClient) { return queueOf(t, true) }
+
+func queueOf(t *testing.T, fused bool) (*bundle, redis.UniversalClient) {
 	t.Helper()
-	rdb := redistest.Client(t)
-	q, err := New(rdb, Config{Prefix: redistest.Prefix(t)})
+	rdb, prefix := redistest.Client(t), redistest.Prefix(t)
+	q, err := New(rdb, Config{Prefix: prefix})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return q, rdb
+	c := jobstore.Config{Prefix: prefix}
+	if fused {
+		if c.Tickets, err = q.Lua(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &bundle{q, jobstore.New(rdb, c)}, rdb
+}
+
+// bothWays runs a test with tickets that move with their records, and apart as on a Cluster.
+func bothWays(t *testing.T, test func(t *testing.T, q *bundle, rdb redis.UniversalClient)) {
+	t.Parallel()
+	for name, fused := range map[string]bool{"together": true, "apart": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q, rdb := queueOf(t, fused)
+			test(t, q, rdb)
+		})
+	}
+}
+
+// submit makes n jobs whose tickets are in the queue.
+func (q *bundle) submit(t *testing.T, n int, p job.Priority) []job.Ticket {
+	t.Helper()
+	jobs := make([]jobstore.NewJob, n)
+	for i := range jobs {
+		jobs[i] = jobstore.NewJob{ID: job.NewID(time.Now()), Type: "test.job", Lane: job.LaneIO, Priority: p,
+			Timeout: time.Minute, MaxAttempts: 3, Retention: time.Hour}
+	}
+	created, errs := q.store.CreateMany(t.Context(), jobs)
+	list := make([]job.Ticket, n)
+	for i, c := range created {
+		if errs[i] != nil {
+			t.Fatal(errs[i])
+		}
+		list[i] = c.Ticket
+		if !c.Sent {
+			if err := q.Enqueue(t.Context(), list[i:i+1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return list
 }
 
 func ticket(p job.Priority) job.Ticket {
 	return job.Ticket{ID: job.NewID(time.Now()), Delivery: 1, Type: "test.job", Lane: job.LaneIO, Priority: p}
 }
 
-func tickets(n int, p job.Priority) []job.Ticket {
-	list := make([]job.Ticket, n)
-	for i := range list {
-		list[i] = ticket(p)
-	}
-	return list
-}
-
-// serve runs a server until the test's end, or until the returned stop is called.
-func serve(t *testing.T, q *Queue, slots int, handle func(context.Context, job.Ticket)) (stop func()) {
+// serve runs a server until the test's end, or until the returned stop is
+// called. Jobs succeed when handle returns.
+func serve(t *testing.T, q *bundle, slots int, handle func(context.Context, job.Ticket)) (stop func()) {
 	t.Helper()
-	s := q.NewServer(map[job.Lane]int{job.LaneIO: slots})
+	s := q.NewServer(q.store, []string{"test.job"}, map[job.Lane]int{job.LaneIO: slots})
 	ctx, cancel := context.WithCancel(context.Background())
 	connected := make(chan struct{})
 	var wg sync.WaitGroup
@@ -50,7 +95,17 @@ func serve(t *testing.T, q *Queue, slots int, handle func(context.Context, job.T
 		jobstore.Subscribe(ctx, q.rdb, []string{q.RingChannel()}, func(_, text string) { s.Ring(text) }, sync.OnceFunc(func() { close(connected) }))
 	})
 	wg.Go(func() {
-		if err := s.Run(ctx, handle); err != nil {
+		err := s.Run(ctx, func(ctx context.Context, c jobstore.Claim) {
+			if c.Err != nil {
+				t.Errorf("claim of %+v: %v", c.Ticket, c.Err)
+				return
+			}
+			handle(ctx, c.Ticket)
+			if _, err := q.store.Finish(ctx, c.Ticket.ID, c.Fence, jobstore.End{Outcome: jobstore.Succeeded}); err != nil {
+				t.Error(err)
+			}
+		})
+		if err != nil {
 			t.Error(err)
 		}
 	})
@@ -63,27 +118,34 @@ func serve(t *testing.T, q *Queue, slots int, handle func(context.Context, job.T
 	return stop
 }
 
-func TestServesWhatWasEnqueued(t *testing.T) {
-	t.Parallel()
-	q, _ := testQueue(t)
-	want := tickets(50, job.Default)
-	got := make(chan job.Ticket, 100)
-	stop := serve(t, q, 8, func(_ context.Context, tk job.Ticket) { got <- tk })
-	if err := q.Enqueue(t.Context(), want); err != nil {
-		t.Fatal(err)
-	}
-	if err := q.Enqueue(t.Context(), want[:10]); err != nil { // they are there: no error, or gone: stale later
-		t.Fatal(err)
-	}
-	for range want {
-		if tk := <-got; !slices.Contains(want, tk) {
-			t.Fatalf("served %+v, which nobody enqueued", tk)
+func TestServesWhatWasSubmitted(t *testing.T) {
+	bothWays(t, func(t *testing.T, q *bundle, rdb redis.UniversalClient) {
+		got := make(chan job.Ticket, 100)
+		want := q.submit(t, 50, job.Default)
+		if err := q.Enqueue(t.Context(), want[:10]); err != nil { // they are there: no error
+			t.Fatal(err)
 		}
-	}
-	stop()
-	if active, err := q.Active(t.Context()); err != nil || len(active) > 0 {
-		t.Errorf("still active: %v, %v", active, err)
-	}
+		stop := serve(t, q, 8, func(_ context.Context, tk job.Ticket) { got <- tk })
+		for range want {
+			if tk := <-got; !slices.Contains(want, tk) {
+				t.Fatalf("served %+v, which nobody submitted", tk)
+			}
+		}
+		if err := q.Enqueue(t.Context(), want[:10]); err != nil { // they may be gone: stale tickets
+			t.Fatal(err)
+		}
+		last := q.submit(t, 1, job.Default)
+		if tk := <-got; tk != last[0] {
+			t.Errorf("served %+v again", tk)
+		}
+		stop()
+		if active, err := q.Active(t.Context()); err != nil || len(active) > 0 {
+			t.Errorf("still active: %v, %v", active, err)
+		}
+		if keys := rdb.Keys(t.Context(), "asynq:{"+q.prefix+"*:t:*").Val(); len(keys) > 0 {
+			t.Errorf("tickets left: %v", keys)
+		}
+	})
 }
 
 // TestIdleLoopWakesAtOnce would fail with asynq's polling: a second a ticket.
@@ -95,9 +157,7 @@ func TestIdleLoopWakesAtOnce(t *testing.T) {
 	began := time.Now()
 	const n = 20
 	for range n {
-		if err := q.Enqueue(t.Context(), tickets(1, job.Low)); err != nil {
-			t.Fatal(err)
-		}
+		q.submit(t, 1, job.Low)
 		<-got
 	}
 	if took := time.Since(began); took > n*200*time.Millisecond {
@@ -107,11 +167,13 @@ func TestIdleLoopWakesAtOnce(t *testing.T) {
 
 func TestHeadIsServedFirst(t *testing.T) {
 	t.Parallel()
-	q, _ := testQueue(t)
-	if err := q.Enqueue(t.Context(), tickets(100, job.Default)); err != nil {
+	q, rdb := testQueue(t)
+	all := q.submit(t, 100, job.Default)
+	// The last one's ticket gets lost, and the sweeper sends it again.
+	first := all[99]
+	if err := rdb.Del(t.Context(), q.nameOf(job.LaneIO, job.Default).keys+"t:"+first.Name()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	first := ticket(job.Default)
 	if err := q.EnqueueHead(t.Context(), []job.Ticket{first}); err != nil {
 		t.Fatal(err)
 	}
@@ -126,9 +188,7 @@ func TestPrioritiesShareByWeight(t *testing.T) {
 	t.Parallel()
 	q, _ := testQueue(t)
 	for _, p := range job.Priorities {
-		if err := q.Enqueue(t.Context(), tickets(400, p)); err != nil {
-			t.Fatal(err)
-		}
+		q.submit(t, 400, p)
 	}
 	got := make(chan job.Ticket, 1200)
 	serve(t, q, 1, func(_ context.Context, tk job.Ticket) { got <- tk })
@@ -142,47 +202,43 @@ func TestPrioritiesShareByWeight(t *testing.T) {
 	}
 }
 
-// TestStopGivesBack holds that a server that stops leaves no ticket behind: a
-// handler under way is waited for, what was taken ahead goes back.
-func TestStopGivesBack(t *testing.T) {
-	t.Parallel()
-	q, _ := testQueue(t)
-	all := tickets(30, job.Default)
-	if err := q.Enqueue(t.Context(), all); err != nil {
-		t.Fatal(err)
-	}
-	begun, release := make(chan job.Ticket, 30), make(chan struct{})
-	stop := serve(t, q, 4, func(_ context.Context, tk job.Ticket) {
-		begun <- tk
-		<-release
+// TestStopLeavesNothingActive holds that a server that stops waits for what
+// was started and leaves the rest where it is.
+func TestStopLeavesNothingActive(t *testing.T) {
+	bothWays(t, func(t *testing.T, q *bundle, _ redis.UniversalClient) {
+		all := q.submit(t, 30, job.Default)
+		begun, release := make(chan job.Ticket, 30), make(chan struct{})
+		stop := serve(t, q, 4, func(_ context.Context, tk job.Ticket) {
+			begun <- tk
+			<-release
+		})
+		for range 4 {
+			<-begun
+		}
+		done := make(chan struct{})
+		go func() {
+			stop()
+			close(done)
+		}()
+		close(release)
+		<-done
+		states, err := q.Look(t.Context(), all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		served, pending := 4+len(begun), 0
+		for _, s := range states {
+			if s == jobstore.TicketActive {
+				t.Error("a ticket stayed active")
+			}
+			if s == jobstore.TicketPending {
+				pending++
+			}
+		}
+		if pending+served != 30 {
+			t.Errorf("%d served and %d pending of 30", served, pending)
+		}
 	})
-	for range 4 {
-		<-begun
-	}
-	done := make(chan struct{})
-	go func() {
-		stop()
-		close(done)
-	}()
-	close(release)
-	<-done
-	served := 4 + len(begun)
-	states, err := q.Look(t.Context(), all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pending := 0
-	for _, s := range states {
-		if s == jobstore.TicketActive {
-			t.Error("a ticket stayed active")
-		}
-		if s == jobstore.TicketPending {
-			pending++
-		}
-	}
-	if pending+served != 30 {
-		t.Errorf("%d served and %d pending of 30", served, pending)
-	}
 }
 
 func TestPausedQueueWaits(t *testing.T) {
@@ -192,9 +248,8 @@ func TestPausedQueueWaits(t *testing.T) {
 	if err := rdb.Set(t.Context(), paused, "1", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := q.Enqueue(t.Context(), append(tickets(1, job.High), tickets(1, job.Low)...)); err != nil {
-		t.Fatal(err)
-	}
+	q.submit(t, 1, job.High)
+	q.submit(t, 1, job.Low)
 	got := make(chan job.Ticket, 2)
 	serve(t, q, 2, func(_ context.Context, tk job.Ticket) { got <- tk })
 	if tk := <-got; tk.Priority != job.Low {
@@ -215,7 +270,6 @@ func TestBadTicketsAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*job.Ticket){
 		"brace in the id": func(tk *job.Ticket) { tk.ID = "x{y}" + tk.ID[4:] },
 		"no delivery":     func(tk *job.Ticket) { tk.Delivery = 0 },
-		"no type":         func(tk *job.Ticket) { tk.Type = "" },
 		"strange lane":    func(tk *job.Ticket) { tk.Lane = "gpu" },
 		"no priority":     func(tk *job.Ticket) { tk.Priority = "" },
 	} {
@@ -234,59 +288,83 @@ func TestBadTicketsAreRefused(t *testing.T) {
 
 // TestGarbageHurtsNoOther puts into the queue what no producer of ours writes.
 func TestGarbageHurtsNoOther(t *testing.T) {
-	t.Parallel()
-	q, rdb := testQueue(t)
-	keys := q.nameOf(job.LaneIO, job.Default).keys
-	rdb.RPush(t.Context(), keys+"pending", "ghost-without-task", "another")
-	rdb.HSet(t.Context(), keys+"t:undecodable", "msg", "\xff\xff", "state", "pending")
-	rdb.RPush(t.Context(), keys+"pending", "undecodable")
-	got := make(chan job.Ticket, 1)
-	serve(t, q, 2, func(_ context.Context, tk job.Ticket) { got <- tk })
-	want := ticket(job.Default)
-	if err := q.Enqueue(t.Context(), []job.Ticket{want}); err != nil {
-		t.Fatal(err)
-	}
-	if tk := <-got; tk != want {
-		t.Errorf("served %+v", tk)
-	}
+	bothWays(t, func(t *testing.T, q *bundle, rdb redis.UniversalClient) {
+		keys := q.nameOf(job.LaneIO, job.Default).keys
+		nobody := ticket(job.Default) // well formed, and without a record
+		if err := q.Enqueue(t.Context(), []job.Ticket{nobody}); err != nil {
+			t.Fatal(err)
+		}
+		rdb.RPush(t.Context(), keys+"pending", "ghost-without-task", "another")
+		rdb.HSet(t.Context(), keys+"t:undecodable", "msg", "\xff\xff", "state", "pending")
+		rdb.RPush(t.Context(), keys+"pending", "undecodable", nobody.Name()+"0000000000000000000")
+		got := make(chan job.Ticket, 1)
+		stop := serve(t, q, 2, func(_ context.Context, tk job.Ticket) { got <- tk })
+		want := q.submit(t, 1, job.Default)
+		if tk := <-got; tk != want[0] {
+			t.Errorf("served %+v", tk)
+		}
+		stop()
+		if left := rdb.Exists(t.Context(), keys+"pending", keys+"active", keys+"t:undecodable").Val(); left > 0 {
+			t.Errorf("%d keys of the queue left", left)
+		}
+	})
 }
 
 func TestDiscard(t *testing.T) {
-	t.Parallel()
-	q, _ := testQueue(t)
-	begun, release := make(chan job.Ticket, 1), make(chan struct{})
-	stop := serve(t, q, 1, func(_ context.Context, tk job.Ticket) {
-		begun <- tk
-		<-release
+	bothWays(t, func(t *testing.T, q *bundle, _ redis.UniversalClient) {
+		begun, release := make(chan job.Ticket, 1), make(chan struct{})
+		stop := serve(t, q, 1, func(_ context.Context, tk job.Ticket) {
+			begun <- tk
+			<-release
+		})
+		q.submit(t, 1, job.Default)
+		tk := <-begun
+		if err := q.Discard(t.Context(), []job.Ticket{tk}); err != nil {
+			t.Fatal(err)
+		}
+		if states, err := q.Look(t.Context(), []job.Ticket{tk}); err != nil || states[0] != jobstore.TicketAbsent {
+			t.Errorf("ticket is %v, %v", states, err)
+		}
+		close(release) // the late end finds nothing and harms nothing
+		stop()
+		if active, err := q.Active(t.Context()); err != nil || len(active) > 0 {
+			t.Errorf("still active: %v, %v", active, err)
+		}
 	})
-	if err := q.Enqueue(t.Context(), tickets(1, job.Default)); err != nil {
-		t.Fatal(err)
-	}
-	tk := <-begun
-	if err := q.Discard(t.Context(), []job.Ticket{tk}); err != nil {
-		t.Fatal(err)
-	}
-	if states, err := q.Look(t.Context(), []job.Ticket{tk}); err != nil || states[0] != jobstore.TicketAbsent {
-		t.Errorf("ticket is %v, %v", states, err)
-	}
-	close(release) // the late completion finds nothing and harms nothing
-	stop()
-	if active, err := q.Active(t.Context()); err != nil || len(active) > 0 {
-		t.Errorf("still active: %v, %v", active, err)
-	}
 }
 
-func FuzzParseTaskID(f *testing.F) {
-	f.Add(taskID(ticket(job.Default)))
-	f.Add("x.1")
-	f.Add("01a2094c-c1b7-7426-941b-a7e8cbc7cb2f.-1")
-	f.Fuzz(func(t *testing.T, s string) {
-		id, delivery, err := parseTaskID(s)
-		if err != nil {
-			return
+// TestAsynqsToolsSeeTheQueues holds that what moves together with the records
+// is in asynq's own form.
+func TestAsynqsToolsSeeTheQueues(t *testing.T) {
+	bothWays(t, func(t *testing.T, q *bundle, rdb redis.UniversalClient) {
+		inspector := asynq.NewInspectorFromRedisClient(rdb)
+		all := q.submit(t, 3, job.Default)
+		name := q.nameOf(job.LaneIO, job.Default).name
+		if names, err := inspector.Queues(); err != nil || !slices.Contains(names, name) {
+			t.Errorf("queues %v, %v", names, err)
 		}
-		if _, err := job.ParseID(string(id)); err != nil || delivery < 1 {
-			t.Errorf("%q read as %q, %d", s, id, delivery)
+		if info, err := inspector.GetTaskInfo(name, all[2].Name()); err != nil || info.State != asynq.TaskStatePending || info.Queue != name {
+			t.Errorf("ticket %+v, %v", info, err)
+		}
+		begun, release := make(chan job.Ticket), make(chan struct{})
+		stop := serve(t, q, 1, func(_ context.Context, tk job.Ticket) {
+			begun <- tk
+			<-release
+		})
+		first := <-begun
+		if active, err := inspector.ListActiveTasks(name); err != nil || len(active) != 1 || active[0].ID != first.Name() || active[0].State != asynq.TaskStateActive {
+			t.Errorf("active %+v, %v", active, err)
+		}
+		if err := inspector.DeleteTask(name, all[2].Name()); err != nil {
+			t.Errorf("delete a ticket: %v", err)
+		}
+		release <- struct{}{}
+		<-begun
+		release <- struct{}{}
+		stop()
+		info, err := inspector.GetQueueInfo(name)
+		if err != nil || info.Size != 0 || info.Active != 0 || info.Processed != 2 || info.ProcessedTotal != 2 {
+			t.Errorf("queue %+v, %v", info, err)
 		}
 	})
 }

@@ -67,6 +67,11 @@ func record(ctx context.Context, cmd *redis.Cmd, sha string, keys []string, args
 	return cmd
 }
 
+// SAdd answers for the list of queues, which is written with the tickets.
+func (r *recorder) SAdd(ctx context.Context, _ string, _ ...any) *redis.IntCmd {
+	return redis.NewIntCmd(ctx)
+}
+
 // noScript is the error that Redis gives for an unknown script.
 type noScript struct{}
 
@@ -94,6 +99,7 @@ func (rec *recording) exec(ctx context.Context, rdb redis.UniversalClient, chann
 		cmds[i] = pipe.EvalSha(ctx, c.sha, c.keys, c.args...)
 	}
 	for queue := range rings {
+		pipe.SAdd(ctx, "asynq:queues", queue)
 		pipe.Publish(ctx, channel, queue)
 	}
 	_, err := pipe.Exec(ctx)

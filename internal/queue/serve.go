@@ -2,41 +2,53 @@ package queue
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
-	"net"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
-
+	"longshore/internal/jobstore"
+	"longshore/internal/redisdb"
 	"longshore/job"
 )
 
 // RingChannel is the channel on which producers ring; the text is a queue's name.
 func (q *Queue) RingChannel() string { return q.prefix + ":ring" }
 
-// A Server takes tickets and hands them to a handler.
+// A Server takes tickets, starts their jobs and hands them to a handler.
 type Server struct {
 	queue *Queue
-	gates map[job.Lane]*gate
-	slots map[job.Lane]int
+	store *jobstore.Store
+	types []string
+	lanes []*lane
+	dones *redisdb.Batcher
 }
 
-// loops is the number of dispatch loops of a lane: one asynq server dispatches
-// one ticket a round trip whatever its concurrency is, several share the work.
-const loops = 4
+// A lane is what one dispatch loop works on.
+type lane struct {
+	gate  *gate
+	slots int
+	freed chan struct{} // a slot was
 
-// NewServer returns a server with so many slots for each lane; a lane without
-// slots is not served.
-func (q *Queue) NewServer(slots map[job.Lane]int) *Server {
-	s := &Server{queue: q, gates: map[job.Lane]*gate{}, slots: slots}
-	for lane, n := range slots {
+	mu   sync.Mutex
+	busy int
+}
+
+const (
+	// takeSize bounds one take: Redis does nothing else meanwhile.
+	takeSize    = 128
+	takeTimeout = 5 * time.Second
+	// longestWait bounds one wait at the gate, so that a loop looks around.
+	longestWait = time.Second
+	// errorPause is slept after a failed take.
+	errorPause = 200 * time.Millisecond
+)
+
+// NewServer returns a server of these types, with so many slots for each lane;
+// a lane without slots is not served.
+func (q *Queue) NewServer(store *jobstore.Store, types []string, slots map[job.Lane]int) *Server {
+	s := &Server{queue: q, store: store, types: types, dones: redisdb.NewBatcher(q.rdb, doneScript, doneSize)}
+	for name, n := range slots {
 		if n > 0 {
-			s.gates[lane] = newGate(q.names, lane)
+			s.lanes = append(s.lanes, &lane{gate: newGate(q.names, name), slots: n, freed: make(chan struct{}, 1)})
 		}
 	}
 	return s
@@ -45,114 +57,110 @@ func (q *Queue) NewServer(slots map[job.Lane]int) *Server {
 // Ring wakes an idle loop. It is to be called for each message on
 // RingChannel, and with "" after each connect.
 func (s *Server) Ring(queue string) {
-	for _, g := range s.gates {
-		g.ring(queue)
+	for _, l := range s.lanes {
+		l.gate.ring(queue)
 	}
 }
 
-// Run takes tickets and calls handle for each, in a goroutine of its own, as
+// Run takes tickets and calls handle for each, as
 // many at once as the lane has slots. When ctx ends it takes no more, waits
 // until every handle has returned, and returns.
-func (s *Server) Run(ctx context.Context, handle func(context.Context, job.Ticket)) error {
-	deaf := redis.NewClient(&redis.Options{DialerRetries: 1, MaxRetries: -1, MaintNotificationsConfig: nil,
-		Dialer: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("deaf") }})
-	defer func() { _ = deaf.Close() }() // it never connected
-	var servers []*asynq.Server
-	var clients []*laneClient
-	for lane, g := range s.gates {
-		client := newLaneClient(s.queue.rdb, g, s.slots[lane], deaf)
-		clients = append(clients, client)
-		for _, slots := range split(s.slots[lane], loops) {
-			srv := asynq.NewServerFromRedisClient(client, s.config(lane, slots))
-			if err := srv.Start(asynq.HandlerFunc(s.handler(lane, client, handle))); err != nil {
-				s.stop(servers)
-				return fmt.Errorf("serve lane %s: %w", lane, err)
-			}
-			servers = append(servers, srv)
-		}
+func (s *Server) Run(ctx context.Context, handle func(context.Context, jobstore.Claim)) error {
+	// A job that was started while ctx ended is run: the call can't be taken back.
+	background := context.WithoutCancel(ctx)
+	var wg sync.WaitGroup
+	for _, l := range s.lanes {
+		wg.Go(func() { s.dispatch(ctx, background, l, &wg, handle) })
 	}
 	<-ctx.Done()
-	s.stop(servers)
-	back, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackTimeout)
-	defer cancel()
-	for _, c := range clients {
-		if err := c.giveBack(back); err != nil {
-			s.queue.log.WarnContext(back, "tickets not given back, the sweeper will find them", "error", err)
-		}
+	for _, l := range s.lanes {
+		l.gate.close()
 	}
+	wg.Wait()
 	return nil
 }
 
-const giveBackTimeout = 2 * time.Second
-
-func (s *Server) stop(servers []*asynq.Server) {
-	for _, g := range s.gates {
-		g.close()
-	}
-	var wg sync.WaitGroup
-	for _, srv := range servers {
-		wg.Go(srv.Shutdown)
-	}
-	wg.Wait()
-}
-
-func (s *Server) config(lane job.Lane, slots int) asynq.Config {
-	queues := map[string]int{}
-	for _, n := range s.queue.names {
-		if n.lane == lane {
-			queues[n.name] = weight(n.priority)
+// dispatch is the loop of one lane.
+func (s *Server) dispatch(ctx, background context.Context, l *lane, wg *sync.WaitGroup, handle func(context.Context, jobstore.Claim)) {
+	work, started := make(chan jobstore.Claim, l.slots), 0
+	defer close(work)
+	take := s.takeApart
+	if s.store.Fused() {
+		claimer := s.store.NewClaimer(s.types)
+		take = func(ctx context.Context, from *source, n int) ([]jobstore.Claim, bool, error) {
+			return claimer.Claim(ctx, from.lane, from.priority, n)
 		}
 	}
-	return asynq.Config{
-		Concurrency: slots, Queues: queues,
-		TaskCheckInterval: time.Millisecond,     // the gate does the waiting
-		ShutdownTimeout:   365 * 24 * time.Hour, // handlers end by our own clock
-		// Our records know what is due; asynq's own rounds only clear up.
-		DelayedTaskCheckInterval: 10 * time.Second, JanitorInterval: time.Hour, HealthCheckInterval: time.Hour,
-		Logger: logger{s.queue.log}, LogLevel: asynq.WarnLevel,
-	}
-}
-
-// handler unpacks the ticket. It always tells asynq "done": the record knows
-// what is still to do.
-func (s *Server) handler(lane job.Lane, client *laneClient, handle func(context.Context, job.Ticket)) func(context.Context, *asynq.Task) error {
-	return func(ctx context.Context, task *asynq.Task) error {
-		defer client.handled()
-		name, _ := asynq.GetTaskID(ctx)
-		id, delivery, err := parseTaskID(name)
+	for {
+		free := l.free(ctx)
+		if free == 0 {
+			return
+		}
+		from, rings := l.gate.pick(time.Now().Add(longestWait))
+		if from == nil {
+			continue
+		}
+		call, cancel := context.WithTimeout(background, takeTimeout)
+		claims, more, err := take(call, from, min(free, takeSize))
+		cancel()
 		if err != nil {
-			s.queue.log.ErrorContext(ctx, "ticket thrown away", "error", err)
-			return nil
+			l.gate.rest(errorPause)
+			continue
 		}
-		queue, _ := asynq.GetQueueName(ctx)
-		priority := job.Priority(queue[strings.LastIndexByte(queue, '-')+1:])
-		// asynq's context ends by asynq's clocks and leases; a job must not.
-		handle(context.WithoutCancel(ctx), job.Ticket{ID: id, Delivery: delivery, Type: task.Type(), Lane: lane, Priority: priority})
-		return nil
+		l.gate.found(from, rings, more)
+		l.take(len(claims))
+		for _, c := range claims {
+			if started < l.slots {
+				started++
+				wg.Go(func() { s.serve(background, l, work, handle) })
+			}
+			work <- c
+		}
 	}
 }
 
-// split shares n slots among at most parts servers.
-func split(n, parts int) []int {
-	parts = max(1, min(n, parts))
-	shares := make([]int, parts)
-	for i := range n {
-		shares[i%parts]++
+// serve is one slot: a goroutine that stays, since the stack of a new one
+// would have to grow for each job.
+func (s *Server) serve(ctx context.Context, l *lane, work <-chan jobstore.Claim, handle func(context.Context, jobstore.Claim)) {
+	for c := range work {
+		handle(ctx, c)
+		// Where they are one, the record's end is the ticket's too.
+		if !s.store.Fused() || c.Err != nil {
+			s.end(ctx, c.Ticket)
+		}
+		l.release()
 	}
-	return shares
 }
 
-// logger passes asynq's words on.
-type logger struct{ log *slog.Logger }
-
-func (l logger) Debug(args ...any) {}
-func (l logger) Info(args ...any)  {}
-func (l logger) Warn(args ...any)  { l.log.Debug("asynq", "says", fmt.Sprint(args...)) }
-func (l logger) Error(args ...any) {
-	text := fmt.Sprint(args...)
-	if strings.Contains(text, "cancelation channel") {
-		return // it is deaf on purpose
+// free waits for free slots and returns their number; 0 = ctx has ended.
+func (l *lane) free(ctx context.Context) int {
+	for ctx.Err() == nil {
+		l.mu.Lock()
+		n := l.slots - l.busy
+		l.mu.Unlock()
+		if n > 0 {
+			return n
+		}
+		select {
+		case <-l.freed:
+		case <-ctx.Done():
+		}
 	}
-	l.log.Warn("asynq", "says", text)
+	return 0
 }
-func (l logger) Fatal(args ...any) { l.log.Error("asynq", "says", fmt.Sprint(args...)) }
+
+func (l *lane) take(n int) {
+	l.mu.Lock()
+	l.busy += n
+	l.mu.Unlock()
+}
+
+func (l *lane) release() {
+	l.mu.Lock()
+	l.busy--
+	l.mu.Unlock()
+	select {
+	case l.freed <- struct{}{}:
+	default:
+	}
+}

@@ -3,8 +3,6 @@ package queue
 import (
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"longshore/job"
 )
@@ -14,24 +12,11 @@ import (
 // slot, so both are refused before asynq sees them.
 var ErrBadTicket = errors.New("bad ticket")
 
-func taskID(t job.Ticket) string { return string(t.ID) + "." + strconv.FormatInt(t.Delivery, 10) }
-
-func parseTaskID(s string) (id job.ID, delivery int64, err error) {
-	head, tail, _ := strings.Cut(s, ".")
-	if id, err = job.ParseID(head); err != nil {
-		return "", 0, fmt.Errorf("%w: %w", ErrBadTicket, err)
-	}
-	if delivery, err = strconv.ParseInt(tail, 10, 64); err != nil || delivery < 1 {
-		return "", 0, fmt.Errorf("%w: delivery", ErrBadTicket)
-	}
-	return id, delivery, nil
-}
-
 func check(t job.Ticket) error {
 	if _, err := job.ParseID(string(t.ID)); err != nil {
 		return fmt.Errorf("%w: %w", ErrBadTicket, err)
 	}
-	if t.Delivery < 1 || t.Type == "" || weight(t.Priority) == 0 || (t.Lane != job.LaneIO && t.Lane != job.LaneCPU) {
+	if t.Delivery < 1 || weight(t.Priority) == 0 || (t.Lane != job.LaneIO && t.Lane != job.LaneCPU) {
 		return fmt.Errorf("%w: delivery %d, lane %q, priority %q", ErrBadTicket, t.Delivery, t.Lane, t.Priority)
 	}
 	return nil

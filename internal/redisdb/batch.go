@@ -3,8 +3,10 @@ package redisdb
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -128,12 +130,26 @@ func (b *Batcher) run(ctx context.Context, c *Call) {
 }
 
 // RunAll runs a script for items that one caller brings, at most max a call.
-// The error is the first one of any item.
+// Two calls are under way at a time: while Redis works on one, the next is
+// written and the last one read. The error is the first one of any item.
 func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, max int, calls []*Call) error {
-	for rest := calls; len(rest) > 0; {
-		n := min(len(rest), max)
-		send(ctx, rdb, script, rest[:n])
-		rest = rest[n:]
+	if len(calls) == 0 {
+		return nil
+	}
+	if len(calls) <= max {
+		send(ctx, rdb, script, calls)
+	} else {
+		parts := slices.Collect(slices.Chunk(calls, max))
+		var next atomic.Int64
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for i := next.Add(1) - 1; i < int64(len(parts)); i = next.Add(1) - 1 {
+					send(ctx, rdb, script, parts[i])
+				}
+			})
+		}
+		wg.Wait()
 	}
 	for _, c := range calls {
 		if c.Err != nil {

@@ -90,10 +90,13 @@ func (d *Door) create(ctx context.Context, n jobstore.NewJob) (snap job.Snapshot
 	if err != nil {
 		return job.Snapshot{}, false, refusal(err)
 	}
-	if c.New {
+	if c.New && !c.Sent {
 		d.enqueue(ctx, c.Ticket)
 	}
-	snap, err = d.snapshot(ctx, c.ID)
+	snap, ok := c.Snapshot(n)
+	if !ok {
+		snap, err = d.snapshot(ctx, c.ID)
+	}
 	return snap, c.New, err
 }
 
@@ -194,7 +197,10 @@ func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 	now := time.Now()
 	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Lane: info.Lane, Priority: r.Priority, RunAt: r.RunAt,
 		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
-		RetryOf: r.RetryOf, CallbackURL: r.CallbackURL, IdempotencyKey: r.IdempotencyKey, Digest: digest(r, payload)}
+		RetryOf: r.RetryOf, CallbackURL: r.CallbackURL, IdempotencyKey: r.IdempotencyKey}
+	if r.IdempotencyKey != "" || r.ID != "" {
+		n.Digest = digest(r, payload)
+	}
 	n.Spec.Payload = payload
 	checkPolicy(&n, info, d.Retention, now, bad)
 	checkNames(&n, r, now, bad)

@@ -186,7 +186,7 @@ func (d *Door) createMany(ctx context.Context, g *group) {
 			continue
 		}
 		g.answers[i].ID, g.answers[i].Created = created[j].ID, created[j].New
-		if created[j].New && created[j].Ticket.Delivery != 0 {
+		if created[j].New && !created[j].Sent && created[j].Ticket.Delivery != 0 {
 			g.tickets = append(g.tickets, created[j].Ticket)
 		}
 	}

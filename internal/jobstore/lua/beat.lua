@@ -4,16 +4,16 @@ return each(3, function(key, t, fence, lease_ms, progress)
   local j = load(key)
   if not j or j.f ~= fence or (j.s ~= 'running' and j.s ~= 'uploading') then return { 'lost' } end
   if not j.cr and number(lease_ms) > 0 then
-    if j.s == 'uploading' and redis.call('HEXISTS', key, 'ux') == 1 then
-      redis.call('HSET', key, 'ux', t + lease_ms)
-      redis.call('HDEL', key, 'k')
+    if j.s == 'uploading' and call('HEXISTS', key, 'ux') == 1 then
+      call('HSET', key, 'ux', t + lease_ms)
+      call('HDEL', key, 'k')
       look_at(j, t + LOOK)
     else
-      redis.call('ZADD', j.base .. 'leases', t + lease_ms, j.id)
+      call('ZADD', j.base .. 'leases', t + lease_ms, j.id)
     end
   end
   if progress ~= '' then
-    redis.call('SET', j.base .. 'g:' .. j.id, progress)
+    call('SET', j.base .. 'g:' .. j.id, progress)
     move(j, j.s)
   end
   return { j.cr and 'cancel' or 'ok' }

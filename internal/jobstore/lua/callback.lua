@@ -3,5 +3,5 @@ return each(0, function(key)
   local j = load(key)
   if not j then return { 'gone' } end
   if not j.cb then return { 'none' } end
-  return { 'ok', j.s, redis.call('HGETALL', j.base .. 'w:' .. j.id) }
+  return { 'ok', j.s, call('HGETALL', j.base .. 'w:' .. j.id) }
 end)

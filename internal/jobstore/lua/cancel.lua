@@ -9,10 +9,11 @@ return each(1, function(key, t, cap)
     return { 'ok' }
   end
   if not j.cr then
-    move(j, 'running', 'cr', '1')
-    local ends = redis.call('ZSCORE', j.base .. 'leases', j.id)
-    if not ends or tonumber(ends) > t + cap then redis.call('ZADD', j.base .. 'leases', t + cap, j.id) end
+    j.cr = true
+    move(j, 'running')
+    local ends = call('ZSCORE', j.base .. 'leases', j.id)
+    if not ends or tonumber(ends) > t + cap then call('ZADD', j.base .. 'leases', t + cap, j.id) end
   end
-  redis.call('PUBLISH', prefix(key) .. ':cancel', j.id)
+  call('PUBLISH', PREFIX .. ':cancel', j.id)
   return { 'ok' }
 end)

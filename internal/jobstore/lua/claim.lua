@@ -7,25 +7,25 @@ local t, found = now(), {}
 
 local function take(base, id)
   local about = base .. 'w:' .. id
-  local url, attempts = unpack(redis.call('HMGET', about, 'u', 'a'))
-  if not url or redis.call('EXISTS', base .. 'j:' .. id) == 0 then
-    redis.call('ZREM', base .. 'callbacks', id)
-    redis.call('DEL', about)
+  local url, attempts = unpack(call('HMGET', about, 'u', 'a'))
+  if not url or call('EXISTS', base .. 'j:' .. id) == 0 then
+    call('ZREM', base .. 'callbacks', id)
+    call('DEL', about)
     return
   end
-  redis.call('ZADD', base .. 'callbacks', t + lease_ms, id)
-  redis.call('HDEL', about, 'nx')
-  found[#found + 1] = { id, redis.call('HINCRBY', about, 'c', 1), url, number(attempts or 0) }
+  call('ZADD', base .. 'callbacks', t + lease_ms, id)
+  call('HDEL', about, 'nx')
+  found[#found + 1] = { id, call('HINCRBY', about, 'c', 1), url, number(attempts or 0) }
 end
 
 for _, key in ipairs(KEYS) do
   if left <= #found then break end
   local base = string.sub(key, 1, -10)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', t, 'LIMIT', 0, left - #found)) do
+  for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', t, 'LIMIT', 0, left - #found)) do
     local ok, err = pcall(take, base, id)
     if not ok then
       cause(err) -- what is not damage ends the call
-      redis.call('ZREM', key, id)
+      call('ZREM', key, id)
     end
   end
 end

@@ -1,54 +1,83 @@
--- create: a new job, or the one that an idempotency key or a chosen id already names.
-return each(17, function(key, t, kind, queue, state, run_at, expires_in, timeout, attempts, retention,
-                         retry_of, claim, digest, claim_ms, fence, lease_ms, spec, callback, pieces_ms)
+-- create: a new job, or the one that an idempotency key or a chosen id already
+-- names. Per job: its head (expires_at left out), what it is to do, and the
+-- rest, '' for a job that is to be queued at once and has nothing special:
+-- state, run at, expires in, retry of, key, digest, claim of the id, fence,
+-- lease, callback, expiry of an upload in pieces, a line each.
+local REST = '^' .. string.rep('([^\n]*)\n', 10) .. '([^\n]*)$'
+local FRESH = pack({ s = 'queued', n = 1, d = 1, a = 0, ls = 0, f = '', lf = '' })
+local CREATED = { 'created', 1, text[now()] }
+local queues = {} -- by head
+
+-- plain is the short way of a job that is new and queued at once.
+local function plain(key, t, head, spec)
+  local base, id = sub(key, 1, -39), sub(key, -36)
+  if spec ~= '' then call('SET', base .. 'p:' .. id, spec) end
+  gather(added, base .. 'ids', '0', id)
+  gather(added, base .. 'due', text[t + LOOK], id)
+  call('HSET', key, 'm', FRESH, 'h', head, 'c', text[t])
+  events[#events + 1] = id .. ' 1 queued'
+  if push then
+    local queue = queues[head]
+    if not queue then
+      queue = match(head, '^%S+ (%S+)')
+      queues[head] = queue
+    end
+    push(queue, id, 1, t)
+  end
+  return CREATED
+end
+
+return each(3, function(key, t, head, spec, rest)
+  local there = call('EXISTS', key) == 1 and load(key)
+  if rest == '' and not there then return plain(key, t, head, spec) end
   local j = at(key)
+  local state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms, callback, pieces_ms =
+    'queued', '0', '0', '', '', '', '0', '', '0', '', '0'
+  if rest ~= '' then
+    state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms, callback, pieces_ms = match(rest, REST)
+  end
   if claim ~= '' then
-    local prior = redis.call('GET', j.base .. 'i:' .. claim)
+    local prior = call('GET', j.base .. 'i:' .. claim)
     if prior and prior ~= j.id then
-      local other = redis.call('HGET', j.base .. 'j:' .. prior, 'ih')
+      local other = call('HGET', j.base .. 'j:' .. prior, 'ih')
       if other and other ~= digest then return { 'mismatch' } end
       if other then return { 'exists', prior } end
     end
   end
-  local there = load(key)
   if there then
-    if redis.call('HGET', key, 'ih') ~= digest then return { 'mismatch' } end
+    if (call('HGET', key, 'ih') or '') ~= digest then return { 'mismatch' } end
     if fence ~= '' and (there.f == fence or there.lf == fence) then return { 'created', there.d } end
     return { 'exists', j.id, there.d }
   end
-  if number(claim_ms) > 0 and not redis.call('SET', j.base .. 'c:' .. j.id, '1', 'NX', 'PX', claim_ms) then
+  if claim_ms ~= '0' and not call('SET', j.base .. 'c:' .. j.id, '1', 'NX', 'PX', claim_ms) then
     return { 'claimed' }
   end
-  if claim ~= '' then redis.call('SET', j.base .. 'i:' .. claim, j.id) end
-  if spec ~= '' then redis.call('SET', j.base .. 'p:' .. j.id, spec) end
-  redis.call('ZADD', j.base .. 'ids', '0', j.id)
+  if claim ~= '' then call('SET', j.base .. 'i:' .. claim, j.id) end
+  if spec ~= '' then call('SET', j.base .. 'p:' .. j.id, spec) end
+  gather(added, j.base .. 'ids', '0', j.id)
 
-  local fields = { 'v', VERSION, 'd', state == 'queued' and '1' or '0', 'a', '0', 'q', queue, 't', kind, 'm', attempts,
-    'c', t, 'to', timeout, 'rt', retention, 'ih', digest }
+  if expires_in ~= '0' then
+    j.x = t + expires_in
+    head = match(head, '^%S+ %S+ %S+ %S+ %S+') .. ' ' .. text[j.x] .. match(head, ' %d %S+$')
+  end
+  j.s, j.n, j.d, j.a, j.ls, j.f, j.lf = '', 0, state == 'queued' and 1 or 0, 0, 0, fence, ''
+  local due = t + LOOK
+  if state == 'scheduled' then due = number(run_at) end
+  if state == 'uploading' and pieces_ms == '0' then -- one in pieces has no lease: it is looked at until its end
+    due = t + LOOK_MAX
+    gather(added, j.base .. 'leases', text[t + lease_ms], j.id)
+  end
+  look_at(j, due)
+  local fields = { 'h', head, 'c', text[t] }
   local function add(name, value)
     if value ~= '' and value ~= '0' then
       fields[#fields + 1], fields[#fields + 2] = name, value
     end
   end
-  add('ik', claim) add('ro', retry_of) add('at', run_at) add('f', fence)
-  if callback ~= '' then
-    redis.call('HSET', j.base .. 'w:' .. j.id, 'u', callback)
-    add('cb', '1')
-  end
-  if number(expires_in) > 0 then
-    j.x = t + expires_in
-    add('x', j.x)
-  end
-  j.s, j.n = '', 0
-  local due = t + LOOK
-  if state == 'scheduled' then due = number(run_at) end
-  if state == 'uploading' and number(pieces_ms) > 0 then
-    redis.call('HSET', key, 'ux', t + pieces_ms) -- no lease: it is looked at until then
-  elseif state == 'uploading' then
-    due = t + LOOK_MAX
-    redis.call('ZADD', j.base .. 'leases', t + lease_ms, j.id)
-  end
-  look_at(j, due)
+  add('ih', digest) add('ik', claim) add('ro', retry_of) add('at', run_at)
+  if pieces_ms ~= '0' then add('ux', text[t + pieces_ms]) end
+  if callback ~= '' then call('HSET', j.base .. 'w:' .. j.id, 'u', callback) end
   move(j, state, unpack(fields))
-  return { 'created', state == 'queued' and 1 or 0 }
+  if push and state == 'queued' then push(match(head, '^%S+ (%S+)'), j.id, 1, t) end
+  return { 'created', j.d, text[t] }
 end)

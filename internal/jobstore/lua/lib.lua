@@ -1,5 +1,8 @@
--- The words that the scripts share. MOVES, VERSION, LIMITS and now() are put
--- before this text by script.go.
+-- The words that the scripts share. The constants, now() and, where one Redis
+-- holds everything, the queue's part (push, done, settle) are put before this
+-- text by script.go.
+
+local call, sub, match = redis.call, string.sub, string.match
 
 local function number(v)
   local n = tonumber(v)
@@ -7,112 +10,154 @@ local function number(v)
   return n
 end
 
+-- text holds numbers as strings: Lua and Redis write each number anew, and a
+-- batch has the same ones again and again.
+local text = setmetatable({}, { __index = function(t, n)
+  local s = string.format('%.0f', n)
+  t[n] = s
+  return s
+end })
+
 -- at names one job's keys out of its record's key, "P:{k}:j:<id>".
 local function at(key)
-  return { key = key, base = string.sub(key, 1, -39), id = string.sub(key, -36) }
+  return { key = key, base = sub(key, 1, -39), id = sub(key, -36) }
 end
-
--- prefix is the installation's, "P".
-local function prefix(key) return string.sub(key, 1, string.find(key, ':{', 1, true) - 1) end
 
 -- events are the changes of this call. They are published together, as lines
 -- of one message: a message a change costs more than the change.
 local events = {}
 local function publish()
-  if events[1] then redis.call('PUBLISH', prefix(KEYS[1]) .. ':events', table.concat(events, '\n')) end
+  if events[1] then call('PUBLISH', PREFIX .. ':events', table.concat(events, '\n')) end
+end
+
+-- Entries of the indexes are gathered, and written by index() before anything
+-- reads an index again: one command for many jobs of a shard.
+local added, removed = {}, {}
+local function gather(lists, key, a, b)
+  local list = lists[key]
+  if not list then
+    list = {}
+    lists[key] = list
+  end
+  local n = #list
+  list[n + 1], list[n + 2] = a, b
+end
+local function index()
+  for key, entries in pairs(removed) do call('ZREM', key, unpack(entries)) end
+  for key, entries in pairs(added) do call('ZADD', key, unpack(entries)) end
+  added, removed = {}, {}
 end
 
 -- load reads the part of a record that moves need; nil if there is none.
+-- Fields h and m are packed: see record.go.
+local HEAD = '^' .. VERSION .. ' (%S+) (%d+) (%d+) (%d+) (%d+) ([01]) (%S+)$'
+local MOVING = '^(%a) (%d+) (%d+) (%d+) (%d+) (%d+) ([01]) (%S+) (%S+)$'
 local function load(key)
-  local v, s, n, d, f, lf, a, q, t, m, cr, ls, st, run_at, x, timeout, retention, cb = unpack(redis.call('HMGET', key,
-    'v', 's', 'n', 'd', 'f', 'lf', 'a', 'q', 't', 'm', 'cr', 'ls', 'st', 'at', 'x', 'to', 'rt', 'cb'))
-  if not v then
-    if redis.call('EXISTS', key) == 1 then error('damaged') end
+  local packed = call('HMGET', key, 'h', 'm')
+  local h, m = packed[1], packed[2]
+  if not h then
+    if call('EXISTS', key) == 1 then error('damaged') end
     return nil
   end
-  if v ~= VERSION then error((tonumber(v) or 0) > tonumber(VERSION) and 'future' or 'damaged') end
-  if not (STATES[s] and q and t and timeout) then error('damaged') end
-  local j = at(key)
-  j.s, j.q, j.t, j.f, j.lf, j.to = s, q, t, f or '', lf or '', timeout
-  j.n, j.d, j.a, j.m, j.rt = number(n), number(d), number(a), number(m), number(retention)
-  j.cr, j.ls, j.st, j.cb = cr == '1', ls and number(ls) or 0, st, cb
-  j.at, j.x = run_at and number(run_at), x and number(x)
-  return j
+  local q, attempts, timeout, retention, x, cb, kind = match(h, HEAD)
+  local s, n, d, a, ls, st, cr, f, lf = match(m or '', MOVING)
+  s = STATES[s]
+  if not (q and s) then
+    local version = tonumber(match(h, '^(%d+) '))
+    error(version and version > tonumber(VERSION) and 'future' or 'damaged')
+  end
+  return { key = key, base = sub(key, 1, -39), id = sub(key, -36), h = h, q = q, m = tonumber(attempts), to = timeout,
+    rt = tonumber(retention), x = x ~= '0' and tonumber(x) or nil, cb = cb == '1', t = kind, s = s, n = tonumber(n), d = tonumber(d),
+    a = tonumber(a), ls = tonumber(ls), st = st ~= '0' and st or nil, cr = cr == '1',
+    f = f ~= '-' and f or '', lf = lf ~= '-' and lf or '' }
 end
+
+-- pack writes field m.
+local function pack(j)
+  return LETTERS[j.s] .. ' ' .. text[j.n] .. ' ' .. text[j.d] .. ' ' .. text[j.a] .. ' ' .. text[j.ls] .. ' ' ..
+    (j.st or '0') .. (j.cr and ' 1 ' or ' 0 ') .. (j.f ~= '' and j.f or '-') .. ' ' .. (j.lf ~= '' and j.lf or '-')
+end
+
+-- may tells whether the state machine has a move. MOVES is a text, "from>to"
+-- with spaces around each: a table would be made anew with every call.
+local function may(from, to) return string.find(MOVES, ' ' .. from .. '>' .. to .. ' ', 1, true) end
 
 -- check ends a job's part of the batch before anything of it was written.
 local function check(j, to)
-  if to ~= j.s and not MOVES[j.s][to] then error('refused') end
+  if to ~= j.s and not may(j.s, to) then error('refused') end
 end
 
 -- move is the only writer of a state: it raises rev and tells the listeners.
+-- What else has changed in j is written along; further fields may be given.
 local function move(j, to, ...)
   check(j, to)
   j.n, j.s = j.n + 1, to
-  local rev = tostring(j.n)
-  redis.call('HSET', j.key, 's', to, 'n', rev, ...)
-  events[#events + 1] = j.id .. ' ' .. rev .. ' ' .. to
+  j.packed = pack(j)
+  call('HSET', j.key, 'm', j.packed, ...)
+  events[#events + 1] = j.id .. ' ' .. text[j.n] .. ' ' .. to
 end
 
 -- look_at says when the job is to be looked at again, never later than it expires.
 local function look_at(j, ms)
   if j.x and not j.st and j.x < ms then ms = j.x end
-  redis.call('ZADD', j.base .. 'open', ms, j.id)
+  gather(added, j.base .. 'due', text[ms], j.id)
 end
 
 -- enqueue makes the job queued under a new delivery; the caller's caller enqueues the ticket.
-local function enqueue(j, t, ...)
+local function enqueue(j, t)
   check(j, 'queued')
-  j.d = j.d + 1
-  redis.call('ZREM', j.base .. 'leases', j.id)
+  j.d, j.f = j.d + 1, ''
+  gather(removed, j.base .. 'leases', j.id)
   look_at(j, t + LOOK)
-  redis.call('HDEL', j.key, 'k')
-  move(j, 'queued', 'd', j.d, 'f', '', ...)
+  call('HDEL', j.key, 'k')
+  move(j, 'queued')
 end
 
 -- schedule lets the job wait for a time.
 local function schedule(j, to, due, ...)
   check(j, to)
-  redis.call('ZREM', j.base .. 'leases', j.id)
+  j.f = ''
+  gather(removed, j.base .. 'leases', j.id)
   look_at(j, due)
-  move(j, to, 'at', due, 'f', '', ...)
+  move(j, to, 'at', text[due], ...)
 end
 
 local function remember(j, t, code, message)
   local errors = j.base .. 'e:' .. j.id
-  redis.call('RPUSH', errors, t .. ' ' .. j.a .. ' ' .. code .. ' ' .. message)
-  redis.call('LTRIM', errors, -MAX_ERRORS, -1)
+  call('RPUSH', errors, t .. ' ' .. j.a .. ' ' .. code .. ' ' .. message)
+  call('LTRIM', errors, -MAX_ERRORS, -1)
 end
 
--- finish ends the job for good. Its callback is due from now on.
+-- finish ends the job for good; from now on it is due to be removed, and its
+-- callback to be delivered.
 local function finish(j, t, to, ...)
   check(j, to)
-  redis.call('ZREM', j.base .. 'leases', j.id)
-  redis.call('ZREM', j.base .. 'open', j.id)
-  redis.call('ZADD', j.base .. 'done', t + j.rt, j.id)
-  if j.cb then redis.call('ZADD', j.base .. 'callbacks', t, j.id) end
+  if j.cb then call('ZADD', j.base .. 'callbacks', text[t], j.id) end
   if j.s == 'running' then j.a = j.a + 1 end
-  move(j, to, 'fi', t, 'a', j.a, 'f', '', ...)
+  if j.s == 'running' or j.s == 'uploading' then gather(removed, j.base .. 'leases', j.id) end
+  gather(added, j.base .. 'due', text[t + j.rt], j.id)
+  j.f = ''
+  move(j, to, 'fi', text[t], ...)
 end
 
 -- users names the jobs that work on this one's files.
 local function users(j) return j.base .. 'u:' .. j.id end
 
 -- overdue is for how long the retention of an ended job has been over.
-local function overdue(j, t) return t - number(redis.call('HGET', j.key, 'fi')) - j.rt end
+local function overdue(j, t) return t - number(call('HGET', j.key, 'fi')) - j.rt end
 
 -- remove forgets the job.
 local function remove(j)
-  local claimed = redis.call('HGET', j.key, 'ik')
-  if claimed then redis.call('DEL', j.base .. 'i:' .. claimed) end
-  redis.call('DEL', j.key, j.base .. 'p:' .. j.id, j.base .. 'r:' .. j.id, j.base .. 'g:' .. j.id, j.base .. 'e:' .. j.id,
+  local claimed = call('HGET', j.key, 'ik')
+  if claimed then call('DEL', j.base .. 'i:' .. claimed) end
+  call('DEL', j.key, j.base .. 'p:' .. j.id, j.base .. 'r:' .. j.id, j.base .. 'g:' .. j.id, j.base .. 'e:' .. j.id,
     users(j))
-  for _, index in ipairs({ 'open', 'leases', 'ids', 'done' }) do
-    redis.call('ZREM', j.base .. index, j.id)
+  for _, index in ipairs({ 'due', 'leases', 'ids' }) do
+    call('ZREM', j.base .. index, j.id)
   end
   if j.cb then
-    redis.call('ZREM', j.base .. 'callbacks', j.id)
-    redis.call('DEL', j.base .. 'w:' .. j.id)
+    call('ZREM', j.base .. 'callbacks', j.id)
+    call('DEL', j.base .. 'w:' .. j.id)
   end
 end
 
@@ -121,11 +166,11 @@ local function ticket(j) return { j.id, j.d, j.q, j.t } end
 -- cause says in a word why a job's part of a batch ended. What is neither our
 -- own word nor damage (a read-only replica, a full disk) ends the whole call.
 local function cause(err)
-  local text = type(err) == 'table' and (err.err or '') or tostring(err)
+  local said = type(err) == 'table' and (err.err or '') or tostring(err)
   for _, word in ipairs({ 'future', 'refused', 'damaged' }) do
-    if string.find(text, word, 1, true) then return word end
+    if string.find(said, word, 1, true) then return word end
   end
-  if string.find(text, 'WRONGTYPE', 1, true) then return 'damaged' end
+  if string.find(said, 'WRONGTYPE', 1, true) then return 'damaged' end
   error(err)
 end
 
@@ -138,6 +183,8 @@ local function each(width, f)
     local ok, reply = pcall(f, key, t, unpack(ARGV, from + 1, from + width))
     replies[i] = ok and reply or { cause(reply) }
   end
+  index()
   publish()
+  if settle then settle(t) end
   return replies
 end

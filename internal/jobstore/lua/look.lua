@@ -8,16 +8,16 @@ return each(2, function(key, t, seen, finding)
   if not j or TERMINAL[j.s] or j.d ~= number(seen) then return { 'dead' } end
   if j.s ~= 'queued' then return { 'stale' } end
   if finding == 'active' then
-    if redis.call('HGET', key, 'ka') ~= seen then
-      redis.call('HSET', key, 'ka', seen)
+    if call('HGET', key, 'ka') ~= seen then
+      call('HSET', key, 'ka', seen)
     else
       finding = 'raise'
     end
   end
-  redis.call('HDEL', key, 'k')
+  call('HDEL', key, 'k')
   look_at(j, t + LOOK)
   if finding ~= 'raise' then return { 'ok' } end
   j.d = j.d + 1
-  redis.call('HSET', key, 'd', j.d)
+  call('HSET', key, 'm', pack(j))
   return { 'raised', ticket(j) }
 end)

@@ -3,7 +3,7 @@ return each(0, function(key)
   local j = load(key)
   if not j then return { 'gone' } end
   if not TERMINAL[j.s] then return { 'open' } end
-  if redis.call('EXISTS', users(j)) == 1 then return { 'used' } end
+  if call('EXISTS', users(j)) == 1 then return { 'used' } end
   remove(j)
   return { 'ok' }
 end)

@@ -1,7 +1,7 @@
 -- revs: how far each job is, in the fewest words.
 local replies = {}
 for i, key in ipairs(KEYS) do
-  local f = redis.pcall('HMGET', key, 'n', 's')
-  replies[i] = (f.err or not f[1]) and { '', '' } or f
+  local m = redis.pcall('HGET', key, 'm')
+  replies[i] = { type(m) == 'string' and m or '' }
 end
 return replies

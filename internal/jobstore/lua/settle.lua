@@ -7,20 +7,20 @@
 return each(5, function(key, t, claim, outcome, delay, status, code)
   local j = at(key)
   local about, due = j.base .. 'w:' .. j.id, j.base .. 'callbacks'
-  local c, ended = unpack(redis.call('HMGET', about, 'c', 's'))
+  local c, ended = unpack(call('HMGET', about, 'c', 's'))
   if not c then return { 'gone' } end
   if ended or c ~= claim then return { 'stale' } end
-  redis.call('HINCRBY', about, 'c', 1)
+  call('HINCRBY', about, 'c', 1)
   if outcome ~= 'release' then
-    redis.call('HINCRBY', about, 'a', 1)
-    redis.call('HSET', about, 'la', t, 'ls', status, 'le', code)
+    call('HINCRBY', about, 'a', 1)
+    call('HSET', about, 'la', t, 'ls', status, 'le', code)
   end
   if outcome == 'retry' or outcome == 'release' then
-    redis.call('HSET', about, 'nx', t + delay)
-    redis.call('ZADD', due, t + delay, j.id)
+    call('HSET', about, 'nx', t + delay)
+    call('ZADD', due, t + delay, j.id)
   else
-    redis.call('HSET', about, 's', outcome, 'e', t)
-    redis.call('ZREM', due, j.id)
+    call('HSET', about, 's', outcome, 'e', t)
+    call('ZREM', due, j.id)
   end
   return { 'ok' }
 end)

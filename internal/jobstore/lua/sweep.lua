@@ -19,40 +19,61 @@ local function lost(j)
   if j.s == 'uploading' then
     finish(j, t, 'failed', 'ec', 'upload_incomplete')
     remember(j, t, 'upload_incomplete', 'the upload ended before its last byte')
-    redis.call('DEL', j.base .. 'p:' .. j.id)
+    call('DEL', j.base .. 'p:' .. j.id)
     tell('gone', j)
   elseif j.s ~= 'running' then
-    redis.call('ZREM', j.base .. 'leases', j.id)
+    call('ZREM', j.base .. 'leases', j.id)
   elseif j.cr then
     finish(j, t, 'canceled')
   elseif j.ls + 1 >= POISONED then
-    finish(j, t, 'failed', 'ls', j.ls + 1, 'ec', 'poisoned')
-    remember(j, t, 'poisoned', 'its workers died ' .. (j.ls + 1) .. ' times in a row')
+    j.ls = j.ls + 1
+    finish(j, t, 'failed', 'ec', 'poisoned')
+    remember(j, t, 'poisoned', 'its workers died ' .. j.ls .. ' times in a row')
   else
-    enqueue(j, t, 'ls', j.ls + 1)
+    j.ls = j.ls + 1
+    enqueue(j, t)
     tell('head', j)
   end
 end
 
 -- later says when to look again: at doubling age.
 local function later(j)
-  local wait = number(redis.call('HGET', j.key, 'k') or LOOK) * 2
+  local wait = number(call('HGET', j.key, 'k') or LOOK) * 2
   if wait > LOOK_MAX then wait = LOOK_MAX end
-  redis.call('HSET', j.key, 'k', wait)
+  call('HSET', j.key, 'k', wait)
   return t + wait
 end
 
--- due: it is time to look at an open job.
+-- expire: the retention is over. While others use the job's files it is
+-- postponed, at first a little, at most by USED_MAX. A callback that is still
+-- to be delivered holds the record back, for a while.
+local function expire(j)
+  if call('EXISTS', users(j)) == 1 then
+    call('ZADD', j.base .. 'due', text[t + math.min(math.max(overdue(j, t), USED_MIN), USED_MAX)], j.id)
+    tell('used', j)
+    return
+  end
+  if j.cb and call('ZSCORE', j.base .. 'callbacks', j.id) and
+      t < number(call('HGET', j.key, 'fi')) + j.rt + CALLBACK_HOLD then
+    call('ZADD', j.base .. 'due', text[t + PUSH], j.id)
+    return
+  end
+  remove(j)
+  tell('gone', j)
+end
+
+-- due: it is time to look at a job.
 local function due(j)
   if TERMINAL[j.s] then
-    redis.call('ZREM', j.base .. 'open', j.id)
-  elseif j.x and j.x <= t and not j.st and MOVES[j.s].expired then
+    expire(j)
+  elseif j.x and j.x <= t and not j.st and may(j.s, 'expired') then
     local was = j.s
     finish(j, t, 'expired')
     if was == 'uploading' then tell('gone', j) end
   elseif j.s == 'scheduled' or j.s == 'retrying' then
-    if j.at and j.at > t then
-      look_at(j, j.at)
+    local run_at = number(call('HGET', j.key, 'at') or 0)
+    if run_at > t then
+      look_at(j, run_at)
     else
       enqueue(j, t)
       tell('tail', j)
@@ -60,98 +81,82 @@ local function due(j)
   elseif j.s == 'queued' then
     look_at(j, later(j))
     tell('look', j)
-  elseif j.s == 'uploading' and redis.call('HEXISTS', j.key, 'ux') == 1 then
-    local over, again = number(redis.call('HGET', j.key, 'ux')), later(j)
+  elseif j.s == 'uploading' and call('HEXISTS', j.key, 'ux') == 1 then
+    local over, again = number(call('HGET', j.key, 'ux')), later(j)
     look_at(j, over > t and over < again and over or again)
     tell('upload', j)
   else -- running, uploading: a lease must be there, or nobody would ever notice its end
-    redis.call('ZADD', j.base .. 'leases', 'NX', t + lease_ms, j.id)
+    call('ZADD', j.base .. 'leases', 'NX', t + lease_ms, j.id)
     look_at(j, t + LOOK_MAX)
   end
 end
 
--- expire: the retention is over. While others use the job's files it is
--- postponed, at first a little, at most by USED_MAX. A callback that is still
--- to be delivered holds the record back, for a while.
-local function expire(j)
-  if redis.call('EXISTS', users(j)) == 1 then
-    redis.call('ZADD', j.base .. 'done', t + math.min(math.max(overdue(j, t), USED_MIN), USED_MAX), j.id)
-    tell('used', j)
-    return
-  end
-  if j.cb and redis.call('ZSCORE', j.base .. 'callbacks', j.id) and
-      t < number(redis.call('HGET', j.key, 'fi')) + j.rt + CALLBACK_HOLD then
-    redis.call('ZADD', j.base .. 'done', t + PUSH, j.id)
-    return
-  end
-  remove(j)
-  tell('gone', j)
-end
-
 -- guard runs f on a job of an index; a damaged record leaves the indexes.
-local function guard(base, index, id, f)
+local function guard(base, set, id, f)
   local ok, err = pcall(function()
     local j = load(base .. 'j:' .. id)
     if j then f(j) else
-      redis.call('ZREM', base .. index, id)
-      redis.call('ZREM', base .. 'ids', id)
+      call('ZREM', base .. set, id)
+      call('ZREM', base .. 'ids', id)
     end
   end)
   if ok then return end
   if cause(err) == 'future' then
-    redis.call('ZADD', base .. index, t + PUSH, id)
+    call('ZADD', base .. set, t + PUSH, id)
     return
   end
-  for _, name in ipairs({ 'open', 'leases', 'done', 'ids', 'callbacks' }) do redis.call('ZREM', base .. name, id) end
-  redis.call('ZADD', base .. 'quarantine', t, id)
+  index() -- what was gathered before it was found out
+  for _, name in ipairs({ 'due', 'leases', 'ids', 'callbacks' }) do call('ZREM', base .. name, id) end
+  call('ZADD', base .. 'quarantine', t, id)
   found[#found + 1] = { 'bad', { id, 0, '', '' } }
 end
 
-local function take(base, index, f)
-  local ids = redis.call('ZRANGEBYSCORE', base .. index, '-inf', t, 'LIMIT', 0, limit)
+local function take(base, set, f)
+  local ids = call('ZRANGEBYSCORE', base .. set, '-inf', t, 'LIMIT', 0, limit)
   if #ids == limit then more = 1 end
-  for _, id in ipairs(ids) do guard(base, index, id, f) end
+  for _, id in ipairs(ids) do guard(base, set, id, f) end
+  index()
 end
 
 -- rearm gives every lease its full time again: nobody swept for a while, so
 -- nobody knows who could have renewed. It counts no loss.
 local function rearm(base)
-  for _, id in ipairs(redis.call('ZRANGE', base .. 'leases', 0, -1)) do
-    local ok, flag = pcall(redis.call, 'HGET', base .. 'j:' .. id, 'cr')
-    local ms = (ok and flag == '1' and cap_ms < lease_ms) and cap_ms or lease_ms
-    redis.call('ZADD', base .. 'leases', t + ms, id)
+  for _, id in ipairs(call('ZRANGE', base .. 'leases', 0, -1)) do
+    local ok, j = pcall(load, base .. 'j:' .. id)
+    local ms = (ok and j and j.cr and cap_ms < lease_ms) and cap_ms or lease_ms
+    call('ZADD', base .. 'leases', t + ms, id)
   end
 end
 
--- rewind walks over open, a part a sweep: TIME went back, so the looks lie too far ahead.
+-- rewind walks over the jobs, a part a sweep: TIME went back, so the looks lie too far ahead.
 local function rewind(base)
-  local cursor = redis.call('GET', base .. 'rewind')
+  local cursor = call('GET', base .. 'rewind')
   if not cursor then return end
-  local page = redis.call('ZSCAN', base .. 'open', cursor, 'COUNT', limit)
+  local page = call('ZSCAN', base .. 'due', cursor, 'COUNT', limit)
   for i = 1, #page[2], 2 do
     local id, score = page[2][i], tonumber(page[2][i + 1])
     local spread = (tonumber(string.sub(id, -3), 16) or 0) * 2
     if score > t + LOOK + spread then
-      guard(base, 'open', id, function(j)
-        if j.s ~= 'scheduled' and j.s ~= 'retrying' then look_at(j, t + LOOK + spread) end
+      guard(base, 'due', id, function(j)
+        if not TERMINAL[j.s] and j.s ~= 'scheduled' and j.s ~= 'retrying' then look_at(j, t + LOOK + spread) end
       end)
     end
   end
-  if page[1] == '0' then redis.call('DEL', base .. 'rewind') else redis.call('SET', base .. 'rewind', page[1]) end
+  index()
+  if page[1] == '0' then call('DEL', base .. 'rewind') else call('SET', base .. 'rewind', page[1]) end
 end
 
 for _, key in ipairs(KEYS) do
   local base = string.sub(key, 1, -6)
-  local last = tonumber(redis.call('GET', key) or nil)
+  local last = tonumber(call('GET', key) or nil)
   local gap = last and t - last or STALL + 1
   if gap < 0 or gap >= min_gap then
-    redis.call('SET', key, t)
+    call('SET', key, t)
     if gap < 0 or gap > STALL then rearm(base) end
-    if gap < 0 then redis.call('SET', base .. 'rewind', '0') end
+    if gap < 0 then call('SET', base .. 'rewind', '0') end
     rewind(base)
     take(base, 'leases', lost)
-    take(base, 'open', due)
-    take(base, 'done', expire)
+    take(base, 'due', due)
   end
 end
 publish()

@@ -3,13 +3,13 @@
 -- overdue is due now, once the last user is gone.
 return each(3, function(key, t, user, since, min_age)
   local j = at(key)
-  local seen = redis.call('HGET', users(j), user)
+  local seen = call('HGET', users(j), user)
   if not seen then return { 'ok' } end
   if since ~= '' and seen ~= since or t - number(seen) < number(min_age) then return { 'kept' } end
-  redis.call('HDEL', users(j), user)
-  if redis.call('EXISTS', users(j)) == 0 then
+  call('HDEL', users(j), user)
+  if call('EXISTS', users(j)) == 0 then
     local there = load(key)
-    if there and TERMINAL[there.s] and overdue(there, t) > 0 then redis.call('ZADD', j.base .. 'done', t, j.id) end
+    if there and TERMINAL[there.s] and overdue(there, t) > 0 then call('ZADD', j.base .. 'due', t, j.id) end
   end
   return { 'ok' }
 end)

@@ -5,6 +5,6 @@ return each(1, function(key, t, user)
   local j = load(key)
   if not j then return { 'gone' } end
   if not TERMINAL[j.s] then return { 'open' } end
-  redis.call('HSET', users(j), user, t)
+  call('HSET', users(j), user, t)
   return { 'ok' }
 end)

@@ -1,0 +1,20 @@
+-- start takes one job. types are those that the caller serves, with a space
+-- before and behind each; '' = all.
+local function start(key, t, delivery, fence, lease_ms, suspects, types)
+  local j = load(key)
+  if not j then return { 'gone' } end
+  local again = j.s == 'running' and j.f == fence
+  if not again then
+    if j.s ~= 'queued' or j.d ~= number(delivery) then return { 'stale' } end
+    if j.x and not j.st and j.x <= t then
+      finish(j, t, 'expired')
+      return { 'stale' }
+    end
+    if types ~= '' and not string.find(types, ' ' .. j.t .. ' ', 1, true) then return { 'unserved', j.t } end
+    if j.ls >= SUSPECT and suspects ~= '1' then return { 'suspect', j.t } end
+    j.f, j.st = fence, text[t]
+    move(j, 'running') -- its next look finds it running and goes far ahead
+  end
+  if not j.cr then gather(added, j.base .. 'leases', text[t + lease_ms], j.id) end
+  return { 'ok', j.h, j.packed or pack(j), call('GET', j.base .. 'p:' .. j.id) or '' }
+end

@@ -22,8 +22,8 @@ func httpRate(ctx context.Context, r *rig, clients int, d time.Duration) (float6
 	if err := r.server.clear(ctx); err != nil {
 		return 0, err
 	}
-	known, err := r.workers(ctx, 1) // a worker tells web of the type
-	stopAll(known)
+	known, err := r.workers(ctx, 1) // tells web of the type
+	defer func() { stopAll(known) }()
 	if err != nil {
 		return 0, err
 	}
@@ -48,6 +48,8 @@ func httpRate(ctx context.Context, r *rig, clients int, d time.Duration) (float6
 	if err := retry(ctx, func() error { return post(ctx, http.DefaultClient, url) }); err != nil {
 		return 0, err
 	}
+	stopAll(known) // its jobs stay where they are
+	known = nil
 	return submitFor(ctx, url, clients, d)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"slices"
 	"time"
@@ -32,10 +33,14 @@ func drafts(n int, payload []byte) []jobstore.NewJob {
 	return jobs
 }
 
+// submitAll creates jobs. On a single Redis their tickets go along.
 func submitAll(ctx context.Context, sys *connect.System, jobs []jobstore.NewJob) error {
-	for part := range slices.Chunk(jobs, 500) {
+	for part := range slices.Chunk(jobs, 2000) {
 		created, errs := sys.Store.CreateMany(ctx, part)
 		for i := range created {
+			if errs[i] == nil && !created[i].Sent {
+				errs[i] = errors.New("the ticket was not sent with the record")
+			}
 			if errs[i] != nil {
 				return errs[i]
 			}

@@ -27,7 +27,7 @@ type peer struct {
 
 func peers() []peer {
 	return []peer{
-		inGo("longshore", fmt.Sprintf("records, events and retention on; %d slots; bulk 500 jobs a call, one producer", longshoreSlots), "redis"),
+		inGo("longshore", fmt.Sprintf("records, events and retention on; %d slots; bulk 2,000 jobs a call, one producer", longshoreSlots), "redis"),
 		inGo("asynq", fmt.Sprintf("v0.26.0; %d slots (its best); bulk by 64 goroutines", asynqSlots), "redis"),
 		inGo("river", "v0.51.1; 2,000 slots, fetch each 2 to 20 ms; bulk by COPY, 5,000 a call; PostgreSQL 15, synchronous_commit off", "postgres"),
 		{

@@ -29,6 +29,7 @@ type role struct {
 // A tally counts jobs and prints as the package comment says.
 type tally struct {
 	count, last atomic.Int64
+	due         atomic.Bool // a report is
 	mu          sync.Mutex
 	out         *bufio.Writer
 }
@@ -49,26 +50,17 @@ func (t *tally) job(a Args) {
 	now := time.Now().UnixNano()
 	t.last.Store(now)
 	t.count.Add(1)
+	if t.due.CompareAndSwap(false, true) { // nothing ticks in an idle worker
+		time.AfterFunc(10*time.Millisecond, t.report)
+	}
 	if a.T > 0 {
 		t.say("late %d", now-a.T)
 	}
 }
 
-func (t *tally) run(ctx context.Context) {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	said := int64(0)
-	for {
-		if n := t.count.Load(); n != said {
-			t.say("done %d %d %d", os.Getpid(), n, t.last.Load())
-			said = n
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+func (t *tally) report() {
+	t.due.Store(false)
+	t.say("done %d %d %d", os.Getpid(), t.count.Load(), t.last.Load())
 }
 
 // play runs one role of a peer that is written in Go.
@@ -105,12 +97,7 @@ func play(r role, args []string) error {
 			return nil
 		})
 	case "work":
-		var counting sync.WaitGroup
-		counting.Go(func() { t.run(ctx) })
-		err := r.work(ctx, url, t)
-		stop()
-		counting.Wait()
-		return err
+		return r.work(ctx, url, t)
 	}
 	return fmt.Errorf("role %q is not known", args[0])
 }

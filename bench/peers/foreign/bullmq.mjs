@@ -8,20 +8,21 @@ const [role, count, gap] = process.argv.slice(2)
 const options = { removeOnComplete: true, removeOnFail: true }
 
 if (role === 'work') {
-  let done = 0, said = 0, last = 0
+  let done = 0, due = false, last = 0
+  const report = () => {
+    due = false
+    console.log(`done ${process.pid} ${done} ${last}`)
+  }
   const worker = new Worker('bench', async (job) => {
     last = now()
     done++
+    if (!due) setTimeout(report, 10)
+    due = true
     if (job.data.t > 0) console.log(`late ${last - job.data.t}`)
   }, { connection, concurrency: 256 })
-  const tick = setInterval(() => {
-    if (done !== said) console.log(`done ${process.pid} ${done} ${last}`)
-    said = done
-  }, 10)
   await worker.waitUntilReady()
   console.log('ready')
   process.once('SIGTERM', async () => {
-    clearInterval(tick)
     await worker.close()
     process.exit(0)
   })

@@ -6,7 +6,16 @@ def now = Process.clock_gettime(Process::CLOCK_REALTIME, :nanosecond)
 Sidekiq.configure_server { |c| c.redis = { url: ENV['TARGET'] } }
 Sidekiq.configure_client { |c| c.redis = { url: ENV['TARGET'] } }
 
-$lock, $done, $last = Mutex.new, 0, 0
+$lock, $done, $last, $due = Mutex.new, 0, 0, false
+
+def report
+  sleep 0.01
+  line = $lock.synchronize do
+    $due = false
+    "done #{Process.pid} #{$done} #{$last}"
+  end
+  puts line
+end
 
 class Noop
   include Sidekiq::Worker
@@ -17,6 +26,8 @@ class Noop
     $lock.synchronize do
       $done += 1
       $last = at
+      Thread.new { report } unless $due
+      $due = true
     end
     puts "late #{at - t}" if t > 0
   end
@@ -26,18 +37,7 @@ $stdout.sync = true
 if Sidekiq.server?
   Sidekiq.logger.level = Logger::ERROR
   Sidekiq.configure_server do |c|
-    c.on(:startup) do
-      puts 'ready'
-      Thread.new do
-        said = 0
-        loop do
-          sleep 0.01
-          n = $done
-          puts "done #{Process.pid} #{n} #{$last}" if n != said
-          said = n
-        end
-      end
-    end
+    c.on(:startup) { puts 'ready' }
   end
 else
   role, count, gap = ARGV

@@ -164,9 +164,9 @@ func TestSlowReaders(t *testing.T) {
 		return n
 	}
 	eventually(t, "all are connected", func() bool { return web.openFiles(t) >= before+streams+polls })
-	within(t, 50*time.Second, "the streams are cut", func() bool { return cut(httpapi.PathEvents) == streams })
+	within(t, 90*time.Second, "the streams are cut", func() bool { return cut(httpapi.PathEvents) == streams })
 	t.Logf("streams cut after %v", time.Since(begun))
-	within(t, 50*time.Second, "the long-polls are cut", func() bool { return cut(httpapi.PathJobs) == polls })
+	within(t, 90*time.Second, "the long-polls are cut", func() bool { return cut(httpapi.PathJobs) == polls })
 	t.Logf("long-polls cut after %v", time.Since(begun))
 	others.end(t)
 	eventually(t, "web has as many open files as before", func() bool { return web.openFiles(t) <= before+2 })

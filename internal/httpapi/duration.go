@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,9 @@ var durationForm = regexp.MustCompile(DurationPattern)
 // seconds. What is too long for a time.Duration becomes the longest one, so
 // that an absurd wait can be cut down instead of refused.
 func ParseDuration(text string) (time.Duration, error) {
+	if d, ok := plainDuration(text); ok {
+		return d, nil
+	}
 	if len(text) > 64 || !durationForm.MatchString(text) {
 		return 0, ErrDuration
 	}
@@ -36,6 +40,31 @@ func ParseDuration(text string) (time.Duration, error) {
 		return math.MinInt64, nil
 	}
 	return math.MaxInt64, nil
+}
+
+// plainDuration reads what nearly all durations are: a few digits, and ms, s or
+// nothing behind them. The rest of ParseDuration needs more time and stack than
+// all else that a long-poll does before it waits.
+func plainDuration(text string) (time.Duration, bool) {
+	unit := time.Second
+	digits, milli := strings.CutSuffix(text, "ms")
+	if milli {
+		unit = time.Millisecond
+	} else {
+		digits = strings.TrimSuffix(text, "s")
+	}
+	if digits == "" || len(digits) > 9 {
+		return 0, false
+	}
+	n := time.Duration(0)
+	for i := range len(digits) {
+		c := digits[i]
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = 10*n + time.Duration(c-'0')
+	}
+	return n * unit, true
 }
 
 func saturate(ns float64) time.Duration {

@@ -108,18 +108,12 @@ func New(reader Reader, log *slog.Logger) *Hub {
 // Wait returns as soon as at least one want is fulfilled: those that are, in
 // the order of wants. It returns none and no error when ctx ends first: the end
 // of patience is an answer. An error means that the first look failed.
+//
+// It keeps its frames small: a parked request fits into a stack of 4 KiB.
 func (h *Hub) Wait(ctx context.Context, wants ...Want) ([]job.Rev, error) {
 	woken := make(chan job.Rev, 1) // one is enough: the look tells the rest
-	entries := make([]entry, len(wants))
-	for i, w := range wants {
-		entries[i] = entry{want: w, woken: woken}
-		h.register(&entries[i])
-	}
-	defer func() {
-		for i := range entries {
-			h.unregister(&entries[i])
-		}
-	}()
+	entries := h.enter(woken, wants)
+	defer h.leave(entries)
 	moved, err := h.Look(ctx, wants...)
 	if err != nil && ctx.Err() != nil {
 		return nil, nil
@@ -127,17 +121,46 @@ func (h *Hub) Wait(ctx context.Context, wants ...Want) ([]job.Rev, error) {
 	if err != nil || len(moved) > 0 {
 		return moved, err
 	}
+	rev := asleep(ctx, woken)
+	if rev.ID == "" || len(wants) == 1 {
+		return only(rev), nil
+	}
+	if moved, err = h.Look(ctx, wants...); err != nil || len(moved) == 0 {
+		return only(rev), nil // this much is sure
+	}
+	return moved, nil
+}
+
+// asleep returns what a waiter was woken by; zero when ctx ends first.
+//
+//go:noinline
+func asleep(ctx context.Context, woken <-chan job.Rev) (rev job.Rev) {
 	select {
 	case <-ctx.Done():
-		return nil, nil
-	case rev := <-woken:
-		if len(wants) == 1 {
-			return []job.Rev{rev}, nil
-		}
-		if moved, err = h.Look(ctx, wants...); err != nil || len(moved) == 0 {
-			return []job.Rev{rev}, nil // this much is sure
-		}
-		return moved, nil
+	case rev = <-woken:
+	}
+	return rev
+}
+
+func only(rev job.Rev) []job.Rev {
+	if rev.ID == "" {
+		return nil
+	}
+	return []job.Rev{rev}
+}
+
+func (h *Hub) enter(woken chan job.Rev, wants []Want) []entry {
+	entries := make([]entry, len(wants))
+	for i, w := range wants {
+		entries[i] = entry{want: w, woken: woken}
+		h.register(&entries[i])
+	}
+	return entries
+}
+
+func (h *Hub) leave(entries []entry) {
+	for i := range entries {
+		h.unregister(&entries[i])
 	}
 }
 

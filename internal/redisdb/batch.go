@@ -22,8 +22,7 @@ type Call struct {
 	Reply []any // the item's; not empty unless Err is set
 	Err   error
 
-	ready chan struct{} // closed when the outcome is there, or when this caller is to lead
-	lead  bool
+	ready chan struct{} // closed when the outcome is there
 }
 
 // callTimeout bounds one script call. A Redis that is slower is as good as gone.
@@ -31,7 +30,10 @@ const callTimeout = 5 * time.Second
 
 // A Batcher runs one script for many items at a time: while a call is under
 // way, later items gather, and the next call takes them along. A lone item is
-// not delayed. There is no goroutine: each call is run by one of its callers.
+// not delayed. The calls are made by a goroutine that is there while there is
+// something to send, not by the callers: none of them waits for other items
+// than those of its own call, and the stack of a caller that goes on to wait
+// for long has not grown under the client's frames.
 type Batcher struct {
 	rdb    redis.UniversalClient
 	script *redis.Script
@@ -39,7 +41,7 @@ type Batcher struct {
 	reads  bool // the script changes nothing: a caller may leave while its call is under way
 
 	mu      sync.Mutex
-	busy    bool
+	running bool // the goroutine is there
 	waiting []*Call
 }
 
@@ -57,16 +59,16 @@ func NewReader(rdb redis.UniversalClient, script *redis.Script, max int) *Batche
 // Do runs one item's part and returns its reply. The error is Redis's, or
 // ctx's cause if ctx ended before the item was sent, or, of a read, answered.
 func (b *Batcher) Do(ctx context.Context, key string, args ...any) ([]any, error) {
-	c := &Call{Key: key, Args: args}
-	b.mu.Lock()
-	if !b.busy {
-		b.busy = true
-		b.mu.Unlock()
-		b.run(ctx, c)
-		return c.Reply, c.Err
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	c.ready = make(chan struct{})
+	c := &Call{Key: key, Args: args, ready: make(chan struct{})}
+	b.mu.Lock()
 	b.waiting = append(b.waiting, c)
+	if !b.running {
+		b.running = true
+		go b.run()
+	}
 	b.mu.Unlock()
 
 	select {
@@ -77,20 +79,14 @@ func (b *Batcher) Do(ctx context.Context, key string, args ...any) ([]any, error
 		}
 		<-c.ready // it is under way: its outcome is known within callTimeout
 	}
-	if c.lead {
-		b.run(ctx, c)
-	}
 	return c.Reply, c.Err
 }
 
-// leave takes an item back that no call has taken, or of which the call moves
-// nothing. It does not let go who is to lead.
+// leave takes an item back that no call has taken, or of which the call
+// changes nothing.
 func (b *Batcher) leave(c *Call) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.lead {
-		return false
-	}
 	for i, w := range b.waiting {
 		if w == c {
 			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
@@ -100,32 +96,29 @@ func (b *Batcher) leave(c *Call) bool {
 	return b.reads
 }
 
-// run sends c and what waits in one call, then hands the lead on.
-func (b *Batcher) run(ctx context.Context, c *Call) {
-	b.mu.Lock()
-	n := min(len(b.waiting), b.max-1)
-	batch := append(make([]*Call, 0, n+1), c)
-	batch = append(batch, b.waiting[:n]...)
-	b.waiting = append(b.waiting[:0], b.waiting[n:]...)
-	b.mu.Unlock()
+// run sends what waits, call after call, until nothing does. A call belongs to
+// several callers, so none of their contexts ends it: callTimeout does.
+func (b *Batcher) run() {
+	var batch []*Call
+	for {
+		b.mu.Lock()
+		n := min(len(b.waiting), b.max)
+		if n == 0 {
+			b.running = false
+			b.mu.Unlock()
+			return
+		}
+		batch = append(batch[:0], b.waiting[:n]...)
+		rest := copy(b.waiting, b.waiting[n:])
+		clear(b.waiting[rest:])
+		b.waiting = b.waiting[:rest]
+		b.mu.Unlock()
 
-	if !b.reads || len(batch) > 1 {
-		ctx = context.WithoutCancel(ctx) // others ride along: one caller's end doesn't end the call
-	}
-	send(ctx, b.rdb, b.script, batch)
-
-	b.mu.Lock()
-	if len(b.waiting) > 0 {
-		next := b.waiting[0]
-		b.waiting = b.waiting[1:]
-		next.lead = true
-		close(next.ready)
-	} else {
-		b.busy = false
-	}
-	b.mu.Unlock()
-	for _, other := range batch[1:] {
-		close(other.ready)
+		send(context.Background(), b.rdb, b.script, batch)
+		for _, c := range batch {
+			close(c.ready)
+		}
+		clear(batch)
 	}
 }
 

@@ -20,6 +20,7 @@ type answer struct {
 
 	client  netip.Addr // zero: not known
 	route   *route     // nil: none matched
+	json    []byte     // the request's body, read and checked, on a route that takes JSON
 	status  int        // 0: nothing written yet
 	bytes   int64
 	cause   error // of an error status, for the log

@@ -135,8 +135,11 @@ const (
 
 // checkJSONBody is the pass before huma's, which would take what we don't: it
 // reads the whole body and puts the checked bytes in its place.
-func checkJSONBody(r *http.Request) error {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+func checkJSONBody(a *answer, r *http.Request) error {
+	kind, err := r.Header.Get("Content-Type"), error(nil)
+	if kind != httpapi.TypeJSON {
+		kind, _, err = mime.ParseMediaType(kind)
+	}
 	switch {
 	case r.Header.Get("Content-Type") == "", kind == httpapi.TypeJSON, strings.HasSuffix(kind, "+json"):
 	case kind == "application/x-www-form-urlencoded": // what curl -d says of any body
@@ -150,8 +153,9 @@ func checkJSONBody(r *http.Request) error {
 	if err := tasks.CheckJSON(text); err != nil {
 		return httpapi.NewError(httpapi.Invalid, err.Error()).WithStatus(http.StatusBadRequest)
 	}
+	a.json = text
 	r.Body = io.NopCloser(bytes.NewReader(text))
-	r.Header.Set("Content-Type", httpapi.TypeJSON)
+	r.Header["Content-Type"] = typeJSON
 	return nil
 }
 

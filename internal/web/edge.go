@@ -57,6 +57,9 @@ func (s *Server) check(a *answer, r *http.Request) error {
 	if s.Token == "" && !loopback(r.Host) {
 		return httpapi.NewError(httpapi.Forbidden, "without LONGSHORE_TOKEN only requests to a loopback host are served")
 	}
+	if r.URL.RawQuery == "" {
+		return s.origins.check(a, r)
+	}
 	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
 		return httpapi.NewError(httpapi.Invalid, "the query string is malformed").WithStatus(http.StatusBadRequest)
 	}
@@ -100,6 +103,9 @@ func (g *guarded) HandleFunc(pattern string, next func(http.ResponseWriter, *htt
 			s.refuse(a, r, err)
 			return
 		}
+		if rt.quick != nil && rt.quick(a, r) {
+			return
+		}
 		next(a, r)
 	})
 }
@@ -114,7 +120,7 @@ func (s *Server) admit(rt *route, a *answer, r *http.Request) error {
 		return httpapi.NewError(httpapi.Unauthorized, "expected the installation's token as Authorization: Bearer")
 	}
 	if rt.json {
-		return checkJSONBody(r)
+		return checkJSONBody(a, r)
 	}
 	return nil
 }
@@ -159,6 +165,9 @@ func (s *Server) logRequest(a *answer, r *http.Request, took time.Duration) {
 		if a.route.probe {
 			level = slog.LevelDebug
 		}
+	}
+	if a.status < 500 && !s.Log.Enabled(r.Context(), level) {
+		return
 	}
 	status := a.status
 	if r.Context().Err() != nil && (status == 0 || a.cut) {

@@ -47,26 +47,43 @@ type jobOutput struct {
 // getJob answers with a job as it is; with wait as soon as it has ended or
 // changed, or as it is when the wait is over. A return promises no change.
 func (s *Server) getJob(ctx context.Context, in *getInput) (*jobOutput, error) {
-	out := &jobOutput{Status: http.StatusOK}
-	if in.Wait.set {
-		granted, leave := s.grant(ctx, in.Wait.wait)
-		defer leave()
-		out.Wait = httpapi.FormatDuration(granted)
-		if granted > 0 {
-			want, err := s.want(ctx, in)
-			if err != nil {
-				return nil, err
-			}
-			if _, err := s.wait(ctx, granted, want); err != nil {
-				return nil, err
-			}
-		}
+	granted, err := s.awaitJob(ctx, in)
+	if err != nil {
+		return nil, err
 	}
+	out, err := s.seeJob(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	out.Wait = granted
+	return out, nil
+}
+
+// awaitJob is the wait before the answer. It returns the longest one that was
+// granted, "" if there was no wish.
+func (s *Server) awaitJob(ctx context.Context, in *getInput) (string, error) {
+	if !in.Wait.set {
+		return "", nil
+	}
+	granted, leave := s.grant(ctx, in.Wait.wait)
+	defer leave()
+	if granted <= 0 {
+		return httpapi.FormatDuration(granted), nil
+	}
+	want, err := s.want(ctx, in)
+	if err == nil {
+		_, err = s.wait(ctx, granted, want)
+	}
+	return httpapi.FormatDuration(granted), err
+}
+
+// seeJob is the answer: the job as it is now.
+func (s *Server) seeJob(ctx context.Context, in *getInput) (*jobOutput, error) {
 	snap, err := s.Records.Get(ctx, in.ID.ID)
 	if err != nil {
 		return nil, err
 	}
-	out.ETag, out.Body = etag(snap), show(snap)
+	out := &jobOutput{Status: http.StatusOK, ETag: etag(snap), Body: show(snap)}
 	if matches(in.IfNoneMatch, out.ETag) {
 		out.Status = http.StatusNotModified
 	}
@@ -79,13 +96,19 @@ func (s *Server) want(ctx context.Context, in *getInput) (hub.Want, error) {
 	case in.Until == httpapi.UntilDone, in.Until == "" && !in.After.set:
 		want.Done = true
 	case !in.After.set: // a change from what is now
-		snap, err := s.Records.Get(ctx, want.ID)
-		if err != nil {
-			return want, err
-		}
-		want.After = snap.Rev
+		var err error
+		want.After, err = s.revOf(ctx, want.ID)
+		return want, err
 	}
 	return want, nil
+}
+
+// revOf has a frame of its own: a snapshot is large, and want stands below a wait.
+//
+//go:noinline
+func (s *Server) revOf(ctx context.Context, id job.ID) (int64, error) {
+	snap, err := s.Records.Get(ctx, id)
+	return snap.Rev, err
 }
 
 type listInput struct {

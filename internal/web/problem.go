@@ -172,9 +172,11 @@ func writeProblem(w http.ResponseWriter, e *httpapi.Error) {
 	w.Write(text.Bytes()) // an error here is the client's going
 }
 
+var typeJSON = []string{httpapi.TypeJSON} // shared by all answers: net/http only reads it
+
 // writeJSON answers with a body in JSON.
 func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", httpapi.TypeJSON)
+	w.Header()["Content-Type"] = typeJSON
 	w.WriteHeader(status)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)

@@ -27,6 +27,9 @@ type route struct {
 	json   bool // the body is strict JSON, read before the handler
 	probe  bool // asked every few seconds: logged at debug level
 	add    func(s *Server, api huma.API, rt *route)
+	// quick serves the plain requests of the route; it reports whether it has
+	// answered. nil = none are.
+	quick func(*answer, *http.Request) bool
 }
 
 // routes is the whole API. POST on /v1/jobs/{id} takes a type's name for id:
@@ -37,11 +40,11 @@ func (s *Server) routes() []route {
 	}
 	const one = httpapi.PathJobs + "/{id}"
 	return append(s.uploadRoutes(), []route{
-		{op: s.submitOperation(), access: bearer, json: true, add: typed(s.submitJSON)},
+		{op: s.submitOperation(), access: bearer, json: true, add: typed(s.submitJSON), quick: s.quickSubmit},
 		{op: batchOperation(), access: bearer, add: raw(s.batch)},
 		{op: s.submitTypeOperation(), access: bearer, add: raw(s.submitRaw)},
 		{op: at("GET", httpapi.PathJobs, "list-jobs", "List jobs, newest first, or wait for several"), access: bearer, add: typed(s.listJobs)},
-		{op: at("GET", one, "get-job", "A job as it is, or as soon as it has moved"), access: bearer, add: typed(s.getJob)},
+		{op: at("GET", one, "get-job", "A job as it is, or as soon as it has moved"), access: bearer, add: typed(s.getJob), quick: s.quickGet},
 		{op: eventsOperation(), access: bearer, add: raw(s.jobEvents)},
 		{op: manyEventsOperation(), access: bearer, add: raw(s.manyEvents)},
 		{op: socketOperation(), access: socketOnly, add: raw(s.serveSocket)},

@@ -297,13 +297,16 @@ func inQuery(err error) error {
 }
 
 func (s *Server) writeAccepted(w http.ResponseWriter, out *acceptedOutput) {
-	for name, value := range map[string]string{
-		"Location": out.Location, "Etag": out.ETag, httpapi.HeaderJob: out.ID,
-		httpapi.HeaderWait: out.Wait, httpapi.HeaderPreferenceApplied: out.Applied,
-	} {
+	h := w.Header()
+	set := func(name, value string) {
 		if value != "" {
-			w.Header().Set(name, value)
+			h[name] = []string{value}
 		}
 	}
-	writeJSON(w, out.Status, out.Body)
+	set("Location", out.Location)
+	set("Etag", out.ETag)
+	set(httpapi.HeaderJob, out.ID)
+	set(httpapi.HeaderWait, out.Wait)
+	set(httpapi.HeaderPreferenceApplied, out.Applied)
+	writeJSON(w, out.Status, &out.Body)
 }

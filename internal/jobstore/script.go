@@ -64,6 +64,9 @@ func loadScripts(w words) scripts {
 	script := func(name, flags string) *redis.Script {
 		return redis.NewScript("#!lua flags=" + flags + "\n" + w.edit(lib+source(name)))
 	}
+	bare := func(name string) *redis.Script {
+		return redis.NewScript("#!lua flags=no-writes\n" + w.edit(source(name)))
+	}
 	// A full Redis refuses new jobs and nothing else: what is there can still
 	// be finished, canceled, swept and removed.
 	const write, read = "allow-oom", "no-writes"
@@ -71,7 +74,7 @@ func loadScripts(w words) scripts {
 		create: script("create", ""), uploaded: script("uploaded", write), start: script("start", write),
 		beat: script("beat", write), finish: script("finish", write), postpone: script("postpone", write),
 		cancel: script("cancel", write), remove: script("remove", write), look: script("look", write),
-		read: script("read", read), revs: script("revs", read), sweep: script("sweep", write),
+		read: bare("read"), revs: bare("revs"), sweep: script("sweep", write),
 		use: script("use", ""), unuse: script("unuse", write),
 		claim: script("claim", write), settle: script("settle", write), callback: script("callback", read),
 	}

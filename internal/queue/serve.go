@@ -24,6 +24,7 @@ type Server struct {
 
 // A lane is what one dispatch loop works on.
 type lane struct {
+	name  job.Lane
 	gate  *gate
 	slots int
 	freed chan struct{} // a slot was
@@ -48,7 +49,7 @@ func (q *Queue) NewServer(store *jobstore.Store, types []string, slots map[job.L
 	s := &Server{queue: q, store: store, types: types, dones: redisdb.NewBatcher(q.rdb, doneScript, doneSize)}
 	for name, n := range slots {
 		if n > 0 {
-			s.lanes = append(s.lanes, &lane{gate: newGate(q.names, name), slots: n, freed: make(chan struct{}, 1)})
+			s.lanes = append(s.lanes, &lane{name: name, gate: newGate(q.names, name), slots: n, freed: make(chan struct{}, 1)})
 		}
 	}
 	return s
@@ -72,6 +73,7 @@ func (s *Server) Run(ctx context.Context, handle func(context.Context, jobstore.
 	for _, l := range s.lanes {
 		wg.Go(func() { s.dispatch(ctx, background, l, &wg, handle) })
 	}
+	wg.Go(func() { s.alive(ctx) })
 	<-ctx.Done()
 	for _, l := range s.lanes {
 		l.gate.close()

@@ -3,57 +3,56 @@ package queue
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"time"
 
-	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"longshore/job"
 )
 
 // A WorkerInfo is one worker process that is alive.
 type WorkerInfo struct {
-	Host  string
-	PID   int
-	Slots map[job.Lane]int // of the lanes that it serves
+	Host  string           `json:"host"`
+	PID   int              `json:"pid"`
+	Slots map[job.Lane]int `json:"slots"` // of the lanes that it serves
 }
 
-// Workers lists the worker processes that have been heard of lately (asynq's
-// heartbeat, 5 s), sorted by host and process id. One that was killed is listed
-// for some seconds more.
+const (
+	// aliveEvery is the time between two signs of life of a worker; one that
+	// has given none for aliveFor is not listed any more.
+	aliveEvery = 5 * time.Second
+	aliveFor   = 15 * time.Second
+)
+
+// workersKey names a sorted set: what a worker says of itself, as JSON, by the
+// time at which it said so last (ms).
+func (q *Queue) workersKey() string { return q.prefix + ":workers" }
+
+var aliveScript = redis.NewScript("#!lua flags=allow-oom\n" + `
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1])
+if ARGV[2] then redis.call('ZADD', KEYS[1], now, ARGV[2]) end
+return redis.call('ZRANGE', KEYS[1], 0, -1)`)
+
+// Workers lists the worker processes that have given a sign of life lately,
+// sorted by host and process id. One that was killed is listed for up to 15 s more.
 func (q *Queue) Workers(ctx context.Context) ([]WorkerInfo, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	servers, err := asynq.NewInspectorFromRedisClient(q.rdb).Servers()
+	texts, err := aliveScript.Run(ctx, q.rdb, []string{q.workersKey()}, aliveFor.Milliseconds()).StringSlice()
 	if err != nil {
 		return nil, fmt.Errorf("list workers: %w", err)
 	}
-	type process struct {
-		host string
-		pid  int
-	}
-	found := map[process]WorkerInfo{}
-	for _, s := range servers {
-		for name := range s.Queues {
-			lane, ok := q.laneOf(name)
-			if !ok {
-				continue // of another installation
-			}
-			p := process{s.Host, s.PID}
-			w, ok := found[p]
-			if !ok {
-				w = WorkerInfo{Host: s.Host, PID: s.PID, Slots: map[job.Lane]int{}}
-				found[p] = w
-			}
-			w.Slots[lane] += s.Concurrency
-			break // the other queues are the lane's other priorities
-		}
-	}
 	var workers []WorkerInfo
-	for _, w := range found {
-		workers = append(workers, w)
+	for _, text := range texts {
+		var w WorkerInfo
+		if json.Unmarshal([]byte(text), &w) == nil { // else of another version: not ours to judge
+			workers = append(workers, w)
+		}
 	}
 	slices.SortFunc(workers, func(a, b WorkerInfo) int {
 		return cmp.Or(strings.Compare(a.Host, b.Host), cmp.Compare(a.PID, b.PID))
@@ -61,11 +60,32 @@ func (q *Queue) Workers(ctx context.Context) ([]WorkerInfo, error) {
 	return workers, nil
 }
 
-func (q *Queue) laneOf(name string) (job.Lane, bool) {
-	for _, n := range q.names {
-		if n.name == name {
-			return n.lane, true
+// alive gives signs of life until ctx ends, and takes the last one back.
+func (s *Server) alive(ctx context.Context) {
+	w := WorkerInfo{PID: os.Getpid(), Slots: map[job.Lane]int{}}
+	w.Host, _ = os.Hostname() // "" where there is none
+	for _, l := range s.lanes {
+		w.Slots[l.name] = l.slots
+	}
+	text, err := json.Marshal(w)
+	if err != nil {
+		return // can't be: texts and numbers
+	}
+	q := s.queue
+	tick := time.NewTicker(aliveEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if err := aliveScript.Run(ctx, q.rdb, []string{q.workersKey()}, aliveFor.Milliseconds(), text).Err(); err != nil && ctx.Err() == nil {
+			q.log.DebugContext(ctx, "no sign of life given", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 		}
 	}
-	return "", false
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := q.rdb.ZRem(last, q.workersKey(), text).Err(); err != nil {
+		q.log.DebugContext(last, "sign of life not taken back", "error", err)
+	}
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -20,7 +21,28 @@ import (
 // at Config.MinUploadRate. end is to be called when the body was read, and may be
 // called again. The error comes before the client was asked for the body ("100 Continue").
 func (s *Server) beginUpload(r *http.Request) (end func(), err error) {
-	if err := s.checkSpace(r.Context(), r.ContentLength); err != nil {
+	end, err = s.admitUpload(r, r.ContentLength)
+	if body, ok := r.Body.(*requestBody); ok && err == nil {
+		body.limitRate(s.MinUploadRate, s.Idle)
+	}
+	return end, err
+}
+
+// beginPieces is beginUpload for a request of tus, size bytes long or, if it
+// begins an upload, for an upload of that size. A client of tus gives up for
+// good at most codes of 4xx, so "too many" is 503 here. There is no least rate: a
+// client that sends nothing is cut off, and another request may take over.
+func (s *Server) beginPieces(r *http.Request, size int64) (end func(), err error) {
+	end, err = s.admitUpload(r, size)
+	var refused *httpapi.Error
+	if errors.As(err, &refused) && refused.Code == httpapi.RateLimited {
+		err = refused.WithStatus(http.StatusServiceUnavailable)
+	}
+	return end, err
+}
+
+func (s *Server) admitUpload(r *http.Request, size int64) (end func(), err error) {
+	if err := s.checkSpace(r.Context(), size); err != nil {
 		return nil, err
 	}
 	client := household(s.clientAddress(r))
@@ -28,9 +50,6 @@ func (s *Server) beginUpload(r *http.Request) (end func(), err error) {
 		e := httpapi.NewError(httpapi.RateLimited, fmt.Sprintf("%d uploads from this address are under way, more are not taken", s.MaxUploadsPerAddress))
 		e.RetryAfter = 2 * time.Second
 		return nil, e
-	}
-	if body, ok := r.Body.(*requestBody); ok {
-		body.limitRate(s.MinUploadRate, s.Idle)
 	}
 	return sync.OnceFunc(func() { s.uploads.give(client) }), nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -64,6 +65,13 @@ func uploadParams() []*huma.Param {
 }
 
 func (s *Server) upload(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength != 0 { // else it asks or ends
+		end, err := s.beginPieces(r, r.ContentLength)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
 	return s.Uploads.Serve(s.stopping, w, r, nil)
 }
 
@@ -85,6 +93,12 @@ func (s *Server) createUpload(w http.ResponseWriter, r *http.Request) error {
 	if _, err := takeControls(values, &req); err != nil {
 		return inMetadata(err)
 	}
+	size, _ := strconv.ParseInt(r.Header.Get("Upload-Length"), 10, 64) // a wrong one is refused below
+	end, err := s.beginPieces(r, max(size, r.ContentLength))
+	if err != nil {
+		return err
+	}
+	defer end()
 	return inMetadata(s.Uploads.Serve(s.stopping, w, r, &req))
 }
 

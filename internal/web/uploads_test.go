@@ -3,7 +3,9 @@ package web_test
 import (
 	"context"
 	"encoding/base64"
+	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,9 @@ func (s *store) Serve(_ context.Context, w http.ResponseWriter, r *http.Request,
 		return httpapi.NewError(httpapi.NotFound, "there is no such upload")
 	case create.Type == "":
 		return refuse("/type", "unknown type")
+	case r.ContentLength != 0:
+		io.Copy(io.Discard, r.Body) // it is over when the client says so
+		w.WriteHeader(http.StatusCreated)
 	default:
 		s.reqs = append(s.reqs, *create)
 		w.WriteHeader(http.StatusCreated)
@@ -93,5 +98,56 @@ func TestUploadOrigins(t *testing.T) {
 	if got := b.do("HEAD", httpapi.UploadPath(job.NewID(time.Now())), "", "Origin", "https://app.example"); !strings.Contains(
 		got.header.Get("Access-Control-Expose-Headers"), "Upload-Offset") {
 		t.Errorf("%d %v", got.status, got.header)
+	}
+}
+
+// TestPiecesAreLimited holds tus to the limits of other uploads, but with
+// statuses at which its clients try again.
+func TestPiecesAreLimited(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *web.Config) {
+		c.MaxUploadsPerAddress = 1
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	const path, from = "/v1/uploads", "X-Forwarded-For"
+	what := metadata("type", "log.analyze")
+	body, pipe := io.Pipe()
+	first := make(chan int)
+	go func() { first <- b.send("POST", path, body, from, "203.0.113.7", "Upload-Metadata", what).status }()
+	pipe.Write([]byte("first")) // taken: the server is asked
+	var second reply
+	for second.status != http.StatusServiceUnavailable { // until the server has the first one
+		second = b.do("PATCH", path+"/x", "bytes", from, "203.0.113.7")
+	}
+	second.problem(503, httpapi.RateLimited)
+	if second.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	if r := b.do("PATCH", path+"/x", "bytes", from, "203.0.113.8"); r.status != 404 {
+		t.Errorf("another address: %d %s", r.status, r.body)
+	}
+	if r := b.do("HEAD", path+"/x", "", from, "203.0.113.7"); r.status != 404 {
+		t.Errorf("a look: %d %s", r.status, r.body)
+	}
+	pipe.Close()
+	if status := <-first; status != 201 {
+		t.Errorf("the first one ended with %d", status)
+	}
+	if r := b.do("PATCH", path+"/x", "bytes", from, "203.0.113.7"); r.status != 404 {
+		t.Errorf("after it ended: %d %s", r.status, r.body)
+	}
+}
+
+// TestNoSpaceForPieces refuses an upload at its creation that would not fit.
+func TestNoSpaceForPieces(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *web.Config) { c.MinFreeSpace = 1000 })
+	b.mu.Lock()
+	b.free, b.total = 1_000_000, 2_000_000
+	b.mu.Unlock()
+	what := metadata("type", "log.analyze")
+	b.do("POST", "/v1/uploads", "", "Upload-Metadata", what, "Upload-Length", "1000000").problem(507, httpapi.Unavailable)
+	if r := b.do("POST", "/v1/uploads", "", "Upload-Metadata", what, "Upload-Length", "1000"); r.status != 201 {
+		t.Errorf("one that fits: %d %s", r.status, r.body)
 	}
 }

@@ -251,7 +251,9 @@ func (j *journal) close() error {
 	if j.file == nil {
 		return nil
 	}
-	return errors.Join(j.file.Sync(), j.file.Close())
+	// A process that is just being started may hold a copy of the file: closing
+	// ours would not let go of the lock.
+	return errors.Join(j.file.Sync(), syscall.Flock(int(j.file.Fd()), syscall.LOCK_UN), j.file.Close())
 }
 
 // bits is a set of numbers from 0, a bit each, in pages of 4096.

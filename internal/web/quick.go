@@ -30,6 +30,10 @@ func (s *Server) quickSubmit(a *answer, r *http.Request) bool {
 		return false
 	}
 	out, err := s.submitJSON(r.Context(), &in)
+	var refused *httpapi.Error
+	if errors.As(err, &refused) && refused.Code == httpapi.Invalid {
+		return false // nothing was made: huma may find more to say, as of a number that is out of range
+	}
 	if err != nil {
 		s.refuse(a, r, err)
 		return true

@@ -110,7 +110,7 @@ func (s *swarm) commands(in io.Reader) {
 		for _, conn := range s.conns {
 			if rand.IntN(2) == 0 {
 				conn.SetLinger(0) // RST instead of FIN
-				conn.Close()
+				_ = conn.Close()  // it is cut on purpose
 				s.resets.Add(1)
 			}
 		}

@@ -109,7 +109,8 @@ func New(reader Reader, log *slog.Logger) *Hub {
 // the order of wants. It returns none and no error when ctx ends first: the end
 // of patience is an answer. An error means that the first look failed.
 //
-// It keeps its frames small: a parked request fits into a stack of 4 KiB.
+// It keeps its frames small: the stack is what a parked request holds most of, beside
+// the buffers of its connection.
 func (h *Hub) Wait(ctx context.Context, wants ...Want) ([]job.Rev, error) {
 	woken := make(chan job.Rev, 1) // one is enough: the look tells the rest
 	entries := h.enter(woken, wants)

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -187,6 +188,10 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 // peakMemory is the most memory that a process ever had resident, in bytes.
 func peakMemory(t *testing.T, p *process) int64 {
 	t.Helper()
@@ -234,12 +239,23 @@ func TestNoSpace(t *testing.T) {
 		t.Errorf("files left: %v", left)
 	}
 
-	// In pieces: what fitted in is told, and stays for when there is room.
+	// In pieces: an upload that can't fit in is not begun.
+	if r, err := createUpload(url, job.NewID(time.Now()), 20<<20, "type", "file.checksum"); err != nil || r.StatusCode != 507 {
+		t.Fatalf("creation of more than the disk holds: %v, %v", r, err)
+	}
+	// One that others leave no room for is told what fitted in, and stays for when there is room.
 	id = job.NewID(time.Now())
-	if r, err := createUpload(url, id, 20<<20, "type", "file.checksum"); err != nil || r.StatusCode != 201 {
+	if r, err := createUpload(url, id, 11<<20, "type", "file.checksum"); err != nil || r.StatusCode != 201 {
 		t.Fatal(r, err)
 	}
-	r, err := tusRequest(url, "PATCH", httpapi.UploadPath(id), []string{"Upload-Offset: 0"}, zeros{}, 20<<20, 20<<20, nil)
+	others := filepath.Join(folder, "others")
+	halfway := readerFunc(func([]byte) (int, error) {
+		if err := os.WriteFile(others, make([]byte, 8<<20), 0o600); err != nil {
+			t.Error(err)
+		}
+		return 0, io.EOF
+	})
+	r, err := tusRequest(url, "PATCH", httpapi.UploadPath(id), []string{"Upload-Offset: 0"}, io.MultiReader(io.LimitReader(zeros{}, 3<<20), halfway, zeros{}), 11<<20, 11<<20, nil)
 	if err != nil || r.StatusCode != 507 {
 		t.Fatalf("PATCH without space: %v, %v", r, err)
 	}
@@ -251,6 +267,9 @@ func TestNoSpace(t *testing.T) {
 	}
 	if r, err := tusRequest(url, "DELETE", httpapi.UploadPath(id), nil, nil, 0, 0, nil); err != nil || r.StatusCode != 204 {
 		t.Fatal(r, err)
+	}
+	if err := os.Remove(others); err != nil {
+		t.Fatal(err)
 	}
 
 	// 7 MiB of noise fit in, but not a second time as an output.

@@ -300,12 +300,7 @@ func (d *doctor) print() error {
 	case "json":
 		return d.printJSON(d.findings)
 	case "jsonl":
-		for _, f := range d.findings {
-			if err := d.printJSON(f); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(d.cli, d.findings)
 	}
 	var b bytes.Buffer
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)

@@ -21,17 +21,13 @@ func (p *cli) getCommand() *cobra.Command {
 		Example:           "  enqueue get 01a20967-50f3-73e0-89b5-4af387a3557a --format json | jq .progress",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeID,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, id, err := p.clientFor(args[0])
-			if err != nil {
-				return err
-			}
-			snap, err := c.Get(cmd.Context(), id)
+		RunE: p.onJob(func(ctx context.Context, c *client.Client, id job.ID) error {
+			snap, err := c.Get(ctx, id)
 			if err != nil {
 				return err
 			}
 			return p.printJob(snap)
-		},
+		}),
 	}
 }
 
@@ -44,17 +40,13 @@ func (p *cli) cancelCommand() *cobra.Command {
 		Example:           "  enqueue cancel 01a20967-50f3-73e0-89b5-4af387a3557a && enqueue wait 01a20967-50f3-73e0-89b5-4af387a3557a",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeID,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, id, err := p.clientFor(args[0])
-			if err != nil {
-				return err
-			}
-			snap, err := c.Cancel(cmd.Context(), id)
+		RunE: p.onJob(func(ctx context.Context, c *client.Client, id job.ID) error {
+			snap, err := c.Cancel(ctx, id)
 			if err != nil {
 				return err
 			}
 			return p.printJob(snap)
-		},
+		}),
 	}
 }
 
@@ -69,17 +61,13 @@ func (p *cli) waitCommand() *cobra.Command {
 		Example:           "  enqueue wait 01a20967-50f3-73e0-89b5-4af387a3557a --for 5m",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeID,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, id, err := p.clientFor(args[0])
-			if err != nil {
-				return err
-			}
-			snap, err := p.follow(cmd.Context(), c, id, time.Duration(limit))
+		RunE: p.onJob(func(ctx context.Context, c *client.Client, id job.ID) error {
+			snap, err := p.follow(ctx, c, id, time.Duration(limit))
 			if err != nil {
 				return err
 			}
 			return ended(snap)
-		},
+		}),
 	}
 	cmd.Flags().Var(&limit, "for", "how long to wait; without it until the job ends")
 	return cmd
@@ -135,6 +123,18 @@ func (p *cli) detached(id job.ID, last job.Snapshot) error {
 		}
 	}
 	return fmt.Errorf("interrupted while waiting for job %s", id)
+}
+
+// onJob is the body of a command that does one thing with the job that its
+// argument names.
+func (p *cli) onJob(do func(context.Context, *client.Client, job.ID) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, id, err := p.clientFor(args[0])
+		if err != nil {
+			return err
+		}
+		return do(cmd.Context(), c, id)
+	}
 }
 
 // clientFor returns the client and the id that an argument names.

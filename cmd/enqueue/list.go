@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -88,16 +89,21 @@ func (p *cli) printPage(page client.Page) error {
 // printJobs prints a row or a line for each job.
 func (p *cli) printJobs(jobs []job.Snapshot) error {
 	if p.format != "text" {
-		for _, snap := range jobs {
-			if err := p.printJSON(snap); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(p, jobs)
 	}
 	var b bytes.Buffer
 	table(&b, jobs)
 	return p.write(b.Bytes())
+}
+
+// printLines prints each value as a line of JSON.
+func printLines[T any](p *cli, values []T) error {
+	for _, v := range values {
+		if err := p.printJSON(v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // table writes jobs as rows that keep their columns from page to page.
@@ -134,17 +140,13 @@ func (p *cli) retryCommand() *cobra.Command {
 		Example:           "  enqueue ls --state failed --format jsonl | jq -r .id | xargs -n1 enqueue retry",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeID,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, id, err := p.clientFor(args[0])
-			if err != nil {
-				return err
-			}
-			snap, err := c.Retry(cmd.Context(), id)
+		RunE: p.onJob(func(ctx context.Context, c *client.Client, id job.ID) error {
+			snap, err := c.Retry(ctx, id)
 			if err != nil {
 				return err
 			}
 			return p.printID(snap)
-		},
+		}),
 	}
 }
 
@@ -175,12 +177,7 @@ func (p *cli) printQueues(queues []client.QueueInfo) error {
 	case "json":
 		return p.printJSON(queues)
 	case "jsonl":
-		for _, q := range queues {
-			if err := p.printJSON(q); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(p, queues)
 	}
 	var b bytes.Buffer
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)

@@ -54,12 +54,7 @@ func (p *cli) printTypes(types []client.TypeInfo) error {
 	case "json":
 		return p.printJSON(types)
 	case "jsonl":
-		for _, t := range types {
-			if err := p.printJSON(t); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(p, types)
 	}
 	var b bytes.Buffer
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -45,13 +44,13 @@ func (s *Server) admitUpload(r *http.Request, size int64) (end func(), err error
 	if err := s.checkSpace(r.Context(), size); err != nil {
 		return nil, err
 	}
-	client := household(s.clientAddress(r))
-	if !s.uploads.take(client, s.MaxUploadsPerAddress) {
+	client := s.clientAddress(r)
+	if !s.uploads.enter(client) {
 		e := httpapi.NewError(httpapi.RateLimited, fmt.Sprintf("%d uploads from this address are under way, more are not taken", s.MaxUploadsPerAddress))
 		e.RetryAfter = 2 * time.Second
 		return nil, e
 	}
-	return sync.OnceFunc(func() { s.uploads.give(client) }), nil
+	return sync.OnceFunc(func() { s.uploads.leave(client) }), nil
 }
 
 // spaceShare is the part of the whole space that is kept free at most: a small
@@ -76,34 +75,6 @@ func (s *Server) checkSpace(ctx context.Context, size int64) error {
 	e := httpapi.NewError(httpapi.Unavailable, "not enough space left for inputs").WithStatus(http.StatusInsufficientStorage)
 	e.RetryAfter = time.Minute
 	return e
-}
-
-// An addressCount counts what is under way, by client address.
-type addressCount struct {
-	mu sync.Mutex
-	n  map[netip.Addr]int
-}
-
-// take counts one more, unless there are max; 0 = no limit.
-func (c *addressCount) take(address netip.Addr, max int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if max > 0 && c.n[address] >= max {
-		return false
-	}
-	if c.n == nil {
-		c.n = map[netip.Addr]int{}
-	}
-	c.n[address]++
-	return true
-}
-
-func (c *addressCount) give(address netip.Addr) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.n[address]--; c.n[address] <= 0 {
-		delete(c.n, address)
-	}
 }
 
 // A pace is a least rate. A client starts with a grace, loses the time that we

@@ -113,10 +113,10 @@ type Server struct {
 	Deps
 	mux     *http.ServeMux
 	origins *origins
-	waiters *waiters
+	waiters *guests // who waits
+	uploads *guests // under way
 	token   [sha256.Size]byte
 	openapi []byte
-	uploads addressCount // under way
 
 	// stopping ends all waiting: at shutdown each waiter is answered with the
 	// state as it is.
@@ -132,7 +132,7 @@ func New(c Config, d Deps) (*Server, error) {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	c.Grace = cmp.Or(c.Grace, 25*time.Second)
 	s := &Server{Config: c, Deps: d, mux: http.NewServeMux(), token: sha256.Sum256([]byte(c.Token)),
-		waiters: newWaiters(c.MaxWaiters, c.MaxWaitersPerAddress)}
+		waiters: newGuests(c.MaxWaiters, c.MaxWaitersPerAddress), uploads: newGuests(0, c.MaxUploadsPerAddress)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	var err error
 	if s.origins, err = newOrigins(c.Origins); err != nil {

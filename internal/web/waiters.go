@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// waiters counts the requests that wait, so that neither one client nor all
-// together hold more than we have room for.
-type waiters struct {
+// guests counts what clients have under way, waits or uploads, so that neither
+// one client nor all together hold more than we have room for.
+type guests struct {
 	max, perAddress int // 0 = no limit
 
 	mu    sync.Mutex
@@ -21,50 +21,50 @@ type waiters struct {
 	empty chan struct{} // closed when all have left; nil: nobody waits for that
 }
 
-func newWaiters(max, perAddress int) *waiters {
-	return &waiters{max: max, perAddress: perAddress, of: map[netip.Addr]int{}}
+func newGuests(max, perAddress int) *guests {
+	return &guests{max: max, perAddress: perAddress, of: map[netip.Addr]int{}}
 }
 
-// enter counts a waiter in, unless there are too many. Who is in leaves.
-func (w *waiters) enter(client netip.Addr) bool {
+// enter counts one more in, unless there are too many. Who is in leaves.
+func (g *guests) enter(client netip.Addr) bool {
 	client = household(client)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.max > 0 && w.all >= w.max || w.perAddress > 0 && w.of[client] >= w.perAddress {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.max > 0 && g.all >= g.max || g.perAddress > 0 && g.of[client] >= g.perAddress {
 		return false
 	}
-	w.all++
-	if w.perAddress > 0 {
-		w.of[client]++
+	g.all++
+	if g.perAddress > 0 {
+		g.of[client]++
 	}
 	return true
 }
 
-func (w *waiters) leave(client netip.Addr) {
+func (g *guests) leave(client netip.Addr) {
 	client = household(client)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.all--; w.all == 0 && w.empty != nil {
-		close(w.empty)
-		w.empty = nil
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.all--; g.all == 0 && g.empty != nil {
+		close(g.empty)
+		g.empty = nil
 	}
-	if w.of[client]--; w.of[client] <= 0 {
-		delete(w.of, client)
+	if g.of[client]--; g.of[client] <= 0 {
+		delete(g.of, client)
 	}
 }
 
-// wait returns when nobody waits any more; for the end of the server.
-func (w *waiters) wait(ctx context.Context) error {
-	w.mu.Lock()
-	if w.all == 0 {
-		w.mu.Unlock()
+// wait returns when all have left; for the end of the server.
+func (g *guests) wait(ctx context.Context) error {
+	g.mu.Lock()
+	if g.all == 0 {
+		g.mu.Unlock()
 		return nil
 	}
-	if w.empty == nil {
-		w.empty = make(chan struct{})
+	if g.empty == nil {
+		g.empty = make(chan struct{})
 	}
-	empty := w.empty
-	w.mu.Unlock()
+	empty := g.empty
+	g.mu.Unlock()
 	select {
 	case <-empty:
 		return nil

@@ -93,16 +93,9 @@ func drainLongshore(b *testing.B, n int) cost {
 	return took
 }
 
-// drainAsynq does the same with stock asynq: nothing but its own task.
-func drainAsynq(b *testing.B, n, concurrency int) cost {
-	opt, err := redis.ParseURL(redistest.URL(b))
-	if err != nil {
-		b.Fatal(err)
-	}
-	queue := redistest.Prefix(b)
-	producer := redis.NewClient(opt)
-	defer producer.Close()
-	client := asynq.NewClientFromRedisClient(producer)
+// enqueueAll submits n tasks to stock asynq by 64 goroutines, its best: it has no bulk call.
+func enqueueAll(b *testing.B, client *asynq.Client, queue string, n int) {
+	b.Helper()
 	var wg sync.WaitGroup
 	for w := range 64 {
 		wg.Go(func() {
@@ -114,6 +107,19 @@ func drainAsynq(b *testing.B, n, concurrency int) cost {
 		})
 	}
 	wg.Wait()
+}
+
+// drainAsynq does the same with stock asynq: nothing but its own task.
+func drainAsynq(b *testing.B, n, concurrency int) cost {
+	opt, err := redis.ParseURL(redistest.URL(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	queue := redistest.Prefix(b)
+	producer := redis.NewClient(opt)
+	defer producer.Close()
+	client := asynq.NewClientFromRedisClient(producer)
+	enqueueAll(b, client, queue, n)
 	rdb := redis.NewClient(opt)
 	defer rdb.Close()
 	srv := asynq.NewServerFromRedisClient(rdb, asynq.Config{Concurrency: concurrency, Queues: map[string]int{queue: 1}, LogLevel: asynq.FatalLevel})

@@ -140,17 +140,7 @@ func enqueueAsynq(b *testing.B, n int) cost {
 	defer rdb.Close()
 	client := asynq.NewClientFromRedisClient(rdb)
 	measure := startCost(b, rdb)
-	var wg sync.WaitGroup
-	for w := range 64 {
-		wg.Go(func() {
-			for i := w; i < n; i += 64 {
-				if _, err := client.Enqueue(asynq.NewTask(noop.Type, nil), asynq.Queue(queue)); err != nil {
-					b.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
+	enqueueAll(b, client, queue, n)
 	return measure(n)
 }
 

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,26 +89,8 @@ func TestStore(t *testing.T) {
 func TestID(t *testing.T) {
 	t.Parallel()
 	server := buckettest.Start(t)
-	var wg sync.WaitGroup
-	ids := make([]string, 8)
-	for i := range ids {
-		wg.Go(func() {
-			s, err := tryOpen(t.Context(), server.URL("p"), buckettest.Access())
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			ids[i] = s.ID()
-			s.Close()
-		})
-	}
-	wg.Wait()
-	for _, id := range ids {
-		if len(id) != 32 || id != ids[0] {
-			t.Fatalf("ids of one place: %v", ids)
-		}
-	}
-	if other := open(t, server.URL("q")); other.ID() == ids[0] {
+	id := blobtest.OneID(t, func() (*bucket.Store, error) { return tryOpen(t.Context(), server.URL("p"), buckettest.Access()) })
+	if other := open(t, server.URL("q")); other.ID() == id {
 		t.Error("two places have one id")
 	}
 	if err := os.WriteFile(filepath.Join(server.Folder, buckettest.Bucket, "p", "store-id"), nil, 0o600); err != nil {

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -73,26 +72,8 @@ func TestLayout(t *testing.T) {
 func TestID(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	var wg sync.WaitGroup
-	ids := make([]string, 8)
-	for i := range ids {
-		wg.Go(func() {
-			s, err := disk.Open(folder)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			ids[i] = s.ID()
-			s.Close()
-		})
-	}
-	wg.Wait()
-	for _, id := range ids {
-		if len(id) != 32 || id != ids[0] {
-			t.Fatalf("ids of one folder: %v", ids)
-		}
-	}
-	if other := open(t, t.TempDir()); other.ID() == ids[0] {
+	id := blobtest.OneID(t, func() (*disk.Store, error) { return disk.Open(folder) })
+	if other := open(t, t.TempDir()); other.ID() == id {
 		t.Error("two folders have one id")
 	}
 	if err := os.WriteFile(filepath.Join(folder, "store-id"), nil, 0o600); err != nil {

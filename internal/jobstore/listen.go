@@ -16,13 +16,14 @@ import (
 // wants to hear.
 const (
 	eventsChannel = "events" // every change of a record
-	cancelChannel = "cancel" // a running job is to stop
+	cancelChannel = "cancel" // a running job or an upload is to stop
 )
 
 // EventsChannel is the channel that carries every change.
 func (s *Store) EventsChannel() string { return s.prefix + ":" + eventsChannel }
 
-// CancelChannel is the channel that carries the ids of jobs to be stopped.
+// CancelChannel is the channel that carries the ids of running jobs to be
+// stopped, and of uploads that were.
 func (s *Store) CancelChannel() string { return s.prefix + ":" + cancelChannel }
 
 // Listen calls event for each change that is published, until ctx ends. It

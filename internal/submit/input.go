@@ -54,7 +54,12 @@ func (d *Door) submitInput(ctx context.Context, r Request, n jobstore.NewJob) (j
 func (u *upload) run(request context.Context, sent time.Time) error {
 	ctx, stop := context.WithCancelCause(request)
 	defer stop(nil)
-	hold := &jobstore.Hold{ID: u.new.ID, Fence: u.fence, Sent: sent, Progress: u.progress, Stop: func(cause error) { stop(cause) }}
+	hold := &jobstore.Hold{ID: u.new.ID, Fence: u.fence, Sent: sent, Progress: u.progress, Stop: func(cause error) {
+		stop(cause)
+		if u.req.Interrupt != nil {
+			u.req.Interrupt()
+		}
+	}}
 	u.door.Keeper.Keep(hold)
 	defer hold.Drop()
 
@@ -99,6 +104,9 @@ func (u *upload) copy(ctx context.Context, name string) (blob.Info, error) {
 		}
 		if readErr == io.EOF {
 			break
+		}
+		if readErr != nil && ctx.Err() != nil {
+			return blob.Info{}, context.Cause(ctx)
 		}
 		if readErr != nil {
 			return blob.Info{}, &cutError{readErr}

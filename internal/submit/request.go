@@ -33,6 +33,7 @@ type Request struct {
 	// error while reading fails the job with upload_incomplete.
 	Input       io.Reader
 	InputSize   int64  // bytes announced; -1 = unknown
+	Interrupt   func() // ends a read of Input that blocks, when the job is canceled; nil = none does for long
 	ContentType string // as the client said; only noted
 	Filename    string // as the client said; only a name, never a path
 

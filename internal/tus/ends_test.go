@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,13 @@ var submitPrimes = submit.Request{Type: "math.primes", Payload: []byte(`{"n":10}
 // stalled starts a PATCH that sends some bytes and then no more. It returns when
 // they have arrived, and sends the answer, or none.
 func (p *process) stalled(id job.ID, data string) <-chan answer {
+	p.Helper()
+	_, ended := p.begun(id, data)
+	return ended
+}
+
+// begun is stalled that leaves the connection to its caller, to go on in chunks.
+func (p *process) begun(id job.ID, data string) (net.Conn, <-chan answer) {
 	p.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
 	if err != nil {
@@ -43,7 +51,7 @@ func (p *process) stalled(id job.ID, data string) <-chan answer {
 		progress := p.record(id).Snapshot.Progress
 		return progress != nil && progress.BytesDone == int64(len(data))
 	})
-	return ended
+	return conn, ended
 }
 
 // TestCancel ends uploads by their job, and jobs by their upload.
@@ -201,5 +209,47 @@ func TestSlowClient(t *testing.T) {
 	}
 	if n := p.offset(path); n != 3 {
 		t.Errorf("offset %d", n)
+	}
+}
+
+// TestTrickle never pauses, and sends next to nothing: what came is stored, and
+// the client is told to go on, which another one does at once.
+func TestTrickle(t *testing.T) {
+	t.Parallel()
+	const size = 100_000
+	p := install(t).start(t, config{idle: 3 * time.Second, rate: 1 << 20})
+	id, path := p.create(size)
+	conn, ended := p.begun(id, "abc")
+	sent, begun := 3, time.Now()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if _, err := io.WriteString(conn, "1\r\nd\r\n"); err == nil {
+				sent++
+			}
+			if time.Since(begun) < 20*time.Second {
+				continue
+			}
+			t.Fatal("a client that sends 100 bytes a second is not cut off")
+		case got := <-ended:
+			offset, _ := strconv.Atoi(got.Get("Upload-Offset"))
+			if got.status != 503 || got.Get("Retry-After") == "" || !strings.Contains(got.body, "too slowly") || offset <= 3 || offset > sent {
+				t.Fatalf("%d %v %s after %d bytes", got.status, got.Header, got.body, sent)
+			}
+			if took := time.Since(begun); took > 5*time.Second {
+				t.Errorf("the answer came after %v", took)
+			}
+			if n := p.offset(path); n != offset {
+				t.Errorf("offset %d, told %d", n, offset)
+			}
+			rest := strings.Repeat("e", size-offset)
+			if got := p.patch(path, offset, rest); got.status != 204 {
+				t.Errorf("the rest: %d %s", got.status, got.body)
+			}
+			p.wantInput(id, "abc"+strings.Repeat("d", offset-3)+rest)
+			return
+		}
 	}
 }

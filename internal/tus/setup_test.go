@@ -64,7 +64,7 @@ func (r records) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
 
 type config struct {
 	expiry, idle, lockWait time.Duration
-	most                   int64
+	most, rate             int64
 }
 
 func (in installation) start(t *testing.T, c config) *process {
@@ -101,7 +101,7 @@ func (in installation) start(t *testing.T, c config) *process {
 		t.Fatal(err)
 	}
 	waiters := hub.New(sys.Store, sys.Log)
-	server, err := web.New(web.Config{Idle: c.idle, Log: slog.New(slog.DiscardHandler), Grace: 5 * time.Second},
+	server, err := web.New(web.Config{Idle: c.idle, MinUploadRate: c.rate, Log: slog.New(slog.DiscardHandler), Grace: 5 * time.Second},
 		web.Deps{Door: door, Records: records{sys.Store, sys}, Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Uploads: uploads,
 			Unavailable: redisdb.Unavailable})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"longshore/internal/httpapi"
@@ -28,18 +29,15 @@ type requestBody struct {
 	limit   int64 // bytes that may still come; < 0 = no limit
 	pace    pace
 	failed  error
+
+	mu    sync.Mutex // of the read deadline
+	ended bool       // by interrupt
 }
 
 var (
 	errTooLong = errors.New("body is over its limit")
 	errTooSlow = errors.New("body comes too slowly")
 )
-
-// limitRate makes the client send so many bytes a second from now on, after a
-// grace; 0 = any.
-func (b *requestBody) limitRate(rate int64, grace time.Duration) {
-	b.pace = pace{rate: rate, grace: grace, left: grace}
-}
 
 // guardBody puts a requestBody in the request's place and returns it; nil if
 // there is no body.
@@ -61,7 +59,13 @@ const lingerTime = 500 * time.Millisecond
 // net/http does as much by itself, but not where the client, as many proxies do,
 // has asked for the connection to be closed.
 func (b *requestBody) linger(a *answer, closing bool) {
-	if b == nil || !closing || a.cut || a.status < 400 {
+	if b == nil || a.cut || a.status < 400 {
+		return
+	}
+	if !closing {
+		if b.tooSlow() {
+			b.control.SetReadDeadline(longAgo) // else net/http waits for more of it before it answers
+		}
 		return
 	}
 	_ = a.control.Flush() // not supported: a test's recorder
@@ -69,10 +73,31 @@ func (b *requestBody) linger(a *answer, closing bool) {
 	_, _ = io.Copy(io.Discard, b.ReadCloser) // an error is the end of the time, or the client's going
 }
 
+// longAgo is a deadline that ends a read at once.
+var longAgo = time.Unix(1, 0)
+
+// interrupt ends a read that waits for the client, and all that follow. Nobody
+// wants the body any more, and its client need not be waited for.
+func (b *requestBody) interrupt() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	b.control.SetReadDeadline(longAgo)
+}
+
+func (b *requestBody) interrupted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ended
+}
+
+// behind reports whether half the grace is used up. From then on it is the
+// deadline, which moves by more than a little with each read.
+func (b *requestBody) behind() bool { return b.pace.rate > 0 && b.pace.left < b.idle/2 }
+
 func (b *requestBody) slide() {
 	now := time.Now()
-	slow := b.pace.rate > 0 && b.pace.left < b.idle/2 // its deadline moves by more than a little
-	if now.Sub(b.slid) < b.idle/10 && !slow {
+	if now.Sub(b.slid) < b.idle/10 && !b.behind() {
 		return
 	}
 	b.slid = now
@@ -83,7 +108,11 @@ func (b *requestBody) slide() {
 	if !b.until.IsZero() && b.until.Before(deadline) {
 		deadline = b.until
 	}
-	b.control.SetReadDeadline(deadline) // not supported: a test's recorder
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ended {
+		b.control.SetReadDeadline(deadline) // not supported: a test's recorder
+	}
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
@@ -91,11 +120,12 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, b.failed
 	}
 	b.slide()
-	begun := time.Now()
+	begun, behind := time.Now(), b.behind()
 	n, err := b.ReadCloser.Read(p)
-	if err == nil && !b.pace.took(n, time.Since(begun)) {
+	late := errors.Is(err, os.ErrDeadlineExceeded) && behind
+	if (err == nil || late) && !b.pace.took(n, time.Since(begun)) {
 		b.failed = errTooSlow
-		return 0, errTooSlow
+		return n, errTooSlow
 	}
 	if b.limit >= 0 {
 		if b.limit -= int64(n); b.limit < 0 {
@@ -109,14 +139,17 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// refusal says why the body could not be read; nil if it could.
+func (b *requestBody) tooSlow() bool { return errors.Is(b.failed, errTooSlow) }
+
+// refusal says why the body could not be read; nil if it could, or nobody
+// wanted it to its end.
 func (b *requestBody) refusal() *httpapi.Error {
 	switch {
-	case b == nil || b.failed == nil:
+	case b == nil || b.failed == nil || b.interrupted():
 		return nil
 	case errors.Is(b.failed, errTooLong):
 		return httpapi.NewError(httpapi.TooLarge, "the body is over the limit").Wrap(b.failed)
-	case errors.Is(b.failed, errTooSlow):
+	case b.tooSlow():
 		return httpapi.NewError(httpapi.Invalid, fmt.Sprintf("the body comes too slowly: expected %d bytes a second", b.pace.rate)).
 			WithStatus(http.StatusRequestTimeout).Wrap(b.failed)
 	case errors.Is(b.failed, os.ErrDeadlineExceeded):

@@ -20,24 +20,35 @@ import (
 // at Config.MinUploadRate. end is to be called when the body was read, and may be
 // called again. The error comes before the client was asked for the body ("100 Continue").
 func (s *Server) beginUpload(r *http.Request) (end func(), err error) {
-	end, err = s.admitUpload(r, r.ContentLength)
-	if body, ok := r.Body.(*requestBody); ok && err == nil {
-		body.limitRate(s.MinUploadRate, s.Idle)
+	if end, err = s.admitUpload(r, r.ContentLength); err != nil {
+		return nil, err
 	}
-	return end, err
+	s.limitRate(r)
+	return end, nil
+}
+
+// limitRate holds the body from now on to Config.MinUploadRate, after a grace.
+func (s *Server) limitRate(r *http.Request) {
+	if body, ok := r.Body.(*requestBody); ok {
+		body.pace = pace{rate: s.MinUploadRate, grace: s.Idle, left: s.Idle}
+	}
 }
 
 // beginPieces is beginUpload for a request of tus, size bytes long or, if it
 // begins an upload, for an upload of that size. A client of tus gives up for
-// good at most codes of 4xx, so "too many" is 503 here. There is no least rate: a
-// client that sends nothing is cut off, and another request may take over.
+// good at most codes of 4xx, so "too many" is 503 here, and so is "too slow" in
+// servePieces.
 func (s *Server) beginPieces(r *http.Request, size int64) (end func(), err error) {
 	end, err = s.admitUpload(r, size)
 	var refused *httpapi.Error
 	if errors.As(err, &refused) && refused.Code == httpapi.RateLimited {
 		err = refused.WithStatus(http.StatusServiceUnavailable)
 	}
-	return end, err
+	if err != nil {
+		return nil, err
+	}
+	s.limitRate(r)
+	return end, nil
 }
 
 func (s *Server) admitUpload(r *http.Request, size int64) (end func(), err error) {

@@ -109,6 +109,9 @@ func (s *Server) submitRaw(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if body != nil {
+		req.Interrupt = body.interrupt
+	}
 	snap, created, err := s.Door.Submit(r.Context(), req)
 	if err != nil {
 		return inputError(err, req, body)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -72,7 +73,20 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) error {
 		}
 		defer end()
 	}
-	return s.Uploads.Serve(s.stopping, w, r, nil)
+	return s.servePieces(w, r, nil)
+}
+
+// servePieces has a request of tus served. One whose bytes come too slowly ends
+// like one of a server that stops: what came is stored, and the client goes on,
+// with its lock and its place among the uploads let go meanwhile.
+func (s *Server) servePieces(w http.ResponseWriter, r *http.Request, create *submit.Request) error {
+	err := s.Uploads.Serve(s.stopping, w, r, create)
+	if body, ok := r.Body.(*requestBody); ok && err != nil && body.tooSlow() {
+		e := httpapi.NewError(httpapi.RateLimited, body.refusal().Detail).WithStatus(http.StatusServiceUnavailable).Wrap(err)
+		e.RetryAfter = time.Second
+		return e
+	}
+	return err
 }
 
 // createUpload begins an upload. What its job is to do stands in the metadata;
@@ -99,7 +113,7 @@ func (s *Server) createUpload(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer end()
-	return inMetadata(s.Uploads.Serve(s.stopping, w, r, &req))
+	return inMetadata(s.servePieces(w, r, &req))
 }
 
 // parseMetadata reads pairs of a key and a base64 value: "type bG9n…,payload e30=".

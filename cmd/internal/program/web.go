@@ -55,7 +55,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	}
 	keeper := jobstore.NewKeeper(sys.Store, sys.Log)
 	locks := redisdb.NewLocks(sys.Redis, sys.Prefix)
-	waiters := hub.New(listener{sys.Store, locks}, sys.Log)
+	waiters := hub.New(listener{sys.Store, locks, keeper}, sys.Log)
 	door := sys.Door(keeper, catalog, j.Retention, int64(h.MaxUpload))
 	door.UploadExpiry = h.UploadExpiry
 	uploads, err := tus.New(tus.Config{Uploads: door, Lock: lockWith(locks), MaxSize: int64(h.MaxUpload)})
@@ -87,14 +87,26 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	return server.Serve(ctx, l)
 }
 
-// listener has the process's one subscription carry wishes for locks too.
+// listener has the process's one subscription carry wishes for locks too, and
+// which uploads were canceled.
 type listener struct {
 	*jobstore.Store
-	locks *redisdb.Locks
+	locks  *redisdb.Locks
+	keeper *jobstore.Keeper
 }
 
 func (l listener) Listen(ctx context.Context, event func(job.Rev), reset func()) error {
-	return l.ListenToo(ctx, event, reset, []string{l.locks.Channel()}, func(_, name string) { l.locks.Asked(name) })
+	wanted, canceled := l.locks.Channel(), l.CancelChannel()
+	return l.ListenToo(ctx, event, func() {
+		reset()
+		l.keeper.Bell("")
+	}, []string{wanted, canceled}, func(channel, text string) {
+		if channel == canceled {
+			l.keeper.Bell(job.ID(text))
+			return
+		}
+		l.locks.Asked(text)
+	})
 }
 
 // lockWith gives tus its locks.

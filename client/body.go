@@ -95,7 +95,8 @@ func (b *body) failed() error {
 // A reading is the body of one try.
 type reading struct {
 	in     io.Reader
-	left   int64 // bytes announced and not read yet; negative = nobody knows
+	left   int64  // bytes announced and not read yet; negative = nobody knows
+	moved  func() // called with each read; may be nil
 	closed chan struct{}
 	once   sync.Once
 
@@ -108,6 +109,9 @@ func (r *reading) Read(p []byte) (int, error) {
 	r.mu.Lock()
 	r.read = true
 	r.mu.Unlock()
+	if r.moved != nil {
+		r.moved()
+	}
 	n, err := r.in.Read(p)
 	if r.left >= 0 {
 		r.left = max(0, r.left-int64(n))

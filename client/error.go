@@ -56,6 +56,12 @@ func refusal(resp *http.Response) error {
 			return problem
 		}
 	}
+	if kind == httpapi.TypeProblem && resp.Request != nil && resp.Request.Method == http.MethodHead {
+		code, detail := headRefusal(resp.StatusCode)
+		e := httpapi.NewError(code, detail).WithStatus(resp.StatusCode)
+		e.RetryAfter = after
+		return e
+	}
 	answer := fmt.Sprintf("HTTP %d, %s", resp.StatusCode, orNone(kind))
 	if transient(resp.StatusCode) {
 		// Something in front of the server speaks for it: a router, a load balancer.
@@ -67,6 +73,26 @@ func refusal(resp *http.Response) error {
 		answer += ", redirects to " + to.Redacted()
 	}
 	return fmt.Errorf("%w (%s)", ErrForeign, answer)
+}
+
+// headRefusal words the refusal of a HEAD, which comes without a body.
+func headRefusal(status int) (code httpapi.Code, detail string) {
+	switch status {
+	case http.StatusUnauthorized:
+		return Unauthorized, ""
+	case http.StatusForbidden:
+		return Forbidden, ""
+	case http.StatusNotFound:
+		return NotFound, "there is no such upload"
+	case http.StatusGone:
+		return NotFound, "the upload has ended, and its job with it"
+	case http.StatusConflict, http.StatusLocked:
+		return Conflict, "another request holds the upload"
+	case http.StatusInternalServerError:
+		return Internal, ""
+	default:
+		return Unavailable, http.StatusText(status)
+	}
 }
 
 func orNone(kind string) string {

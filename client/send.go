@@ -35,6 +35,9 @@ type call struct {
 	safe   bool          // a repeat does no harm
 	limit  time.Duration // until the head of the answer is there; 0 = answerTimeout, or none with a body
 	known  bool          // the server knows what is asked for: worth more patience
+	// resumes says that it is about an upload in pieces: see resumable.
+	resumes bool
+	stall   time.Duration // how long no byte of the body may go; 0 = for ever
 }
 
 // get returns the call of a read.
@@ -113,6 +116,11 @@ func (c *Client) send(ctx context.Context, call call) (answer *http.Response, do
 	if limit > 0 {
 		timer := time.AfterFunc(limit, func() { cancel(fmt.Errorf("no answer within %v", limit)) })
 		defer timer.Stop()
+	}
+	if call.stall > 0 {
+		timer := time.AfterFunc(call.stall, func() { cancel(fmt.Errorf("nothing went or came for %v", call.stall)) })
+		defer timer.Stop()
+		call.body.last.moved = func() { timer.Reset(call.stall) }
 	}
 	resp, err = c.http.Do(req)
 	if err != nil {
@@ -199,7 +207,10 @@ func (p *patience) reset() { p.first, p.tries = time.Time{}, 0 }
 // nil when there is to be one, and otherwise the error to report.
 func (p *patience) pause(ctx context.Context, call call, err error) error {
 	var refused *Error
-	if ctx.Err() != nil || !errors.As(err, &refused) || hopeless(err) || (refused.Status != 0 && !transient(refused.Status)) {
+	if ctx.Err() != nil || !errors.As(err, &refused) || hopeless(err) {
+		return err
+	}
+	if passes := refused.Status == 0 || transient(refused.Status) || call.resumes && resumable(refused.Status); !passes {
 		return err
 	}
 	if !call.safe || (call.body != nil && !call.body.again()) {

@@ -88,7 +88,7 @@ type sending struct {
 	id    job.ID
 	content
 	acked int64 // the highest offset that a server told
-	cuts  int // connections that were cut once bytes, or at least the header, were sent
+	cuts  int   // connections that were cut once bytes, or at least the header, were sent
 }
 
 // sizes draws log-uniform sizes of 1 B to 200 MB as long as their sum stays below total.

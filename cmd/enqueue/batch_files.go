@@ -95,7 +95,7 @@ func (b *batch) sendFile(ctx context.Context, to *target, name string) (o outcom
 	} else {
 		request := s.request()
 		request.Filename = filepath.Base(name)
-		snap, o.err = to.http.SubmitFile(ctx, request, in, size)
+		snap, o.err = sendInput(ctx, to.http, request, in, size, new(progress)) // the batch shows files, not bytes
 	}
 	o.id = snap.ID
 	return o

@@ -126,17 +126,22 @@ func (s *progress) counted(verb string, in io.Reader, size int64) io.Reader {
 	if s.bars == nil {
 		return in
 	}
-	c := &counted{in: in, moved: func(done int64) {
+	c := &counted{in: in, moved: s.mover(verb, size)}
+	if seeker, ok := in.(io.Seeker); ok {
+		return &countedSeeker{c, seeker}
+	}
+	return c
+}
+
+// mover returns what draws how many bytes of a size have moved; size < 1 = unknown.
+func (s *progress) mover(verb string, size int64) func(done int64) {
+	return func(done int64) {
 		if size > 0 {
 			s.draw(done, size, verb+" "+bytesText(done)+" of "+bytesText(size))
 		} else {
 			s.draw(0, 1, verb+" "+bytesText(done))
 		}
-	}}
-	if seeker, ok := in.(io.Seeker); ok {
-		return &countedSeeker{c, seeker}
 	}
-	return c
 }
 
 type counted struct {

@@ -238,7 +238,7 @@ func (p *cli) upload(ctx context.Context, c *client.Client, s submission, in io.
 	}
 	show := p.newProgress()
 	defer show.close()
-	return c.SubmitFile(ctx, request, show.input(in, size), size)
+	return sendInput(ctx, c, request, in, size, show)
 }
 
 // fieldsByServer builds a payload of texts, by the schema that the server has.

@@ -6,6 +6,9 @@
 //	snap, err = c.Wait(ctx, snap.ID)
 //	if snap.State == job.Succeeded { … snap.Result … }
 //
+// Upload sends a large file in pieces, so that a connection that breaks costs
+// only what was on the way.
+//
 // Every method takes as long as its context lets it. Requests that are safe to
 // repeat are repeated while the server restarts or is overloaded, with growing,
 // jittered pauses: all reads, and submissions too, because each carries an

@@ -46,6 +46,29 @@ func Example() {
 	// {"lines":1}
 }
 
+// How to send a large file over a network that breaks: it goes in pieces, and an
+// idempotency key lets the same call, made again, go on where this one stopped.
+func ExampleClient_Upload() {
+	server := httptest.NewServer(http.HandlerFunc(answer))
+	defer server.Close()
+	c, err := client.New(client.Config{URL: server.URL, RetryFor: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	defer c.CloseIdleConnections()
+
+	file := strings.NewReader(strings.Repeat("127.0.0.1 - - [10/Oct/2000:13:55:36 -0700] \"GET / HTTP/1.0\" 200 2326\n", 1000)) // or an *os.File
+	snap, err := c.Upload(context.Background(), client.Submission{
+		Type: "log.analyze", Payload: map[string]int{"top": 5}, Filename: "access.log", IdempotencyKey: "access.log of Monday",
+	}, file, file.Size())
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(snap.ID)
+	// Output:
+	// 0199c0de-0000-7000-8000-000000000001
+}
+
 // How to wait for the end of a job that takes long, and to give up in time.
 func ExampleClient_Wait() {
 	server := httptest.NewServer(http.HandlerFunc(answer))
@@ -91,6 +114,15 @@ const id = "0199c0de-0000-7000-8000-000000000001"
 func answer(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	switch {
+	case r.URL.Path == "/v1/uploads":
+		w.Header().Set("Longshore-Job", id)
+		w.WriteHeader(http.StatusCreated)
+	case r.Method == http.MethodHead:
+		w.Header().Set("Upload-Offset", "0")
+	case r.Method == http.MethodPatch:
+		n, _ := io.Copy(io.Discard, r.Body)
+		w.Header().Set("Upload-Offset", fmt.Sprint(n))
+		w.WriteHeader(http.StatusNoContent)
 	case r.Method == http.MethodPost:
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(http.StatusAccepted)

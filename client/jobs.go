@@ -18,6 +18,9 @@ type TypeInfo = httpapi.TypeInfo
 // A QueueInfo is the state of one queue.
 type QueueInfo = httpapi.QueueInfo
 
+// A WorkerInfo is one worker process.
+type WorkerInfo = httpapi.WorkerInfo
+
 // Get returns a job as it is now.
 func (c *Client) Get(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	return c.snapshot(ctx, "look up", id, get(httpapi.JobPath(id), nil))
@@ -165,4 +168,14 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("ask for the server's version: %w", err)
 	}
 	return d.Info.Version, nil
+}
+
+// Workers returns the worker processes that gave a sign of life lately; nil
+// from a server that doesn't tell them.
+func (c *Client) Workers(ctx context.Context) ([]WorkerInfo, error) {
+	var list httpapi.QueueList
+	if _, err := c.exchange(ctx, get(httpapi.PathQueues, nil), &list); err != nil {
+		return nil, fmt.Errorf("list workers: %w", err)
+	}
+	return list.Workers, nil
 }

@@ -24,6 +24,7 @@ type Catalog struct {
 type entry struct {
 	info   Info
 	schema *huma.Schema
+	plain  *plainCheck
 }
 
 // ErrUnknownType says that no definition has that name.
@@ -54,7 +55,7 @@ func (c *Catalog) Add(info Info) error {
 	if old, ok := c.types[info.Type]; ok && old.info.check != nil && info.check == nil {
 		return nil
 	}
-	c.types[info.Type] = entry{info, schema}
+	c.types[info.Type] = entry{info, schema, newPlainCheck(info, schema)}
 	return nil
 }
 
@@ -90,6 +91,14 @@ func (c *Catalog) Check(typ string, payload []byte) ([]byte, error) {
 	if len(payload) > job.MaxDocument {
 		return nil, Problems{{"", fmt.Sprintf("payload is over %d bytes; send data as the input", job.MaxDocument)}}
 	}
+	if e.plain.accepts(payload) {
+		return payload, nil
+	}
+	return e.check(payload)
+}
+
+// check is Check by everything that is known of the type.
+func (e entry) check(payload []byte) ([]byte, error) {
 	if err := CheckJSON(payload); err != nil {
 		return nil, err
 	}

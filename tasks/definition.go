@@ -66,6 +66,9 @@ type Info struct {
 	Schema        json.RawMessage `json:"schema"` // JSON Schema of the payload
 
 	check func(payload []byte) error // nil for a type known only from Redis
+	// plain are the fields of its Go type, by their names in JSON, that a plain
+	// value always fits; nil if there is more to check than the schema.
+	plain map[string]reflect.Kind
 }
 
 // Timeout is the time limit of one attempt.
@@ -100,6 +103,9 @@ func (d Definition[P]) Info() (Info, error) {
 	var err error
 	if info.Schema, err = json.Marshal(schema); err != nil {
 		return Info{}, fmt.Errorf("task %s: schema: %w", d.Type, err)
+	}
+	if d.Check == nil {
+		info.plain = plainFields(reflect.TypeFor[P]())
 	}
 	return info, info.valid()
 }

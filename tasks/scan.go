@@ -21,9 +21,9 @@ func CheckJSON(text []byte) error {
 }
 
 // Fields checks a text as CheckJSON does and calls f for each member of the
-// object that it must be, in their order, with the text of its value. The
-// slices are parts of text. It returns ErrJSON, ErrNoObject, or what f returns.
-func Fields(text []byte, f func(name string, value []byte) error) error {
+// object that it must be, in their order, with what its name says and the text
+// of its value. The slices are mostly parts of text. It returns ErrJSON, ErrNoObject, or what f returns.
+func Fields(text []byte, f func(name, value []byte) error) error {
 	object, err := check(text, f)
 	if err == nil && !object {
 		return ErrNoObject
@@ -34,11 +34,12 @@ func Fields(text []byte, f func(name string, value []byte) error) error {
 // ErrNoObject says that a text is JSON but no object.
 var ErrNoObject = errors.New("expected object")
 
-func check(text []byte, f func(name string, value []byte) error) (object bool, err error) {
+func check(text []byte, f func(name, value []byte) error) (object bool, err error) {
 	if !utf8.Valid(text) {
 		return false, fmt.Errorf("%w: invalid UTF-8", ErrJSON)
 	}
-	s := scanner{text: text}
+	var names [16][]byte
+	s := scanner{text: text, names: names[:0]}
 	s.space()
 	object = s.at < len(text) && text[s.at] == '{'
 	if object {
@@ -143,7 +144,7 @@ func (s *scanner) array(depth int) error {
 }
 
 // object walks over an object and tells f, unless it is nil, of each member.
-func (s *scanner) object(depth int, f func(name string, value []byte) error) error {
+func (s *scanner) object(depth int, f func(name, value []byte) error) error {
 	if depth > maxDepth {
 		return fmt.Errorf("%w: nested deeper than %d", ErrJSON, maxDepth)
 	}
@@ -175,7 +176,7 @@ func (s *scanner) object(depth int, f func(name string, value []byte) error) err
 			return err
 		}
 		if f != nil {
-			if err := f(string(name), s.text[begin:s.at]); err != nil {
+			if err := f(name, s.text[begin:s.at]); err != nil {
 				return err
 			}
 		}

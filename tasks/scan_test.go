@@ -91,11 +91,11 @@ func FuzzCheckJSON(f *testing.F) {
 		}
 		var members map[string]json.RawMessage
 		isObject := json.Unmarshal(text, &members) == nil && members != nil
-		err = Fields(text, func(name string, value []byte) error {
-			if string(members[name]) != string(value) {
-				t.Errorf("%q: member %q is %q, want %q", text, name, value, members[name])
+		err = Fields(text, func(name, value []byte) error {
+			if string(members[string(name)]) != string(value) {
+				t.Errorf("%q: member %q is %q, want %q", text, name, value, members[string(name)])
 			}
-			delete(members, name)
+			delete(members, string(name))
 			return nil
 		})
 		if isObject != (err == nil) || len(members) > 0 {

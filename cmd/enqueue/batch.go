@@ -37,7 +37,8 @@ func (p *cli) batchCommand() *cobra.Command {
 		Long: "Submit many jobs. Without --type, FILE (- is stdin) has a job on each line, as JSON:\n\n" +
 			"  {\"type\":\"math.primes\",\"payload\":{\"n\":100},\"priority\":\"low\"}\n\n" +
 			"with the fields of POST /v1/jobs, and, if wanted, an id or an idempotency_key. Types\n" +
-			"that work on a file can't be submitted so; for them, --type makes a job of each FILE.\n\n" +
+			"that work on a file take another job's output, as \"input\":{\"job\":ID}; else, for\n" +
+			"them, --type makes a job of each FILE.\n\n" +
 			"A line that is refused hinders no other. What was taken is noted in a journal, FILE.journal\n" +
 			"unless --journal names another, so that the same command, run again after an interrupt, a\n" +
 			"crash or kill -9, submits the rest, and no line becomes two jobs as long as the jobs are\n" +

@@ -147,14 +147,14 @@ func (b *batch) sendDirect(ctx context.Context, d *direct, f *feed) error {
 			if r := &drafts[i].Request; r.ID == "" && r.IdempotencyKey == "" {
 				r.IdempotencyKey = b.book.key(l.Number)
 			}
-			sent = append(sent, sentLine{drafts[i], l.crc, l.end})
+			sent = append(sent, sentLine{&drafts[i], l.crc, l.end})
 		}
 		return drafts, nil
 	}
 	return d.SubmitBatch(ctx, next, func(answers []httpapi.BatchAnswer) error {
 		mu.Lock()
-		lines := slices.Clone(sent[:len(answers)])
-		sent = append(sent[:0], sent[len(answers):]...)
+		lines := sent[:len(answers)]
+		sent = sent[len(answers):]
 		mu.Unlock()
 		last := lines[len(lines)-1]
 		failed := insist(ctx, d, answers, lines)
@@ -171,7 +171,7 @@ func (b *batch) sendDirect(ctx context.Context, d *direct, f *feed) error {
 
 // A sentLine is a line whose answer is awaited.
 type sentLine struct {
-	submit.Draft
+	*submit.Draft
 	crc uint32
 	end int64
 }
@@ -185,7 +185,7 @@ func insist(ctx context.Context, d *direct, answers []httpapi.BatchAnswer, lines
 		var at []int
 		for i, a := range answers {
 			if unavailable(a) {
-				drafts, at = append(drafts, lines[i].Draft), append(at, i)
+				drafts, at = append(drafts, *lines[i].Draft), append(at, i)
 			}
 		}
 		if len(at) == 0 {
@@ -305,9 +305,9 @@ func (b *batch) sendChunk(ctx context.Context, c *client.Client, items []item) e
 // A line that is no object goes as it is: the server says what is wrong with it.
 func (b *batch) keyed(l item) []byte {
 	named, members := false, 0
-	err := tasks.Fields(l.Text, func(name string, _ []byte) error {
+	err := tasks.Fields(l.Text, func(name, _ []byte) error {
 		members++
-		named = named || name == "id" || name == "idempotency_key"
+		named = named || string(name) == "id" || string(name) == "idempotency_key"
 		return nil
 	})
 	if err != nil || named || members == 0 {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,7 +29,7 @@ func (p *cli) doctorCommand() *cobra.Command {
 		Short: "Check the configuration, the server, Redis, the blob store and the workers",
 		Long: "Check what an installation needs, and say for each thing whether it is ok, to be watched\n" +
 			"(warn) or broken (fail), with the fix. The server is checked where LONGSHORE_URL names one,\n" +
-			"Redis, the blob store and the workers where REDIS_URL is set: run it with the settings of\n" +
+			"Redis and the blob store where REDIS_URL is set, the workers either way: run it with the settings of\n" +
 			"a web process. The exit code is 0 if nothing is broken, 78 if the configuration is, 69 if\n" +
 			"something can't be reached, else 1.",
 		Example: "  enqueue doctor\n" +
@@ -146,6 +147,37 @@ func (d *doctor) server(ctx context.Context, s config.Enqueue) {
 	}
 	if s.Redis.URL.Reveal() == "" {
 		d.oldest(queues)
+		d.served(ctx, c)
+	}
+}
+
+// served says which workers a server knows, and which types none of them takes.
+func (d *doctor) served(ctx context.Context, c *client.Client) {
+	workers, err := c.Workers(ctx)
+	if err != nil {
+		d.fail(codeOrOther(err), "workers", "", "%v", err)
+		return
+	}
+	if workers == nil {
+		return // an older server
+	}
+	without := d.lanes(workers)
+	if len(without) == 0 {
+		return
+	}
+	types, err := c.Types(ctx)
+	if err != nil {
+		d.fail(codeOrOther(err), "types", "", "%v", err)
+		return
+	}
+	var names []string
+	for _, t := range types {
+		if slices.Contains(without, t.Lane) {
+			names = append(names, t.Type)
+		}
+	}
+	if len(names) > 0 {
+		d.warn("types", "start a worker that serves their lane", "no worker takes types %s", strings.Join(names, ", "))
 	}
 }
 
@@ -231,9 +263,21 @@ func (d *doctor) workers(ctx context.Context, sys *connect.System) {
 		d.fail(exitUnavailable, "workers", "", "%v", err)
 		return
 	}
+	list := make([]client.WorkerInfo, len(workers))
+	for i, w := range workers {
+		list[i] = client.WorkerInfo{Host: w.Host, PID: w.PID, Slots: w.Slots}
+	}
+	d.lanes(list)
+	if len(list) > 0 {
+		d.types(ctx, sys)
+	}
+}
+
+// lanes tells of each worker and returns the lanes that none serves.
+func (d *doctor) lanes(workers []client.WorkerInfo) (without []job.Lane) {
 	if len(workers) == 0 {
 		d.warn("workers", "start a worker", "none is alive: jobs are taken and wait")
-		return
+		return job.Lanes
 	}
 	served := map[job.Lane]int{}
 	for _, w := range workers {
@@ -249,8 +293,13 @@ func (d *doctor) workers(ctx context.Context, sys *connect.System) {
 	for _, lane := range job.Lanes {
 		if served[lane] == 0 {
 			d.warn("workers", "start a worker whose WORKER_LANES has "+string(lane), "no worker serves lane %s", lane)
+			without = append(without, lane)
 		}
 	}
+	return without
+}
+
+func (d *doctor) types(ctx context.Context, sys *connect.System) {
 	types, err := sys.Store.Types(ctx)
 	switch {
 	case err != nil:

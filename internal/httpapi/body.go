@@ -68,6 +68,15 @@ type QueueInfo struct {
 // A QueueList is the answer to GET /v1/queues.
 type QueueList struct {
 	Queues []QueueInfo `json:"queues"`
+	// Workers are the worker processes that gave a sign of life within 15 s.
+	Workers []WorkerInfo `json:"workers"`
+}
+
+// A WorkerInfo is one worker process.
+type WorkerInfo struct {
+	Host  string           `json:"host"`
+	PID   int              `json:"pid"`
+	Slots map[job.Lane]int `json:"slots"` // jobs at a time, of the lanes that it serves
 }
 
 // A Status is the answer to /healthz and /readyz when all is well.

@@ -52,6 +52,9 @@ func (s Spec) encode() (string, error) {
 	if s.Input == nil && s.Upload == nil && (len(s.Payload) == 0 || string(s.Payload) == "{}") {
 		return "", nil
 	}
+	if s.Input == nil && s.Upload == nil { // checked JSON: nothing to look at again
+		return `{"p":` + string(s.Payload) + "}", nil
+	}
 	b, err := json.Marshal(s)
 	return string(b), err
 }
@@ -120,7 +123,8 @@ func DrawID(now time.Time, idempotencyKey string) job.ID {
 	if idempotencyKey == "" {
 		return job.NewID(now)
 	}
-	return job.NewIDIn(now, job.ShardOf(claimHash(idempotencyKey)))
+	sum := sha256.Sum256([]byte(idempotencyKey))
+	return job.NewIDIn(now, int(sum[15]&(job.Shards-1))) // the last digit of claimHash
 }
 
 func claimHash(key string) string {
@@ -128,7 +132,9 @@ func claimHash(key string) string {
 		return ""
 	}
 	sum := sha256.Sum256([]byte(key))
-	return hex.EncodeToString(sum[:16])
+	var text [32]byte
+	hex.Encode(text[:], sum[:16])
+	return string(text[:])
 }
 
 // Create makes the record of a job, or finds the one that the idempotency key
@@ -173,13 +179,15 @@ func (s *Store) Find(ctx context.Context, n NewJob) (job.ID, error) {
 // CreateMany is Create for many jobs; results and errors are in their order.
 func (s *Store) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []error) {
 	calls, results, errs := make([]*redisdb.Call, len(jobs)), make([]Created, len(jobs)), make([]error, len(jobs))
+	all := make([]redisdb.Call, len(jobs))
 	for i, n := range jobs {
 		args, err := s.createArgs(n)
 		if err != nil {
 			errs[i] = err
 			continue
 		}
-		calls[i] = &redisdb.Call{Key: s.key(n.ID), Args: args}
+		all[i].Key, all[i].Args = s.key(n.ID), args
+		calls[i] = &all[i]
 	}
 	live := make([]*redisdb.Call, 0, len(calls))
 	for _, c := range calls {
@@ -230,8 +238,9 @@ func (s *Store) createRest(n NewJob) string {
 	if state == job.Queued && digest == "" && n.ExpiresIn == 0 && n.RetryOf == "" && n.CallbackURL == "" {
 		return ""
 	}
-	return strings.Join([]string{string(state), unixMS(n.RunAt), ms(n.ExpiresIn), string(n.RetryOf),
-		claimHash(n.IdempotencyKey), digest, ms(n.Claim), n.UploadFence, ms(s.lease), n.CallbackURL, ms(n.UploadExpiry)}, "\n")
+	return string(state) + "\n" + unixMS(n.RunAt) + "\n" + ms(n.ExpiresIn) + "\n" + string(n.RetryOf) + "\n" +
+		claimHash(n.IdempotencyKey) + "\n" + digest + "\n" + ms(n.Claim) + "\n" + n.UploadFence + "\n" + ms(s.lease) + "\n" +
+		n.CallbackURL + "\n" + ms(n.UploadExpiry)
 }
 
 func (s *Store) created(n NewJob, reply []any) (Created, error) {

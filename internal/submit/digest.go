@@ -14,8 +14,8 @@ import (
 // It is that of a list in JSON as encoding/json writes it. The digests of
 // records that are there depend on each byte of it, so it can't change.
 func digest(r Request, payload []byte) string {
-	b := make([]byte, 0, 160+len(payload))
-	b = appendText(append(b, '['), r.Type)
+	var short [512]byte // stays on the stack where that is enough
+	b := appendText(append(short[:0], '['), r.Type)
 	b = appendRaw(append(b, ','), payload)
 	b = appendText(append(b, ','), string(r.Priority))
 	b = strconv.AppendInt(append(b, ','), r.RunAt.UnixMilli(), 10)
@@ -35,7 +35,9 @@ func digest(r Request, payload []byte) string {
 		b = appendText(append(b, ','), r.CallbackURL)
 	}
 	sum := sha256.Sum256(append(b, ']'))
-	return hex.EncodeToString(sum[:16])
+	var text [32]byte
+	hex.Encode(text[:], sum[:16])
+	return string(text[:])
 }
 
 // plain reports whether encoding/json writes a text as it is.

@@ -1,6 +1,7 @@
 package submit
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,18 +41,23 @@ type line struct {
 	wrong []httpapi.Pointer
 }
 
+// pointerName writes a name as a part of a JSON Pointer (RFC 6901).
+var pointerName = strings.NewReplacer("~", "~0", "/", "~1")
+
 func (l *line) bad(name, detail string) {
-	name = strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 	l.wrong = append(l.wrong, httpapi.Pointer{Pointer: "/" + name, Detail: detail})
 }
 
 // field takes one member of the line's object. What is wrong is noted.
-func (l *line) field(name string, value []byte) error {
+func (l *line) field(member, value []byte) error {
+	name := string(member) // on the stack: it is kept only of what is wrong
 	switch name {
 	case "type":
 		l.text(name, value, &l.Type)
 	case "payload":
 		l.Payload = value
+	case "input":
+		l.input(value)
 	case "id":
 		l.text(name, value, (*string)(&l.ID))
 	case "idempotency_key":
@@ -80,10 +86,7 @@ func (l *line) field(name string, value []byte) error {
 		}
 		l.MaxAttempts = n
 	default:
-		if len(name) > 64 {
-			name = name[:64]
-		}
-		l.bad(strings.ToValidUTF8(name, ""), "unknown field")
+		l.bad(pointerName.Replace(shortName(member)), "unknown field")
 	}
 	return nil
 }
@@ -93,13 +96,38 @@ func (l *line) text(name string, value []byte, to *string) {
 		l.bad(name, "expected string")
 		return
 	}
-	if inner := value[1 : len(value)-1]; !strings.Contains(string(inner), `\`) {
+	if inner := value[1 : len(value)-1]; bytes.IndexByte(inner, '\\') < 0 {
 		*to = string(inner)
 		return
 	}
 	if json.Unmarshal(value, to) != nil {
 		l.bad(name, "expected string")
 	}
+}
+
+// input takes what makes another job's output the input.
+func (l *line) input(value []byte) {
+	if value[0] != '{' {
+		l.bad("input", "expected object")
+		return
+	}
+	l.From = &Reference{}
+	_ = tasks.Fields(value, func(name, value []byte) error { // it was checked with the line
+		switch string(name) {
+		case "job":
+			l.text("input/job", value, (*string)(&l.From.Job))
+		case "output":
+			l.text("input/output", value, &l.From.Output)
+		default:
+			l.bad("input/"+pointerName.Replace(shortName(name)), "unknown field")
+		}
+		return nil
+	})
+}
+
+// shortName is what is told of an unknown member's name.
+func shortName(name []byte) string {
+	return strings.ToValidUTF8(string(name[:min(len(name), 64)]), "")
 }
 
 func (l *line) duration(name string, value []byte, to *time.Duration) {

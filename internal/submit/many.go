@@ -31,7 +31,7 @@ func Read(l Line) Draft {
 	return d
 }
 
-// SubmitMany takes many jobs in that have no input, in their order, and answers
+// SubmitMany takes many jobs in that bring no file, in their order, and answers
 // for each: one that is refused, or whose fate is unknown, doesn't hold up the
 // others.
 func (d *Door) SubmitMany(ctx context.Context, drafts []Draft) []httpapi.BatchAnswer {
@@ -119,6 +119,14 @@ type group struct {
 	jobs    []jobstore.NewJob // those that are not refused
 	at      []int             // where in answers they are
 	tickets []job.Ticket
+	// referred are jobs that work on another's output: each is made on its own.
+	referred []referred
+}
+
+type referred struct {
+	at      int
+	request Request
+	job     jobstore.NewJob
 }
 
 // gather adds the groups that have come meanwhile, up to a group's size.
@@ -131,6 +139,10 @@ func gather(g *group, from <-chan *group) *group {
 			}
 			for i := range more.at {
 				more.at[i] += len(g.answers)
+			}
+			for _, r := range more.referred {
+				r.at += len(g.answers)
+				g.referred = append(g.referred, r)
 			}
 			g.at = append(g.at, more.at...)
 			g.answers = append(g.answers, more.answers...)
@@ -149,7 +161,12 @@ func (d *Door) checkMany(drafts []Draft) *group {
 		err := draft.Err
 		if err == nil {
 			var n jobstore.NewJob
-			if n, _, err = d.check(draft.Request); err == nil {
+			n, _, err = d.check(draft.Request)
+			if err == nil && draft.Request.referred() {
+				g.referred = append(g.referred, referred{i, draft.Request, n})
+				continue
+			}
+			if err == nil {
 				g.jobs, g.at = append(g.jobs, n), append(g.at, i)
 				continue
 			}
@@ -166,6 +183,9 @@ func (g *group) refuse(i int, e *httpapi.Error) {
 // createMany makes the records. All of it is one call or a few, and goes on
 // when ctx ends: who asked may be gone, what was sent can't be taken back.
 func (d *Door) createMany(ctx context.Context, g *group) {
+	for _, r := range g.referred {
+		d.createReferred(ctx, g, r)
+	}
 	if len(g.jobs) == 0 {
 		return
 	}
@@ -178,11 +198,7 @@ func (d *Door) createMany(ctx context.Context, g *group) {
 	created, errs := d.Store.CreateMany(context.WithoutCancel(ctx), g.jobs)
 	for j, i := range g.at {
 		if errs[j] != nil {
-			e := httpapi.AsError(refusal(errs[j]))
-			if e.Code == httpapi.Internal {
-				d.Log.ErrorContext(ctx, "line of a batch not taken", "error", errs[j])
-			}
-			g.refuse(i, e)
+			d.refuseLine(ctx, g, i, refusal(errs[j]))
 			continue
 		}
 		g.answers[i].ID, g.answers[i].Created = created[j].ID, created[j].New
@@ -190,6 +206,28 @@ func (d *Door) createMany(ctx context.Context, g *group) {
 			g.tickets = append(g.tickets, created[j].Ticket)
 		}
 	}
+}
+
+// createReferred makes a job whose input is another's output, as Submit does.
+func (d *Door) createReferred(ctx context.Context, g *group, r referred) {
+	if ctx.Err() != nil {
+		g.refuse(r.at, httpapi.AsError(refusal(ctx.Err())))
+		return
+	}
+	snap, created, err := d.submitReference(context.WithoutCancel(ctx), r.request, r.job)
+	if err != nil {
+		d.refuseLine(ctx, g, r.at, err)
+		return
+	}
+	g.answers[r.at].ID, g.answers[r.at].Created = snap.ID, created
+}
+
+func (d *Door) refuseLine(ctx context.Context, g *group, i int, err error) {
+	e := httpapi.AsError(err)
+	if e.Code == httpapi.Internal {
+		d.Log.ErrorContext(ctx, "line of a batch not taken", "error", err)
+	}
+	g.refuse(i, e)
 }
 
 // enqueueMany sends the tickets of jobs that are acknowledged whatever becomes

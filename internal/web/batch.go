@@ -209,7 +209,7 @@ func batchOperation() huma.Operation {
 	}
 	return huma.Operation{
 		Method: http.MethodPost, Path: httpapi.PathBatch, OperationID: "submit-batch",
-		Summary: "Submit many jobs without files, one a line",
+		Summary: "Submit many jobs, one a line",
 		Description: "Each line is a job as in POST /v1/jobs, with an optional id or idempotency_key, which makes a repeat of the line harmless. " +
 			"Each line that is not empty is answered by one line, in order and while the request is still sent: with the job's id, or with what is wrong with the line, " +
 			"which hinders no other. A line without an answer may have been taken or not. There is no limit to the number of lines; a client that reads no answer before it has sent all must stay within 10,000.",

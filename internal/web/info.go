@@ -31,7 +31,12 @@ func (s *Server) listQueues(ctx context.Context, _ *struct{}) (*queuesOutput, er
 	if err != nil {
 		return nil, err
 	}
-	return &queuesOutput{Body: httpapi.QueueList{Queues: append([]httpapi.QueueInfo{}, queues...)}}, nil
+	workers, err := s.Workers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &queuesOutput{Body: httpapi.QueueList{Queues: append([]httpapi.QueueInfo{}, queues...),
+		Workers: append([]httpapi.WorkerInfo{}, workers...)}}, nil
 }
 
 type statusOutput struct{ Body httpapi.Status }

@@ -45,9 +45,9 @@ func (s *Server) quickSubmit(a *answer, r *http.Request) bool {
 // plainSubmission reads an object that has nothing but a type, a payload and a
 // priority, in the plainest form.
 func plainSubmission(text []byte, body *httpapi.SubmitBody) bool {
-	err := tasks.Fields(text, func(name string, value []byte) error {
+	err := tasks.Fields(text, func(name, value []byte) error {
 		ok := false
-		switch name {
+		switch string(name) {
 		case "type":
 			body.Type, ok = plainString(value)
 			ok = ok && utf8.RuneCountInString(body.Type) <= 64

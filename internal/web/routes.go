@@ -55,7 +55,7 @@ func (s *Server) routes() []route {
 		{op: resultOperation(), access: bearer, add: raw(s.result)},
 		{op: outputOperation(), access: bearer, add: raw(s.output)},
 		{op: at("GET", httpapi.PathTypes, "list-types", "The kinds of work there are"), access: bearer, add: typed(s.listTypes)},
-		{op: at("GET", httpapi.PathQueues, "list-queues", "How long the queues are"), access: bearer, add: typed(s.listQueues)},
+		{op: at("GET", httpapi.PathQueues, "list-queues", "How long the queues are, and which workers are there"), access: bearer, add: typed(s.listQueues)},
 		{op: at("GET", httpapi.PathHealth, "health", "The process is alive"), access: public, probe: true, add: typed(s.health)},
 		{op: at("GET", httpapi.PathReady, "ready", "The process can do its work"), access: public, probe: true, add: typed(s.ready)},
 		{op: documentOperation(), access: public, add: raw(s.openAPI)},

@@ -102,6 +102,7 @@ type Deps struct {
 	Uploads Uploads
 	Catalog *tasks.Catalog
 	Queues  func(context.Context) ([]httpapi.QueueInfo, error)
+	Workers func(context.Context) ([]httpapi.WorkerInfo, error)
 	Ready   func(context.Context) error // nil: the job store answers
 	// Unavailable reports whether an error means that the job store is out of reach.
 	Unavailable func(error) bool

@@ -303,6 +303,9 @@ func setup(t testing.TB, change ...func(*web.Config)) *bench {
 	h := hub.New(s, config.Log)
 	server, err := web.New(config, web.Deps{
 		Door: s, Records: s, Hub: h, Blobs: s, Catalog: catalog, Uploads: s,
+		Workers: func(context.Context) ([]httpapi.WorkerInfo, error) {
+			return []httpapi.WorkerInfo{{Host: "h", PID: 7, Slots: map[job.Lane]int{job.LaneIO: 2}}}, nil
+		},
 		Queues: func(context.Context) ([]httpapi.QueueInfo, error) {
 			return []httpapi.QueueInfo{{Queue: "io-high", Lane: job.LaneIO, Priority: job.High, Pending: 3}}, s.down
 		},

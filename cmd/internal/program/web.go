@@ -68,8 +68,9 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 		TrustedProxies: h.TrustedProxies, Grace: s.Grace, Log: sys.Log},
 		web.Deps{Door: door, Uploads: uploads, Records: records{sys.Store, sys},
 			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Unavailable: redisdb.Unavailable,
-			Queues: func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
-			Ready:  func(ctx context.Context) error { return sys.Redis.Ping(ctx).Err() }})
+			Queues:  func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
+			Workers: func(ctx context.Context) ([]httpapi.WorkerInfo, error) { return workers(ctx, sys) },
+			Ready:   func(ctx context.Context) error { return sys.Redis.Ping(ctx).Err() }})
 	if err != nil {
 		return err
 	}
@@ -194,4 +195,17 @@ func Together(ctx context.Context, runs ...func(context.Context) error) error {
 		stop()
 	}
 	return all
+}
+
+// workers lists the worker processes that are alive.
+func workers(ctx context.Context, sys *connect.System) ([]httpapi.WorkerInfo, error) {
+	infos, err := sys.Queue.Workers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]httpapi.WorkerInfo, len(infos))
+	for i, w := range infos {
+		list[i] = httpapi.WorkerInfo{Host: w.Host, PID: w.PID, Slots: w.Slots}
+	}
+	return list, nil
 }

@@ -330,7 +330,9 @@ func (s *Store) sweepUploads(parent context.Context, before time.Time) (aborted 
 		if found {
 			continue // the markers name uploads that are no more: the same page again
 		}
-		input.KeyMarker, input.UploadIdMarker = page.NextKeyMarker, page.NextUploadIdMarker
+		// Not with the upload's marker too, which not all servers understand. What
+		// that skips, other uploads of one key, waits for another sweep.
+		input.KeyMarker = page.NextKeyMarker
 	}
 }
 

@@ -38,8 +38,8 @@
 // [longshore/internal/hub] lets thousands of long-polls, event streams and
 // sockets wait on one subscription; docs/push.md tells of them.
 // [longshore/internal/blob/disk] keeps blobs in a folder,
-// [longshore/internal/blob/bucket] in a bucket of S3 or its like; docs/blobs.md
-// compares them.
+// [longshore/internal/blob/bucket] in a bucket of S3 or its like, both also in
+// pieces; docs/blobs.md compares them.
 //
 // # Floor 2: verbs
 //

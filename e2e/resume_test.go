@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"longshore/client"
+	"longshore/internal/blob/bucket/buckettest"
 	"longshore/internal/httpapi"
 	"longshore/job"
 )
@@ -80,10 +81,16 @@ func (f *fleet) start(t *testing.T, in *installation) {
 	f.webs = append(f.webs, &webProcess{process: p, url: url})
 }
 
+// A shelf is where a blob store keeps what it has, as a test can see it.
+type shelf struct {
+	partial func(id job.ID) (size int64, there bool) // of an upload in pieces
+	files   func(t *testing.T) []string              // inputs, and partial/… for each upload
+}
+
 // A sending is one upload under attack.
 type sending struct {
 	fleet *fleet
-	blobs string
+	shelf shelf
 	rng   *rand.Rand
 	id    job.ID
 	content
@@ -108,15 +115,65 @@ func sizes(rng *rand.Rand, most int, total int64) (list []int64) {
 // 4 GB in all.
 func TestResumedUploads(t *testing.T) {
 	t.Parallel()
-	const atOnce, webs = 4, 3
 	most, total := 40, int64(250e6)
 	if os.Getenv("LONGSHORE_UPLOADS") == "full" {
 		most, total = 200, 4e9
 	}
+	in := install(t, "LOG_LEVEL=info")
+	resumeUploads(t, in, most, total, shelf{files: in.files, partial: func(id job.ID) (int64, bool) {
+		files, _ := filepath.Glob(in.blobs + "/partial/" + string(id) + "*")
+		if len(files) == 0 {
+			return 0, false
+		}
+		info, err := os.Stat(files[0])
+		return size(info), err == nil
+	}})
+}
+
+func size(info os.FileInfo) int64 {
+	if info == nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// TestResumedUploadsInBucket is the same with the files of jobs in a bucket.
+func TestResumedUploadsInBucket(t *testing.T) {
+	t.Parallel()
+	most, total := 20, int64(80e6)
+	if os.Getenv("LONGSHORE_UPLOADS") == "full" {
+		most, total = 200, 4e9
+	}
+	in, server := installInBucket(t, "LOG_LEVEL=info")
+	resumeUploads(t, in, most, total, shelf{
+		files: func(t *testing.T) (files []string) {
+			names, parts := stored(t, server)
+			for _, name := range names {
+				if !strings.HasPrefix(name, "partial/") || strings.HasSuffix(name, "/state") {
+					files = append(files, name)
+				}
+			}
+			t.Logf("%d parts of uploads left", parts)
+			return files
+		},
+		partial: func(id job.ID) (sum int64, there bool) {
+			key := sha256.Sum256([]byte("shore/jobs/" + string(id) + "/in")) // as the server names it
+			parts, _ := filepath.Glob(filepath.Join(server.Folder, buckettest.Bucket, ".sgwtmp/multipart", hex.EncodeToString(key[:]), "*", "*"))
+			for _, part := range parts {
+				info, _ := os.Stat(part)
+				sum += size(info)
+			}
+			_, err := os.Stat(filepath.Join(server.Folder, buckettest.Bucket, "shore/jobs", string(id), "in"))
+			return sum, err != nil
+		},
+	})
+}
+
+func resumeUploads(t *testing.T, in *installation, most int, total int64, kept shelf) {
+	const atOnce, webs = 4, 3
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	in := install(t, "LOG_LEVEL=info")
 	in.worker(t)
 	f := &fleet{dead: make(chan struct{}, 1000)}
 	for range webs {
@@ -129,7 +186,7 @@ func TestResumedUploads(t *testing.T) {
 	var all []*sending
 	var sum int64
 	for _, size := range sizes(rng, most, total) {
-		all = append(all, &sending{fleet: f, blobs: in.blobs, rng: rand.New(rand.NewPCG(rng.Uint64(), 2)), id: job.NewID(time.Now()),
+		all = append(all, &sending{fleet: f, shelf: kept, rng: rand.New(rand.NewPCG(rng.Uint64(), 2)), id: job.NewID(time.Now()),
 			content: content{noise, rng.Int64N(int64(len(noise))), size}})
 		sum += size
 	}
@@ -163,7 +220,7 @@ func TestResumedUploads(t *testing.T) {
 	if fewest < 5 || f.kills.Load() < 3 || f.atEnd.Load() == 0 {
 		t.Error("the attack did not hit: this run says nothing")
 	}
-	f.verify(t, in, all)
+	f.verify(t, in, kept, all)
 }
 
 // attack kills a web process now and then, replaces the dead, and collects the
@@ -187,7 +244,7 @@ func (f *fleet) attack(t *testing.T, in *installation, rng *rand.Rand, errs chan
 }
 
 // verify compares the digests, counts the jobs, and looks for what was left behind.
-func (f *fleet) verify(t *testing.T, in *installation, all []*sending) {
+func (f *fleet) verify(t *testing.T, in *installation, kept shelf, all []*sending) {
 	f.start(t, in)
 	c := clientOf(t, f.webs[len(f.webs)-1].url)
 	for _, s := range all {
@@ -205,7 +262,7 @@ func (f *fleet) verify(t *testing.T, in *installation, all []*sending) {
 		}
 	}
 	inputs, orphans := 0, int64(0)
-	for _, name := range in.files(t) {
+	for _, name := range kept.files(t) {
 		if strings.HasPrefix(name, "partial/") {
 			orphans++ // its process died before there was a record: swept after an hour
 		} else {
@@ -302,19 +359,19 @@ func (s *sending) patch(offset int64) error {
 }
 
 // killAtEnd kills the process as soon as the last byte has reached the disk's
-// cache, which is before it has become a job.
+// cache, or the bucket, which is before it has become a job.
 func (s *sending) killAtEnd(w *webProcess) {
 	look := time.NewTicker(100 * time.Microsecond)
 	defer look.Stop()
 	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); <-look.C {
-		files, _ := filepath.Glob(s.blobs + "/partial/" + string(s.id) + "*")
-		if len(files) == 0 {
-			return // too late, it was renamed
+		n, there := s.shelf.partial(s.id)
+		if !there {
+			return // too late, it is a blob
 		}
-		if info, err := os.Stat(files[0]); err == nil && info.Size() == s.size {
+		if n == s.size {
 			if s.fleet.kill(w) {
 				s.fleet.atEnd.Add(1)
-				if files, _ := filepath.Glob(files[0]); len(files) > 0 {
+				if _, there := s.shelf.partial(s.id); there {
 					s.fleet.ownEnd.Add(1)
 				}
 			}

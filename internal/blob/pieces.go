@@ -30,8 +30,9 @@ type Pieces interface {
 	// Drop deletes a partial blob; none there is no error. The blob, once it
 	// has been made, stays.
 	Drop(ctx context.Context, name, token string) error
-	// Partials yields the partial blobs to which nothing was appended since a
-	// time, in no order. Dropping what it yields, meanwhile, is fine.
+	// Partials yields the partial blobs that were begun before a time, in no
+	// order; one to which something was appended since may be left out. Dropping
+	// what it yields, meanwhile, is fine.
 	Partials(ctx context.Context, before time.Time) iter.Seq2[Partial, error]
 }
 

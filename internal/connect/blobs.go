@@ -150,6 +150,53 @@ func (s *System) deleteBlobs(ctx context.Context, id job.ID) {
 	}
 }
 
+// How uploads in pieces are looked after: so many wait, and so many are looked
+// at at once. The time is for a large one to be completed, which can take a
+// bucket a while.
+const (
+	maxLooks    = 1000
+	looksAtOnce = 4
+	lookTimeout = time.Minute
+)
+
+var errLooksFull = errors.New("too many uploads wait to be looked after; they will be found again")
+
+// lookAfter has an upload in pieces looked after soon. It doesn't wait, as
+// forget doesn't.
+func (s *System) lookAfter(_ context.Context, id job.ID) error {
+	select {
+	case s.looks <- id:
+		return nil
+	default:
+		return errLooksFull
+	}
+}
+
+// lookAfterUploads looks after uploads in pieces until ctx ends. Those that wait
+// then are found again by another process.
+func (s *System) lookAfterUploads(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	door := s.mender()
+	for range looksAtOnce {
+		wg.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case id := <-s.looks:
+					look, cancel := context.WithTimeout(ctx, lookTimeout)
+					if err := door.LookAfter(look, id); err != nil && ctx.Err() == nil {
+						s.Log.WarnContext(ctx, "upload in pieces can't be looked after, and will be found again", "job_id", id, "error", err)
+					}
+					cancel()
+				}
+			}
+		})
+	}
+	return nil
+}
+
 // orphanAge is how old a blob without a record must be to be deleted: an
 // upload under way may not have its record's last word yet.
 const orphanAge = 24 * time.Hour

@@ -67,9 +67,13 @@ func TestSweepOrphans(t *testing.T) {
 // TestForget holds that a sweep never waits for the blob store.
 func TestForget(t *testing.T) {
 	t.Parallel()
-	sys := &System{gone: make(chan job.ID, 1)}
+	sys := &System{gone: make(chan job.ID, 1), looks: make(chan job.ID, 1)}
 	first := sys.forget(t.Context(), "a")
 	if second := sys.forget(t.Context(), "b"); first != nil || !errors.Is(second, errGoneFull) {
 		t.Errorf("forget = %v, %v", first, second)
+	}
+	first = sys.lookAfter(t.Context(), "a")
+	if second := sys.lookAfter(t.Context(), "b"); first != nil || !errors.Is(second, errLooksFull) {
+		t.Errorf("lookAfter = %v, %v", first, second)
 	}
 }

@@ -64,6 +64,7 @@ type System struct {
 
 	blobs place       // the same as Blobs
 	gone  chan job.ID // whose blobs are to be deleted
+	looks chan job.ID // uploads to be looked after
 
 	memory *redisdb.Memory
 }
@@ -77,7 +78,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), gone: make(chan job.ID, maxGone), memory: redisdb.NewMemory(rdb)}
+	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), gone: make(chan job.ID, maxGone), looks: make(chan job.ID, maxLooks), memory: redisdb.NewMemory(rdb)}
 	err = sys.open(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())
@@ -140,7 +141,7 @@ func (s *System) Close() error {
 // Sweeper returns the sweeper that each process of the installation runs.
 func (s *System) Sweeper() *jobstore.Sweeper {
 	return &jobstore.Sweeper{Store: s.Store, Tickets: s.Queue, Log: s.Log,
-		Gone: s.forget, Upload: s.mender().LookAfter}
+		Gone: s.forget, Upload: s.lookAfter}
 }
 
 // mender is a door that nobody comes in by: it mends uploads in pieces.
@@ -152,6 +153,8 @@ func (s *System) mender() *submit.Door {
 func (s *System) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	snap, err := s.Store.Cancel(ctx, id)
 	if err == nil && snap.State == job.Canceled && snap.StartedAt == nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second) // the job is canceled, whatever the blob store says
+		defer cancel()
 		if err := s.mender().DropPartial(ctx, id); err != nil {
 			s.Log.WarnContext(ctx, "partial blob stays until orphans are swept", "job_id", id, "error", err)
 		}
@@ -238,7 +241,7 @@ func (s *System) watchData(ctx context.Context) error {
 func (s *System) Background(ctx context.Context, runs ...func(context.Context) error) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for _, run := range append(runs, s.watchData, s.deleteGone) {
+	for _, run := range append(runs, s.watchData, s.deleteGone, s.lookAfterUploads) {
 		wg.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				s.Log.ErrorContext(ctx, "background work has ended", "error", err)

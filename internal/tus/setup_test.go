@@ -114,8 +114,7 @@ func (in installation) start(t *testing.T, c config) *process {
 	background, end := context.WithCancel(context.Background())
 	serving, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { keeper.Run(background) })
-	wg.Go(func() { waiters.Run(background) })
+	wg.Go(func() { sys.Background(background, keeper.Run, waiters.Run) })
 	wg.Go(func() {
 		jobstore.Subscribe(background, sys.Redis, []string{locks.Channel()}, func(_, name string) { locks.Asked(name) }, func() {})
 	})

@@ -2,8 +2,10 @@ package blobtest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +19,8 @@ import (
 func RunPieces(t *testing.T, open func(t *testing.T) blob.Store) {
 	for name, run := range map[string]func(t *testing.T, s blob.Store, p blob.Pieces){
 		"Resume": testResume, "Cut": testCutPiece, "FinishAtOnce": testFinishAtOnce, "Drop": testDrop, "Missing": testMissingPieces,
+		"CutAnywhere": testCutAnywhere, "TwoWriters": testTwoWriters, "Empty": testEmptyPieces, "CanceledPiece": testCanceledPiece,
+		"Ended": testEndedPieces, "DropWhileListing": testDropWhileListing,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -151,6 +155,162 @@ func testMissingPieces(t *testing.T, _ blob.Store, p blob.Pieces) {
 	}
 	if _, err := p.Begin(t.Context(), "../x", 1); !errors.Is(err, blob.ErrBadName) {
 		t.Errorf("begin of a bad name: %v", err)
+	}
+}
+
+// pieces is more than two of the parts that a store may cut a blob into.
+const pieces = 11<<20 + 77
+
+// testCutAnywhere cuts at random, also while bytes are being read, and each
+// time asks how far it got. That never goes back.
+func testCutAnywhere(t *testing.T, s blob.Store, p blob.Pieces) {
+	const name = "job/in"
+	content := noise(pieces)
+	token := begin(t, p, name, pieces)
+	random := rand.New(rand.NewPCG(1, 2)) // the same on each run
+	for at := int64(0); at < pieces; {
+		end := min(pieces, at+random.Int64N(3<<20))
+		var r io.Reader = strings.NewReader(content[at:end])
+		broken := errors.New("broken")
+		if random.IntN(2) == 0 {
+			r = io.MultiReader(r, iotest.ErrReader(broken))
+		}
+		n, err := p.Append(t.Context(), name, token, at, iotest.HalfReader(r))
+		if err != nil && !errors.Is(err, broken) || n > end-at || err == nil && n < end-at {
+			t.Fatalf("append of %d bytes at %d: %d, %v", end-at, at, n, err)
+		}
+		at += n
+		wantOffset(t, p, name, token, at)
+	}
+	if info, err := p.FinishPieces(t.Context(), name, token); err != nil || info.Size != pieces {
+		t.Errorf("finish: %+v, %v", info, err)
+	}
+	wantContent(t, s, name, content)
+}
+
+// testTwoWriters has several processes think that it is their turn. They write
+// the same bytes, as a client has only one file.
+func testTwoWriters(t *testing.T, s blob.Store, p blob.Pieces) {
+	const name = "job/in"
+	content := noise(pieces)
+	token := begin(t, p, name, pieces)
+	if _, err := p.Append(t.Context(), name, token, 0, strings.NewReader(content[:100])); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for _, end := range []int{3 << 20, 5 << 20, 8 << 20} {
+		wg.Go(func() {
+			if n, err := p.Append(t.Context(), name, token, 100, strings.NewReader(content[100:end])); n != int64(end)-100 || err != nil {
+				t.Errorf("append to %d: %d, %v", end, n, err)
+			}
+		})
+	}
+	wg.Wait()
+	wantOffset(t, p, name, token, 8<<20)
+	for _, at := range []int64{8 << 20, 8<<20 - 5, 3 << 20} { // the last ones come late
+		if n, err := p.Append(t.Context(), name, token, at, strings.NewReader(content[at:])); n != pieces-at || err != nil {
+			t.Errorf("append at %d: %d, %v", at, n, err)
+		}
+		wantOffset(t, p, name, token, pieces)
+	}
+	if _, err := p.FinishPieces(t.Context(), name, token); err != nil {
+		t.Error(err)
+	}
+	wantContent(t, s, name, content)
+}
+
+func testEmptyPieces(t *testing.T, s blob.Store, p blob.Pieces) {
+	token := begin(t, p, "job/in", 0)
+	wantOffset(t, p, "job/in", token, 0)
+	for range 2 {
+		if info, err := p.FinishPieces(t.Context(), "job/in", token); err != nil || info.Size != 0 || info.ContentType != "text/plain; charset=utf-8" {
+			t.Errorf("finish: %+v, %v", info, err)
+		}
+	}
+	wantContent(t, s, "job/in", "")
+}
+
+// testCanceledPiece ends the context while bytes come: those that came are kept.
+func testCanceledPiece(t *testing.T, _ blob.Store, p blob.Pieces) {
+	token := begin(t, p, "job/in", 10)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("stop")
+	r := io.MultiReader(strings.NewReader("abc"), readerFunc(func([]byte) (int, error) { cancel(stop); return 0, stop }))
+	if n, err := p.Append(ctx, "job/in", token, 0, r); n != 3 || !errors.Is(err, stop) {
+		t.Errorf("append: %d, %v", n, err)
+	}
+	wantOffset(t, p, "job/in", token, 3)
+	if n, err := p.Append(ctx, "job/in", token, 3, strings.NewReader("def")); n != 0 || !errors.Is(err, stop) {
+		t.Errorf("append when it is over: %d, %v", n, err)
+	}
+	if _, err := p.Append(t.Context(), "job/in", token, 5, strings.NewReader("f")); err == nil {
+		t.Error("append behind the end")
+	}
+	wantOffset(t, p, "job/in", token, 3)
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// testEndedPieces asks for more of what was dropped, and drops what is a blob.
+func testEndedPieces(t *testing.T, s blob.Store, p blob.Pieces) {
+	const name = "job/in"
+	token := begin(t, p, name, 6)
+	if _, err := p.Append(t.Context(), name, token, 0, strings.NewReader("abc")); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Drop(t.Context(), name, token); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Append(t.Context(), name, token, 3, strings.NewReader("def")); !errors.Is(err, blob.ErrNotFound) {
+		t.Errorf("append after drop: %v", err)
+	}
+	if _, err := p.FinishPieces(t.Context(), name, token); !errors.Is(err, blob.ErrNotFound) {
+		t.Errorf("finish after drop: %v", err)
+	}
+	token = begin(t, p, name, 6)
+	if _, err := p.Append(t.Context(), name, token, 0, strings.NewReader("abcdef")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.FinishPieces(t.Context(), name, token); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Drop(t.Context(), name, token); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, s, name, "abcdef")
+	if err := s.Delete(t.Context(), "job"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Offset(t.Context(), name, token); !errors.Is(err, blob.ErrNotFound) {
+		t.Errorf("offset of a deleted blob: %v", err)
+	}
+}
+
+func testDropWhileListing(t *testing.T, _ blob.Store, p blob.Pieces) {
+	want := map[blob.Partial]bool{}
+	for _, name := range []string{"a/in", "a/in", "a/in/x", "a/out", "b/in"} {
+		token := begin(t, p, name, 9)
+		if _, err := p.Append(t.Context(), name, token, 0, strings.NewReader("abc")); err != nil {
+			t.Fatal(err)
+		}
+		want[blob.Partial{Name: name, Token: token}] = true
+	}
+	for partial, err := range p.Partials(t.Context(), time.Now().Add(time.Hour)) {
+		if err != nil || !want[partial] {
+			t.Fatalf("%+v, %v", partial, err)
+		}
+		delete(want, partial)
+		if err := p.Drop(t.Context(), partial.Name, partial.Token); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("not listed: %v", want)
+	}
+	for partial, err := range p.Partials(t.Context(), time.Now().Add(time.Hour)) {
+		t.Errorf("left: %+v, %v", partial, err)
 	}
 }
 

@@ -79,6 +79,7 @@ func TestStore(t *testing.T) {
 	t.Parallel()
 	server := buckettest.Start(t)
 	blobtest.Run(t, func(t *testing.T) blob.Store { return open(t, server.URL(t.Name())) })
+	blobtest.RunPieces(t, func(t *testing.T) blob.Store { return open(t, server.URL(t.Name())) })
 	t.Cleanup(func() {
 		if _, parts := server.Files(t, ""); len(parts) > 0 {
 			t.Errorf("parts are left: %v", parts)

@@ -6,16 +6,18 @@
 //	store-id          a random id, so that two processes can tell whether they
 //	                  look at the same place
 //	jobs/<job>/…      blobs
+//	partial/…         what is known of blobs that come in pieces (pieces.go)
 //
 // A blob that fits into one part is put in one request; a larger one is a
 // multipart upload, whose parts nobody sees before it is completed. So nothing
 // is ever visible by half. What a killed process leaves behind is an upload
-// that was not completed; SweepTemp aborts those.
+// that was not completed; SweepTemp aborts those. A blob that comes in pieces is
+// a multipart upload too, which any process goes on with.
 //
 // What the server has to offer beside the plain requests: conditional writes
 // (If-None-Match: *), for the id. The credentials need the rights ListBucket,
-// GetObject, PutObject, DeleteObject, AbortMultipartUpload and
-// ListBucketMultipartUploads.
+// GetObject, PutObject, DeleteObject, AbortMultipartUpload,
+// ListMultipartUploadParts and ListBucketMultipartUploads.
 package bucket
 
 import (
@@ -236,7 +238,7 @@ func (s *Store) maxKeys() *int32 {
 func (s *Store) Jobs(ctx context.Context, before time.Time) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		current, old := "", true
-		for object, err := range s.objects(ctx) {
+		for object, err := range s.objects(ctx, s.key("")) {
 			if err != nil {
 				yield("", fmt.Errorf("list blobs: %w", storeError(ctx, err)))
 				return
@@ -260,10 +262,10 @@ func (s *Store) Jobs(ctx context.Context, before time.Time) iter.Seq2[string, er
 	}
 }
 
-// objects lists all blobs, page by page. What is deleted meanwhile does no harm.
-func (s *Store) objects(parent context.Context) iter.Seq2[types.Object, error] {
+// objects lists what is below a prefix, page by page. What is deleted meanwhile
+// does no harm.
+func (s *Store) objects(parent context.Context, prefix string) iter.Seq2[types.Object, error] {
 	return func(yield func(types.Object, error) bool) {
-		prefix := s.key("")
 		input := &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix, MaxKeys: s.maxKeys()}
 		for {
 			ctx, cancel := context.WithTimeout(parent, smallTimeout)
@@ -288,7 +290,8 @@ func (s *Store) objects(parent context.Context) iter.Seq2[types.Object, error] {
 
 // SweepTemp aborts uploads that were started before a time and never completed,
 // as a killed process leaves them behind, and returns how many. Choose a time
-// before which no upload that still lives can have been started.
+// before which no upload that still lives can have been started, but for blobs
+// that come in pieces: those are left alone, and ended by Drop.
 func (s *Store) SweepTemp(ctx context.Context, before time.Time) (aborted int, err error) {
 	aborted, err = s.sweepUploads(ctx, before)
 	if err != nil {
@@ -313,11 +316,11 @@ func (s *Store) sweepUploads(parent context.Context, before time.Time) (aborted 
 			if u.Initiated == nil || !u.Initiated.Before(before) {
 				continue
 			}
-			switch err := s.abort(parent, aws.ToString(u.Key), aws.ToString(u.UploadId)); {
-			case err == nil:
+			switch gone, err := s.sweepUpload(parent, aws.ToString(u.Key), aws.ToString(u.UploadId)); {
+			case gone:
 				aborted++
 				found = true
-			case !noSuchUpload(err): // another process sweeps too
+			case err != nil && !noSuchUpload(err): // another process sweeps too
 				errs = append(errs, err)
 			}
 		}
@@ -327,8 +330,18 @@ func (s *Store) sweepUploads(parent context.Context, before time.Time) (aborted 
 		if found {
 			continue // the markers name uploads that are no more: the same page again
 		}
-		input.KeyMarker, input.UploadIdMarker = page.NextKeyMarker, page.NextUploadIdMarker
+		// Not with the upload's marker too, which not all servers understand. What
+		// that skips, other uploads of one key, waits for another sweep.
+		input.KeyMarker = page.NextKeyMarker
 	}
+}
+
+func (s *Store) sweepUpload(ctx context.Context, key, upload string) (gone bool, err error) {
+	if growing, err := s.growing(ctx, key, upload); growing || err != nil {
+		return false, err
+	}
+	err = s.abort(ctx, key, upload)
+	return err == nil, err
 }
 
 func (s *Store) abort(ctx context.Context, key, upload string) error {

@@ -25,6 +25,7 @@ import (
 // processes of their own, since each may hold 20,000 descriptors at most.
 type pushOptions struct {
 	waiters, jobs, rate, bullRate, rounds int
+	curve                                 bool
 	file                                  string
 }
 
@@ -37,6 +38,7 @@ func push(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.IntVar(&o.rate, "rate", 5000, "finishes a second")
 	f.IntVar(&o.bullRate, "bullmq", 1000, "finishes a second for BullMQ, and for Longshore beside it; 0 = leave it out")
 	f.IntVar(&o.rounds, "rounds", 3, "rounds")
+	f.BoolVar(&o.curve, "curve", false, "the lower rates too, in steps of 1,000")
 	f.StringVar(&o.file, "write", "", "Markdown file whose section between the marks is replaced")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -86,12 +88,18 @@ type pushRow struct {
 	waiters, rate int
 	p50, p99, max []float64
 	resident      []float64 // KiB of the server a parked waiter
+
+	web, store, around []float64 // µs of CPU a finish: the server, Redis, and the load (clients and finishing side)
 }
 
 func (p *pushRig) table(ctx context.Context) (string, error) {
-	rows := []*pushRow{
-		{name: "Longshore", waiters: p.o.waiters, rate: p.o.rate},
-		{name: "bare net/http + pub/sub", waiters: p.o.waiters, rate: p.o.rate},
+	var rows []*pushRow
+	for rate := p.o.rate; rate > 0; rate -= 1000 {
+		rows = append(rows, &pushRow{name: "Longshore", waiters: p.o.waiters, rate: rate},
+			&pushRow{name: "bare net/http + pub/sub", waiters: p.o.waiters, rate: rate})
+		if !p.o.curve {
+			break
+		}
 	}
 	if err := installBullMQ(p.dir); p.o.bullRate > 0 && err != nil {
 		fmt.Fprintf(p.stderr, "bullmq is left out: %v\n", err)
@@ -112,13 +120,14 @@ func (p *pushRig) table(ctx context.Context) (string, error) {
 		}
 	}
 	text := fmt.Sprintf("%d rounds in turn; finish → whole response; medians.\n\n"+
-		"| what | waiters | finishes/s | p50, ms | p99, ms | max, ms | KiB a waiter |\n|---|---|---|---|---|---|---|\n", p.o.rounds)
+		"| what | waiters | finishes/s | p50, ms | p99, ms | max, ms | CPU a finish, µs: server + Redis + load | KiB a waiter |\n|---|---|---|---|---|---|---|---|\n", p.o.rounds)
 	for _, r := range rows {
-		kib := "–"
+		kib, cpu := "–", "–"
 		if len(r.resident) > 0 {
 			kib = fmt.Sprintf("%.1f", median(r.resident))
+			cpu = fmt.Sprintf("%.0f + %.0f + %.0f", median(r.web), median(r.store), median(r.around))
 		}
-		text += fmt.Sprintf("| %s | %d | %d | %.2f | %.2f | %.1f | %s |\n", r.name, r.waiters, r.rate, median(r.p50), median(r.p99), median(r.max), kib)
+		text += fmt.Sprintf("| %s | %d | %d | %.2f | %.2f | %.1f | %s | %s |\n", r.name, r.waiters, r.rate, median(r.p50), median(r.p99), median(r.max), cpu, kib)
 	}
 	return text, nil
 }
@@ -134,9 +143,10 @@ func (p *pushRig) longPoll(ctx context.Context, row *pushRow) error {
 	if err := p.redis.clear(ctx); err != nil {
 		return err
 	}
-	// As many jobs as take at least a second, and each client at least one.
+	// Each client has at least one; what lasts a fixed time comes on top, so that
+	// at every rate most finishes have a next long-poll after them.
 	ids := filepath.Join(p.dir, "ids")
-	n := max(p.o.waiters, p.o.jobs*row.rate/p.o.rate)
+	n := p.o.waiters + p.o.jobs*row.rate/p.o.rate
 	var list strings.Builder
 	for range n {
 		fmt.Fprintln(&list, job.NewID(time.Now()))
@@ -154,7 +164,8 @@ func (p *pushRig) longPoll(ctx context.Context, row *pushRow) error {
 		server, finisher = p.self("bare", strings.TrimPrefix(url, "http://")), "publish"
 	}
 	server.Env = []string{"REDIS_URL=" + p.redis.url(), "PORT=" + strconv.Itoa(port), "BLOB_URL=file://" + filepath.Join(p.dir, "blobs"),
-		"MAX_WAITERS=30000", "MAX_WAITERS_PER_ADDRESS=30000"}
+		"MAX_WAITERS=30000", "MAX_WAITERS_PER_ADDRESS=30000",
+		"LOG_LEVEL=warn"} // the bare prototype has no log either
 	web, err := start(server, p.redis.url())
 	if err != nil {
 		return err
@@ -184,6 +195,11 @@ func (p *pushRig) longPoll(ctx context.Context, row *pushRow) error {
 	<-time.After(time.Second) // the last requests arrive
 	parked := treeUsage(web.cmd.Process.Pid).resident
 	row.resident = append(row.resident, float64(parked-before)/1024/float64(p.o.waiters))
+	used := func() [3]time.Duration {
+		return [3]time.Duration{treeUsage(web.cmd.Process.Pid).cpu, p.redis.usage().cpu,
+			treeUsage(clients.cmd.Process.Pid).cpu + treeUsage(finishing.cmd.Process.Pid).cpu}
+	}
+	idle := used()
 	if _, err := fmt.Fprintln(finishing.stdin, "go"); err != nil {
 		return err
 	}
@@ -191,11 +207,15 @@ func (p *pushRig) longPoll(ctx context.Context, row *pushRow) error {
 	if err != nil {
 		return err
 	}
+	busy := used()
 	var w waited
 	if err := json.Unmarshal([]byte(text), &w); err != nil {
 		return err
 	}
 	row.add(w)
+	for i, list := range []*[]float64{&row.web, &row.store, &row.around} {
+		*list = append(*list, float64((busy[i]-idle[i]).Microseconds())/float64(n))
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
@@ -70,6 +71,7 @@ func (s *Server) awaitJob(ctx context.Context, in *getInput) (string, error) {
 	if granted <= 0 {
 		return httpapi.FormatDuration(granted), nil
 	}
+	in.Wait.until = time.Now().Add(granted)
 	want, err := s.want(ctx, in)
 	if err == nil {
 		_, err = s.wait(ctx, granted, want)
@@ -79,6 +81,8 @@ func (s *Server) awaitJob(ctx context.Context, in *getInput) (string, error) {
 
 // seeJob is the answer: the job as it is now.
 func (s *Server) seeJob(ctx context.Context, in *getInput) (*jobOutput, error) {
+	ctx, cancel := afterWait(ctx, in.Wait.until)
+	defer cancel()
 	snap, err := s.Records.Get(ctx, in.ID.ID)
 	if err != nil {
 		return nil, err
@@ -165,6 +169,7 @@ func (s *Server) waitForMany(ctx context.Context, in *listInput) (*listOutput, e
 	var moved []job.Rev
 	var err error
 	if granted > 0 {
+		in.Wait.until = time.Now().Add(granted)
 		moved, err = s.wait(ctx, granted, wants...)
 	} else {
 		moved, err = s.Hub.Look(ctx, wants...)
@@ -176,6 +181,8 @@ func (s *Server) waitForMany(ctx context.Context, in *listInput) (*listOutput, e
 	for i, r := range moved {
 		ids[i] = r.ID
 	}
+	ctx, cancel := afterWait(ctx, in.Wait.until)
+	defer cancel()
 	readings, err := s.Records.GetMany(ctx, ids)
 	if err != nil {
 		return nil, err

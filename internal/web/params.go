@@ -48,8 +48,9 @@ func (revsParam) Schema(huma.Registry) *huma.Schema { return &huma.Schema{Type: 
 
 // A waitParam is how long a client is ready to wait.
 type waitParam struct {
-	wait time.Duration
-	set  bool
+	wait  time.Duration
+	set   bool
+	until time.Time // the end of the wait that was granted; zero = none was
 }
 
 func (p *waitParam) UnmarshalText(text []byte) (err error) {

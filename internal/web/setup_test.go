@@ -50,6 +50,7 @@ type store struct {
 	crash  bool
 	waited int  // looks of waiters
 	reads  int  // of many at once
+	stalls bool // reads are not answered
 	onEnd  bool // a submitted job succeeds at once
 
 	free, total int64 // space for blobs
@@ -75,15 +76,23 @@ func (s *store) get(id job.ID) (job.Snapshot, error) {
 	return snap, nil
 }
 
-func (s *store) Get(_ context.Context, id job.ID) (job.Snapshot, error) {
+func (s *store) Get(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stalls {
+		<-ctx.Done()
+		return job.Snapshot{}, ctx.Err()
+	}
 	return s.get(id)
 }
 
-func (s *store) GetMany(_ context.Context, ids []job.ID) ([]job.Reading, error) {
+func (s *store) GetMany(ctx context.Context, ids []job.ID) ([]job.Reading, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stalls {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	s.reads++
 	var list []job.Reading
 	for _, id := range ids {
@@ -310,7 +319,7 @@ func setup(t testing.TB, change ...func(*web.Config)) *bench {
 			return []httpapi.QueueInfo{{Queue: "io-high", Lane: job.LaneIO, Priority: job.High, Pending: 3}}, s.down
 		},
 		Ready:       func(context.Context) error { return s.down },
-		Unavailable: func(err error) bool { return errors.Is(err, errDown) },
+		Unavailable: func(err error) bool { return errors.Is(err, errDown) || errors.Is(err, context.DeadlineExceeded) },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -22,3 +22,15 @@ func (s *Server) wait(ctx context.Context, d time.Duration, wants ...hub.Want) (
 	}
 	return moved, err
 }
+
+// lastLook is what the read after a wait may take beyond the wait's end: whoever
+// has waited is answered within a second of it, though Redis hangs.
+const lastLook = 800 * time.Millisecond
+
+// afterWait is the context of that read; until is the wait's end, zero if there was none.
+func afterWait(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
+	if until.IsZero() {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, until.Add(lastLook))
+}

@@ -86,6 +86,14 @@ func (w *worker) handle(ctx context.Context, c jobstore.Claim) {
 	}
 }
 
+// debug says what happens to every job. No argument is boxed and no logger
+// made where nobody listens.
+func (a *attempt) debug(ctx context.Context, say func(*slog.Logger)) {
+	if a.worker.log.Enabled(ctx, slog.LevelDebug) {
+		say(a.logger())
+	}
+}
+
 // logger knows the job. It is made where something is said, which is seldom.
 func (a *attempt) logger() *slog.Logger {
 	return a.worker.log.With("job_id", a.ticket.ID, "type", a.started.Type, "attempt", a.started.Attempt)
@@ -130,7 +138,7 @@ func (w *worker) postpone(ctx context.Context, t job.Ticket, d time.Duration) {
 func (a *attempt) run(ctx context.Context, sent time.Time) {
 	ctx, a.stop = context.WithCancelCause(ctx)
 	defer a.stop(nil)
-	a.logger().DebugContext(ctx, "run begins")
+	a.debug(ctx, func(l *slog.Logger) { l.DebugContext(ctx, "run begins") })
 	began := time.Now()
 	clock := time.AfterFunc(time.Until(sent.Add(a.started.Timeout)), func() { a.stop(errTimeout) })
 	defer clock.Stop()
@@ -289,7 +297,9 @@ func (a *attempt) finish(ctx context.Context, end jobstore.End) {
 		a.logger().ErrorContext(ctx, "end of a run not recorded, its lease will end", "outcome", end.Outcome, "error", err)
 		return
 	}
-	a.logger().DebugContext(ctx, "run ended", "outcome", end.Outcome, "state", ended.State, "wall_ms", end.Usage.WallMS)
+	a.debug(ctx, func(l *slog.Logger) {
+		l.DebugContext(ctx, "run ended", "outcome", end.Outcome, "state", ended.State, "wall_ms", end.Usage.WallMS)
+	})
 	if ended.Callback && ended.State.Terminal() && a.worker.callbacks != nil {
 		a.worker.callbacks.Ring()
 	}

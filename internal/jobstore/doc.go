@@ -22,7 +22,8 @@
 //	P:{k}:w:<id>      hash    callback and how its delivery goes (see callback.go)
 //	P:{k}:i:<hash>    string  idempotency key → id; lives as long as the record
 //	P:{k}:c:<id>      string  claim of an id that a client chose, for its hour
-//	P:{k}:due         zset    all jobs, by the time of the next look (ms); of ended ones: of their removal
+//	P:{k}:due         zset    all jobs, by the time of the next look (ms); of ended ones: of their removal.
+//	                          Looks that have time are 1e13 below it: see script.go, lookLimit
 //	P:{k}:leases      zset    running and uploading jobs, by the end of the lease (ms)
 //	P:{k}:callbacks   zset    ended jobs whose callback is to be delivered, by its next time (ms)
 //	P:{k}:ids         zset    all jobs, by id (score 0), for lists

@@ -27,6 +27,8 @@ const (
 	suspectLosses = 2          // lost leases that make a job a suspect
 	poisonLosses  = 5          // lost leases that end it
 	sweepLimit    = 100        // due entries taken a shard and index
+	lookLimit     = 4          // looks for tickets that can hardly be lost: the oldest a shard and sweep, and as many of the newest
+	asideMS       = 1e13       // such looks are kept in due at this much less than their time, below zero
 	usedMinMS     = 5_000      // the end of a job whose files are used is looked at again after this
 	usedMaxMS     = 60_000     // … and after this much at most
 	unusedMS      = 600_000    // a user that has no record this long after it registered never got one
@@ -101,6 +103,7 @@ func prelude(w words) string {
 		recordVersion, lookMS, lookMaxMS, pushMS, stallMS)
 	fmt.Fprintf(&b, "local SUSPECT, POISONED, MAX_ERRORS = %d, %d, %d\n", suspectLosses, poisonLosses, job.MaxErrors)
 	fmt.Fprintf(&b, "local USED_MIN, USED_MAX = %d, %d\n", usedMinMS, usedMaxMS)
+	fmt.Fprintf(&b, "local ASIDE = %d\n", int64(asideMS))
 	fmt.Fprintf(&b, "local CALLBACK_HOLD = %d\n", callbackHold)
 	var states, letters, terminal, moves, shards []string
 	for _, s := range job.States {

@@ -404,6 +404,8 @@ func (s *sim) nemesis() {
 		d := s.rng.Int64N(120_000) - 60_000
 		s.skew += d
 		s.say("fault: redis time jumps by %d ms", d)
+	case 5:
+		s.queue.lose()
 	}
 }
 
@@ -542,6 +544,7 @@ func TestSimulationNotices(t *testing.T) {
 		"no delivery":   instead("j.s ~= 'queued' or j.d ~= number(delivery)", "j.s ~= 'queued' and j.s ~= 'running'"),
 		"no rearming":   without("if gap < 0 or gap > STALL then rearm(base) end"),
 		"no look":       without("tell('look', j)"),
+		"no late look":  without("if looks > 0 then look(base) end"),
 		"no users":      instead("if call('EXISTS', users(j)) == 1 then", "if false then"),
 		"users dropped": instead("t - number(seen) < number(min_age)", "false"),
 		"cancel loses":  without("if j.cr then outcome = 'canceled' end"),

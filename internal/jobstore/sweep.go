@@ -111,19 +111,19 @@ func (w *Sweeper) loop(ctx context.Context, every time.Duration, what string, f 
 // Sweep does one round over all shards.
 func (w *Sweeper) Sweep(ctx context.Context) (Swept, error) {
 	var sum Swept
-	gap := sweepGapMS
+	gap, looks := sweepGapMS, lookLimit
 	for range 100 { // bounded: more than that is left to the next round
-		more, err := w.round(ctx, gap, &sum)
+		more, err := w.round(ctx, gap, looks, &sum)
 		if err != nil || !more {
 			return sum, err
 		}
-		gap = 0
+		gap, looks = 0, 0
 	}
 	return sum, nil
 }
 
-func (w *Sweeper) round(ctx context.Context, gap int, sum *Swept) (more bool, err error) {
-	found, more, err := w.Store.sweep(ctx, gap)
+func (w *Sweeper) round(ctx context.Context, gap, looks int, sum *Swept) (more bool, err error) {
+	found, more, err := w.Store.sweep(ctx, gap, looks)
 	if err != nil {
 		return false, fmt.Errorf("sweep: %w", err)
 	}
@@ -253,8 +253,9 @@ type finding struct {
 	ticket job.Ticket
 }
 
-// sweep runs the script over all shards: in one call on a single Redis.
-func (s *Store) sweep(ctx context.Context, gap int) (found []finding, more bool, err error) {
+// sweep runs the script over all shards: in one call on a single Redis. looks
+// is the limit of looks that have time; 0 = none of them.
+func (s *Store) sweep(ctx context.Context, gap, looks int) (found []finding, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	keys := make([]string, job.Shards)
@@ -262,7 +263,7 @@ func (s *Store) sweep(ctx context.Context, gap int) (found []finding, more bool,
 		keys[k] = base + "swept"
 	}
 	for _, part := range s.slots(keys) {
-		reply, err := s.scripts.sweep.Run(ctx, s.rdb, part, ms(s.lease), cancelCapMS, gap, sweepLimit).Slice()
+		reply, err := s.scripts.sweep.Run(ctx, s.rdb, part, ms(s.lease), cancelCapMS, gap, sweepLimit, looks).Slice()
 		if err != nil {
 			return nil, false, err
 		}

@@ -7,13 +7,14 @@ local REST = '^' .. string.rep('([^\n]*)\n', 10) .. '([^\n]*)$'
 local FRESH = pack({ s = 'queued', n = 1, d = 1, a = 0, ls = 0, f = '', lf = '' })
 local CREATED = { 'created', 1, text[now()] }
 local queues = {} -- by head
+local LOOK_ASIDE = push and LOOK - ASIDE or LOOK -- a ticket that comes with its record can hardly be lost
 
 -- plain is the short way of a job that is new and queued at once.
 local function plain(key, t, head, spec)
   local base, id = sub(key, 1, -39), sub(key, -36)
   if spec ~= '' then call('SET', base .. 'p:' .. id, spec) end
   gather(added, base .. 'ids', '0', id)
-  gather(added, base .. 'due', text[t + LOOK], id)
+  gather(added, base .. 'due', text[t + LOOK_ASIDE], id)
   call('HSET', key, 'm', FRESH, 'h', head, 'c', text[t])
   events[#events + 1] = id .. ' 1 queued'
   if push then
@@ -67,7 +68,8 @@ return each(3, function(key, t, head, spec, rest)
     due = t + LOOK_MAX
     gather(added, j.base .. 'leases', text[t + lease_ms], j.id)
   end
-  look_at(j, due)
+  local look = push and state == 'queued' and look_some_time or look_at
+  look(j, due)
   local fields = { 'h', head, 'c', text[t] }
   local function add(name, value)
     if value ~= '' and value ~= '0' then

@@ -103,6 +103,14 @@ local function look_at(j, ms)
   gather(added, j.base .. 'due', text[ms], j.id)
 end
 
+-- look_some_time says when a queued job's ticket is to be looked for that can
+-- hardly be lost. Such looks stand below all others in the index, and a sweep
+-- takes a few of them only.
+local function look_some_time(j, ms)
+  if j.x and not j.st then return look_at(j, ms) end
+  gather(added, j.base .. 'due', text[ms - ASIDE], j.id)
+end
+
 -- enqueue makes the job queued under a new delivery; the caller's caller enqueues the ticket.
 local function enqueue(j, t)
   check(j, 'queued')

@@ -8,8 +8,10 @@
 --   gone   removed: its blobs may go
 --   used   its retention is over, but others may still use its files
 --   bad    quarantined
--- and whether more is due than the limit let it take.
-local lease_ms, cap_ms, min_gap, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+-- and whether more is due than the limit let it take. looks is the limit of
+-- looks for tickets that can hardly be lost; what is beyond it waits for the next sweep.
+local lease_ms, cap_ms, min_gap, limit, looks = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]),
+  tonumber(ARGV[5])
 local t, found, more = now(), {}, 0
 
 local function tell(kind, j) found[#found + 1] = { kind, ticket(j) } end
@@ -79,7 +81,7 @@ local function due(j)
       tell('tail', j)
     end
   elseif j.s == 'queued' then
-    look_at(j, later(j))
+    look_some_time(j, later(j))
     tell('look', j)
   elseif j.s == 'uploading' and call('HEXISTS', j.key, 'ux') == 1 then
     local over, again = number(call('HGET', j.key, 'ux')), later(j)
@@ -112,9 +114,23 @@ local function guard(base, set, id, f)
 end
 
 local function take(base, set, f)
-  local ids = call('ZRANGEBYSCORE', base .. set, '-inf', t, 'LIMIT', 0, limit)
+  local ids = call('ZRANGEBYSCORE', base .. set, '0', t, 'LIMIT', 0, limit)
   if #ids == limit then more = 1 end
   for _, id in ipairs(ids) do guard(base, set, id, f) end
+  index()
+end
+
+-- look takes some of the looks that stand aside: the oldest, and where more are
+-- due the newest too, or a long queue would hide what is lost in a short one.
+local function look(base)
+  local before = text[t - ASIDE]
+  local ids = call('ZRANGEBYSCORE', base .. 'due', '-inf', before, 'LIMIT', 0, looks)
+  for _, id in ipairs(ids) do guard(base, 'due', id, due) end
+  index()
+  if #ids < looks then return end
+  for _, id in ipairs(call('ZREVRANGEBYSCORE', base .. 'due', before, '-inf', 'LIMIT', 0, looks)) do
+    guard(base, 'due', id, due)
+  end
   index()
 end
 
@@ -134,11 +150,12 @@ local function rewind(base)
   if not cursor then return end
   local page = call('ZSCAN', base .. 'due', cursor, 'COUNT', limit)
   for i = 1, #page[2], 2 do
-    local id, score = page[2][i], tonumber(page[2][i + 1])
+    local id, score, again = page[2][i], tonumber(page[2][i + 1]), look_at
+    if score < 0 then score, again = score + ASIDE, look_some_time end
     local spread = (tonumber(string.sub(id, -3), 16) or 0) * 2
     if score > t + LOOK + spread then
       guard(base, 'due', id, function(j)
-        if not TERMINAL[j.s] and j.s ~= 'scheduled' and j.s ~= 'retrying' then look_at(j, t + LOOK + spread) end
+        if not TERMINAL[j.s] and j.s ~= 'scheduled' and j.s ~= 'retrying' then again(j, t + LOOK + spread) end
       end)
     end
   end
@@ -157,6 +174,7 @@ for _, key in ipairs(KEYS) do
     rewind(base)
     take(base, 'leases', lost)
     take(base, 'due', due)
+    if looks > 0 then look(base) end
   end
 end
 publish()

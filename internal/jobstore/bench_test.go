@@ -1,4 +1,4 @@
-package jobstore
+package jobstore_test
 
 import (
 	"context"
@@ -8,8 +8,11 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"longshore/internal/jobstore"
 	"longshore/internal/localredis/redistest"
+	"longshore/internal/queue"
 	"longshore/internal/redisdb"
+	"longshore/job"
 )
 
 // scriptTime is the time that Redis has spent in scripts, in µs.
@@ -25,53 +28,104 @@ func scriptTime(ctx context.Context, rdb redis.UniversalClient) (us float64) {
 	return us
 }
 
-// BenchmarkScripts tells what a move costs Redis, by the size of the batch. It
-// reports the least of all rounds: the machine's noise only adds.
+// BenchmarkScripts tells what a move costs Redis, by the size of the batch:
+// with the queue's tickets, as on a single Redis, and records alone, as on a
+// Cluster. It reports the least of all rounds: the machine's noise only adds.
 func BenchmarkScripts(b *testing.B) {
 	if !redistest.Real() {
 		b.Skip("needs a redis-server")
 	}
-	for _, size := range []int{1, 8, 64} {
-		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
-			rdb := redistest.ClientOf(b, redistest.New(b).URL())
-			s := New(rdb, Config{})
-			least := map[string]float64{}
-			move := func(name string, script *redis.Script, calls []*redisdb.Call) {
-				before := scriptTime(b.Context(), rdb)
-				if err := redisdb.RunAll(b.Context(), rdb, script, size, calls); err != nil {
-					b.Fatal(err)
+	for _, tickets := range []bool{true, false} {
+		for _, size := range []int{1, 8, 64, 200} {
+			b.Run(fmt.Sprintf("tickets=%t/batch=%d", tickets, size), func(b *testing.B) {
+				rdb := redistest.ClientOf(b, redistest.New(b).URL())
+				s := benchStore(b, rdb, tickets)
+				least := map[string]float64{}
+				for b.Loop() {
+					benchRound(b, rdb, s, size, least)
 				}
-				if word := text(calls[0].Reply[0]); word != "ok" && word != "created" {
-					b.Fatalf("%s: %s", name, word)
+				for name, us := range least {
+					b.ReportMetric(us, name+"_µs/job")
 				}
-				us := (scriptTime(b.Context(), rdb) - before) / float64(len(calls))
-				if old, ok := least[name]; !ok || us < old {
-					least[name] = us
-				}
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}
+
+func benchStore(b *testing.B, rdb redis.UniversalClient, tickets bool) *jobstore.Store {
+	c := jobstore.Config{}
+	if tickets {
+		q, err := queue.New(rdb, queue.Config{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if c.Tickets, err = q.Lua(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return jobstore.New(rdb, c)
+}
+
+// benchRound moves some thousand jobs from their creation to their end.
+func benchRound(b *testing.B, rdb redis.UniversalClient, s *jobstore.Store, size int, least map[string]float64) {
+	const jobs = 3000
+	all, fences := make([]jobstore.NewJob, jobs), make([]string, jobs)
+	for i := range all {
+		all[i], fences[i] = jobstore.Simple(), jobstore.NewFence()
+	}
+	timed := func(name string, do func()) {
+		before := scriptTime(b.Context(), rdb)
+		do()
+		us := (scriptTime(b.Context(), rdb) - before) / jobs
+		if old, ok := least[name]; !ok || us < old {
+			least[name] = us
+		}
+	}
+	move := func(name string) {
+		calls := make([]*redisdb.Call, jobs)
+		for i, n := range all {
+			var err error
+			if calls[i], err = s.MoveCall(name, n, fences[i]); err != nil {
+				b.Fatal(err)
 			}
-			for b.Loop() {
-				jobs := make([]NewJob, 512)
-				creates, starts, finishes := make([]*redisdb.Call, len(jobs)), make([]*redisdb.Call, len(jobs)), make([]*redisdb.Call, len(jobs))
-				for i := range jobs {
-					jobs[i] = simple()
-					jobs[i].Digest = strings.Repeat("0", 32)
-					args, err := s.createArgs(jobs[i])
-					if err != nil {
-						b.Fatal(err)
-					}
-					key, fence := s.key(jobs[i].ID), NewFence()
-					creates[i] = &redisdb.Call{Key: key, Args: args}
-					starts[i] = &redisdb.Call{Key: key, Args: []any{1, fence, ms(s.lease), "0", ""}}
-					finishes[i] = &redisdb.Call{Key: key, Args: []any{fence, "succeeded", "0", "1 0 0", "", "", "", ""}}
-				}
-				move("create", s.scripts.create, creates)
-				move("start", s.scripts.start, starts)
-				move("finish", s.scripts.finish, finishes)
+		}
+		timed(name, func() {
+			if err := redisdb.RunAll(b.Context(), rdb, s.MoveScript(name), size, calls); err != nil {
+				b.Fatal(err)
 			}
-			for name, us := range least {
-				b.ReportMetric(us, name+"_µs/job")
-			}
-			b.ReportMetric(0, "ns/op")
 		})
+		for _, c := range calls {
+			if c.Reply[0] != "ok" && c.Reply[0] != "created" {
+				b.Fatalf("%s: %v", name, c.Reply[0])
+			}
+		}
+	}
+	move("create")
+	if !s.Fused() {
+		move("start")
+	} else {
+		timed("claim", func() { claimAll(b, s, size, all, fences) })
+	}
+	move("beat")
+	move("finish")
+	rdb.FlushDB(b.Context())
+}
+
+// claimAll takes the tickets of all jobs, and fills in what was taken.
+func claimAll(b *testing.B, s *jobstore.Store, size int, all []jobstore.NewJob, fences []string) {
+	claimer := s.NewClaimer([]string{all[0].Type})
+	for n := 0; n < len(all); {
+		claims, _, err := claimer.Claim(b.Context(), job.LaneIO, job.Default, size)
+		if err != nil || len(claims) == 0 {
+			b.Fatalf("claim after %d: %v", n, err)
+		}
+		for _, c := range claims {
+			if c.Err != nil {
+				b.Fatal(c.Err)
+			}
+			all[n].ID, fences[n] = c.Ticket.ID, c.Fence
+			n++
+		}
 	}
 }

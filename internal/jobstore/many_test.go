@@ -96,3 +96,47 @@ func TestLooksTogether(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOneCallTwice holds that a job that stands twice in one call is made once,
+// beside usual and unusual ones.
+func TestOneCallTwice(t *testing.T) {
+	t.Parallel()
+	s := testStore(t)
+	plain, keyed := simple(), simple()
+	keyed.IdempotencyKey = "k"
+	keyed.ID = DrawID(time.Now(), "k")
+	for round := range 2 {
+		created, errs := s.CreateMany(t.Context(), []NewJob{plain, plain, keyed, keyed, plain})
+		for i, c := range created {
+			want := round == 0 && (i == 0 || i == 2)
+			if errs[i] != nil || c.New != want {
+				t.Errorf("round %d, job %d: new %t, want %t, %v", round, i, c.New, want, errs[i])
+			}
+		}
+	}
+	for _, n := range []NewJob{plain, keyed} {
+		if snap, err := s.Get(t.Context(), n.ID); err != nil || snap.Rev != 1 || snap.State != job.Queued {
+			t.Errorf("job %+v, %v", snap, err)
+		}
+	}
+}
+
+// TestSuccessNeedsTheFence holds that a run which has lost its job can't end it well either.
+func TestSuccessNeedsTheFence(t *testing.T) {
+	t.Parallel()
+	s := turnedStore(t)
+	n := simple()
+	fence := s.started(t, n)
+	if _, err := s.Finish(t.Context(), n.ID, NewFence(), End{Outcome: Succeeded}); !errors.Is(err, ErrLost) {
+		t.Errorf("success of another run: %v", err)
+	}
+	if replies, err := s.Beats(t.Context(), []Beat{{ID: n.ID, Fence: NewFence(), Renew: true}}); err != nil || !errors.Is(replies[0].Err, ErrLost) {
+		t.Errorf("beat of another run: %+v, %v", replies, err)
+	}
+	if snap := s.state(t, n.ID); snap.State != job.Running || snap.Rev != 2 {
+		t.Errorf("job %+v", snap)
+	}
+	if e, err := s.Finish(t.Context(), n.ID, fence, End{Outcome: Succeeded}); err != nil || e.State != job.Succeeded {
+		t.Errorf("its own run: %+v, %v", e, err)
+	}
+}

@@ -1,6 +1,7 @@
 package jobstore
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"strconv"
@@ -49,41 +50,69 @@ type scripts struct {
 type words struct {
 	prefix  string
 	now     string // Lua body that returns the time in milliseconds
-	tickets string // Lua of the queue, see Config.Tickets; "" = in calls of their own
+	tickets TicketLua
 	edit    func(string) string
 }
 
-// loadScripts puts the shared words before each script.
+// TicketLua is Lua of the queue (queue.Lua), for a Redis that holds tickets and
+// records alike: a job is then created with its ticket, claimed with it and
+// finished with it in one script call. The zero value = in calls of their own.
+// The texts may use call, sub and match; each ends with settle(t), which writes
+// what a call has gathered.
+type TicketLua struct {
+	Create string // push(queue, id, delivery, t)
+	Claim  string // take(n), read_name, hold and drop(name), of the queue that ARGV[1] names
+	Finish string // done(queue, id, delivery)
+}
+
+// loadScripts puts the scripts together. Those of the usual moves (short) have
+// the shared words in a function, which they call for the jobs that need them.
 func loadScripts(w words) scripts {
 	if w.edit == nil {
 		w.edit = func(s string) string { return s }
 	}
-	tickets := w.tickets
-	if tickets == "" {
-		tickets = "local push, done, settle\n"
-	}
-	lib := prelude(w) + tickets + source("lib") + source("start_one")
+	lib := prelude(w) + source("lib")
 	script := func(name, flags string) *redis.Script {
-		return redis.NewScript("#!lua flags=" + flags + "\n" + w.edit(lib+source(name)))
+		return redis.NewScript("#!lua flags=" + flags + "\n" + w.edit(lib+source("each")+source(name)))
 	}
 	bare := func(name string) *redis.Script {
 		return redis.NewScript("#!lua flags=no-writes\n" + w.edit(source(name)))
+	}
+	short := func(flags, tickets, rare, parts string) *redis.Script {
+		var b strings.Builder
+		b.WriteString("#!lua flags=" + flags + "\n" + shortPrelude(w) + tickets)
+		b.WriteString("local function words()\n" + lib + source(rare) + "return one, flush, cause\nend\n")
+		for part := range strings.FieldsSeq(parts) {
+			b.WriteString(source(part))
+		}
+		return redis.NewScript(w.edit(b.String()))
 	}
 	// A full Redis refuses new jobs and nothing else: what is there can still
 	// be finished, canceled, swept and removed.
 	const write, read = "allow-oom", "no-writes"
 	s := scripts{
-		create: script("create", ""), uploaded: script("uploaded", write), start: script("start", write),
-		beat: script("beat", write), finish: script("finish", write), postpone: script("postpone", write),
+		create: short("", cmp.Or(w.tickets.Create, "local push, settle\n"), "create_one", "create quick"),
+		start:  short(write, "local settle\n", "start_one", "start_quick start quick"),
+		beat:   short(write, "local settle\n", "beat_one", "beat quick"),
+		finish: short(write, cmp.Or(w.tickets.Finish, "local done, settle\n"), "finish_one", "finish quick"),
+
+		uploaded: script("uploaded", write), postpone: script("postpone", write),
 		cancel: script("cancel", write), remove: script("remove", write), look: script("look", write),
 		read: bare("read"), revs: bare("revs"), sweep: script("sweep", write),
 		use: script("use", ""), unuse: script("unuse", write),
 		claim: script("claim", write), settle: script("settle", write), callback: script("callback", read),
 	}
-	if w.tickets != "" {
-		s.take = script("take", write)
+	if w.tickets.Claim != "" {
+		s.take = short(write, w.tickets.Claim, "start_one", "start_quick take")
 	}
 	return s
+}
+
+// shortPrelude is the little that the usual moves need.
+func shortPrelude(w words) string {
+	return fmt.Sprintf("local PREFIX, VERSION, LOOK, ASIDE, FRESH = '%s', '%d', %d, %d, '%s 1 1 0 0 0 0 - -'\n", w.prefix, recordVersion, lookMS, int64(asideMS), stateLetters[job.Queued]) +
+		"local call, sub, match, find = redis.call, string.sub, string.match, string.find\n" +
+		"local function now() " + w.now + " end\n"
 }
 
 func source(name string) string {
@@ -105,13 +134,10 @@ func prelude(w words) string {
 	fmt.Fprintf(&b, "local USED_MIN, USED_MAX = %d, %d\n", usedMinMS, usedMaxMS)
 	fmt.Fprintf(&b, "local ASIDE = %d\n", int64(asideMS))
 	fmt.Fprintf(&b, "local CALLBACK_HOLD = %d\n", callbackHold)
-	var states, letters, terminal, moves, shards []string
+	var states, letters, terminal, moves []string
 	for _, s := range job.States {
 		states = append(states, fmt.Sprintf("%s='%s'", stateLetters[s], s))
 		letters = append(letters, fmt.Sprintf("%s='%s'", s, stateLetters[s]))
-	}
-	for k := range job.Shards {
-		shards = append(shards, fmt.Sprintf("['%x']='%d'", k, k))
 	}
 	for _, from := range append([]job.State{""}, job.States...) {
 		if from.Terminal() {
@@ -121,8 +147,8 @@ func prelude(w words) string {
 			moves = append(moves, string(from)+">"+string(to))
 		}
 	}
-	fmt.Fprintf(&b, "local PREFIX = '%s'\nlocal STATES = {%s}\nlocal LETTERS = {%s}\nlocal SHARDS = {%s}\n",
-		w.prefix, strings.Join(states, ","), strings.Join(letters, ","), strings.Join(shards, ","))
+	fmt.Fprintf(&b, "local PREFIX = '%s'\nlocal STATES = {%s}\nlocal LETTERS = {%s}\n",
+		w.prefix, strings.Join(states, ","), strings.Join(letters, ","))
 	fmt.Fprintf(&b, "local TERMINAL = {%s}\nlocal MOVES = ' %s '\n", strings.Join(terminal, ","), strings.Join(moves, " "))
 	fmt.Fprintf(&b, "local function now() %s end\n", w.now)
 	return b.String()

@@ -123,13 +123,13 @@ const simLease = 8000
 
 // noTickets stands in for the queue's Lua: create sends its ticket in the same
 // script, as far as the record knows.
-const noTickets = "local function push() end\nlocal done, settle\n"
+var noTickets = TicketLua{Create: "local function push() end\nlocal settle\n"}
 
 func newSim(t testing.TB, rdb redis.UniversalClient, prefix string, seed uint64, r rules) *sim {
 	clock := prefix + ":clock"
 	s := &sim{rng: rand.New(rand.NewPCG(seed, 7)), rdb: rdb, clock: clock, jobs: map[job.ID]*simJob{}, faults: true, rules: r,
 		mono: 1_700_000_000_000}
-	tickets := ""
+	tickets := TicketLua{}
 	if seed%2 == 1 { // creation believes that its ticket can hardly be lost
 		tickets = noTickets
 	}

@@ -22,11 +22,8 @@ type Config struct {
 	// clockKey names a key that holds the time in milliseconds: simulations turn it.
 	clockKey string
 
-	// Tickets is Lua of the queue (queue.Lua), for a Redis that holds tickets
-	// and records alike: a job is then created with its ticket, claimed with it
-	// and finished with it in one script call. "" = in calls of their own, which
-	// is what a Cluster gets anyway.
-	Tickets string
+	// Tickets is ignored on a Cluster, where queues and records lie apart.
+	Tickets TicketLua
 }
 
 // Limits of a call: how many jobs it moves at most, and how long the sweeper's
@@ -63,7 +60,7 @@ func New(rdb redis.UniversalClient, c Config) *Store {
 	}
 	s := &Store{rdb: rdb, prefix: c.Prefix, lease: c.Lease}
 	if redisdb.Cluster(rdb) {
-		c.Tickets = ""
+		c.Tickets = TicketLua{}
 	}
 	s.load(words{prefix: c.Prefix, now: now, tickets: c.Tickets})
 	for k := range s.bases {

@@ -12,7 +12,7 @@
 // the job's without dashes, a dot and the delivery; all have one short type.
 //
 // On a single Redis tickets move in the scripts of their records (lua.go,
-// tickets.lua), on a Cluster in calls of their own (apart.go).
+// tickets_*.lua), on a Cluster in calls of their own (apart.go).
 //
 // An idle worker is woken by a ring on the channel P:ring; see gate.go.
 package queue

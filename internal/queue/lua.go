@@ -9,28 +9,38 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"longshore/internal/jobstore"
 	"longshore/job"
 )
 
-//go:embed tickets.lua
-var ticketsSource string
+//go:embed tickets_create.lua
+var createSource string
 
-// Lua returns the queue's part of the record's scripts (jobstore.Config.Tickets),
-// for a Redis that holds records and queues alike.
-func (q *Queue) Lua() (string, error) {
+//go:embed tickets_claim.lua
+var claimSource string
+
+//go:embed tickets_finish.lua
+var finishSource string
+
+// Lua returns the queue's part of the record's scripts, for a Redis that holds
+// records and queues alike.
+func (q *Queue) Lua() (jobstore.TicketLua, error) {
+	// about tells of a queue: keys, name, and asynq's message around a ticket's
+	// name. It is code and not a table, which each call would make anew.
 	var b strings.Builder
-	b.WriteString("local QUEUES = {\n")
+	b.WriteString("local function about(queue)\n")
 	for _, n := range q.names {
 		before, after, err := q.template(n)
 		if err != nil {
-			return "", err
+			return jobstore.TicketLua{}, err
 		}
-		fmt.Fprintf(&b, "['%s-%s']={name='%s',keys='%s',before='%s',after='%s'},\n",
-			n.lane, n.priority, n.name, n.keys, luaBytes(before), luaBytes(after))
+		fmt.Fprintf(&b, "if queue == '%s-%s' then return '%s', '%s', '%s', '%s' end\n",
+			n.lane, n.priority, n.keys, n.name, luaBytes(before), luaBytes(after))
 	}
 	const asynqStatsDays = 90
-	fmt.Fprintf(&b, "}\nlocal CHANNEL, DAY_TTL = '%s', %d\n", q.RingChannel(), asynqStatsDays*24*60*60)
-	return b.String() + ticketsSource, nil
+	fmt.Fprintf(&b, "end\nlocal CHANNEL, DAY_TTL = '%s', %d\n", q.RingChannel(), asynqStatsDays*24*60*60)
+	about := b.String()
+	return jobstore.TicketLua{Create: about + createSource, Claim: about + claimSource, Finish: about + finishSource}, nil
 }
 
 // template is asynq's message of a ticket, as asynq itself writes it: what

@@ -1,22 +1,31 @@
--- create: a new job, or the one that an idempotency key or a chosen id already
--- names. Per job: its head (expires_at left out), what it is to do, and the
--- rest, '' for a job that is to be queued at once and has nothing special:
--- state, run at, expires in, retry of, key, digest, claim of the id, fence,
--- lease, callback, expiry of an upload in pieces, a line each.
-local REST = '^' .. string.rep('([^\n]*)\n', 10) .. '([^\n]*)$'
-local FRESH = pack({ s = 'queued', n = 1, d = 1, a = 0, ls = 0, f = '', lf = '' })
-local CREATED = { 'created', 1, text[now()] }
-local queues = {} -- by head
-local LOOK_ASIDE = push and LOOK - ASIDE or LOOK -- a ticket that comes with its record can hardly be lost
+-- create: see create_one. The short way is that of a job that is new and
+-- queued at once.
+local WIDTH = 3
+local t = now()
+local stamp = string.format('%.0f', t)
+local look = string.format('%.0f', t + LOOK - (push and ASIDE or 0)) -- a ticket that comes with its record can hardly be lost
+local none = call('EXISTS', unpack(KEYS)) == 0 -- of all these records: the usual case, in one command
+local CREATED = { 'created', 1, stamp }
+local ids, due, events, size, queues = {}, {}, {}, 0, {}
 
--- plain is the short way of a job that is new and queued at once.
-local function plain(key, t, head, spec)
+local function quick(key, from)
+  local head, spec = ARGV[from + 1], ARGV[from + 2]
+  if ARGV[from + 3] ~= '' or not none and call('EXISTS', key) == 1 then
+    none = false
+    return nil
+  end
   local base, id = sub(key, 1, -39), sub(key, -36)
+  if call('HSET', key, 'm', FRESH, 'h', head, 'c', stamp) == 0 then return { 'exists', id, 1 } end -- twice in this call
   if spec ~= '' then call('SET', base .. 'p:' .. id, spec) end
-  gather(added, base .. 'ids', '0', id)
-  gather(added, base .. 'due', text[t + LOOK_ASIDE], id)
-  call('HSET', key, 'm', FRESH, 'h', head, 'c', text[t])
-  events[#events + 1] = id .. ' 1 queued'
+  local i, d = ids[base], due[base]
+  if not i then
+    i, d = {}, {}
+    ids[base], due[base] = i, d
+  end
+  local n = #i
+  i[n + 1], i[n + 2], d[n + 1], d[n + 2] = '0', id, look, id
+  size = size + 1
+  events[size] = id .. ' 1 queued'
   if push then
     local queue = queues[head]
     if not queue then
@@ -28,58 +37,9 @@ local function plain(key, t, head, spec)
   return CREATED
 end
 
-return each(3, function(key, t, head, spec, rest)
-  local there = call('EXISTS', key) == 1 and load(key)
-  if rest == '' and not there then return plain(key, t, head, spec) end
-  local j = at(key)
-  local state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms, callback, pieces_ms =
-    'queued', '0', '0', '', '', '', '0', '', '0', '', '0'
-  if rest ~= '' then
-    state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms, callback, pieces_ms = match(rest, REST)
-  end
-  if claim ~= '' then
-    local prior = call('GET', j.base .. 'i:' .. claim)
-    if prior and prior ~= j.id then
-      local other = call('HGET', j.base .. 'j:' .. prior, 'ih')
-      if other and other ~= digest then return { 'mismatch' } end
-      if other then return { 'exists', prior } end
-    end
-  end
-  if there then
-    if (call('HGET', key, 'ih') or '') ~= digest then return { 'mismatch' } end
-    if fence ~= '' and (there.f == fence or there.lf == fence) then return { 'created', there.d } end
-    return { 'exists', j.id, there.d }
-  end
-  if claim_ms ~= '0' and not call('SET', j.base .. 'c:' .. j.id, '1', 'NX', 'PX', claim_ms) then
-    return { 'claimed' }
-  end
-  if claim ~= '' then call('SET', j.base .. 'i:' .. claim, j.id) end
-  if spec ~= '' then call('SET', j.base .. 'p:' .. j.id, spec) end
-  gather(added, j.base .. 'ids', '0', j.id)
-
-  if expires_in ~= '0' then
-    j.x = t + expires_in
-    head = match(head, '^%S+ %S+ %S+ %S+ %S+') .. ' ' .. text[j.x] .. match(head, ' %d %S+$')
-  end
-  j.s, j.n, j.d, j.a, j.ls, j.f, j.lf = '', 0, state == 'queued' and 1 or 0, 0, 0, fence, ''
-  local due = t + LOOK
-  if state == 'scheduled' then due = number(run_at) end
-  if state == 'uploading' and pieces_ms == '0' then -- one in pieces has no lease: it is looked at until its end
-    due = t + LOOK_MAX
-    gather(added, j.base .. 'leases', text[t + lease_ms], j.id)
-  end
-  local look = push and state == 'queued' and look_some_time or look_at
-  look(j, due)
-  local fields = { 'h', head, 'c', text[t] }
-  local function add(name, value)
-    if value ~= '' and value ~= '0' then
-      fields[#fields + 1], fields[#fields + 2] = name, value
-    end
-  end
-  add('ih', digest) add('ik', claim) add('ro', retry_of) add('at', run_at)
-  if pieces_ms ~= '0' then add('ux', text[t + pieces_ms]) end
-  if callback ~= '' then call('HSET', j.base .. 'w:' .. j.id, 'u', callback) end
-  move(j, state, unpack(fields))
-  if push and state == 'queued' then push(match(head, '^%S+ (%S+)'), j.id, 1, t) end
-  return { 'created', j.d, text[t] }
-end)
+local function write()
+  if size == 0 then return end
+  for base, entries in pairs(ids) do call('ZADD', base .. 'ids', unpack(entries)) end
+  for base, entries in pairs(due) do call('ZADD', base .. 'due', unpack(entries)) end
+  call('PUBLISH', PREFIX .. ':events', table.concat(events, '\n'))
+end

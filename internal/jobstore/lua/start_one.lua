@@ -1,6 +1,6 @@
--- start takes one job. types are those that the caller serves, with a space
+-- start_one: takes one job. types are those that the caller serves, with a space
 -- before and behind each; '' = all.
-local function start(key, t, delivery, fence, lease_ms, suspects, types)
+local function one(key, t, delivery, fence, lease_ms, suspects, types)
   local j = load(key)
   if not j then return { 'gone' } end
   local again = j.s == 'running' and j.f == fence

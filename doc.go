@@ -94,8 +94,7 @@
 // stopped, since it runs in the worker's process. A handler may run twice, and
 // only its result is fenced: what it does elsewhere must bear a repeat. A
 // folder of blobs must be one folder for all processes, which ties them to one
-// machine or one shared file system; a bucket does not. An expression of jq may
-// need much memory in few steps, in the worker's own process. And the sweeper
-// looks at each queued job now and then, a few at a time, which is
+// machine or one shared file system; a bucket does not. And the sweeper looks at
+// each queued job now and then, a few at a time, which is
 // cheap for a million of them and has not been tried with a hundred million.
 package longshore

@@ -20,7 +20,10 @@ import (
 	"longshore/worker"
 )
 
-func TestMain(m *testing.M) { redistest.Main(m) }
+func TestMain(m *testing.M) {
+	worker.Main(handlers.BuiltIn())
+	redistest.Main(m)
+}
 
 type nothing struct{}
 

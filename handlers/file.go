@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 
 	"longshore/internal/stream"
@@ -48,7 +49,7 @@ func ratio(plain, packed int64) float64 {
 }
 
 // What each format's output is called.
-var packedNames = map[stream.Format]struct{ name, contentType string }{
+var packedNames = map[stream.Format]outputFile{
 	stream.Gzip: {"output.gz", "application/gzip"},
 	stream.Zstd: {"output.zst", "application/zstd"},
 }
@@ -60,31 +61,26 @@ func compress(ctx context.Context, run *Run, p tasks.Compress) (any, error) {
 	if !ok {
 		return nil, Fail(fmt.Errorf("can't write format %q", p.Format))
 	}
-	in, err := run.Input(ctx)
+	result := packed{Format: p.Format}
+	err := convert(ctx, run, file, func(out io.Writer, in io.Reader) error {
+		z, err := stream.NewWriter(out, format, p.Level)
+		if err != nil {
+			return Fail(err)
+		}
+		n, err := stream.Copy(ctx, z, in)
+		if err != nil {
+			return err
+		}
+		if err := z.Close(); err != nil {
+			return err
+		}
+		result.BytesIn, result.BytesOut, result.Ratio = n, z.Out(), ratio(n, z.Out())
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer in.Close()
-	out, err := run.Output(ctx, file.name, file.contentType)
-	if err != nil {
-		return nil, err
-	}
-	defer out.Abort()
-	z, err := stream.NewWriter(out, format, p.Level)
-	if err != nil {
-		return nil, Fail(err)
-	}
-	n, err := stream.Copy(ctx, z, in)
-	if err != nil {
-		return nil, err
-	}
-	if err := z.Close(); err != nil {
-		return nil, err
-	}
-	if err := commit(ctx, out); err != nil {
-		return nil, err
-	}
-	return packed{p.Format, n, z.Out(), ratio(n, z.Out())}, nil
+	return result, nil
 }
 
 // decompress is the handler of file.decompress. An input that is neither gzip
@@ -116,6 +112,27 @@ func decompress(ctx context.Context, run *Run, p tasks.Decompress) (any, error) 
 		return nil, err
 	}
 	return packed{string(z.Format()), z.In(), n, ratio(n, z.In())}, nil
+}
+
+// An outputFile is what an output is called.
+type outputFile struct{ name, contentType string }
+
+// convert has do turn the job's input into an output, and commits that.
+func convert(ctx context.Context, run *Run, file outputFile, do func(out io.Writer, in io.Reader) error) error {
+	in, err := run.Input(ctx)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := run.Output(ctx, file.name, file.contentType)
+	if err != nil {
+		return err
+	}
+	defer out.Abort()
+	if err := do(out, in); err != nil {
+		return err
+	}
+	return commit(ctx, out)
 }
 
 // commit commits an output unless the run has been told to end.

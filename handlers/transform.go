@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"io"
 
 	"longshore/internal/stream"
 	"longshore/tasks"
@@ -49,32 +50,19 @@ func clip(s string) string {
 	return s[:most] + "…"
 }
 
-// An outputFile is what an output is called.
-type outputFile struct{ name, contentType string }
-
 var (
 	ndjsonFile = outputFile{"output.ndjson", "application/x-ndjson"}
 	csvFile    = outputFile{"output.csv", "text/csv; charset=utf-8"}
 )
 
 // pipe runs the job's input through a pipeline into an output.
-func pipe(ctx context.Context, run *Run, p *stream.Pipeline, file outputFile, o stream.Options) (*stream.Report, error) {
-	in, err := run.Input(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	out, err := run.Output(ctx, file.name, file.contentType)
-	if err != nil {
-		return nil, err
-	}
-	defer out.Abort()
+func pipe(ctx context.Context, run *Run, p *stream.Pipeline, file outputFile, o stream.Options) (report *stream.Report, err error) {
 	o.Counts = run.Counts
-	report, err := p.Run(ctx, out, in, o)
-	if err != nil {
-		return nil, err
-	}
-	return report, commit(ctx, out)
+	err = convert(ctx, run, file, func(out io.Writer, in io.Reader) error {
+		report, err = p.Run(ctx, out, in, o)
+		return err
+	})
+	return report, err
 }
 
 // turn runs records through stages; the input may be packed.
@@ -158,9 +146,9 @@ func transformedFile(p tasks.Transform, pipeline *stream.Pipeline) outputFile {
 		switch s := p.Stages[i]; {
 		case s.Checksum != nil, s.Count != nil:
 		case s.Gzip != nil:
-			return outputFile(packedNames[stream.Gzip])
+			return packedNames[stream.Gzip]
 		case s.Zstd != nil:
-			return outputFile(packedNames[stream.Zstd])
+			return packedNames[stream.Zstd]
 		case s.CSV != nil:
 			return csvFile
 		case s.NDJSON != nil:

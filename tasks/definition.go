@@ -41,6 +41,12 @@ type Definition[P any] struct {
 	// that lost its Redis runs on, and the fence picks the one result that counts.
 	ForbidOverlap bool
 
+	// NeedsChild reports whether a payload makes a job of lane cpu out of one of
+	// lane io: work that can't be bounded inside the worker's process; nil = none
+	// does. A program that knows the type only from Redis puts such a job into
+	// Lane; it is run in a child all the same.
+	NeedsChild func(P) bool
+
 	// Check refuses payloads that the schema can't; nil = none. Its error is
 	// shown to the client.
 	Check func(P) error
@@ -66,10 +72,22 @@ type Info struct {
 	Schema        json.RawMessage `json:"schema"` // JSON Schema of the payload
 
 	check func(payload []byte) error // nil for a type known only from Redis
+	child func(payload []byte) bool  // … or whose definition has no NeedsChild
 	// plain are the fields of its Go type, by their names in JSON, that a plain
 	// value always fits; nil if there is more to check than the schema.
 	plain map[string]reflect.Kind
 }
+
+// LaneFor is the lane of a job with this payload.
+func (i Info) LaneFor(payload []byte) job.Lane {
+	if i.child != nil && i.child(payload) {
+		return job.LaneCPU
+	}
+	return i.Lane
+}
+
+// MayNeedChild reports whether some of the type's jobs run in child processes.
+func (i Info) MayNeedChild() bool { return i.Lane == job.LaneCPU || i.child != nil }
 
 // Timeout is the time limit of one attempt.
 func (i Info) Timeout() time.Duration { return time.Duration(i.TimeoutMS) * time.Millisecond }
@@ -99,6 +117,12 @@ func (d Definition[P]) Info() (Info, error) {
 			}
 			return nil
 		},
+	}
+	if d.NeedsChild != nil {
+		info.child = func(payload []byte) bool {
+			p, err := d.Decode(payload)
+			return err == nil && d.NeedsChild(p) // what can't be decoded fails anywhere
+		}
 	}
 	var err error
 	if info.Schema, err = json.Marshal(schema); err != nil {

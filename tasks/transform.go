@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"longshore/internal/jq"
 	"longshore/internal/stream"
@@ -80,6 +81,11 @@ var TextTransform = Definition[Transform]{
 	Type: "text.transform", Doc: "A file sent through a pipeline: decompress, split, read CSV or NDJSON, filter, map, write, compress.",
 	Lane: job.LaneIO, Input: InputRequired,
 	Check: func(t Transform) error { _, err := t.Pipeline(); return err },
+	NeedsChild: func(t Transform) bool {
+		return slices.ContainsFunc(t.Stages, func(s Stage) bool {
+			return s.Filter != nil && untamed(string(*s.Filter)) || s.Map != nil && untamed(string(*s.Map))
+		})
+	},
 }
 
 // Pipeline returns the stages as a pipeline. The error is Problems.
@@ -188,6 +194,13 @@ func compileExpression(source string) (*jq.Expr, error) {
 		return nil, errors.New("is not an expression of jq: " + jq.Where(err))
 	}
 	return e, nil
+}
+
+// untamed reports whether an expression may take any amount of memory, in a
+// step or two: all may that do more than compare fields.
+func untamed(source string) bool {
+	e, err := jq.Compile(source)
+	return err == nil && !e.Fast()
 }
 
 func (r Replace) stage() (stream.Stage, error) {

@@ -160,7 +160,7 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 	err := context.Cause(ctx)
 	switch {
 	case err != nil:
-	case a.entry.Info.Lane == job.LaneCPU:
+	case a.entry.Info.LaneFor(a.started.Spec.Payload) == job.LaneCPU:
 		result, err = a.isolated(ctx, run, sent.Add(a.worker.keeper.CutAfter()))
 	default:
 		result, err = a.call(ctx, run)

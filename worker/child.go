@@ -14,7 +14,6 @@ import (
 	"longshore/handlers"
 	"longshore/internal/isolate"
 	"longshore/internal/stream"
-	"longshore/job"
 )
 
 // served is the registry that children of this process have.
@@ -23,7 +22,7 @@ var served atomic.Pointer[handlers.Registry]
 // Main must be the first call of a program that runs workers, in main and in
 // TestMain: jobs of lane cpu run in child processes of the program itself, and
 // in such a process Main runs the registry's handlers and never returns. The
-// registry must have every type of lane cpu that the program serves.
+// registry must have every type that the program serves and that has such jobs.
 func Main(r *handlers.Registry) {
 	served.Store(r)
 	isolate.Main(func(ctx context.Context, o *isolate.Order) ([]byte, bool) { return serveChild(ctx, r, o) })
@@ -35,7 +34,7 @@ var errMain = fmt.Errorf("%w: worker.Main, with the handlers of lane cpu, must b
 // checkMain returns an error unless children can run every type of lane cpu.
 func checkMain(r *handlers.Registry) error {
 	theirs := served.Load()
-	for _, name := range cpuTypes(r) {
+	for _, name := range childTypes(r) {
 		if theirs == nil {
 			return errMain
 		}
@@ -46,11 +45,11 @@ func checkMain(r *handlers.Registry) error {
 	return nil
 }
 
-// cpuTypes lists the types that run in children.
-func cpuTypes(r *handlers.Registry) []string {
+// childTypes lists the types whose jobs, or some of them, run in children.
+func childTypes(r *handlers.Registry) []string {
 	var names []string
 	for _, name := range r.Types() {
-		if e, _ := r.Lookup(name); e.Info.Lane == job.LaneCPU {
+		if e, _ := r.Lookup(name); e.Info.MayNeedChild() {
 			names = append(names, name)
 		}
 	}

@@ -17,6 +17,9 @@ import (
 // killAt unless the lease is renewed.
 func (a *attempt) isolated(ctx context.Context, run *handlers.Run, killAt time.Time) (result []byte, err error) {
 	pool := a.worker.pool
+	if pool == nil { // it was put into lane io by a program that knows the type only from Redis
+		return nil, fmt.Errorf("%w: this worker doesn't serve lane cpu", isolate.ErrStart)
+	}
 	folder, err := pool.Folder()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", isolate.ErrStart, err)

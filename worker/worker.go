@@ -74,7 +74,7 @@ func Serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Regis
 		// An attempt that is cut needs time to be given back.
 		w.callbacks = webhook.NewDeliverer(sys.Store, sys.Callbacks, sys.Log, max(0, c.ShutdownGrace-time.Second))
 	}
-	if n := c.slots()[job.LaneCPU]; n > 0 && len(cpuTypes(r)) > 0 {
+	if n := c.slots()[job.LaneCPU]; n > 0 && len(childTypes(r)) > 0 {
 		pool, err := isolate.Open(isolate.Config{Slots: n, Memory: c.ChildMemory, Log: sys.Log})
 		if err != nil {
 			return fmt.Errorf("start children: %w", err)

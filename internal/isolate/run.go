@@ -3,7 +3,7 @@ package isolate
 import (
 	"context"
 	"fmt"
-	"strings"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -300,14 +300,17 @@ func (r *run) died(ctx context.Context, death *Death) (Reply, error) {
 }
 
 // outOfMemory is what Go's runtime says before it ends, by exit code, when the
-// kernel refuses it memory (RLIMIT_DATA); 66 is that of the race detector's.
+// kernel refuses it memory (RLIMIT_DATA); 66 is that of the race detector's. Not
+// everywhere does it look at what it got: the collector's queues are used
+// unchecked, and a fault at address 0 on a thread's own stack (goroutine 0)
+// is the trace of that. A handler's mistakes happen on other stacks.
 var outOfMemory = []struct {
 	exit  int
-	words string
+	words *regexp.Regexp
 }{
-	{2, "runtime: out of memory"},
-	{2, "runtime: cannot allocate memory"},
-	{66, "ThreadSanitizer failed to allocate"},
+	{2, regexp.MustCompile(`fatal error: [^\n]*(out of memory|cannot allocate memory)`)},
+	{2, regexp.MustCompile(`SIGSEGV: [^\n]*\nPC=\w+ m=\d+ sigcode=1 addr=0x0\n+goroutine 0 `)},
+	{66, regexp.MustCompile(`ThreadSanitizer failed to allocate`)},
 }
 
 // explain tells from how a process ended why.
@@ -322,7 +325,7 @@ func (r *run) explain(d *Death, stderr []byte) {
 	default:
 		d.Exit = status.ExitStatus()
 		for _, o := range outOfMemory {
-			if d.Exit == o.exit && strings.Contains(string(stderr), o.words) {
+			if d.Exit == o.exit && o.words.Match(stderr) {
 				d.OutOfMemory = true
 			}
 		}

@@ -195,7 +195,7 @@ func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 		}
 	}
 	now := time.Now()
-	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Lane: info.Lane, Priority: r.Priority, RunAt: r.RunAt,
+	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Lane: info.LaneFor(payload), Priority: r.Priority, RunAt: r.RunAt,
 		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
 		RetryOf: r.RetryOf, CallbackURL: r.CallbackURL, IdempotencyKey: r.IdempotencyKey}
 	if r.IdempotencyKey != "" || r.ID != "" {

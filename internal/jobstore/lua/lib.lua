@@ -1,5 +1,5 @@
 -- The words that the scripts share. The constants and now() are put before this
--- text by script.go. Making these closures and tables costs 10 µs: the scripts
+-- text by script.go. Making these closures and tables costs some µs: the scripts
 -- of the usual moves put it all in a function, which they call for what is rare.
 
 local call, sub, match = redis.call, string.sub, string.match

@@ -1,0 +1,150 @@
+package jobstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"longshore/job"
+)
+
+// What the simulation's clients do: submit, upload, use outputs and cancel.
+
+// submit creates a job from a web process; some upload their input first.
+func (s *sim) submit(p *proc) {
+	id := job.NewID(time.UnixMilli(s.mono))
+	nj := NewJob{ID: id, Type: "sim.job", Lane: job.LaneCPU, Priority: job.Default, Timeout: time.Hour, MaxAttempts: 3, Retention: time.Hour * 24, Digest: "d"}
+	if s.rng.IntN(4) == 0 {
+		nj.RunAt = time.UnixMilli(s.mono + s.skew + s.rng.Int64N(20_000))
+	}
+	upload := s.rng.IntN(4) == 0
+	if upload {
+		nj.UploadFence = NewFence()
+	}
+	j := &simJob{id: id, creator: p, completed: map[string]bool{}, forbidOverlap: s.rng.IntN(3) > 0, duration: 1 + s.rng.Int64N(25_000)}
+	if s.rng.IntN(4) == 0 {
+		j.failsLeft = 1 + s.rng.IntN(3)
+	}
+	if j.short = s.rng.IntN(2) == 0; j.short {
+		nj.Retention = time.Second + time.Duration(s.rng.Int64N(10_000))*time.Millisecond
+		nj.Claim = time.Hour // or a create that was held up could make a job anew that is gone already
+	}
+	if s.rng.IntN(2) == 0 {
+		j.callback, nj.CallbackURL = true, "https://receiver.example/"
+	}
+	s.jobs[id], s.order = j, append(s.order, id)
+	if owner := s.succeeded(); owner != nil && !upload {
+		s.use(p, owner, j, nj)
+		return
+	}
+	s.create(p, j, nj)
+}
+
+// succeeded picks a job whose files may be used, nil if there is none.
+func (s *sim) succeeded() *simJob {
+	var some []*simJob
+	for _, id := range s.order {
+		if j := s.jobs[id]; j.state == job.Succeeded && j.short && !j.gone {
+			some = append(some, j)
+		}
+	}
+	if len(some) == 0 {
+		return nil
+	}
+	return some[s.rng.IntN(len(some))]
+}
+
+// use registers a job with the owner of its input, then creates it.
+func (s *sim) use(p *proc, owner, j *simJob, nj NewJob) {
+	nj.Spec.Input = &Input{Blob: string(owner.id) + "/f/out", Size: 1}
+	s.ask(p, func(ctx context.Context) error {
+		return s.store.Use(ctx, owner.id, j.id)
+	}, func(err error) {
+		switch {
+		case errors.Is(err, job.ErrNotFound): // its retention was over: no job
+			delete(s.jobs, j.id)
+			s.order = slices.DeleteFunc(s.order, func(id job.ID) bool { return id == j.id })
+		case err != nil:
+			s.violate("%s: use of %s: %v", j.id, owner.id, err)
+		default:
+			s.say("%s uses the files of %s", j.id[30:], owner.id[30:])
+			j.owner = owner.id
+			s.used++
+			s.create(p, j, nj)
+		}
+	})
+}
+
+func (s *sim) create(p *proc, j *simJob, nj NewJob) {
+	id := j.id
+	var c Created
+	s.ask(p, func(ctx context.Context) (err error) {
+		c, err = s.store.Create(ctx, nj)
+		s.observe(j)
+		return err
+	}, func(err error) {
+		switch {
+		case errors.Is(err, ErrClaimed) && j.short:
+			j.gone = true // before an answer came
+			return
+		case err != nil:
+			s.violate("%s: create: %v", id, err)
+			return
+		}
+		if nj.UploadFence != "" {
+			s.upload(p, j, nj.UploadFence)
+			return
+		}
+		j.acked = true
+		if c.Ticket.Delivery > 0 {
+			s.queue.Enqueue(context.Background(), []job.Ticket{c.Ticket})
+		}
+	})
+	if s.rng.IntN(3) == 0 {
+		s.after(p, s.rng.Int64N(30_000), func() { s.cancel(p, j) })
+	}
+}
+
+// upload keeps the lease of an upload and then makes the job queued.
+func (s *sim) upload(p *proc, j *simJob, fence string) {
+	left := s.rng.Int64N(12_000)
+	var beat func()
+	beat = func() {
+		if left -= 2000; left > 0 {
+			s.rpc(p, func(ctx context.Context) error {
+				_, err := s.store.Beats(ctx, []Beat{{ID: j.id, Fence: fence, Renew: true}})
+				return err
+			}, func(error) {})
+			s.after(p, 2000, beat)
+			return
+		}
+		var t job.Ticket
+		s.ask(p, func(ctx context.Context) (err error) {
+			t, err = s.store.Uploaded(ctx, j.id, fence, Spec{Input: &Input{Blob: "x"}})
+			s.observe(j)
+			return err
+		}, func(err error) {
+			if err == nil && t.Delivery > 0 {
+				j.acked = true
+				s.queue.Enqueue(context.Background(), []job.Ticket{t})
+			}
+		})
+	}
+	s.after(p, 100, beat)
+}
+
+// cancel checks the promise: what was accepted before the end wins.
+func (s *sim) cancel(p *proc, j *simJob) {
+	s.ask(p, func(ctx context.Context) error {
+		m, _ := s.moving(j.id)
+		was := m.state
+		err := s.store.RequestCancel(ctx, j.id)
+		if err == nil && was != "" && !was.Terminal() && j.canceledAt == 0 {
+			j.canceledAt = s.mono
+			s.say("cancel of %s accepted while %s", j.id[30:], was)
+		}
+		s.observe(j)
+		return err
+	}, func(error) {})
+}

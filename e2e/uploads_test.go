@@ -188,6 +188,17 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// stored is the sizes of all files in the blob store, in bytes.
+func (in *installation) stored(t *testing.T) (size int64) {
+	t.Helper()
+	for _, name := range in.files(t) {
+		if info, err := os.Stat(filepath.Join(in.blobs, name)); err == nil { // else it is gone
+			size += info.Size()
+		}
+	}
+	return size
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
@@ -250,6 +261,7 @@ func TestNoSpace(t *testing.T) {
 	}
 	others := filepath.Join(folder, "others")
 	halfway := readerFunc(func([]byte) (int, error) {
+		eventually(t, "some of it is stored", func() bool { return in.stored(t) > 1<<20 })
 		if err := os.WriteFile(others, make([]byte, 8<<20), 0o600); err != nil {
 			t.Error(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,10 +55,14 @@ func (d *Door) submitInput(ctx context.Context, r Request, n jobstore.NewJob) (j
 func (u *upload) run(request context.Context, sent time.Time) error {
 	ctx, stop := context.WithCancelCause(request)
 	defer stop(nil)
+	var reading sync.Mutex // of interrupt
+	interrupt := u.req.Interrupt
 	hold := &jobstore.Hold{ID: u.new.ID, Fence: u.fence, Sent: sent, Progress: u.progress, Stop: func(cause error) {
 		stop(cause)
-		if u.req.Interrupt != nil {
-			u.req.Interrupt()
+		reading.Lock()
+		defer reading.Unlock()
+		if interrupt != nil {
+			interrupt()
 		}
 	}}
 	u.door.Keeper.Keep(hold)
@@ -65,6 +70,11 @@ func (u *upload) run(request context.Context, sent time.Time) error {
 
 	name := string(u.new.ID) + "/in"
 	info, err := u.copy(ctx, name)
+	// The keeper stops us too when the job is queued, and its word may come late:
+	// it must not meet what the client sends next.
+	reading.Lock()
+	interrupt = nil
+	reading.Unlock()
 	if err != nil {
 		return u.giveUp(ctx, err)
 	}

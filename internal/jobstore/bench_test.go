@@ -3,8 +3,10 @@ package jobstore_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -109,6 +111,11 @@ func benchRound(b *testing.B, rdb redis.UniversalClient, s *jobstore.Store, size
 	}
 	move("beat")
 	move("finish")
+	for i := range all {
+		key := strconv.Itoa(i)
+		all[i].ID, all[i].IdempotencyKey = jobstore.DrawID(time.Now(), key), key
+	}
+	move("keyed")
 	rdb.FlushDB(b.Context())
 }
 

@@ -235,8 +235,13 @@ func (s *Store) createRest(n NewJob) string {
 	if n.IdempotencyKey == "" && n.Claim == 0 {
 		digest = "" // the id was drawn for this request: no other can have it
 	}
-	if state == job.Queued && digest == "" && n.ExpiresIn == 0 && n.RetryOf == "" && n.CallbackURL == "" {
-		return ""
+	if state == job.Queued && n.Claim == 0 && n.ExpiresIn == 0 && n.RetryOf == "" && n.CallbackURL == "" {
+		if n.IdempotencyKey == "" {
+			return ""
+		}
+		if digest != "" { // the record would have no field for an empty one
+			return "=" + claimHash(n.IdempotencyKey) + digest
+		}
 	}
 	return string(state) + "\n" + unixMS(n.RunAt) + "\n" + ms(n.ExpiresIn) + "\n" + string(n.RetryOf) + "\n" +
 		claimHash(n.IdempotencyKey) + "\n" + digest + "\n" + ms(n.Claim) + "\n" + n.UploadFence + "\n" + ms(s.lease) + "\n" +

@@ -11,7 +11,7 @@ import (
 
 // MoveScript returns the script of a move.
 func (s *Store) MoveScript(name string) *redis.Script {
-	return map[string]*redis.Script{"create": s.scripts.create, "start": s.scripts.start, "beat": s.scripts.beat,
+	return map[string]*redis.Script{"create": s.scripts.create, "keyed": s.scripts.create, "start": s.scripts.start, "beat": s.scripts.beat,
 		"finish": s.scripts.finish}[name]
 }
 
@@ -20,7 +20,7 @@ func (s *Store) MoveCall(name string, n NewJob, fence string) (*redisdb.Call, er
 	c := &redisdb.Call{Key: s.key(n.ID)}
 	var err error
 	switch name {
-	case "create":
+	case "create", "keyed":
 		c.Args, err = s.createArgs(n)
 	case "start":
 		c.Args = []any{1, fence, ms(s.lease), "0", ""}

@@ -1,21 +1,31 @@
 -- create: see create_one. The short way is that of a job that is new and
--- queued at once.
+-- queued at once, with an idempotency key or without.
 local WIDTH = 3
 local t = now()
 local stamp = string.format('%.0f', t)
 local look = string.format('%.0f', t + LOOK - (push and ASIDE or 0)) -- a ticket that comes with its record can hardly be lost
 local none = call('EXISTS', unpack(KEYS)) == 0 -- of all these records: the usual case, in one command
 local CREATED = { 'created', 1, stamp }
-local ids, due, events, size, queues = {}, {}, {}, 0, {}
+local ids, due, events, size, queues, made = {}, {}, {}, 0, {}, {}
 
 local function quick(key, from)
-  local head, spec = ARGV[from + 1], ARGV[from + 2]
-  if ARGV[from + 3] ~= '' or not none and call('EXISTS', key) == 1 then
+  local head, spec, rest = ARGV[from + 1], ARGV[from + 2], ARGV[from + 3]
+  if made[key] or rest ~= '' and sub(rest, 1, 1) ~= '=' or not none and call('EXISTS', key) == 1 then
     none = false
     return nil
   end
   local base, id = sub(key, 1, -39), sub(key, -36)
-  if call('HSET', key, 'm', FRESH, 'h', head, 'c', stamp) == 0 then return { 'exists', id, 1 } end -- twice in this call
+  if rest == '' then
+    call('HSET', key, 'm', FRESH, 'h', head, 'c', stamp)
+  else
+    local claim = sub(rest, 2, 33)
+    if not call('SET', base .. 'i:' .. claim, id, 'NX') then -- the key names a job, which may be gone
+      none = false
+      return nil
+    end
+    call('HSET', key, 'm', FRESH, 'h', head, 'c', stamp, 'ih', sub(rest, 34), 'ik', claim)
+  end
+  made[key] = true
   if spec ~= '' then call('SET', base .. 'p:' .. id, spec) end
   local i, d = ids[base], due[base]
   if not i then

@@ -2,14 +2,17 @@
 -- names. Per job: its head (expires_at left out), what it is to do, and the
 -- rest, '' for a job that is to be queued at once and has nothing special:
 -- state, run at, expires in, retry of, key, digest, claim of the id, fence,
--- lease, callback, expiry of an upload in pieces, a line each.
+-- lease, callback, expiry of an upload in pieces, a line each. One that has an
+-- idempotency key and nothing else: '=', the key's 32 digits, the digest.
 local REST = '^' .. string.rep('([^\n]*)\n', 10) .. '([^\n]*)$'
 local function one(key, t, head, spec, rest)
   local there = call('EXISTS', key) == 1 and load(key)
   local j = at(key)
   local state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms, callback, pieces_ms =
     'queued', '0', '0', '', '', '', '0', '', '0', '', '0'
-  if rest ~= '' then
+  if sub(rest, 1, 1) == '=' then
+    claim, digest = sub(rest, 2, 33), sub(rest, 34)
+  elseif rest ~= '' then
     state, run_at, expires_in, retry_of, claim, digest, claim_ms, fence, lease_ms, callback, pieces_ms = match(rest, REST)
   end
   if claim ~= '' then

@@ -52,7 +52,7 @@ func (d *Door) SubmitMany(ctx context.Context, drafts []Draft) []httpapi.BatchAn
 func (d *Door) SubmitBatch(ctx context.Context, next func() ([]Draft, error), answer func([]httpapi.BatchAnswer) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	checked, recorded := make(chan *group, underWay), make(chan *group, underWay)
+	checked, sent := make(chan *group, underWay), make(chan *group, underWay)
 	var readErr error
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -60,15 +60,23 @@ func (d *Door) SubmitBatch(ctx context.Context, next func() ([]Draft, error), an
 		readErr = d.readGroups(ctx, next, checked)
 	})
 	wg.Go(func() {
-		defer close(recorded)
+		defer close(sent)
+		free := make(chan struct{}, creating)
 		for g := range checked {
+			free <- struct{}{}
 			g = gather(g, checked)
-			d.createMany(ctx, g)
-			recorded <- g
+			g.recorded = make(chan struct{})
+			wg.Go(func() {
+				d.createMany(ctx, g)
+				close(g.recorded)
+				<-free
+			})
+			sent <- g
 		}
 	})
 	var answerErr error
-	for g := range recorded {
+	for g := range sent {
+		<-g.recorded
 		d.enqueueMany(ctx, g)
 		if answerErr == nil {
 			if answerErr = answer(g.answers); answerErr != nil {
@@ -87,11 +95,13 @@ func (d *Door) SubmitBatch(ctx context.Context, next func() ([]Draft, error), an
 	}
 }
 
-// Bounds of a batch: jobs of one script call and pipeline, and groups that wait
-// between two steps.
+// Bounds of a batch: jobs of one pipeline, groups that wait between two steps,
+// and groups whose records are being made: while Redis works on one, the next is
+// on its way.
 const (
-	groupSize = 500
+	groupSize = 400 // two calls of the store
 	underWay  = 4
+	creating  = 2
 )
 
 // readGroups checks what next returns, in parts of a group's size at most.
@@ -121,6 +131,8 @@ type group struct {
 	tickets []job.Ticket
 	// referred are jobs that work on another's output: each is made on its own.
 	referred []referred
+
+	recorded chan struct{} // closed when the records are made
 }
 
 type referred struct {

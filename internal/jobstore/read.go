@@ -72,12 +72,15 @@ func (s *Store) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
 	for i, id := range ids {
 		calls[i] = &redisdb.Call{Key: s.key(id)}
 	}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.revs, 500, calls); err != nil {
-		return nil, err
-	}
-	revs := make([]job.Rev, len(ids))
-	for i, c := range calls {
-		revs[i] = revOf(ids[i], c.Reply)
+	revs := make([]job.Rev, 0, len(ids))
+	for part := range slices.Chunk(calls, looksMax) {
+		redisdb.ReadField(ctx, s.rdb, "m", part)
+		for _, c := range part {
+			if c.Err != nil {
+				return nil, c.Err
+			}
+			revs = append(revs, revOf(ids[len(revs)], c.Reply))
+		}
 	}
 	return revs, nil
 }

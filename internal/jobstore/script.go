@@ -40,7 +40,7 @@ var versionText = strconv.Itoa(recordVersion)
 
 // scripts are the programs that run in Redis, one a file of folder lua.
 type scripts struct {
-	create, uploaded, start, beat, finish, postpone, cancel, remove, look, read, revs, sweep, use, unuse *redis.Script
+	create, uploaded, start, beat, finish, postpone, cancel, remove, look, read, sweep, use, unuse *redis.Script
 	claim, settle, callback                                                                              *redis.Script
 
 	take *redis.Script // nil where tickets and records are not on one Redis
@@ -98,7 +98,7 @@ func loadScripts(w words) scripts {
 
 		uploaded: script("uploaded", write), postpone: script("postpone", write),
 		cancel: script("cancel", write), remove: script("remove", write), look: script("look", write),
-		read: bare("read"), revs: bare("revs"), sweep: script("sweep", write),
+		read: bare("read"), sweep: script("sweep", write),
 		use: script("use", ""), unuse: script("unuse", write),
 		claim: script("claim", write), settle: script("settle", write), callback: script("callback", read),
 	}

@@ -28,17 +28,16 @@ type Call struct {
 // callTimeout bounds one script call. A Redis that is slower is as good as gone.
 const callTimeout = 5 * time.Second
 
-// A Batcher runs one script for many items at a time: while a call is under
+// A Batcher runs one script, or one read, for many items at a time: while a call is under
 // way, later items gather, and the next call takes them along. A lone item is
 // not delayed. The calls are made by a goroutine that is there while there is
 // something to send, not by the callers: none of them waits for other items
 // than those of its own call, and the stack of a caller that goes on to wait
 // for long has not grown under the client's frames.
 type Batcher struct {
-	rdb    redis.UniversalClient
-	script *redis.Script
-	max    int
-	reads  bool // the script changes nothing: a caller may leave while its call is under way
+	send  func(ctx context.Context, batch []*Call)
+	max   int
+	reads bool // a call changes nothing: a caller may leave while its own is under way
 
 	mu      sync.Mutex
 	running bool // the goroutine is there
@@ -47,13 +46,20 @@ type Batcher struct {
 
 // NewBatcher returns a batcher that moves at most max items a call.
 func NewBatcher(rdb redis.UniversalClient, script *redis.Script, max int) *Batcher {
-	return &Batcher{rdb: rdb, script: script, max: max}
+	return &Batcher{max: max, send: func(ctx context.Context, batch []*Call) { send(ctx, rdb, script, batch) }}
 }
 
 // NewReader returns a batcher of a script that changes nothing. A call never
 // joins one that is under way, so a reader sees all that was there when it came.
 func NewReader(rdb redis.UniversalClient, script *redis.Script, max int) *Batcher {
-	return &Batcher{rdb: rdb, script: script, max: max, reads: true}
+	b := NewBatcher(rdb, script, max)
+	b.reads = true
+	return b
+}
+
+// NewFieldReader returns such a batcher of ReadField.
+func NewFieldReader(rdb redis.UniversalClient, field string, max int) *Batcher {
+	return &Batcher{max: max, reads: true, send: func(ctx context.Context, batch []*Call) { ReadField(ctx, rdb, field, batch) }}
 }
 
 // Do runs one item's part and returns its reply. The error is Redis's, or
@@ -114,7 +120,7 @@ func (b *Batcher) run() {
 		b.waiting = b.waiting[:rest]
 		b.mu.Unlock()
 
-		send(context.Background(), b.rdb, b.script, batch)
+		b.send(context.Background(), batch)
 		for _, c := range batch {
 			close(c.ready)
 		}

@@ -72,15 +72,12 @@ func (s *Store) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
 	for i, id := range ids {
 		calls[i] = &redisdb.Call{Key: s.key(id)}
 	}
-	revs := make([]job.Rev, 0, len(ids))
-	for part := range slices.Chunk(calls, looksMax) {
-		redisdb.ReadField(ctx, s.rdb, "m", part)
-		for _, c := range part {
-			if c.Err != nil {
-				return nil, c.Err
-			}
-			revs = append(revs, revOf(ids[len(revs)], c.Reply))
-		}
+	if err := redisdb.ReadAll(ctx, s.rdb, lookRead, looksMax, calls); err != nil {
+		return nil, err
+	}
+	revs := make([]job.Rev, len(ids))
+	for i, c := range calls {
+		revs[i] = revOf(ids[i], c.Reply)
 	}
 	return revs, nil
 }
@@ -163,7 +160,7 @@ func (s *Store) readMany(ctx context.Context, ids []job.ID) ([]listed, error) {
 	for i, id := range ids {
 		calls[i] = &redisdb.Call{Key: s.key(id), Args: []any{flag(false)}}
 	}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.read, groupSize, calls); err != nil {
+	if err := redisdb.ReadAll(ctx, s.rdb, readRecords, groupSize, calls); err != nil {
 		return nil, err
 	}
 	for i, c := range calls {

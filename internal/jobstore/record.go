@@ -166,7 +166,7 @@ func timeOf(ms int64) *time.Time {
 	return &t
 }
 
-// decode turns the reply of script read into a record.
+// decode turns the reply of readRecords into a record.
 func decode(id job.ID, reply []any) (Record, error) {
 	flat, _ := reply[1].([]any)
 	f := newFields(flat)

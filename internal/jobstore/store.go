@@ -80,8 +80,8 @@ func (s *Store) load(w words) {
 	s.creates = redisdb.NewBatcher(s.rdb, s.scripts.create, groupSize)
 	s.starts = redisdb.NewBatcher(s.rdb, s.scripts.start, groupSize)
 	s.finishes = redisdb.NewBatcher(s.rdb, s.scripts.finish, groupSize)
-	s.reads = redisdb.NewReader(s.rdb, s.scripts.read, groupSize)
-	s.looks = redisdb.NewFieldReader(s.rdb, "m", looksMax)
+	s.reads = redisdb.NewReader(s.rdb, readRecords, groupSize)
+	s.looks = redisdb.NewReader(s.rdb, lookRead, looksMax)
 }
 
 // Errors of moving a job.

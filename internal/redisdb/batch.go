@@ -46,20 +46,17 @@ type Batcher struct {
 
 // NewBatcher returns a batcher that moves at most max items a call.
 func NewBatcher(rdb redis.UniversalClient, script *redis.Script, max int) *Batcher {
-	return &Batcher{max: max, send: func(ctx context.Context, batch []*Call) { send(ctx, rdb, script, batch) }}
+	return &Batcher{max: max, send: func(ctx context.Context, batch []*Call) { send(ctx, rdb, scriptCall(script), batch) }}
 }
 
-// NewReader returns a batcher of a script that changes nothing. A call never
-// joins one that is under way, so a reader sees all that was there when it came.
-func NewReader(rdb redis.UniversalClient, script *redis.Script, max int) *Batcher {
-	b := NewBatcher(rdb, script, max)
-	b.reads = true
-	return b
-}
+// A Read reads each item and sets its Reply or Err. The keys of one call share a
+// slot where Redis is a Cluster.
+type Read func(ctx context.Context, rdb redis.UniversalClient, calls []*Call)
 
-// NewFieldReader returns such a batcher of ReadField.
-func NewFieldReader(rdb redis.UniversalClient, field string, max int) *Batcher {
-	return &Batcher{max: max, reads: true, send: func(ctx context.Context, batch []*Call) { ReadField(ctx, rdb, field, batch) }}
+// NewReader returns a batcher of a read. A call never joins one that is under
+// way, so a reader sees all that was there when it came.
+func NewReader(rdb redis.UniversalClient, read Read, max int) *Batcher {
+	return &Batcher{max: max, reads: true, send: func(ctx context.Context, batch []*Call) { send(ctx, rdb, read, batch) }}
 }
 
 // Do runs one item's part and returns its reply. The error is Redis's, or
@@ -132,11 +129,16 @@ func (b *Batcher) run() {
 // Two calls are under way at a time: while Redis works on one, the next is
 // written and the last one read. The error is the first one of any item.
 func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, max int, calls []*Call) error {
+	return ReadAll(ctx, rdb, scriptCall(script), max, calls)
+}
+
+// ReadAll is RunAll for a read.
+func ReadAll(ctx context.Context, rdb redis.UniversalClient, read Read, max int, calls []*Call) error {
 	if len(calls) == 0 {
 		return nil
 	}
 	if len(calls) <= max {
-		send(ctx, rdb, script, calls)
+		send(ctx, rdb, read, calls)
 	} else {
 		parts := slices.Collect(slices.Chunk(calls, max))
 		var next atomic.Int64
@@ -144,7 +146,7 @@ func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script
 		for range 2 {
 			wg.Go(func() {
 				for i := next.Add(1) - 1; i < int64(len(parts)); i = next.Add(1) - 1 {
-					send(ctx, rdb, script, parts[i])
+					send(ctx, rdb, read, parts[i])
 				}
 			})
 		}
@@ -166,11 +168,11 @@ func Cluster(rdb redis.UniversalClient) bool {
 
 // send runs one batch: in one call on a single Redis, a call a hash tag on a
 // Cluster, where the keys of one call must share a slot.
-func send(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, batch []*Call) {
+func send(ctx context.Context, rdb redis.UniversalClient, call Read, batch []*Call) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if !Cluster(rdb) || len(batch) == 1 {
-		sendPart(ctx, rdb, script, batch)
+		call(ctx, rdb, batch)
 		return
 	}
 	parts := map[string][]*Call{}
@@ -181,12 +183,19 @@ func send(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, 
 	}
 	var wg sync.WaitGroup
 	for _, part := range parts {
-		wg.Go(func() { sendPart(ctx, rdb, script, part) })
+		wg.Go(func() { call(ctx, rdb, part) })
 	}
 	wg.Wait()
 }
 
-func sendPart(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, batch []*Call) {
+// scriptCall makes one call of a script of many items.
+func scriptCall(script *redis.Script) Read {
+	return func(ctx context.Context, rdb redis.UniversalClient, batch []*Call) {
+		runScript(ctx, rdb, script, batch)
+	}
+}
+
+func runScript(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, batch []*Call) {
 	keys := make([]string, len(batch))
 	args := make([]any, 0, len(batch)*len(batch[0].Args))
 	for i, c := range batch {

@@ -132,8 +132,14 @@ func (p *pushRig) table(ctx context.Context) (string, error) {
 	return text, nil
 }
 
-func (r *pushRow) add(w waited) {
+// add notes what the clients said after "late": a waited as JSON.
+func (r *pushRow) add(late string) error {
+	var w waited
+	if err := json.Unmarshal([]byte(late), &w); err != nil {
+		return err
+	}
 	r.p50, r.p99, r.max = append(r.p50, w.P50), append(r.p99, w.P99), append(r.max, w.Max)
+	return nil
 }
 
 // longPoll measures Longshore's web, or the bare prototype.
@@ -208,11 +214,9 @@ func (p *pushRig) longPoll(ctx context.Context, row *pushRow) error {
 		return err
 	}
 	busy := used()
-	var w waited
-	if err := json.Unmarshal([]byte(text), &w); err != nil {
+	if err := row.add(text); err != nil {
 		return err
 	}
-	row.add(w)
 	for i, list := range []*[]float64{&row.web, &row.store, &row.around} {
 		*list = append(*list, float64((busy[i]-idle[i]).Microseconds())/float64(n))
 	}
@@ -245,12 +249,7 @@ func (p *pushRig) bull(ctx context.Context, row *pushRow) error {
 	if err != nil {
 		return err
 	}
-	var w waited
-	if err := json.Unmarshal([]byte(text), &w); err != nil {
-		return err
-	}
-	row.add(w)
-	return nil
+	return row.add(text)
 }
 
 func (p *pushRig) self(args ...string) *exec.Cmd {

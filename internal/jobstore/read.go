@@ -72,7 +72,7 @@ func (s *Store) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
 	for i, id := range ids {
 		calls[i] = &redisdb.Call{Key: s.key(id)}
 	}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.revs, 500, calls); err != nil {
+	if err := redisdb.ReadAll(ctx, s.rdb, lookRead, looksMax, calls); err != nil {
 		return nil, err
 	}
 	revs := make([]job.Rev, len(ids))
@@ -160,7 +160,7 @@ func (s *Store) readMany(ctx context.Context, ids []job.ID) ([]listed, error) {
 	for i, id := range ids {
 		calls[i] = &redisdb.Call{Key: s.key(id), Args: []any{flag(false)}}
 	}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.read, groupSize, calls); err != nil {
+	if err := redisdb.ReadAll(ctx, s.rdb, readRecords, groupSize, calls); err != nil {
 		return nil, err
 	}
 	for i, c := range calls {

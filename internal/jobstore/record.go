@@ -166,7 +166,7 @@ func timeOf(ms int64) *time.Time {
 	return &t
 }
 
-// decode turns the reply of script read into a record.
+// decode turns the reply of readRecords into a record.
 func decode(id job.ID, reply []any) (Record, error) {
 	flat, _ := reply[1].([]any)
 	f := newFields(flat)
@@ -211,8 +211,8 @@ func decode(id job.ID, reply []any) (Record, error) {
 // decodeDetails reads what has keys of its own: result, progress, errors.
 func decodeDetails(snap *job.Snapshot, f *fields, result, progress string, errs any) error {
 	if result != "" {
-		var st stored
-		if err := json.Unmarshal([]byte(result), &st); err != nil {
+		st, err := decodeResult(result)
+		if err != nil {
 			return fmt.Errorf("result: %w", err)
 		}
 		snap.Result = st.Result
@@ -228,9 +228,14 @@ func decodeDetails(snap *job.Snapshot, f *fields, result, progress string, errs 
 		}
 	}
 	if u := f.m["u"]; u != "" {
-		snap.Usage = &job.Usage{}
-		if _, err := fmt.Sscan(u, &snap.Usage.WallMS, &snap.Usage.CPUMS, &snap.Usage.PeakRSSBytes); err != nil {
-			return fmt.Errorf("usage: %w", err)
+		var w [3]string
+		if !cut(u, w[:]) {
+			return errors.New("usage")
+		}
+		n := numbers{}
+		snap.Usage = &job.Usage{WallMS: n.parse(w[0]), CPUMS: n.parse(w[1]), PeakRSSBytes: n.parse(w[2])}
+		if err := n.err("usage"); err != nil {
+			return err
 		}
 	}
 	list, _ := errs.([]any)
@@ -250,4 +255,18 @@ func decodeDetails(snap *job.Snapshot, f *fields, result, progress string, errs 
 		}
 	}
 	return nil
+}
+
+// decodeResult reads key r. A result without outputs, which most are, needs no
+// second reading: whoever wrote it wrote nothing around it, and the text of one
+// with outputs ends in "]}".
+func decodeResult(text string) (st stored, err error) {
+	if only, ok := strings.CutPrefix(text, `{"r":`); ok && strings.HasSuffix(only, "}") && !strings.HasSuffix(only, "]}") {
+		if st.Result = json.RawMessage(only[:len(only)-1]); json.Valid(st.Result) {
+			return st, nil
+		}
+	}
+	st = stored{}
+	err = json.Unmarshal([]byte(text), &st)
+	return st, err
 }

@@ -40,8 +40,8 @@ var versionText = strconv.Itoa(recordVersion)
 
 // scripts are the programs that run in Redis, one a file of folder lua.
 type scripts struct {
-	create, uploaded, start, beat, finish, postpone, cancel, remove, look, read, revs, sweep, use, unuse *redis.Script
-	claim, settle, callback                                                                              *redis.Script
+	create, uploaded, start, beat, finish, postpone, cancel, remove, look, sweep, use, unuse *redis.Script
+	claim, settle, callback                                                                  *redis.Script
 
 	take *redis.Script // nil where tickets and records are not on one Redis
 }
@@ -75,9 +75,6 @@ func loadScripts(w words) scripts {
 	script := func(name, flags string) *redis.Script {
 		return redis.NewScript("#!lua flags=" + flags + "\n" + w.edit(lib+source("each")+source(name)))
 	}
-	bare := func(name string) *redis.Script {
-		return redis.NewScript("#!lua flags=no-writes\n" + w.edit(source(name)))
-	}
 	short := func(flags, tickets, rare, parts string) *redis.Script {
 		var b strings.Builder
 		b.WriteString("#!lua flags=" + flags + "\n" + shortPrelude(w) + tickets)
@@ -98,8 +95,8 @@ func loadScripts(w words) scripts {
 
 		uploaded: script("uploaded", write), postpone: script("postpone", write),
 		cancel: script("cancel", write), remove: script("remove", write), look: script("look", write),
-		read: bare("read"), revs: bare("revs"), sweep: script("sweep", write),
-		use: script("use", ""), unuse: script("unuse", write),
+		sweep: script("sweep", write),
+		use:   script("use", ""), unuse: script("unuse", write),
 		claim: script("claim", write), settle: script("settle", write), callback: script("callback", read),
 	}
 	if w.tickets.Claim != "" {

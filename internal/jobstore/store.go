@@ -69,6 +69,10 @@ func New(rdb redis.UniversalClient, c Config) *Store {
 	return s
 }
 
+// looksMax is the number of jobs in one call that asks how far they are: small
+// enough that Redis serves others in between.
+const looksMax = 500
+
 // load makes the scripts, and lets the moves and looks of many callers share
 // their calls: when thousands wait, their looks come together too.
 func (s *Store) load(w words) {
@@ -76,8 +80,8 @@ func (s *Store) load(w words) {
 	s.creates = redisdb.NewBatcher(s.rdb, s.scripts.create, groupSize)
 	s.starts = redisdb.NewBatcher(s.rdb, s.scripts.start, groupSize)
 	s.finishes = redisdb.NewBatcher(s.rdb, s.scripts.finish, groupSize)
-	s.reads = redisdb.NewReader(s.rdb, s.scripts.read, groupSize)
-	s.looks = redisdb.NewReader(s.rdb, s.scripts.revs, 500)
+	s.reads = redisdb.NewReader(s.rdb, readRecords, groupSize)
+	s.looks = redisdb.NewReader(s.rdb, lookRead, looksMax)
 }
 
 // Errors of moving a job.

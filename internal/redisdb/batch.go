@@ -28,17 +28,16 @@ type Call struct {
 // callTimeout bounds one script call. A Redis that is slower is as good as gone.
 const callTimeout = 5 * time.Second
 
-// A Batcher runs one script for many items at a time: while a call is under
+// A Batcher runs one script, or one read, for many items at a time: while a call is under
 // way, later items gather, and the next call takes them along. A lone item is
 // not delayed. The calls are made by a goroutine that is there while there is
 // something to send, not by the callers: none of them waits for other items
 // than those of its own call, and the stack of a caller that goes on to wait
 // for long has not grown under the client's frames.
 type Batcher struct {
-	rdb    redis.UniversalClient
-	script *redis.Script
-	max    int
-	reads  bool // the script changes nothing: a caller may leave while its call is under way
+	send  func(ctx context.Context, batch []*Call)
+	max   int
+	reads bool // a call changes nothing: a caller may leave while its own is under way
 
 	mu      sync.Mutex
 	running bool // the goroutine is there
@@ -47,13 +46,17 @@ type Batcher struct {
 
 // NewBatcher returns a batcher that moves at most max items a call.
 func NewBatcher(rdb redis.UniversalClient, script *redis.Script, max int) *Batcher {
-	return &Batcher{rdb: rdb, script: script, max: max}
+	return &Batcher{max: max, send: func(ctx context.Context, batch []*Call) { send(ctx, rdb, scriptCall(script), batch) }}
 }
 
-// NewReader returns a batcher of a script that changes nothing. A call never
-// joins one that is under way, so a reader sees all that was there when it came.
-func NewReader(rdb redis.UniversalClient, script *redis.Script, max int) *Batcher {
-	return &Batcher{rdb: rdb, script: script, max: max, reads: true}
+// A Read reads each item and sets its Reply or Err. The keys of one call share a
+// slot where Redis is a Cluster.
+type Read func(ctx context.Context, rdb redis.UniversalClient, calls []*Call)
+
+// NewReader returns a batcher of a read. A call never joins one that is under
+// way, so a reader sees all that was there when it came.
+func NewReader(rdb redis.UniversalClient, read Read, max int) *Batcher {
+	return &Batcher{max: max, reads: true, send: func(ctx context.Context, batch []*Call) { send(ctx, rdb, read, batch) }}
 }
 
 // Do runs one item's part and returns its reply. The error is Redis's, or
@@ -114,7 +117,7 @@ func (b *Batcher) run() {
 		b.waiting = b.waiting[:rest]
 		b.mu.Unlock()
 
-		send(context.Background(), b.rdb, b.script, batch)
+		b.send(context.Background(), batch)
 		for _, c := range batch {
 			close(c.ready)
 		}
@@ -126,11 +129,16 @@ func (b *Batcher) run() {
 // Two calls are under way at a time: while Redis works on one, the next is
 // written and the last one read. The error is the first one of any item.
 func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, max int, calls []*Call) error {
+	return ReadAll(ctx, rdb, scriptCall(script), max, calls)
+}
+
+// ReadAll is RunAll for a read.
+func ReadAll(ctx context.Context, rdb redis.UniversalClient, read Read, max int, calls []*Call) error {
 	if len(calls) == 0 {
 		return nil
 	}
 	if len(calls) <= max {
-		send(ctx, rdb, script, calls)
+		send(ctx, rdb, read, calls)
 	} else {
 		parts := slices.Collect(slices.Chunk(calls, max))
 		var next atomic.Int64
@@ -138,7 +146,7 @@ func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script
 		for range 2 {
 			wg.Go(func() {
 				for i := next.Add(1) - 1; i < int64(len(parts)); i = next.Add(1) - 1 {
-					send(ctx, rdb, script, parts[i])
+					send(ctx, rdb, read, parts[i])
 				}
 			})
 		}
@@ -160,11 +168,11 @@ func Cluster(rdb redis.UniversalClient) bool {
 
 // send runs one batch: in one call on a single Redis, a call a hash tag on a
 // Cluster, where the keys of one call must share a slot.
-func send(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, batch []*Call) {
+func send(ctx context.Context, rdb redis.UniversalClient, call Read, batch []*Call) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if !Cluster(rdb) || len(batch) == 1 {
-		sendPart(ctx, rdb, script, batch)
+		call(ctx, rdb, batch)
 		return
 	}
 	parts := map[string][]*Call{}
@@ -175,12 +183,19 @@ func send(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, 
 	}
 	var wg sync.WaitGroup
 	for _, part := range parts {
-		wg.Go(func() { sendPart(ctx, rdb, script, part) })
+		wg.Go(func() { call(ctx, rdb, part) })
 	}
 	wg.Wait()
 }
 
-func sendPart(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, batch []*Call) {
+// scriptCall makes one call of a script of many items.
+func scriptCall(script *redis.Script) Read {
+	return func(ctx context.Context, rdb redis.UniversalClient, batch []*Call) {
+		runScript(ctx, rdb, script, batch)
+	}
+}
+
+func runScript(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, batch []*Call) {
 	keys := make([]string, len(batch))
 	args := make([]any, 0, len(batch)*len(batch[0].Args))
 	for i, c := range batch {

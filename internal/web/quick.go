@@ -96,21 +96,24 @@ func (s *Server) quickGet(a *answer, r *http.Request) bool {
 
 func (s *Server) answerJob(a *answer, r *http.Request, in *getInput, granted string) {
 	out, err := s.seeJob(r.Context(), in)
+	var text []byte
+	if err == nil && out.Status != http.StatusNotModified {
+		text, err = httpapi.EncodeSnapshot(&out.Body)
+	}
 	if err != nil {
 		s.refuse(a, r, err)
 		return
 	}
 	h := a.Header()
+	h["Content-Type"] = typeJSON
 	h["Etag"] = []string{out.ETag}
 	if granted != "" {
 		h[httpapi.HeaderWait] = []string{granted}
 	}
-	if out.Status == http.StatusNotModified {
-		h["Content-Type"] = typeJSON
-		a.WriteHeader(out.Status)
-		return
+	a.WriteHeader(out.Status)
+	if text != nil {
+		a.Write(text) // an error here is the client's going
 	}
-	writeJSON(a, out.Status, &out.Body)
 }
 
 // plainGet reads the parameters of a look at a job.

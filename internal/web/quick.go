@@ -112,7 +112,7 @@ func (s *Server) answerJob(a *answer, r *http.Request, in *getInput, granted str
 	}
 	a.WriteHeader(out.Status)
 	if text != nil {
-		a.Write(text) // an error here is the client's going
+		_, _ = a.Write(text) // an error here is the client's going
 	}
 }
 

@@ -64,7 +64,7 @@ func parseStat(pid int, text []byte) (process, bool) {
 		return n
 	}
 	return process{pid: pid, parent: int(num(4)), group: int(num(5)), session: int(num(6)),
-		began: num(22), zombie: fields[0] == "Z" || fields[0] == "X"}, true
+		began: num(22), zombie: fields[0] == "Z" || fields[0] == "X", stopped: fields[0] == "T" || fields[0] == "t"}, true
 }
 
 // memory returns the resident size of a process now and at its peak, in bytes.

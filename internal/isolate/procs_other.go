@@ -37,7 +37,7 @@ func processes() []process {
 		}
 		began := crc32.ChecksumIEEE([]byte(strings.Join(fields[5:], " ")))
 		all = append(all, process{pid: n[0], parent: n[1], group: n[2], began: int64(began),
-			resident: int64(n[3]) << 10, zombie: fields[4][0] == 'Z'})
+			resident: int64(n[3]) << 10, zombie: fields[4][0] == 'Z', stopped: fields[4][0] == 'T'})
 	}
 	return all
 }

@@ -2,6 +2,7 @@ package isolate
 
 import (
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -12,6 +13,7 @@ type process struct {
 	pid, parent, group, session int
 	began                       int64 // tells two processes of one number apart; 0 = not known
 	zombie                      bool
+	stopped                     bool  // by a signal: it starts nothing
 	resident                    int64 //nolint:unused // bytes; known only where there is no /proc
 }
 
@@ -59,8 +61,13 @@ func (f *family) note(found []process) (fresh int) {
 	return fresh
 }
 
-// stopRounds bounds the race with processes that start others.
-const stopRounds = 1000
+// stopPatience bounds the wait for processes to stop: one that waits for a disk
+// may take long, and dies when it is back. stopRounds bounds the race with
+// processes that start others.
+const (
+	stopPatience = 500 * time.Millisecond
+	stopRounds   = 1000
+)
 
 // kill ends the child, while it is there, and all that descends from it. They
 // are stopped first and counted until no new ones turn up: what is stopped
@@ -68,14 +75,18 @@ const stopRounds = 1000
 // child adopts the orphans below it.
 func (f *family) kill() {
 	_ = syscall.Kill(-f.head, syscall.SIGSTOP)
-	for range stopRounds {
-		found := below(processes(), f.head)
+	still := false // all were at the round before this one; a signal takes a while to arrive
+	for round, began := 0, time.Now(); round < stopRounds; round++ {
+		all := processes()
+		found := below(all, f.head)
 		for _, p := range found {
 			_ = syscall.Kill(p.pid, syscall.SIGSTOP)
 		}
-		if f.note(found) == 0 {
+		fresh := f.note(found)
+		if fresh == 0 && (still || time.Since(began) > stopPatience) {
 			break
 		}
+		still = fresh == 0 && f.still(all, found)
 	}
 	_ = syscall.Kill(-f.head, syscall.SIGKILL)
 	f.mu.Lock()
@@ -85,6 +96,16 @@ func (f *family) kill() {
 			_ = syscall.Kill(p.pid, syscall.SIGKILL)
 		}
 	}
+}
+
+// still reports whether the child and these descendants start nothing more.
+func (f *family) still(all, found []process) bool {
+	for _, p := range all {
+		if p.pid == f.head {
+			found = append(found, p)
+		}
+	}
+	return !slices.ContainsFunc(found, func(p process) bool { return !p.stopped && !p.zombie })
 }
 
 // sweepPatience bounds the wait for the kernel to end what was killed.

@@ -67,12 +67,14 @@ type Hold struct {
 	cut     *time.Timer // the kill clock; nil without KillWhenCut
 	stop    sync.Once
 	renewed time.Time // send time of the last good renewal; guarded by keeper.mu
-	asked   bool      // a doorbell rang for it; guarded by keeper.mu
+	asked   bool      // a doorbell rang for it, or may have; guarded by keeper.mu
 }
 
 // Keep begins to keep a lease, until Drop.
 func (k *Keeper) Keep(h *Hold) {
-	h.keeper, h.renewed = k, h.Sent
+	// A doorbell may have rung for it between the call that gained the lease and
+	// this one: the next beat asks.
+	h.keeper, h.renewed, h.asked = k, h.Sent, true
 	if h.KillWhenCut {
 		h.cut = time.AfterFunc(time.Until(k.killAt(h.Sent)), func() { h.end(ErrCutOff) })
 	}

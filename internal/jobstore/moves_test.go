@@ -237,6 +237,25 @@ func TestCancelEndsASilentRun(t *testing.T) {
 	}
 }
 
+// TestEarlyBell holds that a cancel is seen at once whose doorbell rang before
+// the worker had the reply that its run began.
+func TestEarlyBell(t *testing.T) {
+	t.Parallel()
+	s := turnedStore(t)
+	n := simple()
+	fence := s.started(t, n)
+	if err := s.RequestCancel(t.Context(), n.ID); err != nil {
+		t.Fatal(err)
+	}
+	keeper := NewKeeper(s.Store, slog.New(slog.DiscardHandler))
+	keeper.Bell(n.ID)
+	var stopped error
+	keeper.Keep(&Hold{ID: n.ID, Fence: fence, Sent: time.Now(), Stop: func(cause error) { stopped = cause }})
+	if err := keeper.beat(t.Context()); err != nil || stopped != ErrCanceled {
+		t.Errorf("the run was stopped with %v, %v", stopped, err)
+	}
+}
+
 // TestLostLeases follows a job whose workers die one after the other.
 func TestLostLeases(t *testing.T) {
 	t.Parallel()

@@ -75,6 +75,7 @@ func benchRound(b *testing.B, rdb redis.UniversalClient, s *jobstore.Store, size
 	all, fences := make([]jobstore.NewJob, jobs), make([]string, jobs)
 	for i := range all {
 		all[i], fences[i] = jobstore.Simple(), jobstore.NewFence()
+		all[i].Spec.Payload = []byte(`{"n":1}`)
 	}
 	timed := func(name string, do func()) {
 		before := scriptTime(b.Context(), rdb)

@@ -16,7 +16,8 @@ import (
 	"longshore/job"
 )
 
-// A Spec is what a job is to do: opaque to the scripts, kept in a key of its own.
+// A Spec is what a job is to do: opaque to the scripts, kept in its record if
+// its text is short and no upload changes it, else in a key of its own.
 type Spec struct {
 	Payload json.RawMessage `json:"p,omitempty"`
 	Input   *Input          `json:"i,omitempty"`

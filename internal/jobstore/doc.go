@@ -14,7 +14,8 @@
 // (its last digit), and P the installation's prefix.
 //
 //	P:{k}:j:<id>      hash    the record, short fields (see record.go)
-//	P:{k}:p:<id>      string  payload and input, JSON; absent for an empty payload
+//	P:{k}:p:<id>      string  payload and input, JSON; absent for an empty payload, and for what has
+//	                          64 bytes at most and is no upload's: that is field p of the record
 //	P:{k}:r:<id>      string  result and outputs, JSON
 //	P:{k}:g:<id>      string  progress, JSON
 //	P:{k}:e:<id>      list    the last failed attempts: "<ms> <attempt> <code> <message>"
@@ -38,7 +39,8 @@
 //	P:cancel          channel "<id>": its running attempt is to stop
 //
 // What has its own string key would turn the small hash into a big one: Redis
-// packs a hash only while each value is at most 64 bytes.
+// packs a hash only while each value is at most 64 bytes. So has a long payload; a
+// short one is in the hash, which saves 170 bytes of memory and two commands.
 //
 // # Tickets
 //

@@ -13,7 +13,7 @@ import (
 var lookRead = redisdb.Field("m")
 
 // readRecords reads all of the records, each in one moment, and that of its
-// payload too where the arg is "1". The replies are those that a script would
+// long payload too where the arg is "1". The replies are those that a script would
 // give; record.go judges what was found. A transaction costs Redis less than
 // a script of the same commands: it enters no Lua, and copies no replies into it.
 func readRecords(ctx context.Context, rdb redis.UniversalClient, calls []*redisdb.Call) {

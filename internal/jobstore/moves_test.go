@@ -368,7 +368,7 @@ func TestRetentionRemovesEverything(t *testing.T) {
 	s := turnedStore(t)
 	n := simple()
 	n.Retention = time.Minute
-	n.Spec.Payload = []byte(`{"a":1}`)
+	n.Spec.Payload = payloadOf(shortSpec + 1)
 	fence := s.started(t, n)
 	if _, err := s.Finish(t.Context(), n.ID, fence, End{Outcome: Succeeded, Result: []byte(`1`), Progress: &job.Progress{}}); err != nil {
 		t.Fatal(err)

@@ -45,18 +45,14 @@ func (s *Store) read(ctx context.Context, id job.ID, spec bool) (Record, error) 
 	if err != nil {
 		return Record{}, err
 	}
-	return s.decodeCall(id, reply, spec)
+	return s.decodeCall(id, reply)
 }
 
-func (s *Store) decodeCall(id job.ID, reply []any, spec bool) (Record, error) {
+func (s *Store) decodeCall(id job.ID, reply []any) (Record, error) {
 	if err := status(id, reply); err != nil {
 		return Record{}, err
 	}
-	r, err := decode(id, reply)
-	if err == nil && spec {
-		r.Spec, err = decodeSpec(text(reply[5]))
-	}
-	return r, err
+	return decode(id, reply)
 }
 
 // Revs says how far each job is, in the order of ids. A damaged record counts as missing.
@@ -164,7 +160,7 @@ func (s *Store) readMany(ctx context.Context, ids []job.ID) ([]listed, error) {
 		return nil, err
 	}
 	for i, c := range calls {
-		r, err := s.decodeCall(ids[i], c.Reply, false)
+		r, err := s.decodeCall(ids[i], c.Reply)
 		found[i] = listed{ids[i], r, err}
 	}
 	return found, nil

@@ -1,6 +1,7 @@
 package jobstore
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ import (
 //	ik  hash of the idempotency key ih  digest of the request, if its key or id was chosen
 //	k   wait until the next look    ka  delivery seen active
 //	ec  failure code                u   usage: wall ms, CPU ms, peak bytes
-//	ux  end of an upload in pieces
+//	ux  end of an upload in pieces  p   what it is to do, if that is short (script.go, shortSpec)
 //
 // Times and durations are in milliseconds.
 
@@ -126,7 +127,7 @@ type Record struct {
 	UploadEnd *time.Time // of an upload in pieces, unless more comes; nil of all others
 	NextLook  time.Duration
 	Callback  bool // it has one
-	Spec      Spec // only from ReadSpec
+	Spec      Spec // only from Read
 }
 
 // fields reads a flat HGETALL reply and remembers whether any number was none.
@@ -205,7 +206,10 @@ func decode(id job.ID, reply []any) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("%s: %w: %w", id, job.ErrDamaged, err)
 	}
-	return r, nil
+	if len(reply) > 5 { // it was asked for
+		r.Spec, err = decodeSpec(cmp.Or(f.m["p"], text(reply[5])))
+	}
+	return r, err
 }
 
 // decodeDetails reads what has keys of its own: result, progress, errors.

@@ -19,6 +19,7 @@ var sources embed.FS
 // docs/decisions.md say what each is good for.
 const (
 	recordVersion = 2
+	shortSpec     = 64         // bytes up to which a spec is a field of its record: Redis packs no hash with a longer value
 	lookMS        = 5_000      // a queued job is looked at this long after it was queued, then at doubling age
 	lookMaxMS     = 600_000    // … up to this
 	pushMS        = 60_000     // a record of a future version is looked at again after this
@@ -107,7 +108,8 @@ func loadScripts(w words) scripts {
 
 // shortPrelude is the little that the usual moves need.
 func shortPrelude(w words) string {
-	return fmt.Sprintf("local PREFIX, VERSION, LOOK, ASIDE, FRESH = '%s', '%d', %d, %d, '%s 1 1 0 0 0 0 - -'\n", w.prefix, recordVersion, lookMS, int64(asideMS), stateLetters[job.Queued]) +
+	return fmt.Sprintf("local PREFIX, VERSION, LOOK, ASIDE, SHORT, FRESH = '%s', '%d', %d, %d, %d, '%s 1 1 0 0 0 0 - -'\n",
+		w.prefix, recordVersion, lookMS, int64(asideMS), shortSpec, stateLetters[job.Queued]) +
 		"local call, sub, match, find = redis.call, string.sub, string.match, string.find\n" +
 		"local function now() " + w.now + " end\n"
 }

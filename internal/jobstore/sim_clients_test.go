@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"longshore/job"
 )
 
 // What the simulation's clients do: submit, upload, use outputs and cancel.
+
+// simPayloads are none, one that its record holds, and one with a key of its own.
+var simPayloads = [...]string{`{}`, `{"n":1}`, `{"text":"` + strings.Repeat("long ", 20) + `"}`}
 
 // submit creates a job from a web process; some upload their input first.
 func (s *sim) submit(p *proc) {
@@ -23,6 +27,7 @@ func (s *sim) submit(p *proc) {
 		nj.UploadFence = NewFence()
 	}
 	j := &simJob{id: id, creator: p, completed: map[string]bool{}, forbidOverlap: s.rng.IntN(3) > 0, duration: 1 + s.rng.Int64N(25_000)}
+	nj.Spec.Payload = []byte(simPayloads[j.duration%3])
 	if s.rng.IntN(4) == 0 {
 		j.failsLeft = 1 + s.rng.IntN(3)
 	}
@@ -78,6 +83,9 @@ func (s *sim) use(p *proc, owner, j *simJob, nj NewJob) {
 
 func (s *sim) create(p *proc, j *simJob, nj NewJob) {
 	id := j.id
+	if j.spec = nj.Spec; nj.UploadFence != "" {
+		j.spec.Input = &Input{Blob: "x"}
+	}
 	var c Created
 	s.ask(p, func(ctx context.Context) (err error) {
 		c, err = s.store.Create(ctx, nj)
@@ -121,7 +129,7 @@ func (s *sim) upload(p *proc, j *simJob, fence string) {
 		}
 		var t job.Ticket
 		s.ask(p, func(ctx context.Context) (err error) {
-			t, err = s.store.Uploaded(ctx, j.id, fence, Spec{Input: &Input{Blob: "x"}})
+			t, err = s.store.Uploaded(ctx, j.id, fence, j.spec)
 			s.observe(j)
 			return err
 		}, func(err error) {

@@ -104,6 +104,7 @@ type simJob struct {
 	short         bool   // its retention is: it may be gone soon after its end
 	gone          bool   // its record was
 	owner         job.ID // whose files it uses, "" = its own
+	spec          Spec   // what it is to do, once it may run
 	callback      bool
 	called        int // how often the receiver heard of its end
 	settled       bool

@@ -90,6 +90,10 @@ func (s *sim) start(r *simRun) {
 			switch {
 			case err == nil:
 				r.renewed = sent
+				want, _ := r.j.spec.encode()
+				if got, _ := started.Spec.encode(); got != want {
+					s.violate("%s: is to do %s, started with %s", r.j.id, want, got)
+				}
 				s.begin(r, started.CancelRequested)
 			case errors.Is(err, errNoAnswer):
 				s.after(r.p, pause, try)

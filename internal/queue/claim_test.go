@@ -60,14 +60,15 @@ func TestClaimIsRepeated(t *testing.T) {
 		t.Fatalf("repeated: %d claims, %v", len(claims), err)
 	}
 	for i, c := range claims {
-		if c.Err != nil || c.Ticket != all[i] || c.Started.Attempt != 1 {
+		if c.Err != nil || c.Ticket != all[i] || c.Started.Attempt != 1 || string(c.Started.Spec.Payload) != payloads[i%2] {
 			t.Errorf("claim %d: %+v", i, c)
 		}
 		if e, err := q.store.Finish(t.Context(), c.Ticket.ID, c.Fence, jobstore.End{Outcome: jobstore.Succeeded}); err != nil || e.State != job.Succeeded {
 			t.Errorf("finish %d: %+v, %v", i, e, err)
 		}
 	}
-	if claims, err = claim(job.Default, 3); err != nil || len(claims) != 2 || claims[0].Ticket != all[3] {
+	if claims, err = claim(job.Default, 3); err != nil || len(claims) != 2 || claims[0].Ticket != all[3] ||
+		string(claims[0].Started.Spec.Payload) != payloads[1] || string(claims[1].Started.Spec.Payload) != payloads[0] {
 		t.Errorf("then: %+v, %v", claims, err)
 	}
 	if active, err := q.Active(t.Context()); err != nil || len(active) != 2 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -55,13 +56,17 @@ func bothWays(t *testing.T, test func(t *testing.T, q *bundle, rdb redis.Univers
 	}
 }
 
+// payloads are of jobs made by submit, in turn: one that its record holds, and
+// one with a key of its own.
+var payloads = [...]string{`{"n":1}`, `{"text":"` + strings.Repeat("long ", 20) + `"}`}
+
 // submit makes n jobs whose tickets are in the queue.
 func (q *bundle) submit(t *testing.T, n int, p job.Priority) []job.Ticket {
 	t.Helper()
 	jobs := make([]jobstore.NewJob, n)
 	for i := range jobs {
 		jobs[i] = jobstore.NewJob{ID: job.NewID(time.Now()), Type: "test.job", Lane: job.LaneIO, Priority: p,
-			Timeout: time.Minute, MaxAttempts: 3, Retention: time.Hour}
+			Timeout: time.Minute, MaxAttempts: 3, Retention: time.Hour, Spec: jobstore.Spec{Payload: []byte(payloads[i%2])}}
 	}
 	created, errs := q.store.CreateMany(t.Context(), jobs)
 	list := make([]job.Ticket, n)

@@ -15,18 +15,27 @@ local function quick(key, from)
     return nil
   end
   local base, id = sub(key, 1, -39), sub(key, -36)
+  local within = #spec <= SHORT and spec ~= '' -- the record; a branch each, since a list for the one HSET would cost more
   if rest == '' then
-    call('HSET', key, 'm', FRESH, 'h', head, 'c', stamp)
+    if within then
+      call('HSET', key, 'm', FRESH, 'h', head, 'c', stamp, 'p', spec)
+    else
+      call('HSET', key, 'm', FRESH, 'h', head, 'c', stamp)
+    end
   else
     local claim = sub(rest, 2, 33)
     if not call('SET', base .. 'i:' .. claim, id, 'NX') then -- the key names a job, which may be gone
       none = false
       return nil
     end
-    call('HSET', key, 'm', FRESH, 'h', head, 'c', stamp, 'ih', sub(rest, 34), 'ik', claim)
+    if within then
+      call('HSET', key, 'm', FRESH, 'h', head, 'c', stamp, 'p', spec, 'ih', sub(rest, 34), 'ik', claim)
+    else
+      call('HSET', key, 'm', FRESH, 'h', head, 'c', stamp, 'ih', sub(rest, 34), 'ik', claim)
+    end
   end
   made[key] = true
-  if spec ~= '' then call('SET', base .. 'p:' .. id, spec) end
+  if #spec > SHORT then call('SET', base .. 'p:' .. id, spec) end
   local i, d = ids[base], due[base]
   if not i then
     i, d = {}, {}

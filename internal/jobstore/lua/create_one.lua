@@ -32,7 +32,8 @@ local function one(key, t, head, spec, rest)
     return { 'claimed' }
   end
   if claim ~= '' then call('SET', j.base .. 'i:' .. claim, j.id) end
-  if spec ~= '' then call('SET', j.base .. 'p:' .. j.id, spec) end
+  local within = #spec <= SHORT and state ~= 'uploading' -- whose spec changes, and gets long
+  if spec ~= '' and not within then call('SET', j.base .. 'p:' .. j.id, spec) end
   gather(added, j.base .. 'ids', '0', j.id)
 
   if expires_in ~= '0' then
@@ -54,7 +55,7 @@ local function one(key, t, head, spec, rest)
       fields[#fields + 1], fields[#fields + 2] = name, value
     end
   end
-  add('ih', digest) add('ik', claim) add('ro', retry_of) add('at', run_at)
+  add('ih', digest) add('ik', claim) add('p', within and spec or '') add('ro', retry_of) add('at', run_at)
   if pieces_ms ~= '0' then add('ux', text[t + pieces_ms]) end
   if callback ~= '' then call('HSET', j.base .. 'w:' .. j.id, 'u', callback) end
   move(j, state, unpack(fields))

@@ -16,5 +16,5 @@ local function one(key, t, delivery, fence, lease_ms, suspects, types)
     move(j, 'running') -- its next look finds it running and goes far ahead
   end
   if not j.cr then gather(added, j.base .. 'leases', text[t + lease_ms], j.id) end
-  return { 'ok', j.h, j.packed or pack(j), call('GET', j.base .. 'p:' .. j.id) or '' }
+  return { 'ok', j.h, j.packed or pack(j), call('HGET', key, 'p') or call('GET', j.base .. 'p:' .. j.id) or '' }
 end

@@ -4,7 +4,7 @@ local stamp, lease_end
 local served, leases, events, size = {}, {}, {}, 0
 local function begin(key, t, delivery, fence, lease_ms, types)
   if delivery ~= '1' then return nil end
-  local record = call('HMGET', key, 'h', 'm')
+  local record = call('HMGET', key, 'h', 'm', 'p')
   local h, m = record[1], record[2]
   if m ~= FRESH or not h then return nil end
   local serve = served[h]
@@ -17,7 +17,7 @@ local function begin(key, t, delivery, fence, lease_ms, types)
   if not stamp then stamp, lease_end = string.format('%.0f', t), string.format('%.0f', t + lease_ms) end
   local base, id = sub(key, 1, -39), sub(key, -36)
   m = 'r 2 1 0 0 ' .. stamp .. ' 0 ' .. fence .. ' -'
-  local spec = call('GET', base .. 'p:' .. id) or ''
+  local spec = record[3] or call('GET', base .. 'p:' .. id) or ''
   call('HSET', key, 'm', m)
   local entries = leases[base]
   if not entries then

@@ -61,13 +61,6 @@ func (s *Store) decodeCall(id job.ID, reply []any, spec bool) (Record, error) {
 
 // Revs says how far each job is, in the order of ids. A damaged record counts as missing.
 func (s *Store) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
-	if len(ids) == 1 {
-		reply, err := s.looks.Do(ctx, s.key(ids[0]))
-		if err != nil {
-			return nil, err
-		}
-		return []job.Rev{revOf(ids[0], reply)}, nil
-	}
 	calls := make([]*redisdb.Call, len(ids))
 	for i, id := range ids {
 		calls[i] = &redisdb.Call{Key: s.key(id)}

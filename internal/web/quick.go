@@ -29,7 +29,7 @@ func (s *Server) quickSubmit(a *answer, r *http.Request) bool {
 	if len(in.Key) > httpapi.MaxKey || !plainSubmission(a.json, &in.Body) {
 		return false
 	}
-	out, err := s.submitJSON(r.Context(), &in)
+	out, err := s.submitJSON(withAnswer(r.Context(), a), &in)
 	var refused *httpapi.Error
 	if errors.As(err, &refused) && refused.Code == httpapi.Invalid {
 		return false // nothing was made: huma may find more to say, as of a number that is out of range
@@ -85,7 +85,7 @@ func (s *Server) quickGet(a *answer, r *http.Request) bool {
 	if !plainAccept(r) || !plainGet(r, &in) {
 		return false
 	}
-	granted, err := s.awaitJob(r.Context(), &in)
+	granted, err := s.awaitJob(r.Context(), a, &in)
 	if err != nil {
 		s.refuse(a, r, err)
 		return true

@@ -83,7 +83,7 @@ type Records interface {
 
 // Waiter waits for jobs. hub.Hub implements it.
 type Waiter interface {
-	Wait(ctx context.Context, wants ...hub.Want) ([]job.Rev, error)
+	Wait(ctx context.Context, stop <-chan struct{}, patience time.Duration, wants ...hub.Want) ([]job.Rev, error)
 	Look(ctx context.Context, wants ...hub.Want) ([]job.Rev, error)
 	Watch() *hub.Watcher
 }

@@ -326,6 +326,7 @@ func TestSlowLookDoesNotDelayOthers(t *testing.T) {
 		synctest.Wait()
 		f.set(func() { f.slow = time.Hour }) // a Redis that hangs
 		hanging := wait(h, 10*time.Second, Want{ID: id(2), After: 1})
+		synctest.Wait()
 		short := wait(h, time.Second, Want{ID: id(2), After: 1})
 		time.Sleep(3 * time.Second) // the fallback hangs too
 		f.put(id(1), 2, false)

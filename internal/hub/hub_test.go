@@ -125,7 +125,7 @@ func wait(h *Hub, patience time.Duration, wants ...Want) <-chan answer {
 	got := make(chan answer, 1)
 	begun := time.Now()
 	go func() {
-		revs, err := h.Wait(context.Background(), nil, patience, wants...)
+		revs, err := h.Wait(context.Background(), patience, wants...)
 		got <- answer{revs, err, time.Since(begun)}
 	}()
 	return got
@@ -366,6 +366,43 @@ func TestRedisDown(t *testing.T) {
 	})
 }
 
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newRecords()
+		f.put(id(1), 1, false)
+		h, stop := run(t, f)
+		defer stop()
+		watch := h.Watch()
+		defer watch.Close()
+		watch.Add(id(1), 1)
+		watch.Take(1)
+		parked, second := wait(h, 20*time.Second, Want{ID: id(1), After: 1}), wait(h, 20*time.Second, Want{ID: id(1), Done: true})
+		ctx, leave := context.WithCancel(t.Context())
+		gone := make(chan answer, 1)
+		go func() {
+			revs, err := h.Wait(ctx, 20*time.Second, Want{ID: id(1), Done: true})
+			gone <- answer{revs: revs, err: err}
+		}()
+		synctest.Wait()
+		leave() // the client has gone
+		if a := <-gone; a.revs != nil || a.err != nil {
+			t.Errorf("whose context has ended: got %+v", a)
+		}
+		h.Release()
+		for _, w := range []<-chan answer{parked, second, wait(h, 20*time.Second, Want{ID: id(1), After: 1})} {
+			if a := <-w; a.after != 0 || a.revs != nil || a.err != nil {
+				t.Errorf("got %+v, want nothing at once", a)
+			}
+		}
+		synctest.Wait() // the look of the one who came late has ended
+		f.put(id(1), 2, false)
+		if ids := watch.Take(1); len(ids) != 1 {
+			t.Error("the watcher was released too")
+		}
+	})
+}
+
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -414,9 +451,9 @@ func TestHammer(t *testing.T) {
 			g.Go(func() {
 				for after := int64(0); after < 20; {
 					if after%3 == 0 { // some give up at once
-						h.Wait(t.Context(), nil, time.Microsecond, Want{ID: id(n), After: after})
+						h.Wait(t.Context(), time.Microsecond, Want{ID: id(n), After: after})
 					}
-					revs, err := h.Wait(t.Context(), nil, 30*time.Second, Want{ID: id(n), After: after}, Want{ID: id(n), Done: true})
+					revs, err := h.Wait(t.Context(), 30*time.Second, Want{ID: id(n), After: after}, Want{ID: id(n), Done: true})
 					if err != nil || len(revs) == 0 || revs[0].Rev <= after {
 						t.Errorf("after %d: revs %v, error %v", after, revs, err)
 						return

@@ -13,7 +13,7 @@ import (
 // left, or the server stops. It takes up to a tenth off the time, so that
 // waiters who came together don't come back together.
 func (s *Server) wait(ctx context.Context, d time.Duration, wants ...hub.Want) ([]job.Rev, error) {
-	moved, err := s.Hub.Wait(ctx, s.stopping.Done(), d-rand.N(d/10+1), wants...)
+	moved, err := s.Hub.Wait(ctx, d-rand.N(d/10+1), wants...)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx) // nobody is there to be answered
 	}

@@ -262,6 +262,8 @@ func (h *Hub) fail(ids []job.ID, look uint64, err error) {
 
 // Look returns those wants that are fulfilled now.
 func (h *Hub) Look(ctx context.Context, wants ...Want) ([]job.Rev, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	ids := make([]job.ID, len(wants))
 	for i, w := range wants {
 		ids[i] = w.ID

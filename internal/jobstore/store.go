@@ -69,10 +69,6 @@ func New(rdb redis.UniversalClient, c Config) *Store {
 	return s
 }
 
-// looksMax is the number of jobs in one call that asks how far they are: small
-// enough that Redis serves others in between.
-const looksMax = 500
-
 // load makes the scripts, and lets the moves and reads of many callers share
 // their calls: when thousands wait, their reads come together too.
 func (s *Store) load(w words) {

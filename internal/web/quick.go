@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"longshore/internal/httpapi"
@@ -94,11 +95,19 @@ func (s *Server) quickGet(a *answer, r *http.Request) bool {
 	return true
 }
 
+// texts keeps the room of answers; that of a large result is not kept.
+var texts = sync.Pool{New: func() any { return new([]byte) }}
+
 func (s *Server) answerJob(a *answer, r *http.Request, in *getInput, granted string) {
 	out, err := s.seeJob(r.Context(), in)
-	var text []byte
+	room := texts.Get().(*[]byte)
+	defer texts.Put(room)
+	text := (*room)[:0]
 	if err == nil && out.Status != http.StatusNotModified {
-		text, err = httpapi.EncodeSnapshot(&out.Body)
+		text, err = httpapi.AppendSnapshot(text, &out.Body)
+		if cap(text) <= 64<<10 {
+			*room = text
+		}
 	}
 	if err != nil {
 		s.refuse(a, r, err)
@@ -111,7 +120,7 @@ func (s *Server) answerJob(a *answer, r *http.Request, in *getInput, granted str
 		h[httpapi.HeaderWait] = []string{granted}
 	}
 	a.WriteHeader(out.Status)
-	if text != nil {
+	if len(text) > 0 {
 		_, _ = a.Write(text) // an error here is the client's going
 	}
 }

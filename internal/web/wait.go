@@ -24,9 +24,13 @@ func (s *Server) wait(ctx context.Context, d time.Duration, wants ...hub.Want) (
 // has waited is answered within a second of it, though Redis hangs.
 const lastLook = 800 * time.Millisecond
 
+// readsEnd is how long a read may take by itself: it may be behind another one in a
+// Redis that hangs.
+const readsEnd = 10 * time.Second
+
 // afterWait is the context of that read; until is the wait's end, zero if there was none.
 func afterWait(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
-	if until.IsZero() {
+	if until.IsZero() || time.Until(until) > readsEnd {
 		return ctx, func() {}
 	}
 	return context.WithDeadline(ctx, until.Add(lastLook))

@@ -170,7 +170,7 @@ func BenchmarkWake(b *testing.B) {
 		}
 		woken := make(chan time.Time)
 		go func() {
-			if _, err := h.Wait(ctx, hub.Want{ID: draft.ID, Done: true}); err != nil {
+			if _, err := h.Wait(ctx, time.Minute, hub.Want{ID: draft.ID, Done: true}); err != nil {
 				b.Error(err)
 			}
 			woken <- time.Now()

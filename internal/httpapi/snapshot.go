@@ -9,10 +9,10 @@ import (
 	"longshore/job"
 )
 
-// EncodeSnapshot is Encode for a snapshot, which nearly all answers are: the same
-// bytes, with the usual fields written by hand.
-func EncodeSnapshot(s *job.Snapshot) ([]byte, error) {
-	w := snapshotWriter{}
+// AppendSnapshot appends to dst what Encode makes of a snapshot, which nearly all
+// answers are, with the usual fields written by hand.
+func AppendSnapshot(dst []byte, s *job.Snapshot) ([]byte, error) {
+	w := snapshotWriter{Buffer: *bytes.NewBuffer(dst)}
 	w.Grow(1024 + len(s.Result))
 	w.text(`{"id":`, string(s.ID))
 	w.text(`,"type":`, s.Type)

@@ -13,9 +13,9 @@ import (
 	"longshore/job"
 )
 
-// TestEncodeSnapshot fills snapshots at random, by their type: a field that is
+// TestAppendSnapshot fills snapshots at random, by their type: a field that is
 // new and not written shows too.
-func TestEncodeSnapshot(t *testing.T) {
+func TestAppendSnapshot(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(2000) {
 		s := job.Snapshot{}
@@ -24,20 +24,20 @@ func TestEncodeSnapshot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := httpapi.EncodeSnapshot(&s)
+		got, err := httpapi.AppendSnapshot(nil, &s)
 		if diff := cmp.Diff(string(want), string(got)); diff != "" || err != nil {
 			t.Fatalf("seed %d, %v: (-encoding/json +own)\n%s", seed, err, diff)
 		}
 	}
 }
 
-func TestEncodeSnapshotRefuses(t *testing.T) {
+func TestAppendSnapshotRefuses(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]job.Snapshot{
 		"result that is no JSON":     {Result: json.RawMessage(`{"a":`)},
 		"year of more than 4 digits": {CreatedAt: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)},
 	} {
-		if text, err := httpapi.EncodeSnapshot(&s); err == nil {
+		if text, err := httpapi.AppendSnapshot(nil, &s); err == nil {
 			t.Errorf("%s: %s", name, text)
 		}
 	}
@@ -88,7 +88,7 @@ func fill(r *rand.Rand, v reflect.Value) {
 	}
 }
 
-func BenchmarkEncodeSnapshot(b *testing.B) {
+func BenchmarkAppendSnapshot(b *testing.B) {
 	at := time.UnixMilli(1_700_000_000_123).UTC()
 	s := httpapi.Show(job.Snapshot{ID: job.NewID(at), Type: "bench.none", State: job.Succeeded, Done: true, Rev: 3, Lane: "io", Priority: "default",
 		Attempt: 1, MaxAttempts: 3, Result: json.RawMessage(`{"t":1700000000123456789}`), Usage: &job.Usage{}, CreatedAt: at, StartedAt: &at, FinishedAt: &at})
@@ -101,7 +101,7 @@ func BenchmarkEncodeSnapshot(b *testing.B) {
 	b.Run("own", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			httpapi.EncodeSnapshot(&s)
+			httpapi.AppendSnapshot(nil, &s)
 		}
 	})
 }

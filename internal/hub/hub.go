@@ -1,7 +1,8 @@
 // Package hub lets any number of requests wait for jobs at the cost of one
 // subscription a process. A waiter is a few hundred bytes beside its own
-// goroutine: it registers, looks, waits, and looks again. Wait does so once, for
-// a long-poll; a Watcher stays, for a stream of events.
+// goroutine: it registers, has its jobs looked up, and waits; no change in between
+// is missed. Wait does so once, for a long-poll; a Watcher stays, for a stream of
+// events.
 //
 // A notification only shortens the wait; the record is what counts. So every
 // waiting job is looked up again each Fallback, and all of them after the
@@ -14,6 +15,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +35,9 @@ const (
 	// lookTimeout bounds one look-up of a batch, so that a Redis that hangs
 	// doesn't stop the next try.
 	lookTimeout = 5 * time.Second
+
+	// restTimeout bounds the look of a waiter for many jobs that is woken by one.
+	restTimeout = 500 * time.Millisecond
 
 	// spread is the longest delay before all are looked up after a reconnect:
 	// other processes reconnect in the same moment.
@@ -66,6 +71,12 @@ type Hub struct {
 	looks  atomic.Uint64 // counts look-ups; orders them with registrations
 	shards [shards]shard
 	failed atomic.Bool // the last fallback failed: said once
+
+	released atomic.Bool // nobody waits any more
+
+	asking  sync.Mutex
+	asked   []job.ID // those of new waiters, to be looked up
+	looking bool     // a goroutine does
 }
 
 // A shard guards the waiters of its part of the jobs.
@@ -78,20 +89,32 @@ type shard struct {
 // Its shard guards it.
 type entry struct {
 	want       Want
-	since      uint64       // look-ups up to this one began before the entry was there
-	woken      chan job.Rev // a Wait's
-	watcher    *Watcher     // or a Watcher's
+	since      uint64        // look-ups up to this one began before the entry was there
+	looked     bool          // one has answered since
+	woken      chan *outcome // a Wait's
+	watcher    *Watcher      // or a Watcher's
 	prev, next *entry
+}
+
+// An outcome ends a Wait: the revision of a job that moved, or the error of the
+// first look. nil is the end of patience.
+type outcome struct {
+	rev job.Rev
+	err error
 }
 
 // wake tells the waiter of a revision.
 func (e *entry) wake(r job.Rev) {
 	if e.watcher != nil {
 		e.watcher.mark(r.ID)
-		return
+	} else {
+		tell(e.woken, &outcome{rev: r})
 	}
+}
+
+func tell(woken chan<- *outcome, o *outcome) {
 	select {
-	case e.woken <- r:
+	case woken <- o:
 	default: // already woken
 	}
 }
@@ -106,69 +129,141 @@ func New(reader Reader, log *slog.Logger) *Hub {
 }
 
 // Wait returns as soon as at least one want is fulfilled: those that are, in
-// the order of wants. It returns none and no error when ctx ends first: the end
-// of patience is an answer. An error means that the first look failed.
+// the order of wants. It returns none and no error when patience is over, ctx
+// ends or the hub is released first: all of these are answers. An error means
+// that the first look failed.
 //
-// It keeps its frames small: the stack is what a parked request holds most of, beside
-// the buffers of its connection.
-func (h *Hub) Wait(ctx context.Context, wants ...Want) ([]job.Rev, error) {
-	woken := make(chan job.Rev, 1) // one is enough: the look tells the rest
-	entries := h.enter(woken, wants)
-	defer h.leave(entries)
-	moved, err := h.Look(ctx, wants...)
-	if err != nil && ctx.Err() != nil {
+// A waiter parks once, at one channel, and others speak on it: the stack is what a
+// parked request holds most of, beside the buffers of its connection, and a select
+// of two takes it from 4 to 8 KiB.
+func (h *Hub) Wait(ctx context.Context, patience time.Duration, wants ...Want) ([]job.Rev, error) {
+	w := h.enter(ctx, patience, wants)
+	o := <-w.woken
+	h.leave(w)
+	switch {
+	case o == nil:
 		return nil, nil
+	case o.err != nil:
+		return nil, o.err
+	case len(wants) > 1:
+		return h.rest(ctx, o.rev, wants), nil
 	}
-	if err != nil || len(moved) > 0 {
-		return moved, err
-	}
-	rev := asleep(ctx, woken)
-	if rev.ID == "" || len(wants) == 1 {
-		return only(rev), nil
-	}
-	if moved, err = h.Look(ctx, wants...); err != nil || len(moved) == 0 {
-		return only(rev), nil // this much is sure
-	}
-	return moved, nil
+	return []job.Rev{o.rev}, nil
 }
 
-// asleep returns what a waiter was woken by; zero when ctx ends first.
-//
+// Release ends all waits at once, and those to come. Watchers go on.
+func (h *Hub) Release() {
+	h.released.Store(true)
+	for i := range h.shards {
+		h.shards[i].release()
+	}
+}
+
+func (s *shard) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.waiting {
+		for ; e != nil; e = e.next {
+			if e.watcher == nil {
+				tell(e.woken, nil)
+			}
+		}
+	}
+}
+
+// rest returns all of many wants that are fulfilled, one of which is by this revision.
+func (h *Hub) rest(ctx context.Context, rev job.Rev, wants []Want) []job.Rev {
+	ctx, cancel := context.WithTimeout(ctx, restTimeout)
+	defer cancel()
+	moved, err := h.Look(ctx, wants...)
+	if err != nil || len(moved) == 0 {
+		return []job.Rev{rev} // this much is sure
+	}
+	return moved
+}
+
+// A waiter is one Wait, and what may end it.
+type waiter struct {
+	woken   chan *outcome // one is enough: the look tells the rest
+	entries []entry
+	over    *time.Timer
+	stay    func() bool // ends the watch of the context
+}
+
 //go:noinline
-func asleep(ctx context.Context, woken <-chan job.Rev) (rev job.Rev) {
-	select {
-	case <-ctx.Done():
-	case rev = <-woken:
+func (h *Hub) enter(ctx context.Context, patience time.Duration, wants []Want) *waiter {
+	w := &waiter{woken: make(chan *outcome, 1), entries: make([]entry, len(wants))}
+	for i, want := range wants {
+		w.entries[i] = entry{want: want, woken: w.woken}
+		h.register(&w.entries[i])
 	}
-	return rev
+	end := func() { tell(w.woken, nil) }
+	if h.released.Load() {
+		end()
+	}
+	w.over, w.stay = time.AfterFunc(patience, end), context.AfterFunc(ctx, end)
+	h.ask(wants)
+	return w
 }
 
-func only(rev job.Rev) []job.Rev {
-	if rev.ID == "" {
-		return nil
-	}
-	return []job.Rev{rev}
-}
-
-func (h *Hub) enter(woken chan job.Rev, wants []Want) []entry {
-	entries := make([]entry, len(wants))
-	for i, w := range wants {
-		entries[i] = entry{want: w, woken: woken}
-		h.register(&entries[i])
-	}
-	return entries
-}
-
-func (h *Hub) leave(entries []entry) {
-	for i := range entries {
-		h.unregister(&entries[i])
+//go:noinline
+func (h *Hub) leave(w *waiter) {
+	w.over.Stop()
+	w.stay()
+	for i := range w.entries {
+		h.unregister(&w.entries[i])
 	}
 }
 
-// Look returns those wants that are fulfilled now. It asks in a query of its own
-// and never joins one that is under way: that one may have read the record
-// before the waiter was there.
+// ask has the jobs of a waiter that has entered looked up, by a goroutine that
+// is there while there are such: while its query is under way others gather, and
+// the next one takes them along. A lone waiter is not delayed.
+func (h *Hub) ask(wants []Want) {
+	h.asking.Lock()
+	defer h.asking.Unlock()
+	for _, w := range wants {
+		h.asked = append(h.asked, w.ID)
+	}
+	if !h.looking {
+		h.looking = true
+		go h.lookAsked()
+	}
+}
+
+func (h *Hub) lookAsked() {
+	var ids []job.ID
+	for {
+		h.asking.Lock()
+		n := min(len(h.asked), batch)
+		if n == 0 {
+			h.looking = false
+			h.asking.Unlock()
+			return
+		}
+		ids = append(ids[:0], h.asked[:n]...)
+		h.asked = slices.Delete(h.asked, 0, n)
+		h.asking.Unlock()
+		if look, err := h.lookBatch(context.Background(), ids); err != nil {
+			h.fail(ids, look, err)
+		}
+	}
+}
+
+// fail tells those whose first look this was that it failed.
+func (h *Hub) fail(ids []job.ID, look uint64, err error) {
+	for _, id := range ids {
+		h.each(id, func(e *entry) {
+			if e.watcher == nil && !e.looked && e.since < look {
+				tell(e.woken, &outcome{err: err})
+			}
+		})
+	}
+}
+
+// Look returns those wants that are fulfilled now.
 func (h *Hub) Look(ctx context.Context, wants ...Want) ([]job.Rev, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	ids := make([]job.ID, len(wants))
 	for i, w := range wants {
 		ids[i] = w.ID
@@ -231,19 +326,20 @@ func (h *Hub) unregister(e *entry) {
 // event wakes those whose want a published change fulfils. Messages may arrive
 // late, so a revision that a waiter has seen already moves nothing.
 func (h *Hub) event(r job.Rev) {
-	h.wake(r, func(e *entry) bool {
-		return fulfilled(e.want, r) && (e.want.Done || r.Missing || r.Rev > e.want.After)
+	h.each(r.ID, func(e *entry) {
+		if fulfilled(e.want, r) && (e.want.Done || r.Missing || r.Rev > e.want.After) {
+			e.wake(r)
+		}
 	})
 }
 
-func (h *Hub) wake(r job.Rev, concerns func(*entry) bool) {
-	s := h.shard(r.ID)
+// each calls f for each entry of a job, under the lock of its shard.
+func (h *Hub) each(id job.ID, f func(*entry)) {
+	s := h.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for e := s.waiting[r.ID]; e != nil; e = e.next {
-		if concerns(e) {
-			e.wake(r)
-		}
+	for e := s.waiting[id]; e != nil; e = e.next {
+		f(e)
 	}
 }
 
@@ -313,7 +409,7 @@ func (h *Hub) lookAll(ctx context.Context) {
 	}
 	for len(ids) > 0 && ctx.Err() == nil {
 		n := min(batch, len(ids))
-		if err := h.lookBatch(ctx, ids[:n]); err != nil {
+		if _, err := h.lookBatch(ctx, ids[:n]); err != nil {
 			if ctx.Err() == nil && !h.failed.Swap(true) {
 				h.log.WarnContext(ctx, "waiting jobs can't be looked up", "error", err)
 			}
@@ -326,20 +422,28 @@ func (h *Hub) lookAll(ctx context.Context) {
 	}
 }
 
-func (h *Hub) lookBatch(ctx context.Context, ids []job.ID) error {
+// lookBatch looks jobs up and wakes those whom the look concerns. It returns the
+// look's number.
+func (h *Hub) lookBatch(ctx context.Context, ids []job.ID) (look uint64, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookTimeout, errors.New("look-up of waiting jobs took too long"))
 	defer cancel()
-	look := h.looks.Add(1)
+	look = h.looks.Add(1)
 	revs, err := h.reader.Revs(ctx, ids)
 	if err != nil {
-		return err
+		return look, err
 	}
 	for _, r := range revs {
-		// A watcher that still has an ended job has missed the end, however the
-		// revisions look.
-		h.wake(r, func(e *entry) bool {
-			return e.since < look && (fulfilled(e.want, r) || e.watcher != nil && r.Done)
+		h.each(r.ID, func(e *entry) {
+			if e.since >= look {
+				return
+			}
+			e.looked = true
+			// A watcher that still has an ended job has missed the end, however the
+			// revisions look.
+			if fulfilled(e.want, r) || e.watcher != nil && r.Done {
+				e.wake(r)
+			}
 		})
 	}
-	return nil
+	return look, nil
 }

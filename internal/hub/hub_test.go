@@ -27,7 +27,7 @@ type records struct {
 	sizes   []int // of each look-up
 	fail    error
 	slow    time.Duration // of each look-up, after it has read
-	onLook  func(n int)   // called before the n-th look-up reads
+	onLook  func(n int)   // called before a look-up of n jobs reads
 	event   func(job.Rev)
 	reset   func()
 	lose    bool
@@ -42,10 +42,10 @@ func (f *records) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
 	f.mu.Lock()
 	f.looks++
 	f.sizes = append(f.sizes, len(ids))
-	n, hook := f.looks, f.onLook
+	hook := f.onLook
 	f.mu.Unlock()
 	if hook != nil {
-		hook(n)
+		hook(len(ids))
 	}
 	f.mu.Lock()
 	err, slow := f.fail, f.slow
@@ -125,9 +125,7 @@ func wait(h *Hub, patience time.Duration, wants ...Want) <-chan answer {
 	got := make(chan answer, 1)
 	begun := time.Now()
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		revs, err := h.Wait(ctx, wants...)
+		revs, err := h.Wait(context.Background(), patience, wants...)
 		got <- answer{revs, err, time.Since(begun)}
 	}()
 	return got
@@ -236,9 +234,11 @@ func TestChangeBetweenRegisterAndLook(t *testing.T) {
 		got := wait(h, 20*time.Second, Want{ID: id(1), After: 1})
 		time.Sleep(50 * time.Millisecond)
 		f.put(id(1), 2, true)
-		if a := <-got; a.after != 100*time.Millisecond || len(a.revs) != 1 || a.revs[0].Rev != 2 {
+		if a := <-got; a.after != 50*time.Millisecond || len(a.revs) != 1 || a.revs[0].Rev != 2 {
 			t.Errorf("got %+v", a)
 		}
+		synctest.Wait()
+		time.Sleep(time.Second) // the look ends
 	})
 }
 
@@ -326,14 +326,20 @@ func TestSlowLookDoesNotDelayOthers(t *testing.T) {
 		synctest.Wait()
 		f.set(func() { f.slow = time.Hour }) // a Redis that hangs
 		hanging := wait(h, 10*time.Second, Want{ID: id(2), After: 1})
+		synctest.Wait()
+		short := wait(h, time.Second, Want{ID: id(2), After: 1})
 		time.Sleep(3 * time.Second) // the fallback hangs too
 		f.put(id(1), 2, false)
 		if a := <-got; a.after != 3*time.Second || len(a.revs) != 1 {
 			t.Errorf("woken by message: got %+v", a)
 		}
-		if a := <-hanging; a.after != 10*time.Second || a.err != nil || a.revs != nil {
+		if a := <-short; a.after != time.Second || a.err != nil || a.revs != nil {
 			t.Errorf("whose look hangs: got %+v, want nothing at the end of its wait", a)
 		}
+		if a := <-hanging; a.after != lookTimeout || a.err == nil || a.revs != nil {
+			t.Errorf("whose look hangs for long: got %+v, want an error after %v", a, lookTimeout)
+		}
+		time.Sleep(lookTimeout) // the look for short ends
 	})
 }
 
@@ -356,6 +362,43 @@ func TestRedisDown(t *testing.T) {
 		f.set(func() { f.fail = nil })
 		if a := <-parked; len(a.revs) != 1 || a.after > 6*time.Second+Fallback {
 			t.Errorf("parked waiter: got %+v, want the change after Redis came back", a)
+		}
+	})
+}
+
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newRecords()
+		f.put(id(1), 1, false)
+		h, stop := run(t, f)
+		defer stop()
+		watch := h.Watch()
+		defer watch.Close()
+		watch.Add(id(1), 1)
+		watch.Take(1)
+		parked, second := wait(h, 20*time.Second, Want{ID: id(1), After: 1}), wait(h, 20*time.Second, Want{ID: id(1), Done: true})
+		ctx, leave := context.WithCancel(t.Context())
+		gone := make(chan answer, 1)
+		go func() {
+			revs, err := h.Wait(ctx, 20*time.Second, Want{ID: id(1), Done: true})
+			gone <- answer{revs: revs, err: err}
+		}()
+		synctest.Wait()
+		leave() // the client has gone
+		if a := <-gone; a.revs != nil || a.err != nil {
+			t.Errorf("whose context has ended: got %+v", a)
+		}
+		h.Release()
+		for _, w := range []<-chan answer{parked, second, wait(h, 20*time.Second, Want{ID: id(1), After: 1})} {
+			if a := <-w; a.after != 0 || a.revs != nil || a.err != nil {
+				t.Errorf("got %+v, want nothing at once", a)
+			}
+		}
+		synctest.Wait() // the look of the one who came late has ended
+		f.put(id(1), 2, false)
+		if ids := watch.Take(1); len(ids) != 1 {
+			t.Error("the watcher was released too")
 		}
 	})
 }
@@ -407,14 +450,10 @@ func TestHammer(t *testing.T) {
 		for range each {
 			g.Go(func() {
 				for after := int64(0); after < 20; {
-					ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 					if after%3 == 0 { // some give up at once
-						short, cut := context.WithTimeout(ctx, time.Microsecond)
-						h.Wait(short, Want{ID: id(n), After: after})
-						cut()
+						h.Wait(t.Context(), time.Microsecond, Want{ID: id(n), After: after})
 					}
-					revs, err := h.Wait(ctx, Want{ID: id(n), After: after}, Want{ID: id(n), Done: true})
-					cancel()
+					revs, err := h.Wait(t.Context(), 30*time.Second, Want{ID: id(n), After: after}, Want{ID: id(n), Done: true})
 					if err != nil || len(revs) == 0 || revs[0].Rev <= after {
 						t.Errorf("after %d: revs %v, error %v", after, revs, err)
 						return

@@ -9,9 +9,6 @@ import (
 	"longshore/internal/redisdb"
 )
 
-// lookRead reads how far each job is.
-var lookRead = redisdb.Field("m")
-
 // readRecords reads all of the records, each in one moment, and that of its
 // long payload too where the arg is "1". The replies are those that a script would
 // give; record.go judges what was found. A transaction costs Redis less than

@@ -251,7 +251,7 @@ func TestEarlyBell(t *testing.T) {
 	keeper.Bell(n.ID)
 	var stopped error
 	keeper.Keep(&Hold{ID: n.ID, Fence: fence, Sent: time.Now(), Stop: func(cause error) { stopped = cause }})
-	if err := keeper.beat(t.Context()); err != nil || stopped != ErrCanceled {
+	if err := keeper.beat(t.Context()); err != nil || !errors.Is(stopped, ErrCanceled) {
 		t.Errorf("the run was stopped with %v, %v", stopped, err)
 	}
 }

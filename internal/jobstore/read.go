@@ -56,31 +56,25 @@ func (s *Store) decodeCall(id job.ID, reply []any) (Record, error) {
 }
 
 // Revs says how far each job is, in the order of ids. A damaged record counts as missing.
+// It is one pipeline of a plain read each: Redis does twenty of them in the time that
+// entering a script takes.
 func (s *Store) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
-	if len(ids) == 1 {
-		reply, err := s.looks.Do(ctx, s.key(ids[0]))
-		if err != nil {
+	pipe := s.rdb.Pipeline()
+	found := make([]*redis.StringCmd, len(ids))
+	for i, id := range ids {
+		found[i] = pipe.HGet(ctx, s.key(id), "m")
+	}
+	_, _ = pipe.Exec(ctx) // each command has its error too
+	revs := make([]job.Rev, len(ids))
+	for i, id := range ids {
+		text, err := found[i].Result()
+		if err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
 			return nil, err
 		}
-		return []job.Rev{revOf(ids[0], reply)}, nil
-	}
-	calls := make([]*redisdb.Call, len(ids))
-	for i, id := range ids {
-		calls[i] = &redisdb.Call{Key: s.key(id)}
-	}
-	if err := redisdb.ReadAll(ctx, s.rdb, lookRead, looksMax, calls); err != nil {
-		return nil, err
-	}
-	revs := make([]job.Rev, len(ids))
-	for i, c := range calls {
-		revs[i] = revOf(ids[i], c.Reply)
+		m, err := parseMoving(text)
+		revs[i] = job.Rev{ID: id, Rev: m.rev, Done: m.state.Terminal(), Missing: err != nil}
 	}
 	return revs, nil
-}
-
-func revOf(id job.ID, reply []any) job.Rev {
-	m, err := parseMoving(text(reply[0]))
-	return job.Rev{ID: id, Rev: m.rev, Done: m.state.Terminal(), Missing: err != nil}
 }
 
 // List returns the newest jobs that the filter lets through, and the cursor

@@ -43,7 +43,7 @@ type Store struct {
 
 	bases                     [job.Shards]string // "P:{k}:"
 	creates, starts, finishes *redisdb.Batcher
-	reads, looks              *redisdb.Batcher // of lone jobs, by many callers
+	reads                     *redisdb.Batcher // of lone jobs, by many callers
 }
 
 // New returns a store on a client, which stays the caller's to close.
@@ -69,19 +69,14 @@ func New(rdb redis.UniversalClient, c Config) *Store {
 	return s
 }
 
-// looksMax is the number of jobs in one call that asks how far they are: small
-// enough that Redis serves others in between.
-const looksMax = 500
-
-// load makes the scripts, and lets the moves and looks of many callers share
-// their calls: when thousands wait, their looks come together too.
+// load makes the scripts, and lets the moves and reads of many callers share
+// their calls: when thousands wait, their reads come together too.
 func (s *Store) load(w words) {
 	s.scripts = loadScripts(w)
 	s.creates = redisdb.NewBatcher(s.rdb, s.scripts.create, groupSize)
 	s.starts = redisdb.NewBatcher(s.rdb, s.scripts.start, groupSize)
 	s.finishes = redisdb.NewBatcher(s.rdb, s.scripts.finish, groupSize)
 	s.reads = redisdb.NewReader(s.rdb, readRecords, groupSize)
-	s.looks = redisdb.NewReader(s.rdb, lookRead, looksMax)
 }
 
 // Errors of moving a job.

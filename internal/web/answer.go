@@ -14,7 +14,7 @@ import (
 // as net/http writes them (404, 405, 416), into problems.
 type answer struct {
 	http.ResponseWriter
-	control *http.ResponseController
+	control http.ResponseController
 	idle    time.Duration // how long the client may take no byte
 	slid    time.Time     // when the deadline was set
 
@@ -30,6 +30,10 @@ type answer struct {
 }
 
 type answerKey struct{}
+
+func withAnswer(ctx context.Context, a *answer) context.Context {
+	return context.WithValue(ctx, answerKey{}, a)
+}
 
 // answerOf returns the answer of the request that ctx belongs to.
 func answerOf(ctx context.Context) *answer { return ctx.Value(answerKey{}).(*answer) }

@@ -45,7 +45,7 @@ func (s *Server) guardBody(a *answer, r *http.Request) *requestBody {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	b := &requestBody{ReadCloser: r.Body, control: a.control, idle: s.Idle, limit: -1}
+	b := &requestBody{ReadCloser: r.Body, control: &a.control, idle: s.Idle, limit: -1}
 	b.slide() // also for a body that nobody reads: net/http does so before it answers
 	r.Body = b
 	return b

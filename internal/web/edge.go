@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -17,13 +16,15 @@ import (
 	"longshore/internal/httpapi"
 )
 
+// Values that many answers share; nobody appends to them.
+var noSniff, noStore = []string{"nosniff"}, []string{"no-store"}
+
 // ServeHTTP is the edge: what holds for every request stands here, and what
 // holds for every route in admit.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
 	// Twice Idle: net/http may first wait for the rest of a body that nobody read.
-	a := &answer{ResponseWriter: w, control: http.NewResponseController(w), idle: 2 * s.Idle, client: s.clientAddress(r)}
-	r = r.WithContext(context.WithValue(r.Context(), answerKey{}, a))
+	a := &answer{ResponseWriter: w, control: *http.NewResponseController(w), idle: 2 * s.Idle, client: s.clientAddress(r)}
 	var body *requestBody
 	defer func() {
 		s.recovered(a, r, recover())
@@ -33,8 +34,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 	}()
-	a.Header().Set("X-Content-Type-Options", "nosniff")
-	a.Header().Set("Cache-Control", "no-store")
+	h := w.Header()
+	h["X-Content-Type-Options"] = noSniff
+	h["Cache-Control"] = noStore
 	body = s.guardBody(a, r)
 	if err := s.check(a, r); err != nil {
 		s.refuse(a, r, err)
@@ -106,7 +108,7 @@ func (g *guarded) HandleFunc(pattern string, next func(http.ResponseWriter, *htt
 		if rt.quick != nil && rt.quick(a, r) {
 			return
 		}
-		next(a, r)
+		next(a, r.WithContext(withAnswer(r.Context(), a)))
 	})
 }
 

@@ -48,7 +48,7 @@ type jobOutput struct {
 // getJob answers with a job as it is; with wait as soon as it has ended or
 // changed, or as it is when the wait is over. A return promises no change.
 func (s *Server) getJob(ctx context.Context, in *getInput) (*jobOutput, error) {
-	granted, err := s.awaitJob(ctx, in)
+	granted, err := s.awaitJob(ctx, answerOf(ctx), in)
 	if err != nil {
 		return nil, err
 	}
@@ -62,15 +62,15 @@ func (s *Server) getJob(ctx context.Context, in *getInput) (*jobOutput, error) {
 
 // awaitJob is the wait before the answer. It returns the longest one that was
 // granted, "" if there was no wish.
-func (s *Server) awaitJob(ctx context.Context, in *getInput) (string, error) {
+func (s *Server) awaitJob(ctx context.Context, a *answer, in *getInput) (string, error) {
 	if !in.Wait.set {
 		return "", nil
 	}
-	granted, leave := s.grant(ctx, in.Wait.wait)
-	defer leave()
+	granted := s.grant(a, in.Wait.wait)
 	if granted <= 0 {
 		return httpapi.FormatDuration(granted), nil
 	}
+	defer s.waiters.leave(a.client)
 	in.Wait.until = time.Now().Add(granted)
 	want, err := s.want(ctx, in)
 	if err == nil {
@@ -161,8 +161,8 @@ func (s *Server) waitForMany(ctx context.Context, in *listInput) (*listOutput, e
 		wants[i] = hub.Want{ID: r.ID, After: r.Rev, Done: in.Until == httpapi.UntilDone}
 	}
 	out := &listOutput{Body: httpapi.JobList{Jobs: []job.Snapshot{}}}
-	granted, leave := s.grant(ctx, in.Wait.wait)
-	defer leave()
+	a := answerOf(ctx)
+	granted := s.grant(a, in.Wait.wait)
 	if in.Wait.set {
 		out.Wait = httpapi.FormatDuration(granted)
 	}
@@ -170,6 +170,7 @@ func (s *Server) waitForMany(ctx context.Context, in *listInput) (*listOutput, e
 	var err error
 	if granted > 0 {
 		in.Wait.until = time.Now().Add(granted)
+		defer s.waiters.leave(a.client)
 		moved, err = s.wait(ctx, granted, wants...)
 	} else {
 		moved, err = s.Hub.Look(ctx, wants...)

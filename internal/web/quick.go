@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"longshore/internal/httpapi"
@@ -29,7 +30,7 @@ func (s *Server) quickSubmit(a *answer, r *http.Request) bool {
 	if len(in.Key) > httpapi.MaxKey || !plainSubmission(a.json, &in.Body) {
 		return false
 	}
-	out, err := s.submitJSON(r.Context(), &in)
+	out, err := s.submitJSON(withAnswer(r.Context(), a), &in)
 	var refused *httpapi.Error
 	if errors.As(err, &refused) && refused.Code == httpapi.Invalid {
 		return false // nothing was made: huma may find more to say, as of a number that is out of range
@@ -85,7 +86,7 @@ func (s *Server) quickGet(a *answer, r *http.Request) bool {
 	if !plainAccept(r) || !plainGet(r, &in) {
 		return false
 	}
-	granted, err := s.awaitJob(r.Context(), &in)
+	granted, err := s.awaitJob(r.Context(), a, &in)
 	if err != nil {
 		s.refuse(a, r, err)
 		return true
@@ -94,11 +95,19 @@ func (s *Server) quickGet(a *answer, r *http.Request) bool {
 	return true
 }
 
+// texts keeps the room of answers; that of a large result is not kept.
+var texts = sync.Pool{New: func() any { return new([]byte) }}
+
 func (s *Server) answerJob(a *answer, r *http.Request, in *getInput, granted string) {
 	out, err := s.seeJob(r.Context(), in)
-	var text []byte
+	room := texts.Get().(*[]byte)
+	defer texts.Put(room)
+	text := (*room)[:0]
 	if err == nil && out.Status != http.StatusNotModified {
-		text, err = httpapi.EncodeSnapshot(&out.Body)
+		text, err = httpapi.AppendSnapshot(text, &out.Body)
+		if cap(text) <= 64<<10 {
+			*room = text
+		}
 	}
 	if err != nil {
 		s.refuse(a, r, err)
@@ -111,7 +120,7 @@ func (s *Server) answerJob(a *answer, r *http.Request, in *getInput, granted str
 		h[httpapi.HeaderWait] = []string{granted}
 	}
 	a.WriteHeader(out.Status)
-	if text != nil {
+	if len(text) > 0 {
 		_, _ = a.Write(text) // an error here is the client's going
 	}
 }

@@ -83,7 +83,8 @@ type Records interface {
 
 // Waiter waits for jobs. hub.Hub implements it.
 type Waiter interface {
-	Wait(ctx context.Context, wants ...hub.Want) ([]job.Rev, error)
+	Wait(ctx context.Context, patience time.Duration, wants ...hub.Want) ([]job.Rev, error)
+	Release() // ends all waits
 	Look(ctx context.Context, wants ...hub.Want) ([]job.Rev, error)
 	Watch() *hub.Watcher
 }
@@ -122,7 +123,7 @@ type Server struct {
 	// stopping ends all waiting: at shutdown each waiter is answered with the
 	// state as it is.
 	stopping context.Context
-	stop     context.CancelFunc
+	stop     func()
 }
 
 // New returns a server. The types in the catalog at this moment get a literal
@@ -134,7 +135,11 @@ func New(c Config, d Deps) (*Server, error) {
 	c.Grace = cmp.Or(c.Grace, 25*time.Second)
 	s := &Server{Config: c, Deps: d, mux: http.NewServeMux(), token: sha256.Sum256([]byte(c.Token)),
 		waiters: newGuests(c.MaxWaiters, c.MaxWaitersPerAddress), uploads: newGuests(0, c.MaxUploadsPerAddress)}
-	s.stopping, s.stop = context.WithCancel(context.Background())
+	stopping, stop := context.WithCancel(context.Background())
+	s.stopping, s.stop = stopping, func() {
+		stop()
+		s.Hub.Release()
+	}
 	var err error
 	if s.origins, err = newOrigins(c.Origins); err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ type store struct {
 	reqs   []submit.Request
 	down   error
 	crash  bool
-	waited int  // looks of waiters
+	waited int  // jobs looked up for waiters
 	reads  int  // of many at once
 	stalls bool // reads are not answered
 	onEnd  bool // a submitted job succeeds at once
@@ -145,7 +145,7 @@ func (s *store) Delete(_ context.Context, id job.ID) error {
 func (s *store) Revs(_ context.Context, ids []job.ID) ([]job.Rev, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waited++
+	s.waited += len(ids)
 	revs := make([]job.Rev, len(ids))
 	for i, id := range ids {
 		snap, ok := s.jobs[id]

@@ -57,8 +57,11 @@ func (s *Server) submitJSON(ctx context.Context, in *submitInput) (*acceptedOutp
 func (s *Server) waitForEnd(ctx context.Context, snap job.Snapshot, created bool, wish waitParam, prefer []string) *acceptedOutput {
 	preferred, byPrefer := preferredWait(prefer)
 	wanted := max(wish.wait, preferred)
-	granted, leave := s.grant(ctx, wanted)
-	defer leave()
+	a := answerOf(ctx)
+	granted := s.grant(a, wanted)
+	if granted > 0 {
+		defer s.waiters.leave(a.client)
+	}
 	if granted > 0 && !snap.Done {
 		if _, err := s.wait(ctx, granted, hub.Want{ID: snap.ID, Done: true}); err == nil {
 			if now, err := s.Records.Get(ctx, snap.ID); err == nil {

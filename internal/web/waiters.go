@@ -103,14 +103,13 @@ func (s *Server) admitWaiter(a *answer) bool {
 }
 
 // grant cuts a wish to wait down to what we give: nothing where too many wait
-// already. leave is to be called after the wait.
-func (s *Server) grant(ctx context.Context, wish time.Duration) (granted time.Duration, leave func()) {
-	a := answerOf(ctx)
-	granted = min(wish, s.MaxWait)
+// already. Who is given something leaves the waiters after it.
+func (s *Server) grant(a *answer, wish time.Duration) time.Duration {
+	granted := min(wish, s.MaxWait)
 	if granted <= 0 || !s.admitWaiter(a) {
-		return 0, func() {}
+		return 0
 	}
-	return granted, func() { s.waiters.leave(a.client) }
+	return granted
 }
 
 type connKey struct{}

@@ -47,7 +47,8 @@ for i, name in ipairs(names) do
     if not again then hold(name) end
   elseif word == 'suspect' or word == 'unserved' then -- the caller decides, and tells the queue
     if not again then hold(name) end
-    h, m, p = word, h, ''
+    m, p = h, '' -- in two steps: the in-memory stand-in's Lua assigns as it goes
+    h = word
   else
     drop(name)
     h, m, p = word, '', ''

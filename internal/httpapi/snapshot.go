@@ -13,7 +13,7 @@ import (
 // bytes, with the usual fields written by hand.
 func EncodeSnapshot(s *job.Snapshot) ([]byte, error) {
 	w := snapshotWriter{}
-	w.Grow(1024 + len(s.Result))
+	w.Grow(640 + len(s.Result)) // what most need
 	w.text(`{"id":`, string(s.ID))
 	w.text(`,"type":`, s.Type)
 	w.text(`,"state":`, string(s.State))

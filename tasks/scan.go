@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -38,8 +39,9 @@ func check(text []byte, f func(name, value []byte) error) (object bool, err erro
 	if !utf8.Valid(text) {
 		return false, fmt.Errorf("%w: invalid UTF-8", ErrJSON)
 	}
-	var names [16][]byte
-	s := scanner{text: text, names: names[:0]}
+	s := scanners.Get().(*scanner)
+	defer s.free()
+	s.text, s.at = text, 0
 	s.space()
 	object = s.at < len(text) && text[s.at] == '{'
 	if object {
@@ -63,6 +65,20 @@ type scanner struct {
 	at   int
 	// names are those of the objects that are open, each behind its parent's.
 	names [][]byte
+}
+
+// scanners are those that nobody uses: each line of a batch and each request
+// takes two.
+var scanners = sync.Pool{New: func() any { return &scanner{names: make([][]byte, 0, few)} }}
+
+// free gives a scanner back, unless one object had very many names.
+func (s *scanner) free() {
+	if cap(s.names) > 16*few {
+		return
+	}
+	clear(s.names[:cap(s.names)]) // they are parts of texts
+	s.text, s.names = nil, s.names[:0]
+	scanners.Put(s)
 }
 
 func (s *scanner) bad() error { return fmt.Errorf("%w: at offset %d", ErrJSON, s.at) }

@@ -17,17 +17,18 @@ const (
 // alone measures what only Longshore has: jobs retained after their end, what
 // a full store costs, and submission over HTTP.
 func alone(ctx context.Context, r *rig, o options, stderr io.Writer) (string, error) {
-	text := "\nLongshore alone:\n\n| measure | figure |\n|---|---|\n"
+	text := "\nLongshore alone; HTTP submissions come from raw connections on the same cores, one job a request:\n\n| measure | figure |\n|---|---|\n"
 	row := func(name, format string, args ...any) {
 		text += fmt.Sprintf("| %s | "+format+" |\n", append([]any{name}, args...)...)
 	}
 	fmt.Fprintln(stderr, "longshore alone: submission over HTTP")
 	for _, clients := range []int{1, 64} {
-		rate, err := httpRate(ctx, r, clients, 3*time.Second)
+		l, err := httpRate(ctx, r, clients, 3*time.Second)
 		if err != nil {
 			return "", fmt.Errorf("submission over HTTP: %w", err)
 		}
-		row(fmt.Sprintf("HTTP submit, %d clients", clients), "%.0f jobs/s", rate)
+		row(fmt.Sprintf("HTTP submit, %d clients", clients), "%.0f jobs/s; CPU a job: web %d, Redis %d, clients %d µs",
+			l.rate, l.web.Microseconds(), l.redis.Microseconds(), l.clients.Microseconds())
 	}
 	if !o.big {
 		return text, nil

@@ -18,5 +18,10 @@
 // The peers take turns, round by round, so that what disturbs the machine
 // disturbs all of them. A peer that is not installed is left out, with a word.
 //
+// Submission over HTTP is measured of Longshore alone, with raw connections in
+// this process that send the same prepared request again and again and look at
+// each answer's status: they share the cores with web and Redis, so they are to
+// be light. Web logs each request as by default, to the null device.
+//
 // The module is apart from Longshore's, so that importers never see the peers.
 package main

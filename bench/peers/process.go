@@ -22,13 +22,18 @@ type process struct {
 	stderr *tail
 }
 
-// start runs the command with the server's address.
+// start runs the command with the server's address. Its output is read line by
+// line, unless it goes elsewhere already.
 func start(cmd *exec.Cmd, target string) (*process, error) {
 	cmd.Env = append(os.Environ(), append(cmd.Env, "TARGET="+target)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
+	var out io.Reader = strings.NewReader("")
+	if cmd.Stdout == nil {
+		pipe, err := cmd.StdoutPipe()
+		if err != nil {
+			return nil, err
+		}
+		out = pipe
 	}
 	in, err := cmd.StdinPipe()
 	if err != nil {

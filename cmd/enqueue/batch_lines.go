@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +15,6 @@ import (
 	"longshore/client"
 	"longshore/internal/httpapi"
 	"longshore/internal/submit"
-	"longshore/tasks"
 )
 
 type counter = atomic.Int64
@@ -209,115 +207,4 @@ func insist(ctx context.Context, d *direct, answers []httpapi.BatchAnswer, lines
 // unavailable reports whether a line may be taken when it comes again.
 func unavailable(a httpapi.BatchAnswer) bool {
 	return a.Status == http.StatusServiceUnavailable || a.Status == http.StatusTooManyRequests
-}
-
-// sendHTTP submits to a server, a request for many lines.
-func (b *batch) sendHTTP(ctx context.Context, c *client.Client, f *feed) error {
-	for {
-		items, readErr := f.chunk(ctx)
-		if len(items) > 0 {
-			if err := b.sendChunk(ctx, c, items); err != nil {
-				return err
-			}
-		}
-		if errors.Is(readErr, io.EOF) {
-			return nil
-		}
-		if readErr != nil {
-			return readErr
-		}
-	}
-}
-
-// chunkSize is from how many bytes a request has enough.
-const chunkSize = 4 << 20
-
-// chunk returns what was read meanwhile, up to one request's worth.
-func (f *feed) chunk(ctx context.Context) ([]item, error) {
-	items, err := f.next(ctx)
-	if err != nil {
-		return nil, err
-	}
-	size := 0
-	for _, l := range items {
-		size += len(l.Text)
-	}
-	for len(items) < client.MaxBatch/2 && size < chunkSize/2 {
-		select {
-		case more, ok := <-f.came:
-			if !ok {
-				return items, nil // next says why
-			}
-			for _, l := range more {
-				size += len(l.Text)
-			}
-			items = append(items, more...)
-		default:
-			return items, nil
-		}
-	}
-	return items, nil
-}
-
-// noteEvery is how many answers go into the journal at once.
-const noteEvery = 500
-
-func (b *batch) sendChunk(ctx context.Context, c *client.Client, items []item) error {
-	var answers []httpapi.BatchAnswer
-	lines := make([][]byte, len(items))
-	for i, l := range items {
-		if l.TooLong { // what a server would say
-			lines[i] = nil
-			a := httpapi.Refusal(l.Number, httpapi.AsError(submit.Read(l.Line).Err))
-			answers = append(answers, a)
-			continue
-		}
-		lines[i] = b.keyed(l)
-	}
-	last := -1
-	note := func() error {
-		sum := prefix{}
-		if last >= 0 {
-			sum = prefix{items[last].Number, items[last].crc}
-			b.total.done.Store(items[last].end)
-		}
-		err := b.answered(answers, sum)
-		answers, last = answers[:0], -1
-		return err
-	}
-	for a, err := range c.SubmitLines(ctx, lines) {
-		if err != nil {
-			return errors.Join(note(), err)
-		}
-		i := int(a.Line) - 1
-		last = max(last, i)
-		a.Line = items[i].Number
-		if answers = append(answers, a); len(answers) >= noteEvery {
-			if err := note(); err != nil {
-				return err
-			}
-		}
-	}
-	return note()
-}
-
-// keyed is the line with its idempotency key, unless it names its job itself.
-// A line that is no object goes as it is: the server says what is wrong with it.
-func (b *batch) keyed(l item) []byte {
-	named, members := false, 0
-	err := tasks.Fields(l.Text, func(name, _ []byte) error {
-		members++
-		named = named || string(name) == "id" || string(name) == "idempotency_key"
-		return nil
-	})
-	if err != nil || named || members == 0 {
-		return l.Text
-	}
-	at := bytes.IndexByte(l.Text, '{') + 1
-	text := make([]byte, 0, len(l.Text)+96)
-	text = append(text, l.Text[:at]...)
-	text = append(text, `"idempotency_key":"`...)
-	text = append(text, b.book.key(l.Number)...)
-	text = append(text, `",`...)
-	return append(text, l.Text[at:]...)
 }

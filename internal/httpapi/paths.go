@@ -20,26 +20,29 @@ const (
 )
 
 // JobPath is the path of one job.
-func JobPath(id job.ID) string { return PathJobs + "/" + url.PathEscape(string(id)) }
+func JobPath(id job.ID) string { return ofJob(id, "") }
+
+// ofJob is a path below a job's.
+func ofJob(id job.ID, rest string) string { return PathJobs + "/" + url.PathEscape(string(id)) + rest }
 
 // CancelPath asks for a job's end, by POST.
-func CancelPath(id job.ID) string { return JobPath(id) + "/cancel" }
+func CancelPath(id job.ID) string { return ofJob(id, "/cancel") }
 
 // CallbackPath tells how the delivery of a job's webhook goes.
-func CallbackPath(id job.ID) string { return JobPath(id) + "/callback" }
+func CallbackPath(id job.ID) string { return ofJob(id, "/callback") }
 
 // EventsPath is the stream of a job's changes, as Server-Sent Events.
-func EventsPath(id job.ID) string { return JobPath(id) + "/events" }
+func EventsPath(id job.ID) string { return ofJob(id, "/events") }
 
 // RetryPath makes a new job like an ended one, by POST.
-func RetryPath(id job.ID) string { return JobPath(id) + "/retry" }
+func RetryPath(id job.ID) string { return ofJob(id, "/retry") }
 
 // ResultPath is a job's only output, or else its result as JSON.
-func ResultPath(id job.ID) string { return JobPath(id) + "/result" }
+func ResultPath(id job.ID) string { return ofJob(id, "/result") }
 
 // OutputPath is one output of a job.
 func OutputPath(id job.ID, name string) string {
-	return JobPath(id) + "/outputs/" + url.PathEscape(name)
+	return ofJob(id, "/outputs/"+url.PathEscape(name))
 }
 
 // SubmitPath takes a job's input as the body of a POST.

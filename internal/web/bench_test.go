@@ -2,6 +2,8 @@ package web_test
 
 import (
 	"bufio"
+	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -98,4 +100,28 @@ func memory() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc + m.StackInuse
+}
+
+// BenchmarkSubmit is one plain submission over HTTP, by a client that does next to nothing.
+func BenchmarkSubmit(bb *testing.B) {
+	b := setup(bb)
+	host := strings.TrimPrefix(b.url, "http://")
+	conn, err := net.Dial("tcp", host)
+	if err != nil {
+		bb.Fatal(err)
+	}
+	defer conn.Close()
+	const body = `{"type":"math.primes","payload":{"n":1000}}`
+	request := fmt.Appendf(nil, "POST /v1/jobs HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", host, len(body), body)
+	answer := make([]byte, 4096)
+	bb.ReportAllocs()
+	for bb.Loop() {
+		if _, err := conn.Write(request); err != nil {
+			bb.Fatal(err)
+		}
+		n, err := conn.Read(answer)
+		if err != nil || !bytes.HasPrefix(answer[:n], []byte("HTTP/1.1 202 ")) {
+			bb.Fatalf("%v, %.200s", err, answer[:n])
+		}
+	}
 }

@@ -206,9 +206,20 @@ func readJSON(r *http.Request) ([]byte, error) {
 		return nil, httpapi.NewError(httpapi.TooLarge, "the JSON body is over the limit; send data as a job's input")
 	}
 	body.limit, body.until, body.slid = maxJSON, time.Now().Add(jsonTimeout), time.Time{}
-	text, err := io.ReadAll(body)
+	text, err := readWhole(body, r.ContentLength)
 	if err != nil {
 		return nil, body.refusal()
 	}
 	return text, nil
+}
+
+// readWhole reads a body whose length, if it is known, is small: a buffer of
+// that length is enough.
+func readWhole(body io.Reader, length int64) ([]byte, error) {
+	if length < 0 || length > 4<<10 { // more is not set aside for what may never come
+		return io.ReadAll(body)
+	}
+	text := make([]byte, length)
+	_, err := io.ReadFull(body, text)
+	return text, err
 }

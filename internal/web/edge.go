@@ -191,5 +191,7 @@ func (s *Server) logRequest(a *answer, r *http.Request, took time.Duration) {
 	if a.cause != nil {
 		attrs = append(attrs, slog.Any("error", a.cause))
 	}
-	s.Log.LogAttrs(r.Context(), level, "request", attrs...)
+	record := slog.NewRecord(time.Now(), level, "request", 0) // LogAttrs would look our place in the source up, which no log shows
+	record.AddAttrs(attrs...)
+	_ = s.Log.Handler().Handle(r.Context(), record) // as slog does
 }

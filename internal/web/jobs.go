@@ -229,8 +229,8 @@ type acceptedOutput struct {
 // fast enough to have ended the job by now, unless the client reckons with that:
 // it asked for the end, or repeats itself.
 func accepted(snap job.Snapshot, reckoned bool) *acceptedOutput {
-	out := &acceptedOutput{Status: http.StatusAccepted, Location: httpapi.JobPath(snap.ID), ETag: etag(snap),
-		ID: string(snap.ID), Body: show(snap)}
+	out := &acceptedOutput{Status: http.StatusAccepted, ETag: etag(snap), ID: string(snap.ID), Body: show(snap)}
+	out.Location = out.Body.Links.Self
 	if snap.Done && reckoned {
 		out.Status = http.StatusOK
 	}

@@ -35,11 +35,12 @@ func (s *Server) quickSubmit(a *answer, r *http.Request) bool {
 	if errors.As(err, &refused) && refused.Code == httpapi.Invalid {
 		return false // nothing was made: huma may find more to say, as of a number that is out of range
 	}
+	if err == nil {
+		err = writeAccepted(a, out)
+	}
 	if err != nil {
 		s.refuse(a, r, err)
-		return true
 	}
-	s.writeAccepted(a, out)
 	return true
 }
 

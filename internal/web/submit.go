@@ -120,8 +120,7 @@ func (s *Server) submitRaw(w http.ResponseWriter, r *http.Request) error {
 		return inputError(err, req, body)
 	}
 	uploaded() // the wait that may follow is none
-	s.writeAccepted(w, s.waitForEnd(r.Context(), snap, created, wish, r.Header.Values(httpapi.HeaderPrefer)))
-	return nil
+	return writeAccepted(w, s.waitForEnd(r.Context(), snap, created, wish, r.Header.Values(httpapi.HeaderPrefer)))
 }
 
 // inputError says what only we know, if the door's error comes from reading.
@@ -302,17 +301,21 @@ func inQuery(err error) error {
 	return e
 }
 
-func (s *Server) writeAccepted(w http.ResponseWriter, out *acceptedOutput) {
+// writeAccepted answers a submission.
+func writeAccepted(w http.ResponseWriter, out *acceptedOutput) error {
+	text, err := httpapi.AppendSnapshot(nil, &out.Body)
+	if err != nil {
+		return err
+	}
 	h := w.Header()
-	set := func(name, value string) {
-		if value != "" {
-			h[name] = []string{value}
+	h["Content-Type"] = typeJSON
+	values := [...]string{out.Location, out.ETag, out.ID, out.Wait, out.Applied}
+	for i, name := range [...]string{"Location", "Etag", httpapi.HeaderJob, httpapi.HeaderWait, httpapi.HeaderPreferenceApplied} {
+		if values[i] != "" {
+			h[name] = values[i : i+1 : i+1]
 		}
 	}
-	set("Location", out.Location)
-	set("Etag", out.ETag)
-	set(httpapi.HeaderJob, out.ID)
-	set(httpapi.HeaderWait, out.Wait)
-	set(httpapi.HeaderPreferenceApplied, out.Applied)
-	writeJSON(w, out.Status, &out.Body)
+	w.WriteHeader(out.Status)
+	_, _ = w.Write(text) // an error here is the client's going
+	return nil
 }

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+
+	"longshore/client"
+	"longshore/internal/httpapi"
+	"longshore/internal/submit"
+	"longshore/tasks"
+)
+
+const (
+	// requests is how many are under way at once: towards the end of one the
+	// server has less and less to do, and meanwhile works on the next.
+	requests = 2
+	// chunkSize is from how many bytes a request has enough.
+	chunkSize = 4 << 20
+	// noteEvery is how many answers go into the journal at once.
+	noteEvery = 500
+)
+
+// sendHTTP submits to a server, a request for many lines, some requests at a
+// time. Their answers are taken in in the order of the input: what comes to a
+// request is kept until those before it have ended.
+func (b *batch) sendHTTP(ctx context.Context, c *client.Client, f *feed) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	sent, free := make(chan *chunk), make(chan struct{}, requests)
+	var readErr error
+	go func() {
+		defer close(sent)
+		for {
+			free <- struct{}{} // at the end of a request
+			var items []item
+			if items, readErr = f.chunk(ctx); readErr != nil {
+				return
+			}
+			k := &chunk{items: items, came: make(chan []httpapi.BatchAnswer, len(items)/noteEvery+1)}
+			go k.send(ctx, b, c)
+			sent <- k
+		}
+	}()
+	var refused, unnoted error
+	for k := range sent {
+		for answers := range k.came {
+			if unnoted == nil {
+				unnoted = b.answeredLines(k.items, answers)
+			}
+			if unnoted != nil {
+				stop(unnoted)
+			}
+		}
+		if k.err != nil && refused == nil { // what the next request got is noted all the same
+			refused = k.err
+			stop(refused)
+		}
+		<-free
+	}
+	switch {
+	case unnoted != nil:
+		return unnoted
+	case refused != nil:
+		return refused
+	case errors.Is(readErr, io.EOF):
+		return nil
+	default:
+		return readErr
+	}
+}
+
+// chunk returns what was read meanwhile, up to one request's worth.
+func (f *feed) chunk(ctx context.Context) ([]item, error) {
+	items, err := f.next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	size := 0
+	for _, l := range items {
+		size += len(l.Text)
+	}
+	for len(items) < client.MaxBatch/2 && size < chunkSize/2 {
+		select {
+		case more, ok := <-f.came:
+			if !ok {
+				return items, nil // next says why
+			}
+			for _, l := range more {
+				size += len(l.Text)
+			}
+			items = append(items, more...)
+		default:
+			return items, nil
+		}
+	}
+	return items, nil
+}
+
+// A chunk is the lines of one request. The Line of an answer to it is an index
+// of items.
+type chunk struct {
+	items []item
+	came  chan []httpapi.BatchAnswer // has room for all
+	err   error                      // once came is closed
+}
+
+// send submits the lines and passes the answers on.
+func (k *chunk) send(ctx context.Context, b *batch, c *client.Client) {
+	defer close(k.came)
+	lines := make([][]byte, len(k.items))
+	var answers []httpapi.BatchAnswer
+	pass := func(a httpapi.BatchAnswer) {
+		if answers = append(answers, a); len(answers) >= noteEvery {
+			k.came <- answers
+			answers = make([]httpapi.BatchAnswer, 0, noteEvery)
+		}
+	}
+	for i, l := range k.items {
+		if !l.TooLong {
+			lines[i] = b.keyed(l)
+			continue
+		}
+		pass(httpapi.Refusal(int64(i), httpapi.AsError(submit.Read(l.Line).Err))) // what a server would say
+	}
+	for a, err := range c.SubmitLines(ctx, lines) {
+		if err != nil {
+			k.err = err
+			break
+		}
+		a.Line-- // from 0
+		pass(a)
+	}
+	if len(answers) > 0 {
+		k.came <- answers
+	}
+}
+
+// answeredLines is answered for some of a chunk's lines.
+func (b *batch) answeredLines(items []item, answers []httpapi.BatchAnswer) error {
+	last := 0
+	for i := range answers {
+		at := int(answers[i].Line)
+		last = max(last, at)
+		answers[i].Line = items[at].Number
+	}
+	b.total.done.Store(items[last].end)
+	return b.answered(answers, prefix{items[last].Number, items[last].crc})
+}
+
+// keyed is the line with its idempotency key, unless it names its job itself.
+// A line that is no object goes as it is: the server says what is wrong with it.
+func (b *batch) keyed(l item) []byte {
+	named, members := false, 0
+	err := tasks.Fields(l.Text, func(name, _ []byte) error {
+		members++
+		named = named || string(name) == "id" || string(name) == "idempotency_key"
+		return nil
+	})
+	if err != nil || named || members == 0 {
+		return l.Text
+	}
+	at := bytes.IndexByte(l.Text, '{') + 1
+	text := make([]byte, 0, len(l.Text)+96)
+	text = append(text, l.Text[:at]...)
+	text = append(text, `"idempotency_key":"`...)
+	text = append(text, b.book.key(l.Number)...)
+	text = append(text, `",`...)
+	return append(text, l.Text[at:]...)
+}

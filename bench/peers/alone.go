@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -34,17 +35,21 @@ func alone(ctx context.Context, r *rig, o options, stderr io.Writer) (string, er
 		return text, nil
 	}
 	fmt.Fprintln(stderr, "longshore alone: a full store")
-	empty, _, err := cost(ctx, r, 0, 0, o.jobs)
-	if err != nil {
-		return "", err
+	var empty, full, ratio, retained []float64
+	for range o.rounds {
+		none, _, err := cost(ctx, r, 0, 0, o.jobs)
+		if err != nil {
+			return "", err
+		}
+		many, bytes, err := cost(ctx, r, manyRetained, manyPending, o.jobs)
+		if err != nil {
+			return "", err
+		}
+		empty, full, ratio, retained = append(empty, none), append(full, many), append(ratio, many/none), append(retained, bytes)
 	}
-	full, retained, err := cost(ctx, r, manyRetained, manyPending, o.jobs)
-	if err != nil {
-		return "", err
-	}
-	row("store, bytes a retained job", "%.0f", retained)
-	row("CPU a job of worker and Redis, empty store", "%.0f µs", empty)
-	row(fmt.Sprintf("the same with %d pending and %d retained", manyPending, manyRetained), "%.0f µs (× %.2f)", full, full/empty)
+	row("store, bytes a retained job", "%.0f", median(retained))
+	row("CPU a job of worker and Redis, empty store", "%s µs", spread(empty, "%.0f"))
+	row(fmt.Sprintf("the same with %d pending and %d retained", manyPending, manyRetained), "%s µs (× %s)", spread(full, "%.0f"), spread(ratio, "%.2f"))
 	return text, nil
 }
 
@@ -105,4 +110,9 @@ func (r *rig) work(ctx context.Context, n int, us *float64) error {
 		*us = float64((treeUsage(pid).cpu + r.server.usage().cpu - before).Microseconds()) / float64(c.count)
 	}
 	return nil
+}
+
+// spread is the median, the least and the most.
+func spread(v []float64, format string) string {
+	return fmt.Sprintf(format+" ("+format+"–"+format+")", median(v), slices.Min(v), slices.Max(v))
 }

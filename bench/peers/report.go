@@ -36,7 +36,7 @@ func report(rigs []*rig, o options) string {
 		fmt.Fprintf(&b, "| %s |", c.title)
 		for _, r := range rigs {
 			v := r.f[c.name]
-			fmt.Fprintf(&b, " "+c.format+" ("+c.format+"–"+c.format+") |", median(v), slices.Min(v), slices.Max(v))
+			fmt.Fprintf(&b, " %s |", spread(v, c.format))
 		}
 		fmt.Fprintln(&b)
 	}

@@ -33,7 +33,7 @@ import (
 const (
 	tusClient  = "tus-js-client@4.3.1"
 	uppy       = "uppy@6.0.1" // a bundle with core and tus
-	playwright = "playwright-core@1.65.1"
+	playwright = "playwright-core@1.56.1"
 )
 
 // jsClients returns a folder with the clients from npm, installed once, and our

@@ -50,6 +50,8 @@ var replies = []struct{ prefix, reason string }{
 	{"NOAUTH ", ReasonNoAuth},
 	{"WRONGPASS ", ReasonNoAuth},
 	{"NOPERM ", ReasonNoPermission},
+	{"ERR The user executing the script can't", ReasonNoPermission}, // of a script, Redis 7.0
+	{"ERR ACL failure in script", ReasonNoPermission},               // the same, Redis 7.2
 	{"BUSY ", ReasonBusy},
 	{"UNKILLABLE ", ReasonBusy},
 	{"ERR max number of clients reached", ReasonTooManyClients},

@@ -59,6 +59,9 @@ func TestReason(t *testing.T) {
 		{reply("NOAUTH Authentication required."), "no_auth"},
 		{reply("WRONGPASS invalid username-password pair or user is disabled."), "no_auth"},
 		{reply("NOPERM this user has no permissions to run the 'set' command"), "no_permission"},
+		{reply("ERR The user executing the script can't run this command or subcommand script: 2f4f, on @user_script:12."), "no_permission"},
+		{reply("ERR The user executing the script can't access at least one of the keys mentioned in the command"), "no_permission"},
+		{reply("ERR ACL failure in script: User x has no permissions to run the 'time' command"), "no_permission"},
 		{reply("BUSY Redis is busy running a script."), "busy"},
 		{reply("ERR max number of clients reached"), "too_many_clients"},
 		// asynq passes errors on as text.

@@ -18,9 +18,10 @@ var ErrUnsuitable = errors.New("redis is not suitable")
 const minVersion = 7
 
 // Check asks the server whether a queue is safe with it. It returns
-// ErrUnsuitable for a version before 7 and for a server that evicts keys when
-// its memory is full, and another error where it does not answer. What is only
-// risky (no persistence), or can't be found out, comes back as warnings.
+// ErrUnsuitable for a version before 7, for a sentinel, a node of a Cluster or a
+// replica, and for a server that evicts keys when its memory is full, and
+// another error where it does not answer. What is only risky (no persistence),
+// or can't be found out, comes back as warnings.
 func Check(ctx context.Context, client redis.UniversalClient) (warnings []string, err error) {
 	text, err := client.Info(ctx).Result()
 	switch reason := Reason(err); {
@@ -41,6 +42,12 @@ func Check(ctx context.Context, client redis.UniversalClient) (warnings []string
 	var problems []error
 	if p := checkVersion(info["redis_version"]); p != nil {
 		problems = append(problems, p)
+	}
+	if p := checkKind(info); p != nil {
+		problems = append(problems, p)
+	}
+	if info["redis_mode"] == "sentinel" { // it keeps no data: the rest would be said of nothing
+		return warnings, errors.Join(problems...)
 	}
 	switch policy := info["maxmemory_policy"]; policy {
 	case "noeviction":
@@ -72,6 +79,22 @@ func checkVersion(version string) error {
 	major, _, _ := strings.Cut(version, ".")
 	if n, err := strconv.Atoi(major); err != nil || n < minVersion {
 		return fmt.Errorf("%w: its version is %s, at least %d is needed; upgrade the server", ErrUnsuitable, version, minVersion)
+	}
+	return nil
+}
+
+// checkKind refuses servers that answer and can't do the work: whoever starts on
+// one would say that it is ready, and fail from then on.
+func checkKind(info map[string]string) error {
+	switch info["redis_mode"] {
+	case "sentinel":
+		return fmt.Errorf("%w: it is a sentinel; give the address of the server that it watches over", ErrUnsuitable)
+	case "cluster":
+		return fmt.Errorf("%w: it is a node of a Redis Cluster; give the address of a single server", ErrUnsuitable)
+	}
+	if info["role"] == "slave" {
+		return fmt.Errorf("%w: it is a replica of %s:%s, which nobody can write to; give the address of its primary",
+			ErrUnsuitable, info["master_host"], info["master_port"])
 	}
 	return nil
 }

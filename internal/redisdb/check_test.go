@@ -2,6 +2,11 @@ package redisdb_test
 
 import (
 	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -32,6 +37,9 @@ func TestCheck(t *testing.T) {
 		{name: "good again", change: func() { set("maxmemory-policy", "noeviction") }},
 		{name: "nothing kept", change: func() { set("appendonly", "no") }, warning: "keeps nothing on disk"},
 		{name: "snapshots", change: func() { set("save", "60 1") }, warning: "snapshots only"},
+		{name: "replica", change: func() { admin.Do(t.Context(), "REPLICAOF", "127.0.0.1", "1") }, warning: "snapshots only",
+			problem: "a replica of 127.0.0.1:1"},
+		{name: "primary again", change: func() { admin.Do(t.Context(), "REPLICAOF", "NO", "ONE") }, warning: "snapshots only"},
 		{name: "no CONFIG", change: func() { acl(t, server, "-config") }, warning: "hidden"},
 		{name: "no INFO", change: func() { acl(t, server, "-info") }, warning: "does not let us read INFO"},
 	}
@@ -73,5 +81,51 @@ func TestCheckMemory(t *testing.T) {
 	warnings, err := redisdb.Check(t.Context(), redistest.ClientOf(t, server.URL()))
 	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "in memory") {
 		t.Errorf("Check = %q, %v, want one warning", warnings, err)
+	}
+}
+
+// TestCheckKind starts servers of the kinds that answer but can't hold records.
+func TestCheckKind(t *testing.T) {
+	t.Parallel()
+	binary, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("needs a redis-server on PATH")
+	}
+	for _, kind := range []struct{ name, setting, problem string }{
+		{"sentinel", "--sentinel", "it is a sentinel"},
+		{"cluster", "--cluster-enabled yes", "a node of a Redis Cluster"},
+	} {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			address := l.Addr().String()
+			_, port, _ := net.SplitHostPort(address)
+			l.Close()
+			dir := t.TempDir()
+			file := filepath.Join(dir, "redis.conf")
+			if err := os.WriteFile(file, fmt.Appendf(nil, "port %s\nbind 127.0.0.1\ndir %s\n", port, dir), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), binary, append([]string{file}, strings.Fields(kind.setting)...)...)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				cmd.Process.Kill()
+				cmd.Wait()
+			}()
+			client := redistest.ClientOf(t, "redis://"+address)
+			for client.Ping(t.Context()).Err() != nil { // until it listens; the test's own deadline bounds this
+				if t.Context().Err() != nil {
+					t.Fatal("the server does not answer")
+				}
+			}
+			if _, err := redisdb.Check(t.Context(), client); !errors.Is(err, redisdb.ErrUnsuitable) || !strings.Contains(err.Error(), kind.problem) {
+				t.Errorf("Check = %v, want %q", err, kind.problem)
+			}
+		})
 	}
 }

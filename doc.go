@@ -16,7 +16,10 @@
 //
 // [longshore/config] reads the environment, and only programs read config.
 // [longshore/internal/redisdb] opens a Redis, keeps to a budget of connections
-// and knows which errors pass by themselves. [longshore/internal/localredis]
+// and knows which errors pass by themselves; [longshore/internal/batch] makes one
+// call of many callers' items, [longshore/internal/lock] keeps processes out of each
+// other's way, [longshore/internal/loop] does things again and again.
+// [longshore/internal/localredis]
 // starts one for development and tests. [longshore/internal/stream] turns bytes
 // into digests, archives, lines and records, in pipelines of stages with bounded
 // memory; [longshore/internal/jq] runs expressions over records;

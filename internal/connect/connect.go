@@ -17,6 +17,7 @@ import (
 
 	"longshore/internal/blob"
 	"longshore/internal/jobstore"
+	"longshore/internal/loop"
 	"longshore/internal/queue"
 	"longshore/internal/redisdb"
 	"longshore/internal/submit"
@@ -252,19 +253,8 @@ func (s *System) Background(ctx context.Context, runs ...func(context.Context) e
 
 // every calls f now and then until ctx ends; a failure is logged once in a row.
 func (s *System) every(ctx context.Context, pause time.Duration, what string, f func(context.Context) error) error {
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	failing := false
-	for {
-		err := f(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			s.Log.WarnContext(ctx, "background work fails, and goes on trying", "work", what, "error", err)
-		}
-		failing = err != nil
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	loop.Loop{Every: pause, Failed: func(err error) {
+		s.Log.WarnContext(ctx, "background work fails, and goes on trying", "work", what, "error", err)
+	}}.Run(ctx, func(ctx context.Context) (bool, error) { return false, f(ctx) })
+	return nil
 }

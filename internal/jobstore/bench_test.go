@@ -10,10 +10,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"longshore/internal/batch"
 	"longshore/internal/jobstore"
 	"longshore/internal/localredis/redistest"
 	"longshore/internal/queue"
-	"longshore/internal/redisdb"
 	"longshore/job"
 )
 
@@ -86,7 +86,7 @@ func benchRound(b *testing.B, rdb redis.UniversalClient, s *jobstore.Store, size
 		}
 	}
 	move := func(name string) {
-		calls := make([]*redisdb.Call, jobs)
+		calls := make([]*batch.Call, jobs)
 		for i, n := range all {
 			var err error
 			if calls[i], err = s.MoveCall(name, n, fences[i]); err != nil {
@@ -94,7 +94,7 @@ func benchRound(b *testing.B, rdb redis.UniversalClient, s *jobstore.Store, size
 			}
 		}
 		timed(name, func() {
-			if err := redisdb.RunAll(b.Context(), rdb, s.MoveScript(name), size, calls); err != nil {
+			if err := batch.RunAll(b.Context(), rdb, s.MoveScript(name), size, calls); err != nil {
 				b.Fatal(err)
 			}
 		})

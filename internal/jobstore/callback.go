@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"longshore/internal/redisdb"
+	"longshore/internal/batch"
 	"longshore/job"
 )
 
@@ -87,11 +87,11 @@ type CallbackSettlement struct {
 // SettleCallbacks ends claims. It may be repeated; what another one has claimed
 // or settled meanwhile, and jobs that are gone, stay as they are without an error.
 func (s *Store) SettleCallbacks(ctx context.Context, settlements []CallbackSettlement) error {
-	calls := make([]*redisdb.Call, len(settlements))
+	calls := make([]*batch.Call, len(settlements))
 	for i, t := range settlements {
-		calls[i] = &redisdb.Call{Key: s.key(t.Claim.ID), Args: []any{t.Claim.Number, string(t.Outcome), ms(t.Delay), t.Status, t.Code}}
+		calls[i] = &batch.Call{Key: s.key(t.Claim.ID), Args: []any{t.Claim.Number, string(t.Outcome), ms(t.Delay), t.Status, t.Code}}
 	}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.settle, bulkSize, calls); err != nil {
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.settle, bulkSize, calls); err != nil {
 		return fmt.Errorf("settle callbacks: %w", err)
 	}
 	return nil
@@ -100,8 +100,8 @@ func (s *Store) SettleCallbacks(ctx context.Context, settlements []CallbackSettl
 // Callback returns how far the delivery of a job's callback is. Errors:
 // job.ErrNotFound, job.ErrNoCallback, job.ErrDamaged, or Redis's.
 func (s *Store) Callback(ctx context.Context, id job.ID) (job.Callback, error) {
-	c := &redisdb.Call{Key: s.key(id)}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.callback, 1, []*redisdb.Call{c}); err != nil {
+	c := &batch.Call{Key: s.key(id)}
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.callback, 1, []*batch.Call{c}); err != nil {
 		return job.Callback{}, err
 	}
 	if err := status(id, c.Reply); err != nil {

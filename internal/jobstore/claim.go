@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"longshore/internal/redisdb"
+	"longshore/internal/batch"
 	"longshore/job"
 )
 
@@ -102,13 +102,13 @@ func (c *Claim) read(name, head, moving, spec string) {
 // StartMany is Start for many tickets, where they can't be claimed together
 // with their jobs. Outcomes are in the order of tickets.
 func (s *Store) StartMany(ctx context.Context, tickets []job.Ticket, types []string) []Claim {
-	calls, claims := make([]*redisdb.Call, len(tickets)), make([]Claim, len(tickets))
+	calls, claims := make([]*batch.Call, len(tickets)), make([]Claim, len(tickets))
 	sent, served, lease := time.Now(), servedTypes(types), ms(s.lease)
 	for i, t := range tickets {
 		claims[i] = Claim{Ticket: t, Fence: NewFence(), Sent: sent}
-		calls[i] = &redisdb.Call{Key: s.key(t.ID), Args: []any{strconv.FormatInt(t.Delivery, 10), claims[i].Fence, lease, "0", served}}
+		calls[i] = &batch.Call{Key: s.key(t.ID), Args: []any{strconv.FormatInt(t.Delivery, 10), claims[i].Fence, lease, "0", served}}
 	}
-	_ = redisdb.RunAll(ctx, s.rdb, s.scripts.start, groupSize, calls) // each call has its own error
+	_ = batch.RunAll(ctx, s.rdb, s.scripts.start, groupSize, calls) // each call has its own error
 	for i, c := range calls {
 		claim := &claims[i]
 		if claim.Err = c.Err; claim.Err != nil {

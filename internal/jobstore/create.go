@@ -12,7 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"longshore/internal/redisdb"
+	"longshore/internal/batch"
 	"longshore/job"
 )
 
@@ -179,8 +179,8 @@ func (s *Store) Find(ctx context.Context, n NewJob) (job.ID, error) {
 
 // CreateMany is Create for many jobs; results and errors are in their order.
 func (s *Store) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []error) {
-	calls, results, errs := make([]*redisdb.Call, len(jobs)), make([]Created, len(jobs)), make([]error, len(jobs))
-	all := make([]redisdb.Call, len(jobs))
+	calls, results, errs := make([]*batch.Call, len(jobs)), make([]Created, len(jobs)), make([]error, len(jobs))
+	all := make([]batch.Call, len(jobs))
 	for i, n := range jobs {
 		args, err := s.createArgs(n)
 		if err != nil {
@@ -190,13 +190,13 @@ func (s *Store) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []err
 		all[i].Key, all[i].Args = s.key(n.ID), args
 		calls[i] = &all[i]
 	}
-	live := make([]*redisdb.Call, 0, len(calls))
+	live := make([]*batch.Call, 0, len(calls))
 	for _, c := range calls {
 		if c != nil {
 			live = append(live, c)
 		}
 	}
-	_ = redisdb.RunAll(ctx, s.rdb, s.scripts.create, bulkSize, live) // each call has its own error
+	_ = batch.RunAll(ctx, s.rdb, s.scripts.create, bulkSize, live) // each call has its own error
 	for i, c := range calls {
 		if c == nil {
 			continue
@@ -279,8 +279,8 @@ func (s *Store) Uploaded(ctx context.Context, id job.ID, fence string, spec Spec
 	if err != nil {
 		return job.Ticket{}, err
 	}
-	c := &redisdb.Call{Key: s.key(id), Args: []any{fence, string(body), string(progress)}}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.uploaded, 1, []*redisdb.Call{c}); err != nil {
+	c := &batch.Call{Key: s.key(id), Args: []any{fence, string(body), string(progress)}}
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.uploaded, 1, []*batch.Call{c}); err != nil {
 		return job.Ticket{}, err
 	}
 	if err := status(id, c.Reply); err != nil {

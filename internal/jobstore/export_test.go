@@ -3,7 +3,7 @@ package jobstore
 import (
 	"github.com/redis/go-redis/v9"
 
-	"longshore/internal/redisdb"
+	"longshore/internal/batch"
 )
 
 // What the benchmark needs, which stands outside the package to have the
@@ -16,8 +16,8 @@ func (s *Store) MoveScript(name string) *redis.Script {
 }
 
 // MoveCall returns one job's part of such a move.
-func (s *Store) MoveCall(name string, n NewJob, fence string) (*redisdb.Call, error) {
-	c := &redisdb.Call{Key: s.key(n.ID)}
+func (s *Store) MoveCall(name string, n NewJob, fence string) (*batch.Call, error) {
+	c := &batch.Call{Key: s.key(n.ID)}
 	var err error
 	switch name {
 	case "create", "keyed":

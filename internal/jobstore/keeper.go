@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"longshore/internal/loop"
 	"longshore/job"
 )
 
@@ -125,22 +126,10 @@ func (k *Keeper) ring() {
 
 // Run beats until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-k.wake:
-		}
-		err := k.beat(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			k.log.WarnContext(ctx, "leases can't be renewed, still trying", "error", err)
-		}
-		failing = err != nil
-	}
+	loop.Loop{Every: beatEvery, Wake: k.wake, Failed: func(err error) {
+		k.log.WarnContext(ctx, "leases can't be renewed, still trying", "error", err)
+	}}.Run(ctx, func(ctx context.Context) (bool, error) { return false, k.beat(ctx) })
+	return nil
 }
 
 // beat sends what is due: renewals, news, and questions after a doorbell.

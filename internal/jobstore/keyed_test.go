@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"longshore/internal/redisdb"
+	"longshore/internal/batch"
 	"longshore/job"
 )
 
@@ -84,7 +84,7 @@ func TestKeyedRecord(t *testing.T) {
 	short, long := keyed("short", "d"), keyed("long", "d")
 	short.Spec.Payload, long.Spec.Payload = []byte(`{"a":1}`), []byte(`{"a":1}`)
 	long.ID = job.NewIDIn(time.Now(), short.ID.Shard())
-	var calls []*redisdb.Call
+	var calls []*batch.Call
 	for _, n := range []NewJob{short, long} {
 		args, err := s.createArgs(n)
 		if err != nil {
@@ -93,10 +93,10 @@ func TestKeyedRecord(t *testing.T) {
 		if rest, _ := args[2].(string); !strings.HasPrefix(rest, "=") {
 			t.Fatalf("the rest of a keyed job is %q", rest)
 		}
-		calls = append(calls, &redisdb.Call{Key: s.key(n.ID), Args: args})
+		calls = append(calls, &batch.Call{Key: s.key(n.ID), Args: args})
 	}
 	calls[1].Args[2] = "queued\n0\n0\n\n" + claimHash("long") + "\nd\n0\n\n10000\n\n0"
-	if err := redisdb.RunAll(t.Context(), s.rdb, s.scripts.create, 1, calls); err != nil {
+	if err := batch.RunAll(t.Context(), s.rdb, s.scripts.create, 1, calls); err != nil {
 		t.Fatal(err)
 	}
 	written := func(n NewJob) map[string]string {

@@ -6,14 +6,14 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"longshore/internal/redisdb"
+	"longshore/internal/batch"
 )
 
 // readRecords reads all of the records, each in one moment, and that of its
 // long payload too where the arg is "1". The replies are those that a script would
 // give; record.go judges what was found. A transaction costs Redis less than
 // a script of the same commands: it enters no Lua, and copies no replies into it.
-func readRecords(ctx context.Context, rdb redis.UniversalClient, calls []*redisdb.Call) {
+func readRecords(ctx context.Context, rdb redis.UniversalClient, calls []*batch.Call) {
 	tx := rdb.TxPipeline()
 	found := make([][5]*redis.Cmd, len(calls))
 	for i, c := range calls {

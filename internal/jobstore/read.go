@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"longshore/internal/redisdb"
+	"longshore/internal/batch"
 	"longshore/job"
 )
 
@@ -146,11 +146,11 @@ func (s *Store) newest(ctx context.Context, before job.ID, limit int) ([]listed,
 }
 
 func (s *Store) readMany(ctx context.Context, ids []job.ID) ([]listed, error) {
-	calls, found := make([]*redisdb.Call, len(ids)), make([]listed, len(ids))
+	calls, found := make([]*batch.Call, len(ids)), make([]listed, len(ids))
 	for i, id := range ids {
-		calls[i] = &redisdb.Call{Key: s.key(id), Args: []any{flag(false)}}
+		calls[i] = &batch.Call{Key: s.key(id), Args: []any{flag(false)}}
 	}
-	if err := redisdb.ReadAll(ctx, s.rdb, readRecords, groupSize, calls); err != nil {
+	if err := batch.ReadAll(ctx, s.rdb, readRecords, groupSize, calls); err != nil {
 		return nil, err
 	}
 	for i, c := range calls {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"longshore/internal/redisdb"
+	"longshore/internal/batch"
 	"longshore/job"
 )
 
@@ -85,7 +85,7 @@ type BeatReply struct {
 // Beats carries a whole process's beats in one round trip. The error means
 // that no reply is known.
 func (s *Store) Beats(ctx context.Context, beats []Beat) ([]BeatReply, error) {
-	calls := make([]*redisdb.Call, len(beats))
+	calls := make([]*batch.Call, len(beats))
 	for i, b := range beats {
 		progress, lease := "", "0"
 		if b.Progress != nil {
@@ -98,9 +98,9 @@ func (s *Store) Beats(ctx context.Context, beats []Beat) ([]BeatReply, error) {
 		if b.Renew {
 			lease = ms(cmp.Or(b.For, s.lease))
 		}
-		calls[i] = &redisdb.Call{Key: s.key(b.ID), Args: []any{b.Fence, lease, progress}}
+		calls[i] = &batch.Call{Key: s.key(b.ID), Args: []any{b.Fence, lease, progress}}
 	}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.beat, bulkSize, calls); err != nil {
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.beat, bulkSize, calls); err != nil {
 		return nil, err
 	}
 	replies := make([]BeatReply, len(beats))
@@ -207,8 +207,8 @@ func oneLine(message string) string {
 
 // Postpone puts a queued job back that can't run here: no attempt is consumed.
 func (s *Store) Postpone(ctx context.Context, t job.Ticket, delay time.Duration) error {
-	c := &redisdb.Call{Key: s.key(t.ID), Args: []any{t.Delivery, ms(delay)}}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.postpone, 1, []*redisdb.Call{c}); err != nil {
+	c := &batch.Call{Key: s.key(t.ID), Args: []any{t.Delivery, ms(delay)}}
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.postpone, 1, []*batch.Call{c}); err != nil {
 		return err
 	}
 	return status(t.ID, c.Reply)
@@ -217,8 +217,8 @@ func (s *Store) Postpone(ctx context.Context, t job.Ticket, delay time.Duration)
 // RequestCancel ends a job that doesn't run, and asks the worker of a running
 // one to stop it. For a job that has ended it does nothing.
 func (s *Store) RequestCancel(ctx context.Context, id job.ID) error {
-	c := &redisdb.Call{Key: s.key(id), Args: []any{strconv.Itoa(cancelCapMS)}}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.cancel, 1, []*redisdb.Call{c}); err != nil {
+	c := &batch.Call{Key: s.key(id), Args: []any{strconv.Itoa(cancelCapMS)}}
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.cancel, 1, []*batch.Call{c}); err != nil {
 		return err
 	}
 	if text(c.Reply[0]) == "ended" {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"longshore/internal/redisdb"
+	"longshore/internal/batch"
 	"longshore/job"
 )
 
@@ -42,8 +42,8 @@ type Store struct {
 	scripts scripts
 
 	bases                     [job.Shards]string // "P:{k}:"
-	creates, starts, finishes *redisdb.Batcher
-	reads                     *redisdb.Batcher // of lone jobs, by many callers
+	creates, starts, finishes *batch.Batcher
+	reads                     *batch.Batcher // of lone jobs, by many callers
 }
 
 // New returns a store on a client, which stays the caller's to close.
@@ -59,7 +59,7 @@ func New(rdb redis.UniversalClient, c Config) *Store {
 		now = fmt.Sprintf("return tonumber(redis.call('GET', '%s'))", c.clockKey)
 	}
 	s := &Store{rdb: rdb, prefix: c.Prefix, lease: c.Lease}
-	if redisdb.Cluster(rdb) {
+	if batch.Cluster(rdb) {
 		c.Tickets = TicketLua{}
 	}
 	s.load(words{prefix: c.Prefix, now: now, tickets: c.Tickets})
@@ -73,10 +73,10 @@ func New(rdb redis.UniversalClient, c Config) *Store {
 // their calls: when thousands wait, their reads come together too.
 func (s *Store) load(w words) {
 	s.scripts = loadScripts(w)
-	s.creates = redisdb.NewBatcher(s.rdb, s.scripts.create, groupSize)
-	s.starts = redisdb.NewBatcher(s.rdb, s.scripts.start, groupSize)
-	s.finishes = redisdb.NewBatcher(s.rdb, s.scripts.finish, groupSize)
-	s.reads = redisdb.NewReader(s.rdb, readRecords, groupSize)
+	s.creates = batch.New(s.rdb, s.scripts.create, groupSize)
+	s.starts = batch.New(s.rdb, s.scripts.start, groupSize)
+	s.finishes = batch.New(s.rdb, s.scripts.finish, groupSize)
+	s.reads = batch.NewReader(s.rdb, readRecords, groupSize)
 }
 
 // Errors of moving a job.

@@ -9,7 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"longshore/internal/redisdb"
+	"longshore/internal/batch"
+	"longshore/internal/loop"
 	"longshore/job"
 )
 
@@ -91,21 +92,9 @@ func (w *Sweeper) Run(ctx context.Context) error {
 
 // loop calls f again and again, and says once when it starts to fail.
 func (w *Sweeper) loop(ctx context.Context, every time.Duration, what string, f func(context.Context) error) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		err := f(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			w.Log.WarnContext(ctx, "sweeper fails, and goes on trying", "step", what, "error", err)
-		}
-		failing = err != nil
-	}
+	loop.Loop{Every: every, Failed: func(err error) {
+		w.Log.WarnContext(ctx, "sweeper fails, and goes on trying", "step", what, "error", err)
+	}}.Run(ctx, func(ctx context.Context) (bool, error) { return false, f(ctx) })
 }
 
 // Sweep does one round over all shards.
@@ -288,11 +277,11 @@ func (s *Store) sweep(ctx context.Context, gap, looks int) (found []finding, mor
 // look tells the records what was found out about their tickets. It returns
 // the new tickets of those that got a new delivery, and the tickets that are dead.
 func (s *Store) look(ctx context.Context, tickets []job.Ticket, finding string) (raised, dead []job.Ticket, err error) {
-	calls := make([]*redisdb.Call, len(tickets))
+	calls := make([]*batch.Call, len(tickets))
 	for i, t := range tickets {
-		calls[i] = &redisdb.Call{Key: s.key(t.ID), Args: []any{t.Delivery, finding}}
+		calls[i] = &batch.Call{Key: s.key(t.ID), Args: []any{t.Delivery, finding}}
 	}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.look, bulkSize, calls); err != nil {
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.look, bulkSize, calls); err != nil {
 		return nil, nil, err
 	}
 	for i, c := range calls {
@@ -311,7 +300,7 @@ func (s *Store) look(ctx context.Context, tickets []job.Ticket, finding string) 
 // slots splits the keys of one call: all together on a single Redis, one by
 // one on a Cluster.
 func (s *Store) slots(keys []string) [][]string {
-	if !redisdb.Cluster(s.rdb) {
+	if !batch.Cluster(s.rdb) {
 		return [][]string{keys}
 	}
 	parts := make([][]string, len(keys))

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"longshore/internal/redisdb"
+	"longshore/internal/batch"
 	"longshore/job"
 )
 
@@ -22,8 +22,8 @@ import (
 // Use registers a job as a user of an ended job's files, which then stay at
 // least until the user has ended. Errors: job.ErrNotFound, job.ErrNotEnded.
 func (s *Store) Use(ctx context.Context, owner, user job.ID) error {
-	c := &redisdb.Call{Key: s.key(owner), Args: []any{string(user)}}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.use, 1, []*redisdb.Call{c}); err != nil {
+	c := &batch.Call{Key: s.key(owner), Args: []any{string(user)}}
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.use, 1, []*batch.Call{c}); err != nil {
 		return err
 	}
 	return status(owner, c.Reply)
@@ -53,8 +53,8 @@ func (s *Store) Remove(ctx context.Context, id job.ID) error {
 }
 
 func (s *Store) remove(ctx context.Context, id job.ID) error {
-	c := &redisdb.Call{Key: s.key(id)}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.remove, 1, []*redisdb.Call{c}); err != nil {
+	c := &batch.Call{Key: s.key(id)}
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.remove, 1, []*batch.Call{c}); err != nil {
 		return err
 	}
 	return status(id, c.Reply)
@@ -115,11 +115,11 @@ func (s *Store) dropPage(ctx context.Context, owner job.ID, page []string) (open
 // unuse strikes off users, given with the time of their registration ("" for
 // any) if that is old enough, and returns one for which it is not.
 func (s *Store) unuse(ctx context.Context, owner job.ID, users, ages []string) (kept job.ID, err error) {
-	calls := make([]*redisdb.Call, len(ages))
+	calls := make([]*batch.Call, len(ages))
 	for i, age := range ages {
-		calls[i] = &redisdb.Call{Key: s.key(owner), Args: []any{users[2*i], users[2*i+1], age}}
+		calls[i] = &batch.Call{Key: s.key(owner), Args: []any{users[2*i], users[2*i+1], age}}
 	}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.unuse, bulkSize, calls); err != nil {
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.unuse, bulkSize, calls); err != nil {
 		return "", err
 	}
 	for i, c := range calls {

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"longshore/internal/batch"
 	"longshore/internal/jobstore"
-	"longshore/internal/redisdb"
 	"longshore/job"
 )
 
@@ -19,7 +19,7 @@ type Server struct {
 	store *jobstore.Store
 	types []string
 	lanes []*lane
-	dones *redisdb.Batcher
+	dones *batch.Batcher
 }
 
 // A lane is what one dispatch loop works on.
@@ -46,7 +46,7 @@ const (
 // NewServer returns a server of these types, with so many slots for each lane;
 // a lane without slots is not served.
 func (q *Queue) NewServer(store *jobstore.Store, types []string, slots map[job.Lane]int) *Server {
-	s := &Server{queue: q, store: store, types: types, dones: redisdb.NewBatcher(q.rdb, doneScript, doneSize)}
+	s := &Server{queue: q, store: store, types: types, dones: batch.New(q.rdb, doneScript, doneSize)}
 	for name, n := range slots {
 		if n > 0 {
 			s.lanes = append(s.lanes, &lane{name: name, gate: newGate(q.names, name), slots: n, freed: make(chan struct{}, 1)})

@@ -23,6 +23,7 @@ import (
 	"longshore/internal/hub"
 	"longshore/internal/jobstore"
 	"longshore/internal/localredis/redistest"
+	"longshore/internal/lock"
 	"longshore/internal/redisdb"
 	"longshore/internal/submit"
 	"longshore/internal/tus"
@@ -81,21 +82,21 @@ func (in installation) start(t *testing.T, c config) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keeper, locks := jobstore.NewKeeper(sys.Store, sys.Log), redisdb.NewLocks(sys.Redis, in.prefix)
+	keeper, locks := jobstore.NewKeeper(sys.Store, sys.Log), lock.New(sys.Redis, in.prefix)
 	door := sys.Door(keeper, catalog, time.Hour, c.most)
 	if c.expiry > 0 {
 		door.UploadExpiry = c.expiry
 	}
 	uploads, err := tus.New(tus.Config{Uploads: door, MaxSize: c.most, Idle: c.idle, LockWait: c.lockWait,
 		Lock: func(ctx context.Context, id job.ID, asked func()) (func() error, error) {
-			lock, err := locks.Lock(ctx, string(id), asked)
-			if errors.Is(err, redisdb.ErrLocked) {
+			held, err := locks.Lock(ctx, string(id), asked)
+			if errors.Is(err, lock.ErrLocked) {
 				return nil, tus.ErrLocked
 			}
 			if err != nil {
 				return nil, err
 			}
-			return lock.Unlock, nil
+			return held.Unlock, nil
 		}})
 	if err != nil {
 		t.Fatal(err)

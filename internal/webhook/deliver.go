@@ -10,6 +10,7 @@ import (
 
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
+	"longshore/internal/loop"
 	"longshore/job"
 )
 
@@ -67,23 +68,9 @@ func (d *Deliverer) Ring() {
 func (d *Deliverer) Run(ctx context.Context) error {
 	attempts, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	failing := false
-	for ctx.Err() == nil {
-		more, err := d.claim(ctx, attempts)
-		if err != nil && !failing && ctx.Err() == nil {
-			d.Log.WarnContext(ctx, "callbacks can't be claimed, still trying", "error", err)
-		}
-		if failing = err != nil; more {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-		case <-d.wake:
-		}
-	}
+	loop.Loop{Every: lookEvery, Wake: d.wake, Failed: func(err error) {
+		d.Log.WarnContext(ctx, "callbacks can't be claimed, still trying", "error", err)
+	}}.Run(ctx, func(ctx context.Context) (bool, error) { return d.claim(ctx, attempts) })
 	d.drain(attempts, cut)
 	return nil
 }

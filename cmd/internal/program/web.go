@@ -18,6 +18,7 @@ import (
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
 	"longshore/internal/jobstore"
+	"longshore/internal/lock"
 	"longshore/internal/redisdb"
 	"longshore/internal/tus"
 	"longshore/internal/web"
@@ -54,7 +55,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 		sys.Log.WarnContext(ctx, "published types", "error", err)
 	}
 	keeper := jobstore.NewKeeper(sys.Store, sys.Log)
-	locks := redisdb.NewLocks(sys.Redis, sys.Prefix)
+	locks := lock.New(sys.Redis, sys.Prefix)
 	waiters := hub.New(listener{sys.Store, locks, keeper}, sys.Log)
 	door := sys.Door(keeper, catalog, j.Retention, int64(h.MaxUpload))
 	door.UploadExpiry = h.UploadExpiry
@@ -92,7 +93,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 // which uploads were canceled.
 type listener struct {
 	*jobstore.Store
-	locks  *redisdb.Locks
+	locks  *lock.Locks
 	keeper *jobstore.Keeper
 }
 
@@ -111,16 +112,16 @@ func (l listener) Listen(ctx context.Context, event func(job.Rev), reset func())
 }
 
 // lockWith gives tus its locks.
-func lockWith(locks *redisdb.Locks) func(context.Context, job.ID, func()) (func() error, error) {
+func lockWith(locks *lock.Locks) func(context.Context, job.ID, func()) (func() error, error) {
 	return func(ctx context.Context, id job.ID, asked func()) (func() error, error) {
-		lock, err := locks.Lock(ctx, string(id), asked)
-		if errors.Is(err, redisdb.ErrLocked) {
+		held, err := locks.Lock(ctx, string(id), asked)
+		if errors.Is(err, lock.ErrLocked) {
 			return nil, fmt.Errorf("%w: %w", tus.ErrLocked, err)
 		}
 		if err != nil {
 			return nil, err
 		}
-		return lock.Unlock, nil
+		return held.Unlock, nil
 	}
 }
 

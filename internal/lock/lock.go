@@ -1,4 +1,5 @@
-package redisdb
+// Package lock keeps processes out of each other's way by named locks in Redis.
+package lock
 
 import (
 	"context"
@@ -32,13 +33,14 @@ const (
 	lockRenewal  = time.Second
 	lockPoll     = 25 * time.Millisecond // between tries to get one, doubled up to …
 	lockPollMost = 200 * time.Millisecond
+	unlockWait   = 3 * time.Second // for Redis, at an unlock
 )
 
 // ErrLocked says that a lock's holder did not let go in time.
 var ErrLocked = errors.New("lock is held by somebody else")
 
-// NewLocks returns locks under "<prefix>:lock:". It starts nothing.
-func NewLocks(rdb redis.UniversalClient, prefix string) *Locks {
+// New returns locks under "<prefix>:lock:". It starts nothing.
+func New(rdb redis.UniversalClient, prefix string) *Locks {
 	return &Locks{rdb: rdb, prefix: prefix, held: map[string]*Lock{}}
 }
 
@@ -149,7 +151,7 @@ func (k *Lock) Unlock() error {
 }
 
 func (k *Lock) free() error {
-	ctx, cancel := context.WithTimeout(context.Background(), ioTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), unlockWait)
 	defer cancel()
 	if err := freeLock.Run(ctx, k.locks.rdb, []string{k.key}, k.token).Err(); err != nil {
 		return fmt.Errorf("unlock %s: %w", k.name, err)

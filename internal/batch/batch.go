@@ -1,4 +1,6 @@
-package redisdb
+// Package batch makes calls to Redis many items wide: while one call is under way, the items of
+// other callers gather for the next. A call costs Redis several µs before its first item.
+package batch
 
 import (
 	"context"
@@ -44,8 +46,8 @@ type Batcher struct {
 	waiting []*Call
 }
 
-// NewBatcher returns a batcher that moves at most max items a call.
-func NewBatcher(rdb redis.UniversalClient, script *redis.Script, max int) *Batcher {
+// New returns a batcher that moves at most max items a call.
+func New(rdb redis.UniversalClient, script *redis.Script, max int) *Batcher {
 	return &Batcher{max: max, send: func(ctx context.Context, batch []*Call) { send(ctx, rdb, scriptCall(script), batch) }}
 }
 

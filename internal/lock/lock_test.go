@@ -1,4 +1,4 @@
-package redisdb_test
+package lock_test
 
 import (
 	"context"
@@ -7,15 +7,17 @@ import (
 	"time"
 
 	"longshore/internal/localredis/redistest"
-	"longshore/internal/redisdb"
+	"longshore/internal/lock"
 )
+
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 // TestLock has two processes want one lock: the holder is asked, lets go, and
 // the other one gets it.
 func TestLock(t *testing.T) {
 	t.Parallel()
 	prefix := redistest.Prefix(t)
-	a, b := redisdb.NewLocks(redistest.Client(t), prefix), redisdb.NewLocks(redistest.Client(t), prefix)
+	a, b := lock.New(redistest.Client(t), prefix), lock.New(redistest.Client(t), prefix)
 	sub := redistest.Client(t).Subscribe(t.Context(), a.Channel())
 	defer sub.Close()
 	go func() {
@@ -35,7 +37,7 @@ func TestLock(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := b.Lock(short, "x", func() {}); !errors.Is(err, redisdb.ErrLocked) {
+	if _, err := b.Lock(short, "x", func() {}); !errors.Is(err, lock.ErrLocked) {
 		t.Errorf("lock that is held: %v", err)
 	}
 	<-asked
@@ -58,7 +60,7 @@ func TestLock(t *testing.T) {
 // TestLockWithinAProcess doesn't need a message to ask the holder.
 func TestLockWithinAProcess(t *testing.T) {
 	t.Parallel()
-	locks := redisdb.NewLocks(redistest.Client(t), redistest.Prefix(t))
+	locks := lock.New(redistest.Client(t), redistest.Prefix(t))
 	asked := make(chan struct{})
 	held, err := locks.Lock(t.Context(), "x", func() { close(asked) })
 	if err != nil {
@@ -91,7 +93,7 @@ func TestDeadLock(t *testing.T) {
 		t.Skip("needs a redis-server: the stand-in's keys don't end by themselves")
 	}
 	lost := make(chan struct{})
-	held, err := redisdb.NewLocks(rdb, prefix).Lock(t.Context(), "x", func() { close(lost) })
+	held, err := lock.New(rdb, prefix).Lock(t.Context(), "x", func() { close(lost) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,11 +3,15 @@ package handlers
 import (
 	"context"
 	"errors"
+	"time"
 
 	"longshore/internal/jq"
 	"longshore/internal/stream"
 	"longshore/job"
 )
+
+// busyDelay is how long a job waits that found no memory for its input's window.
+const busyDelay = 5 * time.Second
 
 // classify gives errors of package stream their failure codes; an input that
 // is broken now will be broken at the next attempt, so those are final. Errors
@@ -23,7 +27,13 @@ func classify(err error) error {
 		if limit.Limit == stream.LimitRecord {
 			return FailWith(job.RecordTooLong, err)
 		}
+		if limit.Limit == stream.LimitWindow {
+			return FailWith(job.WindowLimit, err)
+		}
 		return FailWith(job.OutputLimit, err)
+	}
+	if errors.Is(err, stream.ErrBusy) {
+		return After(busyDelay)
 	}
 	if errors.Is(err, jq.ErrSteps) {
 		return FailWith(job.StepLimit, err)

@@ -140,6 +140,7 @@ const (
 	CorruptInput     Code = "corrupt_input"
 	RecordTooLong    Code = "record_too_long"
 	OutputLimit      Code = "output_limit"
+	WindowLimit      Code = "window_limit" // a zstd frame needs more memory than is given
 	StepLimit        Code = "step_limit"
 	ImageTooLarge    Code = "image_too_large"
 	TypeMismatch     Code = "type_mismatch"

@@ -91,7 +91,7 @@ func TestFastExpressions(t *testing.T) {
 
 // pieces from which records and expressions are put together.
 var (
-	names  = []string{"a", "b", "status", "a b", "é"}
+	names  = []string{"a", "b", "status", "a b", "é", `\`, `\\`}
 	values = []string{"null", "true", "false", "0", "-0", "1", "1.0", "1e0", "10", "9", "-1", "0.1", "1e400", "-1e400", "123456789012345678",
 		"1234567890123456789", "9007199254740993", "9007199254740992.0", "123456789012345678901234567890", `""`, `"a"`, `"b"`, `"ab"`, `"A"`,
 		`"\u0061"`, `"é"`, `"\u00e9"`, `"\ud800"`, `"\n"`, `"\\"`, `"\/"`, "[]", "[1]", "[1.0]", "{}", `{"a":1}`, `{"b":2,"a":1}`, `{"a":{"b":3}}`}
@@ -120,7 +120,7 @@ func drawOperand(t *rapid.T) string {
 	if rapid.Bool().Draw(t, "literal") {
 		return rapid.SampledFrom(literals).Draw(t, "literal")
 	}
-	path := "." + rapid.SampledFrom([]string{"a", "b", "status", `"a b"`, `"é"`}).Draw(t, "path")
+	path := "." + rapid.SampledFrom([]string{"a", "b", "status", `"a b"`, `"é"`, `"\\"`, `"\\\\"`}).Draw(t, "path")
 	if rapid.IntRange(0, 3).Draw(t, "deeper") == 0 {
 		path += rapid.SampledFrom([]string{".a", ".b", `["a"]`}).Draw(t, "path")
 	}

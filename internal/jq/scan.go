@@ -36,7 +36,8 @@ func Padded(text []byte) []byte {
 // A node is one step on the paths that a scanner looks for.
 type node struct {
 	key      string
-	leaf     int // index into found; -1 = only a step on the way
+	quoted   string // key as it usually stands in a text, between its quotes
+	leaf     int    // index into found; -1 = only a step on the way
 	children []*node
 	seen     uint64 // the scan in which it was met last; only of a step on the way
 }
@@ -86,7 +87,8 @@ func (n *node) child(key string) *node {
 			return c
 		}
 	}
-	c := &node{key: key, leaf: -1}
+	quoted, _ := AppendQuoted(nil, []byte(key))
+	c := &node{key: key, quoted: string(quoted), leaf: -1}
 	n.children = append(n.children, c)
 	return c
 }
@@ -248,7 +250,7 @@ func (s *scanner) take(n *node, at span) {
 // match returns the child that a key, as it stands in the text, belongs to.
 func (n *node) match(raw []byte) *node {
 	for _, c := range n.children {
-		if string(raw) == c.key {
+		if string(raw) == c.quoted {
 			return c
 		}
 	}

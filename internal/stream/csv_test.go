@@ -89,8 +89,9 @@ func checkCSV(t interface {
 	Fatalf(string, ...any)
 }, tb testing.TB, in []byte, delimiter byte) {
 	want, wantErr := oracle(in, delimiter, false)
-	out, _, err := through(tb, bytes.NewReader(in), stream.Options{}, stream.CSV(stream.CSVOptions{NoHeader: true, Delimiter: delimiter}))
-	chunked, _, chunkedErr := through(tb, &oneByOne{in}, stream.Options{}, stream.CSV(stream.CSVOptions{NoHeader: true, Delimiter: delimiter}))
+	stage := stream.CSV(stream.CSVOptions{NoHeader: true, Delimiter: delimiter}).In(stream.UTF8)
+	out, _, err := through(tb, bytes.NewReader(in), stream.Options{}, stage)
+	chunked, _, chunkedErr := through(tb, &oneByOne{in}, stream.Options{}, stage)
 	if chunked != out || (err == nil) != (chunkedErr == nil) {
 		t.Fatalf("%q: got %q, %v whole and %q, %v byte by byte", in, out, err, chunked, chunkedErr)
 	}

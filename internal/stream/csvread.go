@@ -33,7 +33,7 @@ func (o CSVOptions) delimiter() byte {
 // records as rows (WriteCSV).
 func CSV(o CSVOptions) Stage {
 	read, write := ReadCSV(o), WriteCSV(o)
-	return Stage{name: "csv", check: true,
+	return Stage{name: "csv", check: true, text: true,
 		gives: func(in Kind) (Kind, bool) {
 			if in == KindRecords {
 				return KindBytes, true
@@ -49,15 +49,20 @@ func CSV(o CSVOptions) Stage {
 }
 
 // ReadCSV is the stage csv on bytes or lines. Rows (RFC 4180) become objects of
-// strings. Lines end with LF or CRLF, fields in quotes may hold either; a byte
-// order mark is ignored, and so are empty lines. The names come from the first
-// row, or from Columns; without both they are "1", "2", …. A name that is there
-// before gets "_2", "_3", … added. A row with more or fewer fields than names is
-// an error of its record, and so is text behind the quote that closes a
+// strings. Lines end with LF, CR LF, CR CR LF or CR, fields in quotes may hold
+// any; a byte order mark is ignored, and so are empty lines. The names come from
+// the first row, or from Columns; without both they are "1", "2", …. A name that
+// is there before gets "_2", "_3", … added. Names that can't be read end the run,
+// for no row after them would be right. A row with more or fewer fields than
+// names is an error of its record, and so is text behind the quote that closes a
 // field; a quote within a field that has none around it stands for itself. Bytes
 // that are not UTF-8 become U+FFFD.
+//
+// A quote that is not closed makes a field of all that follows, up to the next
+// quote, the end, or MaxRecord. Its error is that of the line in which the field
+// begins, and the next line is read as a row of its own.
 func ReadCSV(o CSVOptions) Stage {
-	return Stage{name: "csv", gives: func(in Kind) (Kind, bool) { return KindRecords, in != KindRecords },
+	return Stage{name: "csv", text: true, gives: func(in Kind) (Kind, bool) { return KindRecords, in != KindRecords },
 		push: func(r *run, _ Kind, next flow) (flow, error) {
 			c := &csvReader{r: r, next: next, count: r.countOf(next), delimiter: o.delimiter(), at: Position{Line: 1}, header: !o.NoHeader}
 			if o.Columns != nil {
@@ -89,6 +94,7 @@ type csvReader struct {
 	at     Position // of buf[0]
 	begun  bool     // the first bytes have been looked at
 	resync bool     // the rest of the line belongs to a broken row
+	open   Position // of the quote that a row which goes on has left open, within the row; Line 0 = none
 
 	out []byte
 	o   int // end of what is written
@@ -152,15 +158,12 @@ func (c *csvReader) rows(final bool) error {
 	}
 	for i < c.n {
 		if c.resync {
-			end := bytes.IndexByte(c.buf[i:c.n], '\n')
-			if end < 0 {
-				c.at.Offset += int64(c.n - i)
-				i = c.n
+			next, ok := nextLine(c.buf[:c.n], i, final)
+			c.at.Offset += int64(next - i)
+			if i = next; !ok {
 				break
 			}
 			c.at.Line++
-			c.at.Offset += int64(end + 1)
-			i += end + 1
 			c.resync = false
 			continue
 		}
@@ -169,7 +172,12 @@ func (c *csvReader) rows(final bool) error {
 			if c.n-i <= MaxRecord {
 				break
 			}
-			err = c.failed(c.at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: c.at.Line})
+			if c.open.Line > 0 {
+				c.at.Line += c.open.Line - 1
+				c.at.Offset += c.open.Offset
+				i += int(c.open.Offset)
+			}
+			err = c.failed(c.at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: c.at.Line, Quoted: c.open.Line > 0})
 			c.resync, next = true, i
 		}
 		if err != nil {
@@ -186,8 +194,14 @@ func (c *csvReader) rows(final bool) error {
 	return c.give()
 }
 
-// failed is the run's verdict on an error of one row.
-func (c *csvReader) failed(at Position, err error) error { return c.r.fail(c.count, at, err) }
+// failed is the run's verdict on an error of one row. Without names there are no
+// records, whatever follows.
+func (c *csvReader) failed(at Position, err error) error {
+	if c.header && c.prefixes == nil {
+		return &RecordError{c.count.Stage, at, fmt.Errorf("the header can't be read: %w", err)}
+	}
+	return c.r.fail(c.count, at, err)
+}
 
 func (c *csvReader) give() error {
 	if c.o == 0 {
@@ -208,15 +222,15 @@ func (c *csvReader) finish() error {
 
 // row reads the row at buf[i] and returns where the next one begins.
 func (c *csvReader) row(i int, final bool) (int, error) {
-	switch { // an empty line
-	case c.buf[i] == '\n':
+	if b := c.buf[i]; b == '\n' || b == '\r' { // an empty line
+		n := lineEnd(c.buf[:c.n], i, final)
+		if n == 0 {
+			c.open = Position{}
+			return 0, errMore
+		}
 		c.at.Line++
-		c.at.Offset++
-		return i + 1, nil
-	case c.buf[i] == '\r' && (i+1 < c.n && c.buf[i+1] == '\n' || i+1 == c.n && final):
-		c.at.Line++
-		c.at.Offset += 2
-		return min(i+2, c.n), nil
+		c.at.Offset += int64(n)
+		return i + n, nil
 	}
 	if c.prefixes == nil {
 		return c.firstRow(i, final)
@@ -239,17 +253,26 @@ func (c *csvReader) row(i int, final bool) (int, error) {
 	return w.i, nil
 }
 
-// end is what an error within a row means: more data is needed, or the rest of
-// the line is dropped.
+// end is what an error within a row that begins at buf[i] means: more data is
+// needed, or the rest of the line is dropped. That is the line in which a field
+// began that took in others: the lines after it are rows to be read.
 func (w *csvRow) end(i int, err error) (int, error) {
+	c := w.c
 	if err == errMore { //nolint:errorlint // it is ours
+		c.open = Position{}
+		if w.open {
+			c.open = Position{int64(w.quoteLine + 1), int64(w.quote - i)}
+		}
 		return 0, err
 	}
-	c := w.c
-	at := Position{c.at.Line + int64(w.lines), c.at.Offset + int64(w.i-i)}
-	c.at = at
+	lines, next := w.lines, w.i
+	if w.open || lines > w.quoteLine {
+		lines, next = w.quoteLine, w.quote
+	}
+	c.at.Line += int64(lines)
+	c.at.Offset += int64(next - i)
 	c.resync = true
-	return w.i, c.failed(at, err)
+	return next, c.failed(c.at, err)
 }
 
 // firstRow reads the names, or how many fields there are.

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 	"unicode/utf8"
 
@@ -17,6 +18,11 @@ type csvRow struct {
 	final    bool // nothing comes behind c.buf
 	fields   int
 	lines    int // ended in it
+
+	quote     int  // where the last field in quotes began, in c.buf
+	quoteLine int  // lines ended before it
+	open      bool // it has not been closed
+
 	replaced int // fields with bytes that are not UTF-8
 }
 
@@ -103,10 +109,14 @@ func (w *csvRow) plain() (rowEnded bool, err error) {
 			w.endField(bad)
 			return true, nil
 		case b == '\r':
-			if ended, err := w.carriageReturn(); ended || err != nil {
-				w.endField(bad)
-				return ended, err
+			size := lineEnd(buf[:n], w.i, w.final)
+			if size == 0 {
+				return false, errMore
 			}
+			w.i += size
+			w.lines++
+			w.endField(bad)
+			return true, nil
 		default:
 			if err := w.special(&bad); err != nil {
 				return false, err
@@ -121,28 +131,12 @@ func (w *csvRow) endField(bad bool) {
 	}
 }
 
-// carriageReturn reads the end of a row, or a carriage return as such.
-func (w *csvRow) carriageReturn() (rowEnded bool, err error) {
-	c := w.c
-	if w.i+1 == c.n && !w.final {
-		return false, errMore
-	}
-	if w.i+1 == c.n || c.buf[w.i+1] == '\n' {
-		w.i = min(w.i+2, c.n)
-		w.lines++
-		return true, nil
-	}
-	w.i++
-	w.o += copy(c.out[w.o:], `\r`)
-	return false, nil
-}
-
 // special copies a byte that JSON escapes, or a character that is not ASCII.
 func (w *csvRow) special(bad *bool) error {
 	c := w.c
 	b := c.buf[w.i]
 	if b < utf8.RuneSelf {
-		if b == '\n' {
+		if b == '\n' || b == '\r' && lineEnd(c.buf[:c.n], w.i, w.final) == 1 {
 			w.lines++
 		}
 		w.o = len(jq.AppendEscaped(c.out[:w.o], b))
@@ -167,6 +161,7 @@ func (w *csvRow) quoted() (rowEnded bool, err error) {
 	c := w.c
 	buf, n := c.buf, c.n
 	bad := false
+	w.quote, w.quoteLine, w.open = w.i, w.lines, true
 	w.i++
 	for {
 		w.room(0)
@@ -180,7 +175,7 @@ func (w *csvRow) quoted() (rowEnded bool, err error) {
 		if w.i+step >= n {
 			w.i = n
 			if w.final {
-				return false, &RowError{"the last field's quote is not closed"}
+				return false, &RowError{"the quote that opens a field is not closed"}
 			}
 			return false, errMore
 		}
@@ -204,6 +199,7 @@ func (w *csvRow) quoted() (rowEnded bool, err error) {
 			continue
 		}
 		w.i++
+		w.open = false
 		w.endField(bad)
 		return w.behindQuote()
 	}
@@ -212,26 +208,25 @@ func (w *csvRow) quoted() (rowEnded bool, err error) {
 // behindQuote reads what ends a field in quotes.
 func (w *csvRow) behindQuote() (rowEnded bool, err error) {
 	c := w.c
-	switch {
-	case w.i == c.n: // at the end of all
+	if w.i == c.n { // at the end of all
 		w.lines++
 		return true, nil
-	case c.buf[w.i] == c.delimiter:
+	}
+	switch b := c.buf[w.i]; b {
+	case c.delimiter:
 		w.i++
 		return false, nil
-	case c.buf[w.i] == '\n':
-		w.i++
-		w.lines++
-		return true, nil
-	case c.buf[w.i] == '\r':
-		if w.i+1 == c.n && !w.final {
+	case '\n', '\r':
+		n := lineEnd(c.buf[:c.n], w.i, w.final)
+		if n == 0 {
 			return false, errMore
 		}
-		if w.i+1 == c.n || c.buf[w.i+1] == '\n' {
-			w.i = min(w.i+2, c.n)
-			w.lines++
-			return true, nil
-		}
+		w.i += n
+		w.lines++
+		return true, nil
+	}
+	if w.lines > w.quoteLine {
+		return false, &RowError{fmt.Sprintf("the field in quotes has text behind its end, %d lines further down", w.lines-w.quoteLine)}
 	}
 	return false, &RowError{"text behind the quote that closes a field"}
 }

@@ -11,8 +11,9 @@ import (
 // WriteCSV is the stage csv on records, which must be objects. It writes rows
 // (RFC 4180, but with lines that end with LF), the names first unless NoHeader.
 // The columns are Columns, or the first record's members; in the second case a
-// member that the first record lacks is an error of its record. Strings are
-// written as they are, null and what is absent as nothing, all else as JSON.
+// member that the first record lacks is an error of its record, and so is a first
+// record without any: nothing is left out unasked. Strings are written as they
+// are, null and what is absent as nothing, all else as JSON.
 func WriteCSV(o CSVOptions) Stage {
 	return Stage{name: "csv", check: true, gives: func(in Kind) (Kind, bool) { return KindBytes, in == KindRecords },
 		push: func(r *run, _ Kind, next flow) (flow, error) {
@@ -36,7 +37,7 @@ type csvWriter struct {
 	special   string // what a field is put in quotes for
 	header    bool   // names are to be written
 	only      bool   // other members than the columns are left out
-	columns   int
+	columns   []int  // of each, its member among fields
 	fields    *jq.Fields
 	out       []byte
 	plain     []byte // a string without its escapes
@@ -44,7 +45,17 @@ type csvWriter struct {
 }
 
 func (w *csvWriter) name(columns []string) {
-	w.columns, w.fields = len(columns), jq.NewFields(columns...)
+	var members []string // each once, though it may be written twice
+	known := map[string]int{}
+	for _, name := range columns {
+		i, ok := known[name]
+		if !ok {
+			i, members = len(members), append(members, name)
+			known[name] = i
+		}
+		w.columns = append(w.columns, i)
+	}
+	w.fields = jq.NewFields(members...)
 	if !w.header {
 		return
 	}
@@ -99,6 +110,9 @@ func (w *csvWriter) record(data []byte, t text) error {
 		if names == nil {
 			return &RowError{"record is not an object"}
 		}
+		if len(names) == 0 {
+			return &RowError{"record has no members, from which the columns would come"}
+		}
 		w.name(names)
 	}
 	if err := w.fields.Find(data, t.start, t.end); err != nil {
@@ -110,8 +124,8 @@ func (w *csvWriter) record(data []byte, t text) error {
 	if name, found := w.fields.Unknown(); found && !w.only {
 		return &RowError{fmt.Sprintf("record has the member %.100q, the first one had not", name)}
 	}
-	for i := range w.columns {
-		raw := w.fields.Raw(i)
+	for i, member := range w.columns {
+		raw := w.fields.Raw(member)
 		switch {
 		case len(raw) == 0 || raw[0] == 'n':
 			raw = nil
@@ -122,7 +136,7 @@ func (w *csvWriter) record(data []byte, t text) error {
 				raw = w.plain
 			}
 		}
-		w.field(i, raw, w.columns)
+		w.field(i, raw, len(w.columns))
 	}
 	w.out = append(w.out, '\n')
 	return nil

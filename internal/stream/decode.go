@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io"
 	"sync"
-
-	"github.com/klauspost/compress/zstd"
 )
 
 // Limits keep a decoder from being used as a bomb. Zero means no limit.
@@ -18,10 +16,6 @@ type Limits struct {
 // RatioFrom is the number of bytes given out from which Limits.Ratio holds:
 // short inputs reach high ratios honestly.
 const RatioFrom = 1 << 20
-
-// MaxWindow is the most memory a zstd frame may ask for, in bytes. Levels up to
-// 20 of the zstd tool need 32 MiB or less.
-const MaxWindow = 32 << 20
 
 // A Reader reads a stream decompressed. It is not safe for concurrent use.
 type Reader struct {
@@ -70,9 +64,6 @@ func (d *Reader) start() error {
 	case Gzip:
 		d.decode = newGunzip(d.br)
 	case Zstd:
-		if err := d.checkWindow(); err != nil {
-			return err
-		}
 		z, err := newUnzstd(d.br)
 		if err != nil {
 			return err
@@ -80,27 +71,6 @@ func (d *Reader) start() error {
 		d.decode = z
 	default:
 		d.decode = d.br
-	}
-	return nil
-}
-
-// checkWindow looks at the first frame's header. The decoder refuses a large
-// window too, in later frames as well, but says the same of a broken block.
-func (d *Reader) checkWindow() error {
-	head, _ := d.br.Peek(zstd.HeaderMaxSize)
-	if d.src.err != nil {
-		return d.src.err
-	}
-	var h zstd.Header
-	if h.Decode(head) != nil {
-		return nil // the decoder will say what is wrong
-	}
-	window := h.WindowSize
-	if h.SingleSegment {
-		window = h.FrameContentSize
-	}
-	if window > MaxWindow {
-		return &LimitError{Limit: LimitWindow, Max: MaxWindow}
 	}
 	return nil
 }
@@ -164,7 +134,8 @@ func (d *Reader) explain(err error) error {
 	if d.src.err != nil {
 		return d.src.err
 	}
-	if Ended(err) || d.format == Plain {
+	limit := (*LimitError)(nil)
+	if Ended(err) || d.format == Plain || errors.As(err, &limit) || errors.Is(err, ErrBusy) {
 		return err
 	}
 	return &CorruptError{d.format, d.In(), err}

@@ -239,8 +239,9 @@ func TestWindowLimit(t *testing.T) {
 	t.Parallel()
 	const magic = "\x28\xb5\x2f\xfd"
 	for name, header := range map[string]string{
-		"window of 128 MiB":           magic + "\x00\x88",
-		"single segment of 128 MiB":   magic + "\xe0\x00\x00\x00\x08\x00\x00\x00\x00",
+		"window of 144 MiB":           magic + "\x00\x89",
+		"single segment of 128 MiB":   magic + "\xe0\x01\x00\x00\x08\x00\x00\x00\x00",
+		"behind another frame":        magic + "\x00\x00\x09\x00\x00x" + magic + "\x00\x90",
 		"single segment of 2^62 byte": magic + "\xe0\x00\x00\x00\x00\x00\x00\x00\x40",
 	} {
 		_, err := unpack(strings.NewReader(header+strings.Repeat("x", 100)), stream.Auto, stream.Limits{})

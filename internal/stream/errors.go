@@ -43,6 +43,8 @@ type LimitError struct {
 	Limit Limit
 	Max   int64 // what is allowed, in the limit's unit
 	Line  int64 // of LimitRecord: the line's number, from 1
+
+	Quoted bool // of LimitRecord: it is a field in quotes that does not end
 }
 
 func (e *LimitError) Error() string {
@@ -52,10 +54,13 @@ func (e *LimitError) Error() string {
 	case LimitRatio:
 		return fmt.Sprintf("data decompresses to over %d times its size", e.Max)
 	case LimitWindow:
-		return fmt.Sprintf("zstd window is over %d bytes", e.Max)
+		return fmt.Sprintf("a zstd frame needs a window of over %d bytes; compress without --long, or with --long=27", e.Max)
 	case LimitOutput:
 		return fmt.Sprintf("output is over %d bytes", e.Max)
 	default:
+		if e.Quoted {
+			return fmt.Sprintf("the field in quotes that begins in line %d does not end within %d bytes", e.Line, e.Max)
+		}
 		return fmt.Sprintf("line %d is over %d bytes", e.Line, e.Max)
 	}
 }

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"bytes"
 	"context"
 
 	"longshore/internal/jq"
@@ -35,7 +34,7 @@ func (f *filter) take(b *batch) error {
 		var keep bool
 		var err error
 		if f.lines {
-			keep, err = f.machine.MatchText(withoutCR(b.data[t.start:t.end]))
+			keep, err = f.machine.MatchText(b.data[t.start:t.end])
 		} else {
 			keep, err = f.machine.Match(b.data, t.start, t.end)
 		}
@@ -53,9 +52,6 @@ func (f *filter) take(b *batch) error {
 }
 
 func (f *filter) finish() error { return f.next.finish() }
-
-// withoutCR is a line as an expression sees it.
-func withoutCR(line []byte) []byte { return bytes.TrimSuffix(line, []byte("\r")) }
 
 // A textWriter collects the texts that a stage makes.
 type textWriter struct {
@@ -117,7 +113,7 @@ func (m *mapper) take(b *batch) error {
 		}
 		var err error
 		if m.lines {
-			err = m.machine.MapText(withoutCR(b.data[t.start:t.end]), MaxRecord, emit)
+			err = m.machine.MapText(b.data[t.start:t.end], MaxRecord, emit)
 		} else {
 			err = m.machine.Map(b.data, t.start, t.end, MaxRecord, emit)
 		}

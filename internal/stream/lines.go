@@ -5,24 +5,29 @@ import (
 	"io"
 )
 
-// Lines splits a stream at '\n'. Unlike bufio.Scanner it goes on after a line
-// that is too long, and it numbers the lines. It is not safe for concurrent use.
+// Lines splits a stream at its line ends: LF, CR LF, CR CR LF or CR. Unlike
+// bufio.Scanner it goes on after a line that is too long, and it numbers the
+// lines. NULs and byte order marks before a line are left out: a log that was
+// emptied while its server went on writing begins with as many NULs as it had
+// bytes. It is not safe for concurrent use.
 type Lines struct {
 	r      io.Reader
 	buf    []byte
 	pooled *chunk // what buf is made of, or nil
 	start  int    // buf[start:end] is read and not yet given out
 	end    int
+	find   lineFinder // in buf[:end]
 	max    int
 	line   int64
 	long   bool // in the rest of a line that is too long
 	err    error
 }
 
-// NewLines reads lines of at most max bytes, their '\n' not counted. Close
+// NewLines reads lines of at most max bytes, their ends not counted. Close
 // gives the buffer back.
 func NewLines(r io.Reader, max int) *Lines {
 	l := &Lines{r: r, max: max}
+	l.find.reset()
 	if 2*max <= chunkSize {
 		l.pooled = chunks.Get().(*chunk)
 		l.buf = l.pooled[:]
@@ -32,12 +37,16 @@ func NewLines(r io.Reader, max int) *Lines {
 	return l
 }
 
-// Next returns the next line without its '\n'; it is valid until the next call.
-// A last line without '\n' is a line too, an empty one is not. After the end
+// Next returns the next line without its end; it is valid until the next call.
+// A last line without an end is a line too, an empty one is not. After the end
 // the error is io.EOF, or what the source said. A line that is too long is a
 // *LimitError with its number; the call after that goes on with the next line.
 func (l *Lines) Next() ([]byte, error) {
-	if i := bytes.IndexByte(l.buf[l.start:l.end], '\n'); i >= 0 && i <= l.max && !l.long {
+	if l.find.cr < l.end || l.long { // a CR is there, or nobody has looked
+		return l.slow()
+	}
+	i := bytes.IndexByte(l.buf[l.start:l.end], '\n')
+	if i > 0 && i <= l.max && l.buf[l.start] != 0 && l.buf[l.start] != byteOrderMark[0] || i == 0 {
 		line := l.buf[l.start : l.start+i]
 		l.start += i + 1
 		l.line++
@@ -51,37 +60,51 @@ func (l *Lines) Line() int64 { return l.line }
 
 func (l *Lines) slow() ([]byte, error) {
 	for {
-		window := l.buf[l.start:l.end]
-		if i := bytes.IndexByte(window, '\n'); i >= 0 {
-			l.start += i + 1
-			if l.long {
-				l.long = false
-				continue
-			}
+		end, next := l.find.next(l.buf[:l.end], l.start, Ended(l.err))
+		switch line := bare(l.buf[l.start:end]); {
+		case l.long && next > 0:
+			l.start, l.long = next, false
+			continue
+		case l.long:
+			l.start = end
+		case next > 0:
+			l.start = next
 			l.line++
-			if i > l.max {
+			if len(line) > l.max {
 				return nil, l.tooLong()
 			}
-			return window[:i], nil
-		}
-		if l.long {
-			l.start, l.end = 0, 0
-		} else if len(window) > l.max {
-			l.start, l.end = 0, 0
-			l.long = true
+			return line, nil
+		case len(line) > l.max && !bytes.HasPrefix(byteOrderMark, line):
+			l.start, l.long = end, true
 			l.line++
 			return nil, l.tooLong()
-		}
-		if Ended(l.err) && l.start < l.end {
-			l.start = l.end
+		case Ended(l.err) && len(line) > 0:
+			l.start = end
 			l.line++
-			return window, nil
+			return line, nil
+		default:
+			l.start = end - len(line)
 		}
 		if l.err != nil {
 			return nil, l.err
 		}
 		l.fill()
 	}
+}
+
+// bare is a line without what may stand before it.
+func bare(line []byte) []byte {
+	for len(line) > 0 {
+		switch {
+		case line[0] == 0:
+			line = bytes.TrimLeft(line, "\x00")
+		case bytes.HasPrefix(line, byteOrderMark):
+			line = line[len(byteOrderMark):]
+		default:
+			return line
+		}
+	}
+	return line
 }
 
 func (l *Lines) tooLong() error {
@@ -92,6 +115,7 @@ func (l *Lines) tooLong() error {
 func (l *Lines) fill() {
 	l.end = copy(l.buf, l.buf[l.start:l.end])
 	l.start = 0
+	l.find.reset()
 	for range 100 {
 		n, err := l.r.Read(l.buf[l.end:])
 		l.end += n
@@ -111,4 +135,5 @@ func (l *Lines) Close() {
 	}
 	l.pooled, l.buf, l.start, l.end = nil, nil, 0, 0
 	l.long, l.err = false, io.ErrClosedPipe
+	l.find.reset()
 }

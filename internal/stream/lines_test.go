@@ -43,11 +43,16 @@ func TestLines(t *testing.T) {
 		"one":                {"a\n", []string{"1:a"}},
 		"no end":             {"a\nb", []string{"1:a", "2:b"}},
 		"blank":              {"\n\na\n\n", []string{"1:", "2:", "3:a", "4:"}},
-		"carriage return":    {"a\r\nb\r", []string{"1:a\r", "2:b\r"}},
+		"line ends":          {"a\r\nb\rc\r\r\nd\n\re\r\r", []string{"1:a", "2:b", "3:c", "4:d", "5:", "6:e", "7:"}},
+		"NULs before":        {"\x00\x00a\n\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00b\r\x00\n\x00", []string{"1:a", "2:b", "3:"}},
+		"marks before":       {"\ufeffa\n\x00\ufeff\ufeffb\n\xef\nc\ufeff", []string{"1:a", "2:b", "3:\xef", "4:c\ufeff"}},
+		"NULs over limit":    {"\x00a\x0012345678\nb\n", []string{"1!8", "2:b"}},
+		"CRs at the limit":   {"12345678\r\r\n123456789\r\r\nb", []string{"1:12345678", "2!8", "3:b"}},
 		"at the limit":       {"12345678\n12345678", []string{"1:12345678", "2:12345678"}},
 		"over the limit":     {"a\n123456789\nb\n", []string{"1:a", "2!8", "3:b"}},
 		"over it at the end": {"a\n123456789", []string{"1:a", "2!8"}},
-		"far over it":        {long + "\nb\n" + long + "\n" + long, []string{"1!8", "2:b", "3!8", "4!8"}},
+		"far over it":        {long + "\nb\n" + long + "\r" + long, []string{"1!8", "2:b", "3!8", "4!8"}},
+		"far more NULs":      {strings.Repeat("\x00", 600<<10) + "a\rb", []string{"1:a", "2:b"}},
 	}
 	for name, test := range tests {
 		for how, chunked := range chunkings {
@@ -84,16 +89,34 @@ type stuck struct{}
 
 func (stuck) Read([]byte) (int, error) { return 0, nil }
 
+// oneEnd makes all line ends to LF.
+func oneEnd(text string) string {
+	return strings.NewReplacer("\r\r\n", "\n", "\r\n", "\n", "\r", "\n").Replace(text)
+}
+
+// bareLine is a line without the NULs and byte order marks before it.
+func bareLine(line []byte) []byte {
+	for {
+		less := bytes.TrimPrefix(bytes.TrimLeft(line, "\x00"), []byte("\ufeff"))
+		if len(less) == len(line) {
+			return line
+		}
+		line = less
+	}
+}
+
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("a\nbb\n\nccc"), uint8(2))
 	f.Add([]byte("\r\n\n"), uint8(0))
+	f.Add([]byte("a\r\r\n\x00\ufeffb\r\r"), uint8(1))
 	f.Fuzz(func(t *testing.T, in []byte, limit uint8) {
 		var want []string
-		all := bytes.Split(in, []byte("\n"))
-		if last := len(all) - 1; len(all[last]) == 0 {
+		all := bytes.Split([]byte(oneEnd(string(in))), []byte("\n"))
+		if last := len(all) - 1; len(bareLine(all[last])) == 0 {
 			all = all[:last]
 		}
 		for i, line := range all {
+			line = bareLine(line)
 			if len(line) > int(limit) {
 				want = append(want, fmt.Sprintf("%d!%d", i+1, limit))
 				continue

@@ -37,6 +37,17 @@ type Stage struct {
 	pull  func(r *run, src io.Reader) (io.Reader, func(), error) // of one that fetches it
 	check bool                                                   // it checks the JSON of records itself
 	lazy  func(r *run, next flow) flow                           // like push, leaving the check to the next stage
+
+	text     bool     // bytes that it is given are text, and are decoded first
+	encoding Encoding // of that text
+}
+
+// In is a stage that reads bytes as text of that encoding; without it the stages
+// lines, ndjson and csv find it out themselves. What they are given as lines, or
+// give, is UTF-8.
+func (s Stage) In(e Encoding) Stage {
+	s.encoding = e
+	return s
 }
 
 // Name is the stage's name in payloads and results.
@@ -69,8 +80,12 @@ func NewPipeline(stages ...Stage) (*Pipeline, error) {
 		}
 		in := p.kinds[i]
 		out, ok := s.gives(in)
+		name := s.name
+		if s.encoding != "" && s.encoding != AutoEncoding {
+			name, ok = name+" with an encoding", ok && in == KindBytes
+		}
 		if !ok {
-			return nil, &StageError{i, fmt.Errorf("%s can't take %s", s.name, in)}
+			return nil, &StageError{i, fmt.Errorf("%s can't take %s", name, in)}
 		}
 		p.kinds = append(p.kinds, out)
 	}
@@ -93,7 +108,8 @@ type StageCount struct {
 	BytesOut   int64             `json:"bytes_out"`
 	RecordsOut int64             `json:"records_out,omitempty"` // lines or records, where it gives such
 	Skipped    int64             `json:"skipped,omitempty"`     // records left out because of an error
-	Replaced   int64             `json:"replaced,omitempty"`    // fields with bytes that are not UTF-8
+	Replaced   int64             `json:"replaced,omitempty"`    // fields with bytes that are not UTF-8, and what could not be decoded
+	Encoding   string            `json:"encoding,omitempty"`    // that was decoded
 	Sums       map[string]string `json:"sums,omitempty"`        // of a checksum: hex by algorithm
 }
 
@@ -204,6 +220,9 @@ func (p *Pipeline) run(r *run, out flow, src io.Reader) error {
 			if next, err = s.push(r, p.kinds[i], next); err != nil {
 				return err
 			}
+		}
+		if s.text && p.kinds[i] == KindBytes && s.encoding != UTF8 {
+			next = &decoding{r: r, next: next, count: &r.report.Stages[i], asked: s.encoding}
 		}
 	}
 	slow := false // something is to be decompressed

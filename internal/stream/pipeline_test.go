@@ -313,7 +313,7 @@ func TestRecordErrors(t *testing.T) {
 		"no object":      {"{}\n1\n", []stream.Stage{stream.NDJSON(), stream.Select("a")}, stream.Position{Line: 2, Offset: 3}, "{}\n"},
 		"ragged":         {"a,b\n1,\"2\n\"\n3\n4,5,6\n7,8\n", []stream.Stage{stream.CSV(stream.CSVOptions{})}, stream.Position{Line: 4, Offset: 11}, `{"a":"1","b":"2\n"}` + "\n" + `{"a":"7","b":"8"}` + "\n"},
 		"behind a quote": {"a,b\r\n1,\"2\"3\r\n4,5\r\n", []stream.Stage{stream.CSV(stream.CSVOptions{})}, stream.Position{Line: 2, Offset: 10}, `{"a":"4","b":"5"}` + "\n"},
-		"open quote":     {"a,b\n1,\"2\n3", []stream.Stage{stream.CSV(stream.CSVOptions{})}, stream.Position{Line: 3, Offset: 10}, ""},
+		"open quote":     {"a,b\n1,\"2\n3", []stream.Stage{stream.CSV(stream.CSVOptions{})}, stream.Position{Line: 2, Offset: 6}, ""},
 		"field long":     {"a\n1\n\"" + huge + "\n", []stream.Stage{stream.CSV(stream.CSVOptions{})}, stream.Position{Line: 3, Offset: 4}, `{"a":"1"}` + "\n"},
 		"new column":     {"{\"a\":1}\n{\"b\":1}\n{}\n", []stream.Stage{stream.NDJSON(), stream.CSV(stream.CSVOptions{})}, stream.Position{Line: 2, Offset: 8}, "a\n1\n\"\"\n"},
 	} {

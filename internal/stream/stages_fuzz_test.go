@@ -31,12 +31,13 @@ func fuzzStages(t *testing.T, in []byte, stages ...stream.Stage) (string, error)
 
 func FuzzSplitLines(f *testing.F) {
 	f.Add([]byte("a\r\n\nb"))
+	f.Add([]byte("\ufeffa\rb\r\r\nc\r\r"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		want := string(in)
+		want := oneEnd(strings.TrimPrefix(string(in), "\ufeff"))
 		if want != "" && !strings.HasSuffix(want, "\n") {
 			want += "\n"
 		}
-		if got, err := fuzzStages(t, in, stream.SplitLines(), stream.Count()); got != want || err != nil {
+		if got, err := fuzzStages(t, in, stream.SplitLines().In(stream.UTF8), stream.Count()); got != want || err != nil {
 			t.Fatalf("%q became %q: %v", in, got, err)
 		}
 	})
@@ -100,11 +101,12 @@ func FuzzReplace(f *testing.F) {
 		if err != nil || len(with) > 100 {
 			return
 		}
-		want := strings.ReplaceAll(string(in), old, with)
-		if len(in) > 0 && in[len(in)-1] != '\n' {
-			want += "\n"
+		text := oneEnd(strings.TrimPrefix(string(in), "\ufeff"))
+		want := ""
+		for line := range strings.Lines(text) {
+			want += strings.ReplaceAll(strings.TrimSuffix(line, "\n"), old, with) + "\n"
 		}
-		if got, err := fuzzStages(t, in, stream.SplitLines(), s); got != want || err != nil {
+		if got, err := fuzzStages(t, in, stream.SplitLines().In(stream.UTF8), s); got != want || err != nil {
 			t.Fatalf("%q became %q: %v", in, got, err)
 		}
 		if _, err := stream.ReplacePattern(old, with); err == nil && old == "(" {

@@ -11,10 +11,11 @@ import (
 // they are.
 func toLines(in Kind) (Kind, bool) { return KindLines, in != KindRecords }
 
-// SplitLines is the stage lines: bytes become lines. The last one need not end
-// with a newline; it gets one.
+// SplitLines is the stage lines: bytes become lines. They end with LF, CR LF,
+// CR CR LF or CR, and the last one need not; given out, all end with LF. A byte
+// order mark at the front is left out.
 func SplitLines() Stage {
-	return Stage{name: "lines", gives: toLines, push: func(r *run, in Kind, next flow) (flow, error) {
+	return Stage{name: "lines", gives: toLines, text: true, push: func(r *run, in Kind, next flow) (flow, error) {
 		if in == KindLines {
 			return next, nil
 		}
@@ -26,7 +27,7 @@ func SplitLines() Stage {
 // and checks that each is a JSON text (RFC 8259, in UTF-8); empty lines are left
 // out. Given records it writes them.
 func NDJSON() Stage {
-	return Stage{name: "ndjson",
+	return Stage{name: "ndjson", text: true,
 		gives: func(in Kind) (Kind, bool) {
 			if in == KindRecords {
 				return KindBytes, true
@@ -67,7 +68,6 @@ type checker struct {
 	r     *run
 	count *StageCount
 	scan  *jq.Fields // nil: the next stage checks
-	begun bool
 }
 
 // A splitter cuts bytes into lines.
@@ -78,7 +78,9 @@ type splitter struct {
 	check  *checker // nil for lines
 	buf    []byte   // room for a record, a chunk and jq.Pad
 	n      int      // bytes of a begun line in buf
+	seen   int      // of them, without what may be a part of its end
 	long   bool     // that line is too long: the rest of it is dropped
+	begun  bool     // the first line has been looked at
 	at     Position // of that line
 	b      batch
 	pooled *chunk
@@ -97,18 +99,6 @@ func (s *splitter) take(b *batch) error { return eachRun(b, s.bytes) }
 // bytes takes any piece of the stream.
 func (s *splitter) bytes(p []byte) error {
 	for len(p) > 0 {
-		if s.long {
-			i := bytes.IndexByte(p, '\n')
-			if i < 0 {
-				s.at.Offset += int64(len(p))
-				return nil
-			}
-			s.at.Offset += int64(i + 1)
-			s.at.Line++
-			s.long = false
-			p = p[i+1:]
-			continue
-		}
 		free := len(s.buf) - jq.Pad - 1 - s.n
 		if free < len(p) && len(s.buf) < MaxRecord+chunkSize {
 			if s.n > len(s.buf)/2 {
@@ -119,40 +109,43 @@ func (s *splitter) bytes(p []byte) error {
 		}
 		m := copy(s.buf[s.n:s.n+min(free, len(p))], p)
 		p = p[m:]
-		if err := s.split(s.n + m); err != nil {
+		if err := s.split(s.n+m, false); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// split hands on the whole lines in buf[:end]; the search for the end of the
+// split hands on the whole lines in buf[:n]; the search for the end of the
 // first one starts where the last search ended.
-func (s *splitter) split(end int) error {
-	s.b.data, s.b.texts = s.buf[:end], s.b.texts[:0]
-	start, from := 0, s.n
-	for {
-		i := bytes.IndexByte(s.buf[from:end], '\n')
-		if i < 0 {
+func (s *splitter) split(n int, final bool) error {
+	s.b.data, s.b.texts = s.buf[:n], s.b.texts[:0]
+	start, end, next := 0, 0, 0
+	find := lineFinder{-1, -1}
+	for from := s.seen; ; from = start {
+		if end, next = find.next(s.buf[:n], from, final); next == 0 {
 			break
 		}
-		if err := s.line(start, from+i); err != nil {
+		s.buf[end] = '\n'
+		if err := s.line(start, end, next); err != nil {
 			return err
 		}
-		start = from + i + 1
-		from = start
+		start = next
 	}
 	if len(s.b.texts) > 0 || start > 0 {
 		if err := s.give(); err != nil {
 			return err
 		}
 	}
-	s.n = copy(s.buf, s.buf[start:end])
-	if s.n > MaxRecord {
-		s.long = true
-		at := s.at
-		s.at.Offset += int64(s.n)
-		s.n = 0
+	at := s.at
+	tooLong := !s.long && end-start > MaxRecord
+	if s.long = s.long || tooLong; s.long {
+		s.at.Offset += int64(end - start)
+		start = end
+	}
+	s.n = copy(s.buf, s.buf[start:n])
+	s.seen = end - start
+	if tooLong {
 		return s.tooLong(at)
 	}
 	return nil
@@ -162,45 +155,46 @@ func (s *splitter) tooLong(at Position) error {
 	return s.r.fail(s.count, at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: at.Line})
 }
 
-// line takes the line in buf[start:end].
-func (s *splitter) line(start, end int) error {
+// line takes the line in buf[start:end]; the one after it begins at next.
+func (s *splitter) line(start, end, next int) error {
 	at := s.at
 	s.at.Line++
-	s.at.Offset += int64(end - start + 1)
+	s.at.Offset += int64(next - start)
+	if s.long {
+		s.long = false
+		return nil
+	}
+	if !s.begun {
+		s.begun = true
+		if bytes.HasPrefix(s.buf[start:end], byteOrderMark) {
+			start += len(byteOrderMark)
+		}
+	}
 	if end-start > MaxRecord {
 		return s.tooLong(at)
 	}
 	if s.check != nil {
-		keep, from, err := s.check.line(s.buf, start, end, at)
+		keep, err := s.check.line(s.buf, start, end, at)
 		if err != nil || !keep {
 			return err
 		}
-		start = from
 	}
 	s.b.texts = append(s.b.texts, text{start, end, at})
 	return nil
 }
 
-// line reports whether a line is a record and where it starts.
-func (c *checker) line(b []byte, start, end int, at Position) (keep bool, from int, err error) {
-	if !c.begun {
-		c.begun = true
-		if bytes.HasPrefix(b[start:end], byteOrderMark) {
-			start += len(byteOrderMark)
-		}
-	}
+// line reports whether a line is a record.
+func (c *checker) line(b []byte, start, end int, at Position) (keep bool, err error) {
 	if end-start < 2 && len(bytes.TrimSpace(b[start:end])) == 0 || b[start] <= ' ' && len(bytes.TrimSpace(b[start:end])) == 0 {
-		return false, 0, nil
+		return false, nil
 	}
 	if c.scan != nil {
 		if err := c.scan.Find(b, start, end); err != nil {
-			return false, 0, c.r.fail(c.count, at, err)
+			return false, c.r.fail(c.count, at, err)
 		}
 	}
-	return true, start, nil
+	return true, nil
 }
-
-var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // give passes the batch on, unless the run has been told to end.
 func (s *splitter) give() error {
@@ -211,11 +205,13 @@ func (s *splitter) give() error {
 }
 
 func (s *splitter) finish() error {
-	if s.n > 0 && !s.long {
-		s.buf[s.n] = '\n'
-		end := s.n
+	if err := s.split(s.n, true); err != nil {
+		return err
+	}
+	if end := s.n; end > 0 && !s.long && (s.begun || !bytes.Equal(s.buf[:end], byteOrderMark)) {
+		s.buf[end] = '\n'
 		s.b.data, s.b.texts = s.buf[:end+1], s.b.texts[:0]
-		if err := s.line(0, end); err != nil {
+		if err := s.line(0, end, end); err != nil {
 			return err
 		}
 		if err := s.give(); err != nil {

@@ -1,14 +1,18 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 
 	"github.com/axiomhq/hyperloglog"
 
+	"longshore/internal/accesslog"
 	"longshore/internal/stream"
+	"longshore/job"
 	"longshore/tasks"
 )
 
@@ -29,9 +33,14 @@ const (
 )
 
 // analyzeLog is the handler of log.analyze; logReport is its result. A line
-// that is in no known format is counted as malformed and is no error. The log
-// may be packed with gzip or zstd.
+// that is in no known format is counted as malformed and is no error, unless all
+// are: such a file is no log, or in a format that must be described. The log may
+// be packed with gzip or zstd.
 func analyzeLog(ctx context.Context, run *Run, p tasks.Analyze) (any, error) {
+	format, err := p.LogFormat()
+	if err != nil {
+		return nil, Fail(err)
+	}
 	in, err := run.Input(ctx)
 	if err != nil {
 		return nil, err
@@ -42,23 +51,32 @@ func analyzeLog(ctx context.Context, run *Run, p tasks.Analyze) (any, error) {
 		return nil, err
 	}
 	defer z.Close()
-	a := newLogAnalysis(p.Format)
-	if err := a.read(stream.WithContext(ctx, z), run.Counts); err != nil {
+	a := newLogAnalysis(format)
+	text := stream.NewText(stream.WithContext(ctx, z), stream.Encoding(p.Encoding))
+	if err := a.read(text, run.Counts); err != nil {
 		return nil, err
+	}
+	if a.foreign > 0 && a.lines == a.malformed {
+		return nil, FailWith(job.TypeMismatch, fmt.Errorf("none of the %d lines is in a known log format, line %d for one; "+
+			"format describes others", a.lines, a.foreign))
 	}
 	report, err := a.report(p.Top)
 	if err != nil {
 		return nil, Fail(err)
+	}
+	if e := text.Encoding(); e != stream.UTF8 && e != stream.AutoEncoding {
+		report.Encoding = string(e)
 	}
 	return report, nil
 }
 
 // A logAnalysis is the state of reading one log.
 type logAnalysis struct {
-	parser         logParser
+	parser         *accesslog.Parser
 	lines          int64
 	malformed      int64
 	malformedLines []int64
+	foreign        int64 // number of the first malformed line that is not blank; 0 = none
 	bytes          int64
 	warnings       int64
 	status         [1000]int64
@@ -73,9 +91,9 @@ type logAnalysis struct {
 	uniques *hyperloglog.Sketch
 }
 
-func newLogAnalysis(format string) *logAnalysis {
+func newLogAnalysis(format *accesslog.Format) *logAnalysis {
 	a := &logAnalysis{
-		parser: logParser{format: format}, methods: map[string]*int64{},
+		parser: accesslog.NewParser(format), methods: map[string]*int64{},
 		first: math.MaxInt64, last: math.MinInt64, hours: newHours(),
 		paths:     newCounter(maxPaths, maxKeyBytes),
 		addresses: newCounter(maxAddresses, maxKeyBytes),
@@ -109,7 +127,7 @@ func (a *logAnalysis) read(r io.Reader, counts *stream.Counts) error {
 			return nil
 		case tooLong(err):
 			a.lines++
-			a.bad()
+			a.bad(false)
 		default:
 			return err
 		}
@@ -127,32 +145,34 @@ func tooLong(err error) bool {
 // line takes in one line.
 func (a *logAnalysis) line(line []byte) {
 	a.lines++
-	if warns(line) {
+	if accesslog.Warns(line) {
 		a.warnings++
 	}
-	var l logLine
-	if !a.parser.parse(line, &l) {
-		a.bad()
+	var l accesslog.Line
+	if !a.parser.Parse(line, &l) {
+		a.bad(len(bytes.TrimSpace(line)) == 0)
 		return
 	}
-	a.status[l.status]++
-	a.bytes += min(l.bytes, math.MaxInt64-a.bytes)
-	a.first, a.last = min(a.first, l.unix), max(a.last, l.unix)
-	a.hours.add(l.unix)
-	a.addresses.add(l.address)
-	if a.uniques != nil {
-		a.uniques.Insert(l.address)
+	if l.Status >= 0 {
+		a.status[l.Status]++
 	}
-	method, path := splitRequest(l.request)
+	a.bytes += min(l.Bytes, math.MaxInt64-a.bytes)
+	a.first, a.last = min(a.first, l.Unix), max(a.last, l.Unix)
+	a.hours.add(l.Unix)
+	a.addresses.add(l.Address)
+	if a.uniques != nil {
+		a.uniques.Insert(l.Address)
+	}
+	method, path := accesslog.SplitRequest(l.Request)
 	a.method(method)
 	if path != nil {
 		a.paths.add(path)
 	}
-	if given(l.referrer) {
-		a.referrers.add(l.referrer)
+	if given(l.Referrer) {
+		a.referrers.add(l.Referrer)
 	}
-	if given(l.agent) {
-		a.agents.add(l.agent)
+	if given(l.Agent) {
+		a.agents.add(l.Agent)
 	}
 }
 
@@ -161,8 +181,12 @@ func given(field []byte) bool {
 	return len(field) > 1 || len(field) == 1 && field[0] != '-'
 }
 
-func (a *logAnalysis) bad() {
+// bad counts a malformed line.
+func (a *logAnalysis) bad(blank bool) {
 	a.malformed++
+	if !blank && a.foreign == 0 {
+		a.foreign = a.lines
+	}
 	if len(a.malformedLines) < maxMalformed {
 		a.malformedLines = append(a.malformedLines, a.lines)
 	}

@@ -43,6 +43,8 @@ type logReport struct {
 	Hours          map[string]int64 `json:"hours"`
 	HoursPerBucket int64            `json:"hours_per_bucket"`
 
+	Encoding string `json:"encoding,omitempty"` // that was decoded
+
 	First string `json:"first,omitempty"` // the earliest time, RFC 3339 in UTC
 	Last  string `json:"last,omitempty"`  // the latest
 }

@@ -1,86 +1,116 @@
-package handlers
+package accesslog
 
 import (
 	"bytes"
+	"net/netip"
 	"time"
 )
 
-// A logLine is one line of an access log. Its slices point into the line and
-// are as the server wrote them, escapes included.
-type logLine struct {
-	address  []byte
-	unix     int64 // seconds since 1970, UTC
-	request  []byte
-	status   int
-	bytes    int64  // 0 for "-"
-	referrer []byte // nil in Common format
-	agent    []byte // nil in Common format
+// A Line is one line of an access log. Its slices are valid until the next one
+// is read, and are as the server wrote them, escapes included.
+type Line struct {
+	Address  []byte
+	Unix     int64 // seconds since 1970, UTC
+	Request  []byte
+	Status   int    // -1 if the format has none
+	Bytes    int64  // 0 for "-"
+	Referrer []byte // nil if the format has none
+	Agent    []byte // nil if the format has none
 }
 
-// The names of a log's format; the empty one is formatAuto too.
-const (
-	formatAuto     = "auto"
-	formatCommon   = "common"
-	formatCombined = "combined"
-)
-
-// A logParser reads lines of the Common and Combined log formats of Apache
-// (https://httpd.apache.org/docs/current/mod/mod_log_config.html) and nginx:
+// A Parser reads the lines of one log. In the Common and Combined log formats of
+// Apache (https://httpd.apache.org/docs/current/mod/mod_log_config.html) and
+// nginx they are
 //
 //	host ident user [02/Jan/2006:15:04:05 -0700] "request" status bytes
 //	host ident user [02/Jan/2006:15:04:05 -0700] "request" status bytes "referrer" "user agent"
 //
-// A line that is cut off behind the bytes is taken as far as it goes, and
-// fields that a server's own format adds at the end are ignored. It remembers
-// the last day it met, for working out a date is the slowest part.
-type logParser struct {
-	format string
+// and with the name of a virtual host and a blank before that, in those of
+// virtual hosts. A line that is cut off behind the bytes is taken as far as it
+// goes, and fields that a server's own format adds at the end are ignored. A
+// parser remembers the last day it met, for working out a date is the slowest
+// part. It is not safe for concurrent use.
+type Parser struct {
+	format *Format
 	day    [11]byte // as written
 	zone   [6]byte  // as written, with the space
 	base   int64    // the day's midnight there, as Unix time
+	built  []byte   // a request that was put together
 }
 
-// parse reads one line into l and reports whether it is well-formed.
-func (p *logParser) parse(line []byte, l *logLine) bool {
-	if n := len(line); n > 0 && line[n-1] == '\r' {
-		line = line[:n-1]
+// NewParser returns a parser for lines of that format.
+func NewParser(f *Format) *Parser { return &Parser{format: f} }
+
+// Parse reads one line into l and reports whether it is well-formed.
+func (p *Parser) Parse(line []byte, l *Line) bool {
+	switch p.format.kind {
+	case kindAuto:
+		if len(line) > 0 && line[0] == '{' {
+			return p.json(line, l)
+		}
+		return p.plain(line, l) || p.vhost(line, l)
+	case kindVHost, kindVHostCommon:
+		return p.vhost(line, l)
+	case kindJSON:
+		return p.json(line, l)
+	case kindOwn:
+		return p.own(line, l)
 	}
+	return p.plain(line, l)
+}
+
+// vhost reads a line with a virtual host in front. What comes next must be an
+// address or a name, else any line with a word too many would be taken.
+func (p *Parser) vhost(line []byte, l *Line) bool {
+	host, rest, ok := bytes.Cut(line, []byte(" "))
+	if !ok || len(host) == 0 || host[0] == '[' && bytes.IndexByte(host, ']') < 0 || !p.plain(rest, l) {
+		return false
+	}
+	if bytes.IndexByte(l.Address, '.') > 0 {
+		return true
+	}
+	_, err := netip.ParseAddr(string(l.Address))
+	return err == nil
+}
+
+// plain reads a line in Common or Combined format.
+func (p *Parser) plain(line []byte, l *Line) bool {
 	space := bytes.IndexByte(line, ' ')
 	if space <= 0 {
 		return false
 	}
-	l.address = line[:space]
+	l.Address = line[:space]
 	rest, ok := p.clientTime(line[space:], l)
 	if !ok || len(rest) < 2 || rest[0] != ' ' || rest[1] != '"' {
 		return false
 	}
-	if l.request, rest, ok = quoted(rest[2:]); !ok {
+	if l.Request, rest, ok = quoted(rest[2:]); !ok {
 		return false
 	}
 	if rest, ok = statusAndBytes(rest, l); !ok {
 		return false
 	}
-	l.referrer, l.agent = nil, nil
+	l.Referrer, l.Agent = nil, nil
 	more := len(rest) >= 2 && rest[0] == ' ' && rest[1] == '"'
 	switch {
-	case p.format == formatCommon:
+	case p.format.kind == kindCommon, p.format.kind == kindVHostCommon:
 		return len(rest) == 0
 	case !more:
-		return p.format != formatCombined && (len(rest) == 0 || rest[0] == ' ')
+		return p.format.kind == kindAuto && (len(rest) == 0 || rest[0] == ' ')
 	}
-	l.referrer, rest, _ = quoted(rest[2:])
+	l.Referrer, rest, _ = quoted(rest[2:])
 	if len(rest) >= 2 && rest[0] == ' ' && rest[1] == '"' {
-		l.agent, _, _ = quoted(rest[2:])
+		l.Agent, _, _ = quoted(rest[2:])
 	}
 	return true
 }
 
 // clientTime reads " ident user [time]" and returns what follows. The user may
 // hold anything, brackets too; so the time is the first that reads as one.
-func (p *logParser) clientTime(s []byte, l *logLine) (rest []byte, ok bool) {
+func (p *Parser) clientTime(s []byte, l *Line) (rest []byte, ok bool) {
 	const timeLen = len("[02/Jan/2006:15:04:05 -0700]")
 	if len(s) >= 5+timeLen && string(s[:6]) == " - - [" { // nearly every line
-		if l.unix, ok = p.time(s[5:]); ok {
+		if l.Unix, ok = p.time(s[5:]); ok {
 			return s[5+timeLen:], true
 		}
 	}
@@ -90,7 +120,7 @@ func (p *logParser) clientTime(s []byte, l *logLine) (rest []byte, ok bool) {
 			return nil, false
 		}
 		at += i
-		if l.unix, ok = p.time(s[at:]); ok && s[at-1] == ' ' {
+		if l.Unix, ok = p.time(s[at:]); ok && s[at-1] == ' ' {
 			return s[at+timeLen:], identUser(s[1:at])
 		}
 	}
@@ -108,7 +138,7 @@ func identUser(s []byte) bool {
 }
 
 // time reads "[02/Jan/2006:15:04:05 -0700]"; s has that length at least.
-func (p *logParser) time(s []byte) (unix int64, ok bool) {
+func (p *Parser) time(s []byte) (unix int64, ok bool) {
 	_ = s[27]
 	if s[0] != '[' || s[12] != ':' || s[15] != ':' || s[18] != ':' || s[27] != ']' {
 		return 0, false
@@ -126,7 +156,7 @@ func (p *logParser) time(s []byte) (unix int64, ok bool) {
 }
 
 // newDay works out the day and the zone of a time in brackets.
-func (p *logParser) newDay(s []byte) bool {
+func (p *Parser) newDay(s []byte) bool {
 	day, month, century, year := twoDigits(s[1:]), monthNumber(s[4:7]), twoDigits(s[8:]), twoDigits(s[10:])
 	zoneHours, zoneMinutes := twoDigits(s[23:]), twoDigits(s[25:])
 	if s[3] != '/' || s[7] != '/' || s[21] != ' ' || s[22] != '+' && s[22] != '-' || month == 0 ||
@@ -200,7 +230,7 @@ func escaped(s []byte) bool {
 }
 
 // statusAndBytes reads " 200 1234" or " 304 -" and returns what follows.
-func statusAndBytes(s []byte, l *logLine) (rest []byte, ok bool) {
+func statusAndBytes(s []byte, l *Line) (rest []byte, ok bool) {
 	if len(s) < 6 || s[0] != ' ' || s[4] != ' ' {
 		return nil, false
 	}
@@ -208,14 +238,14 @@ func statusAndBytes(s []byte, l *logLine) (rest []byte, ok bool) {
 	if a > 9 || b > 9 || c > 9 {
 		return nil, false
 	}
-	l.status, l.bytes = int(a)*100+int(b)*10+int(c), 0
+	l.Status, l.Bytes = int(a)*100+int(b)*10+int(c), 0
 	s = s[5:]
 	if s[0] == '-' {
 		return s[1:], true
 	}
 	n := 0
 	for n < len(s) && s[n]-'0' <= 9 {
-		l.bytes = l.bytes*10 + int64(s[n]-'0')
+		l.Bytes = l.Bytes*10 + int64(s[n]-'0')
 		if n++; n > maxByteDigits {
 			return nil, false
 		}
@@ -226,9 +256,9 @@ func statusAndBytes(s []byte, l *logLine) (rest []byte, ok bool) {
 // maxByteDigits bounds the size of one response: under a petabyte.
 const maxByteDigits = 15
 
-// splitRequest takes "GET /path HTTP/1.1" apart. What clients send need not be a
+// SplitRequest takes "GET /path HTTP/1.1" apart. What clients send need not be a
 // request at all: then the method is nil. HTTP/0.9 has no protocol at its end.
-func splitRequest(s []byte) (method, path []byte) {
+func SplitRequest(s []byte) (method, path []byte) {
 	i := bytes.IndexByte(s, ' ')
 	if i <= 0 || i > maxMethod {
 		return nil, nil
@@ -255,9 +285,9 @@ func splitRequest(s []byte) (method, path []byte) {
 // longest registered one, UPDATEREDIRECTREF, has 17 letters.
 const maxMethod = 20
 
-// warns reports whether a line contains WARN. It looks for the R, which is
+// Warns reports whether a line contains WARN. It looks for the R, which is
 // rarer in access logs than the W of Windows and AppleWebKit.
-func warns(line []byte) bool {
+func Warns(line []byte) bool {
 	for at := 0; ; at++ {
 		i := bytes.IndexByte(line[at:], 'R')
 		if i < 0 {

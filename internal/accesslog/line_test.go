@@ -1,4 +1,4 @@
-package handlers
+package accesslog
 
 import (
 	"bytes"
@@ -13,38 +13,50 @@ func FuzzLogLine(f *testing.F) {
 		`h - - [29/Feb/2000:23:59:60 +0000] "-" 408 0 "-" "cut`,
 		`h i [x] [10/Oct/2000:13:55:36 -0700] "" 200 1 "`,
 		"", " ", "[", `"`,
+		`v:443 203.0.113.7 - - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.1" 200 1 "-" "-"`,
+		`{"ts":971211336.5,"request":{"remote_ip":"::1","method":"GET","uri":"/"},"status":200,"size":3}`,
+		`{"time_local":"10/Oct/2000:13:55:36 -0700","remote_addr":"h","request":"GET / HTTP/1.1","status":"200"}`,
 	} {
 		f.Add([]byte(line))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
-		for _, format := range []string{formatAuto, formatCommon, formatCombined} {
-			p := logParser{format: format}
-			var l, again logLine
-			warns(line)
-			if !p.parse(line, &l) {
+		for _, format := range append(descriptions(f), Auto, Common, Combined, VHostCommon, VHostCombined, JSON) {
+			p := parser(t, format)
+			var l, again Line
+			Warns(line)
+			if !p.Parse(line, &l) {
 				continue
 			}
-			if len(l.address) == 0 || bytes.IndexByte(l.address, ' ') >= 0 || l.status < 0 || l.status > 999 || l.bytes < 0 ||
-				!bytes.HasPrefix(line, l.address) || !bytes.Contains(line, l.request) {
+			if len(l.Address) == 0 || bytes.IndexByte(l.Address, ' ') >= 0 || l.Status < -1 || l.Status > 999 || l.Bytes < 0 {
 				t.Fatalf("%s: %q gives %+v", format, line, l)
 			}
-			method, path := splitRequest(l.request)
-			if (method == nil) != (path == nil) || len(method)+len(path) > len(l.request) {
-				t.Fatalf("request %q gives %q, %q", l.request, method, path)
+			if p.format.kind < kindJSON && line[0] != '{' && (!bytes.Contains(line, l.Address) || !bytes.Contains(line, l.Request)) {
+				t.Fatalf("%s: %q gives %+v", format, line, l)
 			}
-			if !p.parse(line, &again) || l.unix != again.unix { // the day is remembered now
+			method, path := SplitRequest(l.Request)
+			if (method == nil) != (path == nil) || len(method)+len(path) > len(l.Request) {
+				t.Fatalf("request %q gives %q, %q", l.Request, method, path)
+			}
+			if !p.Parse(line, &again) || l.Unix != again.Unix { // the day is remembered now
 				t.Fatalf("%q read twice differs", line)
 			}
-			readable(l.request)
-			readable(l.agent)
 		}
 	})
+}
+
+func parser(t testing.TB, format string) *Parser {
+	t.Helper()
+	f, err := ParseFormat(format, "", "")
+	if err != nil {
+		t.Fatalf("%s: %v", format, err)
+	}
+	return NewParser(f)
 }
 
 func TestLogTime(t *testing.T) {
 	t.Parallel()
 	const layout = "[02/Jan/2006:15:04:05 -0700]"
-	p := &logParser{}
+	p := parser(t, Auto)
 	for day := time.Date(1968, 12, 30, 0, 0, 0, 0, time.UTC); day.Year() < 2101; day = day.Add(100*time.Hour + 1234*time.Second) {
 		for _, zone := range []int{0, 5*3600 + 1800, -8 * 3600} {
 			want := day.In(time.FixedZone("", zone))
@@ -62,21 +74,5 @@ func TestLogTime(t *testing.T) {
 		if _, ok := p.time([]byte(s)); ok {
 			t.Errorf("%s: taken as a time", s)
 		}
-	}
-}
-
-func TestReadable(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		`plain`: "plain", `\"a\\\"`: `"a\"`, `\xd0\xb6`: "ж", `\x0a`: `\x0a`, `\xff`: `\xff`, `\x2`: `\x2`, `\q\`: `\q\`,
-		`\xD0\xB6 \x1b`: `\xD0\xB6 \x1b`,
-	} {
-		if got := readable([]byte(in)); got != want {
-			t.Errorf("%s: got %s, want %s", in, got, want)
-		}
-	}
-	long := bytes.Repeat([]byte("é"), 200)
-	if got := readable(append([]byte("x"), long...)); len(got) > maxShown+len("…") || got[len(got)-3:] != "…" || got[len(got)-5:len(got)-3] != "é" {
-		t.Errorf("long value cut to %q", got)
 	}
 }

@@ -19,7 +19,8 @@ type records struct {
 	RecordsIn  int64           `json:"records_in"`
 	RecordsOut int64           `json:"records_out"`
 	Skipped    int64           `json:"skipped"`            // left out because of an error
-	Replaced   int64           `json:"replaced,omitempty"` // fields of CSV with bytes that are not UTF-8
+	Replaced   int64           `json:"replaced,omitempty"` // fields of CSV with bytes that are not UTF-8, and what could not be decoded
+	Encoding   string          `json:"encoding,omitempty"` // that was decoded
 	BytesIn    int64           `json:"bytes_in"`
 	BytesOut   int64           `json:"bytes_out"`
 	Errors     []skippedRecord `json:"errors,omitempty"` // the first ones that were skipped
@@ -80,6 +81,7 @@ func turn(ctx context.Context, run *Run, file outputFile, onError string, stages
 	result.RecordsOut = result.RecordsIn - result.Skipped
 	for _, s := range report.Stages {
 		result.Replaced += s.Replaced
+		result.Encoding += s.Encoding // one stage reads
 		if s.Stage == "filter" {
 			result.RecordsOut = s.RecordsOut
 		}
@@ -93,7 +95,7 @@ func csvToNDJSON(ctx context.Context, run *Run, p tasks.CSVToNDJSON) (any, error
 	if err != nil {
 		return nil, Fail(err)
 	}
-	return turn(ctx, run, ndjsonFile, p.OnError, stream.ReadCSV(options))
+	return turn(ctx, run, ndjsonFile, p.OnError, stream.ReadCSV(options).In(stream.Encoding(p.Encoding)))
 }
 
 // ndjsonToCSV is the handler of ndjson.to_csv.
@@ -102,7 +104,7 @@ func ndjsonToCSV(ctx context.Context, run *Run, p tasks.NDJSONToCSV) (any, error
 	if err != nil {
 		return nil, Fail(err)
 	}
-	return turn(ctx, run, csvFile, p.OnError, stream.NDJSON(), stream.WriteCSV(options))
+	return turn(ctx, run, csvFile, p.OnError, stream.NDJSON().In(stream.Encoding(p.Encoding)), stream.WriteCSV(options))
 }
 
 // filterNDJSON is the handler of ndjson.filter.
@@ -111,7 +113,7 @@ func filterNDJSON(ctx context.Context, run *Run, p tasks.NDJSONFilter) (any, err
 	if err != nil {
 		return nil, Fail(err)
 	}
-	return turn(ctx, run, ndjsonFile, p.OnError, stream.NDJSON(), stream.Filter(e))
+	return turn(ctx, run, ndjsonFile, p.OnError, stream.NDJSON().In(stream.Encoding(p.Encoding)), stream.Filter(e))
 }
 
 // transformed is the result of text.transform.

@@ -11,6 +11,7 @@ type CSVToNDJSON struct {
 	Delimiter string   `json:"delimiter,omitempty" doc:"what stands between fields: one ASCII character" maxLength:"1" default:","`
 	Header    bool     `json:"header,omitempty" doc:"the first row has the names" default:"true"`
 	Columns   []string `json:"columns,omitempty" doc:"names, in place of the header's; without both they are 1, 2, …" maxItems:"10000" nullable:"false"`
+	Encoding  string   `json:"encoding,omitempty" doc:"how the text is written as bytes; auto finds UTF-8 and UTF-16, and a byte order mark decides in any case" enum:"auto,utf-8,utf-16,utf-16le,utf-16be,windows-1252,iso-8859-1" default:"auto"`
 	OnError   string   `json:"on_error,omitempty" doc:"fail ends the job at the first broken row, skip leaves such rows out and counts them" enum:"fail,skip" default:"fail"`
 }
 
@@ -32,7 +33,8 @@ func (p CSVToNDJSON) Options() (stream.CSVOptions, error) {
 
 // NDJSONToCSV is the payload of ndjson.to_csv.
 type NDJSONToCSV struct {
-	Columns   []string `json:"columns,omitempty" doc:"the members to write; absent: those of the first record" maxItems:"10000" nullable:"false"`
+	Columns   []string `json:"columns,omitempty" doc:"the members to write; absent: those of the first record, and another one is an error of its record" minItems:"1" maxItems:"10000" nullable:"false"`
+	Encoding  string   `json:"encoding,omitempty" doc:"how the text is written as bytes; auto finds UTF-8 and UTF-16, and a byte order mark decides in any case" enum:"auto,utf-8,utf-16,utf-16le,utf-16be,windows-1252,iso-8859-1" default:"auto"`
 	Delimiter string   `json:"delimiter,omitempty" doc:"what stands between fields: one ASCII character" maxLength:"1" default:","`
 	Header    bool     `json:"header,omitempty" doc:"write the names first" default:"true"`
 	OnError   string   `json:"on_error,omitempty" doc:"fail ends the job at the first broken record, skip leaves such records out and counts them" enum:"fail,skip" default:"fail"`
@@ -56,8 +58,9 @@ func (p NDJSONToCSV) Options() (stream.CSVOptions, error) {
 
 // NDJSONFilter is the payload of ndjson.filter.
 type NDJSONFilter struct {
-	Filter  string `json:"filter" doc:"a jq expression: records for which it gives anything but null and false are kept" minLength:"1"`
-	OnError string `json:"on_error,omitempty" doc:"fail ends the job at the first record that is broken or that the expression fails on, skip leaves such records out and counts them" enum:"fail,skip" default:"fail"`
+	Filter   string `json:"filter" doc:"a jq expression: records for which it gives anything but null and false are kept" minLength:"1"`
+	Encoding string `json:"encoding,omitempty" doc:"how the text is written as bytes; auto finds UTF-8 and UTF-16, and a byte order mark decides in any case" enum:"auto,utf-8,utf-16,utf-16le,utf-16be,windows-1252,iso-8859-1" default:"auto"`
+	OnError  string `json:"on_error,omitempty" doc:"fail ends the job at the first record that is broken or that the expression fails on, skip leaves such records out and counts them" enum:"fail,skip" default:"fail"`
 }
 
 // NDJSONFilterTask keeps some records of NDJSON.

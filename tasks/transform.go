@@ -25,9 +25,9 @@ type Stage struct {
 	Unzstd   *Unpack     `json:"unzstd,omitempty" doc:"decompress zstd"`
 	Gzip     *Pack       `json:"gzip,omitempty" doc:"compress with gzip"`
 	Zstd     *Pack       `json:"zstd,omitempty" doc:"compress with zstd"`
-	Lines    *NoOptions  `json:"lines,omitempty" doc:"bytes to lines"`
+	Lines    *Text       `json:"lines,omitempty" doc:"bytes to lines"`
 	CSV      *CSV        `json:"csv,omitempty" doc:"bytes or lines: read rows as records; records: write them as rows"`
-	NDJSON   *NoOptions  `json:"ndjson,omitempty" doc:"bytes or lines: read records, one a line; records: write them so"`
+	NDJSON   *Text       `json:"ndjson,omitempty" doc:"bytes or lines: read records, one a line; records: write them so"`
 	Filter   *Expression `json:"filter,omitempty" doc:"a jq expression: keep the lines or records for which it gives anything but null and false" nullable:"false"`
 	Map      *Expression `json:"map,omitempty" doc:"a jq expression: each value it gives for a line or record becomes a record" nullable:"false"`
 	Select   *Names      `json:"select,omitempty" doc:"keep these members of each record, in this order" nullable:"false"`
@@ -43,6 +43,10 @@ type Stage struct {
 type (
 	// NoOptions is {}.
 	NoOptions struct{}
+	// Text are the options of lines and ndjson.
+	Text struct {
+		Encoding string `json:"encoding,omitempty" doc:"how the text is written as bytes; auto, if absent, finds UTF-8 and UTF-16, and a byte order mark decides in any case" enum:"auto,utf-8,utf-16,utf-16le,utf-16be,windows-1252,iso-8859-1"`
+	}
 	// Expression is a jq expression.
 	Expression string
 	// Names are names of members.
@@ -60,6 +64,7 @@ type (
 		Delimiter string   `json:"delimiter,omitempty" doc:"one ASCII character; a comma if absent" maxLength:"1"`
 		Header    *bool    `json:"header,omitempty" doc:"the first row has the names; true if absent" nullable:"false"`
 		Columns   []string `json:"columns,omitempty" doc:"reading: names in place of the header's; writing: the columns to write" maxItems:"10000" nullable:"false"`
+		Encoding  string   `json:"encoding,omitempty" doc:"reading: how the text is written as bytes; auto, if absent, finds UTF-8 and UTF-16, and a byte order mark decides in any case" enum:"auto,utf-8,utf-16,utf-16le,utf-16be,windows-1252,iso-8859-1"`
 	}
 	// Replace are the options of replace: old or pattern.
 	Replace struct {
@@ -132,15 +137,15 @@ func (s Stage) stage() (name string, made stream.Stage, err error) {
 	case s.Zstd != nil:
 		made = stream.Compress(stream.Zstd, s.Zstd.Level)
 	case s.Lines != nil:
-		made = stream.SplitLines()
+		made = stream.SplitLines().In(stream.Encoding(s.Lines.Encoding))
 	case s.CSV != nil:
 		var o stream.CSVOptions
 		if o, err = csvOptions(s.CSV.Delimiter, s.CSV.Header, s.CSV.Columns); err != nil {
 			return name + "/delimiter", made, err
 		}
-		made = stream.CSV(o)
+		made = stream.CSV(o).In(stream.Encoding(s.CSV.Encoding))
 	case s.NDJSON != nil:
-		made = stream.NDJSON()
+		made = stream.NDJSON().In(stream.Encoding(s.NDJSON.Encoding))
 	case s.Filter != nil:
 		made, err = expression(*s.Filter, stream.Filter)
 	case s.Map != nil:
@@ -218,6 +223,9 @@ func (r Replace) stage() (stream.Stage, error) {
 }
 
 func csvOptions(delimiter string, header *bool, columns []string) (stream.CSVOptions, error) {
+	if len(columns) == 0 {
+		columns = nil // no column at all would lose every member
+	}
 	o := stream.CSVOptions{NoHeader: header != nil && !*header, Columns: columns}
 	if delimiter != "" {
 		if o.Delimiter = delimiter[0]; len(delimiter) > 1 || !stream.ValidDelimiter(o.Delimiter) {

@@ -19,8 +19,9 @@ func decode(text []byte) any {
 }
 
 type decoder struct {
-	b []byte
-	i int
+	b       []byte
+	i       int
+	members *members // nil: nobody asks for the order of members
 }
 
 func (d *decoder) skip() {
@@ -88,6 +89,8 @@ func integer(text []byte) (n int64, ok bool) {
 
 func (d *decoder) object() any {
 	m := map[string]any{}
+	var few [16]string
+	names := few[:0]
 	d.i++
 	for d.skip(); d.b[d.i] != '}'; d.skip() {
 		if d.b[d.i] == ',' {
@@ -98,9 +101,17 @@ func (d *decoder) object() any {
 		d.skip()
 		d.i++ // the colon
 		d.skip()
+		if d.members != nil {
+			if _, twice := m[key]; !twice {
+				names = append(names, key)
+			}
+		}
 		m[key] = d.value()
 	}
 	d.i++
+	if d.members != nil {
+		d.members.note(m, names)
+	}
 	return m
 }
 

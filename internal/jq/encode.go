@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/itchyny/gojq"
 )
@@ -14,13 +12,15 @@ import (
 // one part many times over can be far longer as text than it is in memory.
 var errTooLong = errors.New("record too long")
 
-// encoder appends values as gojq.Marshal writes them, up to a limit.
+// encoder appends values as gojq.Marshal writes them, up to a limit, but with
+// members in their order.
 type encoder struct {
-	b   []byte
-	max int // of len(b)
+	b       []byte
+	max     int // of len(b)
+	members *members
 }
 
-func (e *encoder) value(v any) error {
+func (e *encoder) value(v any, o *memberOrder) error {
 	if len(e.b) > e.max {
 		return errTooLong
 	}
@@ -31,23 +31,25 @@ func (e *encoder) value(v any) error {
 		e.b = append(e.b, v...)
 	case []any:
 		e.b = append(e.b, '[')
+		elem := o.child(anyElement)
 		for i, x := range v {
 			if i > 0 {
 				e.b = append(e.b, ',')
 			}
-			if err := e.value(x); err != nil {
+			if err := e.value(x, elem); err != nil {
 				return err
 			}
 		}
 		e.b = append(e.b, ']')
 	case map[string]any:
 		e.b = append(e.b, '{')
-		for i, key := range slices.Sorted(maps.Keys(v)) {
+		names, o := e.members.arrange(v, o)
+		for i, key := range names {
 			if i > 0 {
 				e.b = append(e.b, ',')
 			}
 			e.b = append(AppendString(e.b, key), ':')
-			if err := e.value(v[key]); err != nil {
+			if err := e.value(v[key], o.child(key)); err != nil {
 				return err
 			}
 		}

@@ -40,6 +40,7 @@ type Expr struct {
 	code  *gojq.Code
 	test  test // nil if the expression is more than a comparison of fields
 	paths [][]string
+	order *memberOrder // of what Map gives
 }
 
 // Compile compiles an expression. It sees no environment and no modules, and
@@ -52,7 +53,7 @@ func Compile(source string) (*Expr, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse expression: %w", err)
 	}
-	e := &Expr{}
+	e := &Expr{order: orderOf(query)}
 	if t, paths, ok := compileTest(query); ok {
 		e.test, e.paths = t, paths
 	}
@@ -76,7 +77,9 @@ type Machine struct {
 
 // NewMachine returns a machine. The run of an expression ends when ctx does.
 func NewMachine(ctx context.Context, e *Expr) *Machine {
-	return &Machine{expr: e, scanner: newScanner(e.paths), steps: steps{Context: ctx, done: ctx.Done()}}
+	m := &Machine{expr: e, scanner: newScanner(e.paths), steps: steps{Context: ctx, done: ctx.Done()}}
+	m.encoder.members = &members{of: map[uintptr][]string{}, known: map[string]bool{}}
+	return m
 }
 
 // Match reports whether an expression gives a value other than null and false
@@ -110,16 +113,19 @@ func (m *Machine) match(v any) (keep bool, err error) {
 // it gives to emit, as a JSON text of at most max bytes that is valid until
 // emit returns. What Match says of b and of errors holds here too, and a value
 // that is too long is ErrTooLong. Values given before an error are thrown away
-// by the caller.
+// by the caller. Members keep their order, as in jq: an object of the record has
+// the record's, one that the expression makes has the expression's. Names that
+// are computed come last, sorted, and so do all where the expression doesn't tell.
 func (m *Machine) Map(b []byte, start, end, max int, emit func(text []byte)) error {
 	if err := m.scanner.scan(b, start, end); err != nil {
 		return err
 	}
-	return m.mapped(decode(b[start:end]), max, emit)
+	return m.mapped(m.encoder.members.decode(b[start:end]), max, emit)
 }
 
 // MapText is Map for a line of text, which the expression sees as a string.
 func (m *Machine) MapText(line []byte, max int, emit func(text []byte)) error {
+	m.encoder.members.forget()
 	return m.mapped(string(line), max, emit)
 }
 
@@ -127,7 +133,7 @@ func (m *Machine) mapped(v any, max int, emit func([]byte)) error {
 	m.encoder.max = max
 	return m.each(v, func(v any) error {
 		m.encoder.b = m.encoder.b[:0]
-		if err := m.encoder.value(v); err != nil {
+		if err := m.encoder.value(v, m.expr.order); err != nil {
 			return err
 		}
 		if len(m.encoder.b) > max {

@@ -23,6 +23,7 @@
 // starts one for development and tests. [longshore/internal/stream] turns bytes
 // into digests, archives, lines and records, in pipelines of stages with bounded
 // memory; [longshore/internal/jq] runs expressions over records;
+// [longshore/internal/accesslog] reads lines of access logs;
 // [longshore/internal/imaging] makes pictures smaller;
 // [longshore/internal/isolate] runs work in child processes that can be killed,
 // and knows nothing of jobs; [longshore/internal/blob] is the seam to where

@@ -113,6 +113,7 @@ var keepers = map[string][]string{
 	"golang.org/x/image":                {"internal/imaging"},
 	"github.com/aws/aws-sdk-go-v2":      {"internal/blob/bucket"},
 	"github.com/aws/smithy-go":          {"internal/blob/bucket"},
+	"golang.org/x/text":                 {"internal/stream"}, // encodings
 	"golang.org/x/sys":                  {"internal/localredis", "internal/isolate", "internal/blob/disk"},
 }
 

@@ -120,17 +120,9 @@ func (s *splitter) bytes(p []byte) error {
 // first one starts where the last search ended.
 func (s *splitter) split(n int, final bool) error {
 	s.b.data, s.b.texts = s.buf[:n], s.b.texts[:0]
-	start, end, next := 0, 0, 0
-	find := lineFinder{-1, -1}
-	for from := s.seen; ; from = start {
-		if end, next = find.next(s.buf[:n], from, final); next == 0 {
-			break
-		}
-		s.buf[end] = '\n'
-		if err := s.line(start, end, next); err != nil {
-			return err
-		}
-		start = next
+	start, end, err := s.whole(n, final)
+	if err != nil {
+		return err
 	}
 	if len(s.b.texts) > 0 || start > 0 {
 		if err := s.give(); err != nil {
@@ -149,6 +141,37 @@ func (s *splitter) split(n int, final bool) error {
 		return s.tooLong(at)
 	}
 	return nil
+}
+
+// whole takes the whole lines in buf[:n]. It returns where the line after them
+// begins and how far that one has been searched.
+func (s *splitter) whole(n int, final bool) (start, end int, err error) {
+	buf, from := s.buf[:n], s.seen
+	if bytes.IndexByte(buf[from:], '\r') < 0 { // as nearly always
+		for {
+			i := bytes.IndexByte(buf[from:], '\n')
+			if i < 0 {
+				return start, n, nil
+			}
+			if err := s.line(start, from+i, from+i+1); err != nil {
+				return start, n, err
+			}
+			start = from + i + 1
+			from = start
+		}
+	}
+	find := lineFinder{-1, -1}
+	for {
+		end, next := find.next(buf, from, final)
+		if next == 0 {
+			return start, end, nil
+		}
+		buf[end] = '\n'
+		if err := s.line(start, end, next); err != nil {
+			return start, end, err
+		}
+		start, from = next, next
+	}
 }
 
 func (s *splitter) tooLong(at Position) error {

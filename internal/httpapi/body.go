@@ -34,7 +34,10 @@ type JobList struct {
 	// Missing names the jobs of a long-poll for many that are not there (any more).
 	Missing []job.ID `json:"missing,omitempty"`
 	// Next is the cursor of the next page, "" on the last one. It is opaque.
-	Next string `json:"next,omitempty"`
+	Next string `json:"next,omitempty" doc:"cursor of the next page; also of a page without jobs that is not complete"`
+	// Scanned and Complete are those of job.Page; a long-poll has neither.
+	Scanned  *int  `json:"scanned,omitempty" doc:"jobs that were looked at for this page"`
+	Complete *bool `json:"complete,omitempty" doc:"there are no more; false: go on with next, though the page be short or empty"`
 }
 
 // A TypeInfo is one kind of work as GET /v1/types lists it.

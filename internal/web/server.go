@@ -75,7 +75,7 @@ type Door interface {
 type Records interface {
 	Get(ctx context.Context, id job.ID) (job.Snapshot, error)
 	GetMany(ctx context.Context, ids []job.ID) ([]job.Reading, error)
-	List(ctx context.Context, f job.Filter) (page []job.Snapshot, next job.ID, err error)
+	List(ctx context.Context, f job.Filter) (job.Page, error)
 	Cancel(ctx context.Context, id job.ID) (job.Snapshot, error)
 	Delete(ctx context.Context, id job.ID) error
 	Callback(ctx context.Context, id job.ID) (job.Callback, error)
@@ -119,6 +119,7 @@ type Server struct {
 	uploads *guests // under way
 	token   [sha256.Size]byte
 	openapi []byte
+	scans   chan struct{} // has one for each list under way
 
 	// stopping ends all waiting: at shutdown each waiter is answered with the
 	// state as it is.
@@ -134,7 +135,7 @@ func New(c Config, d Deps) (*Server, error) {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	c.Grace = cmp.Or(c.Grace, 25*time.Second)
 	s := &Server{Config: c, Deps: d, mux: http.NewServeMux(), token: sha256.Sum256([]byte(c.Token)),
-		waiters: newGuests(c.MaxWaiters, c.MaxWaitersPerAddress), uploads: newGuests(0, c.MaxUploadsPerAddress)}
+		waiters: newGuests(c.MaxWaiters, c.MaxWaitersPerAddress), uploads: newGuests(0, c.MaxUploadsPerAddress), scans: make(chan struct{}, maxScans)}
 	stopping, stop := context.WithCancel(context.Background())
 	s.stopping, s.stop = stopping, func() {
 		stop()

@@ -55,7 +55,7 @@ type Web struct {
 // HTTP is what a server of the HTTP interface needs.
 type HTTP struct {
 	Port           int           `env:"PORT" doc:"port to listen on; 0 takes a free one"`
-	Token          Secret        `env:"LONGSHORE_TOKEN" doc:"bearer token that every request must carry; without one the server listens on 127.0.0.1 only"`
+	Token          Secret        `env:"LONGSHORE_TOKEN" doc:"bearer token that every request must carry, at least 24 characters, as openssl rand -hex 32 prints them; without one the server listens on 127.0.0.1 only and serves nothing that came through a proxy"`
 	TokenFile      string        `env:"LONGSHORE_TOKEN_FILE" doc:"file that holds LONGSHORE_TOKEN"`
 	MaxUpload      Bytes         `env:"MAX_UPLOAD" doc:"largest input of a job"`
 	MaxPerAddress  int           `env:"MAX_UPLOADS_PER_ADDRESS" doc:"uploads that one client address may have under way; 0 = no limit. Behind a proxy set TRUSTED_PROXIES, or all clients count as one"`
@@ -66,6 +66,7 @@ type HTTP struct {
 	MaxWaiters     int           `env:"MAX_WAITERS" doc:"most long-polls, event streams and WebSockets that wait at a time; who comes beyond them is answered at once"`
 	AddressWaiters int           `env:"MAX_WAITERS_PER_ADDRESS" doc:"the same for one client address, as TRUSTED_PROXIES tells it; 0 = no limit"`
 	CORSOrigins    Origins       `env:"CORS_ORIGINS" doc:"origins whose pages may use the server from a browser, like https://app.example.com, separated by commas"`
+	HSTS           time.Duration `env:"HSTS_MAX_AGE" doc:"where a proxy offers https: how long browsers are to use nothing else for this host (Strict-Transport-Security), as 8760h; 0 = says nothing"`
 	TrustedProxies Proxies       `env:"TRUSTED_PROXIES" doc:"addresses or networks (10.0.0.0/8) whose X-Forwarded-For is believed, separated by commas"`
 }
 

@@ -42,6 +42,7 @@ func (b *bench) open(path string, headers ...string) *eventStream {
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
+	b.authorize(req.Header)
 	resp, err := b.client.Do(req)
 	if err != nil {
 		b.Fatal(err)
@@ -404,8 +405,8 @@ func TestWaiterCaps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, c.caps, func(c *web.Config) {
-				c.MaxWait, c.TrustedProxies = 300*time.Millisecond, loopbackProxies
-			})
+				c.MaxWait = 300 * time.Millisecond
+			}, behindProxy)
 			snap := newSnapshot(job.Running, 5)
 			b.put(snap)
 			s := b.open(httpapi.EventsPath(snap.ID), "X-Forwarded-For", c.first)

@@ -3,7 +3,6 @@ package web
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,11 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"longshore/internal/auth"
 	"longshore/internal/blob"
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
@@ -28,11 +29,14 @@ import (
 type Config struct {
 	Version string // of the program, for the OpenAPI document
 	// Token is what clients must send as their bearer token. Without one only
-	// requests to a loopback host are served.
+	// requests to a loopback host are served, and none that came through a proxy.
 	Token string
 	// Origins are the web origins ("https://app.example.com") whose pages may
 	// use the API; none by default.
 	Origins []string
+	// HSTS is how long browsers are to use nothing but https for this host, which
+	// is for the proxy in front to offer; 0 = says nothing.
+	HSTS time.Duration
 	// MaxWait bounds a long-poll; 0 = 25 s (Heroku's router cuts at 30 s).
 	MaxWait time.Duration
 	// MaxWaiters bounds the long-polls, streams and sockets that wait at a time,
@@ -117,9 +121,12 @@ type Server struct {
 	origins *origins
 	waiters *guests // who waits
 	uploads *guests // under way
-	token   [sha256.Size]byte
+	token   auth.Token
 	openapi []byte
+	hsts    []string      // value of a header; nil = none
 	scans   chan struct{} // has one for each list under way
+
+	failures auth.Failures // wrong tokens
 
 	// stopping ends all waiting: at shutdown each waiter is answered with the
 	// state as it is.
@@ -134,8 +141,11 @@ func New(c Config, d Deps) (*Server, error) {
 	c.Idle = cmp.Or(c.Idle, 30*time.Second)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	c.Grace = cmp.Or(c.Grace, 25*time.Second)
-	s := &Server{Config: c, Deps: d, mux: http.NewServeMux(), token: sha256.Sum256([]byte(c.Token)),
+	s := &Server{Config: c, Deps: d, mux: http.NewServeMux(), token: auth.NewToken(c.Token),
 		waiters: newGuests(c.MaxWaiters, c.MaxWaitersPerAddress), uploads: newGuests(0, c.MaxUploadsPerAddress), scans: make(chan struct{}, maxScans)}
+	if c.HSTS > 0 {
+		s.hsts = []string{"max-age=" + strconv.FormatInt(int64(c.HSTS/time.Second), 10)}
+	}
 	stopping, stop := context.WithCancel(context.Background())
 	s.stopping, s.stop = stopping, func() {
 		stop()

@@ -287,6 +287,19 @@ type bench struct {
 	server *web.Server
 	log    *syncBuffer
 	client *http.Client
+	token  string // sent with each request that has no Authorization of its own
+}
+
+// behindProxy is a server that believes this machine's proxies, which takes a token.
+func behindProxy(c *web.Config) { c.TrustedProxies, c.Token = loopbackProxies, proxyToken }
+
+const proxyToken = "of-who-comes-through-a-proxy"
+
+// authorize adds what a request needs to be let in, unless it has something.
+func (b *bench) authorize(h http.Header) {
+	if _, ok := h["Authorization"]; !ok && b.token != "" {
+		h.Set("Authorization", "Bearer "+b.token)
+	}
 }
 
 type syncBuffer struct {
@@ -351,7 +364,11 @@ func setup(t testing.TB, change ...func(*web.Config)) *bench {
 		cancel()
 		<-ended
 	})
-	return &bench{store: s, TB: t, url: ts.URL, server: server, log: log, client: ts.Client()}
+	b := &bench{store: s, TB: t, url: ts.URL, server: server, log: log, client: ts.Client()}
+	if config.Token == proxyToken {
+		b.token = proxyToken
+	}
+	return b
 }
 
 type reply struct {
@@ -384,6 +401,7 @@ func (b *bench) send(method, path string, body io.Reader, headers ...string) rep
 		}
 		req.Header.Add(headers[i], headers[i+1])
 	}
+	b.authorize(req.Header)
 	resp, err := b.client.Do(req)
 	if err != nil {
 		b.Fatal(err)

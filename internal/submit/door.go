@@ -275,9 +275,10 @@ func checkNames(n *jobstore.NewJob, r Request, now time.Time, bad func(pointer, 
 	}
 }
 
+// invalid tells the first places that are wrong; httpapi.MaxPointers says why not all.
 func invalid(wrong []httpapi.Pointer) *httpapi.Error {
 	e := httpapi.NewError(httpapi.Invalid, "the request is not valid")
-	e.Errors = wrong
+	e.Errors = wrong[:min(len(wrong), httpapi.MaxPointers)]
 	return e
 }
 

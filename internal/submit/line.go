@@ -45,6 +45,9 @@ type line struct {
 var pointerName = strings.NewReplacer("~", "~0", "/", "~1")
 
 func (l *line) bad(name, detail string) {
+	if len(l.wrong) >= httpapi.MaxPointers {
+		return
+	}
 	l.wrong = append(l.wrong, httpapi.Pointer{Pointer: "/" + name, Detail: detail})
 }
 

@@ -45,8 +45,8 @@ type Config struct {
 	MaxWaiters, MaxWaitersPerAddress int
 	// MaxUpload bounds a job's input in bytes; 0 = no limit.
 	MaxUpload int64
-	// MaxUploadsPerAddress bounds the uploads that one client address has under
-	// way; 0 = no limit.
+	// MaxUploadsPerAddress bounds the uploads and batches that one client address has
+	// under way; 0 = no limit.
 	MaxUploadsPerAddress int
 	// MinUploadRate is the least rate of an upload in bytes per second, over
 	// about Idle; 0 = any.
@@ -126,7 +126,8 @@ type Server struct {
 	hsts    []string      // value of a header; nil = none
 	scans   chan struct{} // has one for each list under way
 
-	failures auth.Failures // wrong tokens
+	failures  auth.Failures // wrong tokens
+	batchRoom *batchRoom
 
 	// stopping ends all waiting: at shutdown each waiter is answered with the
 	// state as it is.
@@ -142,7 +143,8 @@ func New(c Config, d Deps) (*Server, error) {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	c.Grace = cmp.Or(c.Grace, 25*time.Second)
 	s := &Server{Config: c, Deps: d, mux: http.NewServeMux(), token: auth.NewToken(c.Token),
-		waiters: newGuests(c.MaxWaiters, c.MaxWaitersPerAddress), uploads: newGuests(0, c.MaxUploadsPerAddress), scans: make(chan struct{}, maxScans)}
+		waiters: newGuests(c.MaxWaiters, c.MaxWaitersPerAddress), uploads: newGuests(0, c.MaxUploadsPerAddress), scans: make(chan struct{}, maxScans),
+		batchRoom: newBatchRoom()}
 	if c.HSTS > 0 {
 		s.hsts = []string{"max-age=" + strconv.FormatInt(int64(c.HSTS/time.Second), 10)}
 	}

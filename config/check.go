@@ -121,11 +121,21 @@ func (h *HTTP) check(m *mistakes) {
 	within(m, "MAX_WAIT", h.MaxWait, time.Second, time.Hour)
 	within(m, "MAX_WAITERS", h.MaxWaiters, 1, 10_000_000)
 	within(m, "MAX_WAITERS_PER_ADDRESS", h.AddressWaiters, 0, 10_000_000)
+	within(m, "MAX_CONNECTIONS", h.MaxConns, 1, 10_000_000)
+	within(m, "MAX_CONNECTIONS_PER_ADDRESS", h.AddressConns, 0, 10_000_000)
+	h.Ceilings.check(m)
 	within(m, "HSTS_MAX_AGE", h.HSTS, 0, 10*8784*time.Hour)
 	checkToken(m, &h.Token, h.TokenFile)
 	if name := tokenName(h.TokenFile); h.Token.IsSet() && !strong(h.Token.Reveal()) {
 		m.expect(name, "a token of at least 24 characters that nobody can guess, as openssl rand -hex 32 prints one")
 	}
+}
+
+func (c *Ceilings) check(m *mistakes) {
+	most := defaultCeilings()
+	within(m, "MAX_TIMEOUT", c.Timeout, time.Second, most.Timeout)
+	within(m, "MAX_RETENTION", c.Retention, time.Second, most.Retention)
+	within(m, "MAX_ATTEMPTS", c.Attempts, 1, most.Attempts)
 }
 
 func (w *Work) check(m *mistakes) {
@@ -156,6 +166,7 @@ func (e *Enqueue) check(m *mistakes) {
 		}
 	}
 	within(m, "MAX_UPLOAD", e.MaxUpload, 1, 1<<60)
+	e.Ceilings.check(m)
 	checkToken(m, &e.Token, e.TokenFile)
 }
 

@@ -3,9 +3,13 @@ package web
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
@@ -124,6 +128,23 @@ type listInput struct {
 	Type   string      `query:"type" maxLength:"64" doc:"only jobs of this type"`
 	Limit  int         `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"jobs in a page"`
 	Cursor cursorParam `query:"cursor" doc:"next of the page before"`
+}
+
+// Resolve refuses unknown parameters of a list, where a typing error in a filter would
+// show all jobs; a wait for several has none that matter.
+func (in *listInput) Resolve(ctx huma.Context) []error {
+	at := ctx.URL()
+	query := at.Query()
+	if query.Has("id") {
+		return nil
+	}
+	var wrong []error
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains([]string{"wait", "until", "state", "type", "limit", "cursor"}, name) {
+			wrong = append(wrong, &huma.ErrorDetail{Location: "query." + name, Message: "unknown parameter"})
+		}
+	}
+	return wrong
 }
 
 type listOutput struct {

@@ -43,6 +43,9 @@ type Config struct {
 	// and MaxWaitersPerAddress those of one client; 0 = no limit. Who comes
 	// beyond them is answered at once.
 	MaxWaiters, MaxWaitersPerAddress int
+	// MaxConnections bounds the connections that are open, WebSockets left out, and
+	// MaxConnectionsPerAddress those of one address, unless it is a trusted proxy's; 0 = no limit.
+	MaxConnections, MaxConnectionsPerAddress int
 	// MaxUpload bounds a job's input in bytes; 0 = no limit.
 	MaxUpload int64
 	// MaxUploadsPerAddress bounds the uploads and batches that one client address has
@@ -171,7 +174,6 @@ func (s *Server) register() error {
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // the document is a route of ours
 	config.CreateHooks = nil                                             // no $schema in answers
 	config.Formats = map[string]huma.Format{httpapi.TypeJSON: huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
-	config.RejectUnknownQueryParameters = true
 	if s.Token != "" {
 		config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	}
@@ -181,6 +183,7 @@ func (s *Server) register() error {
 		if rt.access != public && s.Token != "" {
 			rt.op.Security = []map[string][]string{{"bearer": {}}}
 		}
+		rt.op.RejectUnknownQueryParameters = !rt.loose
 		g.routes[rt.op.Method+" "+rt.op.Path] = &rt
 		rt.add(s, api, &rt)
 	}
@@ -205,12 +208,14 @@ const (
 
 // HTTPServer returns the http.Server that Serve uses.
 func (s *Server) HTTPServer() *http.Server {
+	conns := &connections{trusted: s.trusted, all: newGuests(s.MaxConnections, 0), each: newGuests(0, s.MaxConnectionsPerAddress)}
 	return &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       keepAliveTimeout,
 		MaxHeaderBytes:    4 * maxHeader,
 		ConnContext:       withConn,
+		ConnState:         conns.state,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -83,11 +82,11 @@ func (l *line) field(member, value []byte) error {
 	case "retention":
 		l.duration(name, value, &l.Retention)
 	case "max_attempts":
-		n, err := strconv.Atoi(string(value))
-		if err != nil || n < 1 {
-			l.bad(name, "expected a whole number from 1")
+		n, err := httpapi.ParseCount(string(value))
+		if err != nil {
+			l.bad(name, err.Error())
 		}
-		l.MaxAttempts = n
+		l.MaxAttempts = int(n)
 	default:
 		l.bad(pointerName.Replace(shortName(member)), "unknown field")
 	}

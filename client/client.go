@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,8 @@ type Config struct {
 	// Token is sent as a bearer token; "" = none.
 	Token string
 	// HTTP carries the requests; nil = a client of our own. It should have no
-	// Timeout, which would cut uploads and long-polls.
+	// Timeout, which would cut uploads and long-polls. Its CheckRedirect is asked
+	// about redirects of reads within one scheme, host and port; no other is followed.
 	HTTP *http.Client
 	// RetryFor is how long a request that is safe to repeat is repeated while
 	// no good answer comes; each good answer starts the time anew. Wait and
@@ -66,9 +68,7 @@ func New(cfg Config) (*Client, error) {
 		copied := *cfg.HTTP
 		c.http = &copied
 	}
-	if c.http.CheckRedirect == nil {
-		c.http.CheckRedirect = followReads
-	}
+	c.http.CheckRedirect = redirects(c.http.CheckRedirect)
 	return c, nil
 }
 
@@ -81,16 +81,31 @@ func newTransport() *http.Transport {
 	return t
 }
 
-// followReads follows redirects of reads only. A redirected POST would arrive
-// as a GET, or with its body cut.
-func followReads(req *http.Request, via []*http.Request) error {
-	if via[0].Method != http.MethodGet {
-		return http.ErrUseLastResponse
+// redirects follows redirects of reads only, and only within one scheme, host and
+// port: net/http would send the token to any port of the host, and to http from
+// https. A redirected POST would arrive as a GET, or with its body cut. What is not
+// followed is an answer that is not Longshore's. others are the caller's own rules.
+func redirects(others func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
+	return func(req *http.Request, via []*http.Request) error {
+		if via[0].Method != http.MethodGet || !sameOrigin(req.URL, via[0].URL) {
+			return http.ErrUseLastResponse
+		}
+		if others != nil {
+			return others(req, via)
+		}
+		if len(via) >= 5 {
+			return fmt.Errorf("stopped after %d redirects", len(via))
+		}
+		return nil
 	}
-	if len(via) >= 5 {
-		return fmt.Errorf("stopped after %d redirects", len(via))
-	}
-	return nil
+}
+
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+}
+
+func port(u *url.URL) string {
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }
 
 // CloseIdleConnections closes the connections that no request uses.

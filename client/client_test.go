@@ -313,7 +313,10 @@ func TestList(t *testing.T) {
 		switch q.Get("cursor") {
 		case "":
 			reply(w, 200, httpapi.JobList{Jobs: []job.Snapshot{{ID: "3"}, {ID: "2"}}, Next: "two"})
-		case "two":
+		case "two": // looked at many, found none: the list goes on
+			scanned, complete := 5000, false
+			reply(w, 200, httpapi.JobList{Jobs: []job.Snapshot{}, Next: "three", Scanned: &scanned, Complete: &complete})
+		case "three":
 			reply(w, 200, httpapi.JobList{Jobs: []job.Snapshot{{ID: "1"}}})
 		}
 	})
@@ -326,5 +329,11 @@ func TestList(t *testing.T) {
 	}
 	if diff := cmp.Diff([]job.ID{"3", "2", "1"}, ids); diff != "" {
 		t.Error(diff)
+	}
+	for cursor, want := range map[string]Page{"two": {Next: "three", Scanned: 5000}, "three": {Complete: true}} {
+		page, err := c.ListPage(t.Context(), Filter{State: job.Failed, Type: "log.analyze"}, 100, cursor)
+		if err != nil || page.Next != want.Next || page.Scanned != want.Scanned || page.Complete != want.Complete {
+			t.Errorf("page at %s: %+v, %v", cursor, page, err)
+		}
 	}
 }

@@ -70,7 +70,8 @@ func refusal(resp *http.Response) error {
 		return e.WithStatus(resp.StatusCode)
 	}
 	if to, err := resp.Location(); err == nil && resp.StatusCode < 400 {
-		answer += ", redirects to " + to.Redacted()
+		to.RawQuery, to.Fragment = "", ""
+		answer += ", redirects to " + to.Redacted() + ", which is followed for reads within one scheme, host and port only"
 	}
 	return fmt.Errorf("%w (%s)", ErrForeign, answer)
 }

@@ -78,10 +78,10 @@ type Filter struct {
 func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[job.Snapshot, error] {
 	return func(yield func(job.Snapshot, error) bool) {
 		query := f.query(pageSize)
-		for {
-			var page httpapi.JobList
-			if _, err := c.exchange(ctx, get(httpapi.PathJobs, query), &page); err != nil {
-				yield(job.Snapshot{}, fmt.Errorf("list jobs: %w", err))
+		for cursor := ""; ; {
+			page, err := c.listPage(ctx, query, cursor)
+			if err != nil {
+				yield(job.Snapshot{}, err)
 				return
 			}
 			for _, snap := range page.Jobs {
@@ -89,10 +89,9 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[job.Snapshot, err
 					return
 				}
 			}
-			if page.Next == "" {
+			if cursor = page.Next; cursor == "" {
 				return
 			}
-			query.Set("cursor", page.Next)
 		}
 	}
 }
@@ -118,24 +117,35 @@ func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 }
 
 // A Page is a part of a list, newest first. Next is the cursor of the next
-// page, "" on the last one; it is opaque.
+// page, "" on the last one; it is opaque. The server looks at a bounded number of
+// jobs for a page, so one with a filter may be short, or empty, and not Complete:
+// those that are asked for may come on the pages behind it.
 type Page struct {
-	Jobs []job.Snapshot `json:"jobs"`
-	Next string         `json:"next,omitempty"`
+	Jobs     []job.Snapshot `json:"jobs"`
+	Next     string         `json:"next,omitempty"`
+	Scanned  int            `json:"scanned"`  // jobs that the server looked at; 0 from one that doesn't tell
+	Complete bool           `json:"complete"` // there are no more
 }
 
 // ListPage returns at most limit jobs (1 to 1000) that match, from a cursor on;
-// "" begins with the newest.
+// "" begins with the newest. It asks once: see Page for one that is short.
 func (c *Client) ListPage(ctx context.Context, f Filter, limit int, cursor string) (Page, error) {
-	query := f.query(limit)
+	return c.listPage(ctx, f.query(limit), cursor)
+}
+
+func (c *Client) listPage(ctx context.Context, query url.Values, cursor string) (Page, error) {
 	if cursor != "" {
 		query.Set("cursor", cursor)
 	}
-	var page httpapi.JobList
-	if _, err := c.exchange(ctx, get(httpapi.PathJobs, query), &page); err != nil {
+	var list httpapi.JobList
+	if _, err := c.exchange(ctx, get(httpapi.PathJobs, query), &list); err != nil {
 		return Page{}, fmt.Errorf("list jobs: %w", err)
 	}
-	return Page{Jobs: page.Jobs, Next: page.Next}, nil
+	page := Page{Jobs: list.Jobs, Next: list.Next, Complete: list.Next == ""} // as older servers mean it
+	if list.Scanned != nil {
+		page.Scanned = *list.Scanned
+	}
+	return page, nil
 }
 
 func (f Filter) query(limit int) url.Values {

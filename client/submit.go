@@ -89,7 +89,7 @@ func (s Submission) body() (httpapi.SubmitBody, error) {
 		return httpapi.SubmitBody{}, err
 	}
 	body := httpapi.SubmitBody{
-		Type: s.Type, Payload: payload, Priority: s.Priority, MaxAttempts: s.MaxAttempts,
+		Type: s.Type, Payload: payload, Priority: s.Priority, MaxAttempts: httpapi.Count(s.MaxAttempts),
 		Timeout: httpapi.Duration(s.Timeout), ExpiresIn: httpapi.Duration(s.ExpiresIn),
 		Retention: httpapi.Duration(s.Retention), CallbackURL: s.CallbackURL,
 	}

@@ -121,7 +121,21 @@ func (h *HTTP) check(m *mistakes) {
 	within(m, "MAX_WAIT", h.MaxWait, time.Second, time.Hour)
 	within(m, "MAX_WAITERS", h.MaxWaiters, 1, 10_000_000)
 	within(m, "MAX_WAITERS_PER_ADDRESS", h.AddressWaiters, 0, 10_000_000)
+	within(m, "MAX_CONNECTIONS", h.MaxConns, 1, 10_000_000)
+	within(m, "MAX_CONNECTIONS_PER_ADDRESS", h.AddressConns, 0, 10_000_000)
+	h.Ceilings.check(m)
+	within(m, "HSTS_MAX_AGE", h.HSTS, 0, 10*8784*time.Hour)
 	checkToken(m, &h.Token, h.TokenFile)
+	if name := tokenName(h.TokenFile); h.Token.IsSet() && !strong(h.Token.Reveal()) {
+		m.expect(name, "a token of at least 24 characters that nobody can guess, as openssl rand -hex 32 prints one")
+	}
+}
+
+func (c *Ceilings) check(m *mistakes) {
+	most := defaultCeilings()
+	within(m, "MAX_TIMEOUT", c.Timeout, time.Second, most.Timeout)
+	within(m, "MAX_RETENTION", c.Retention, time.Second, most.Retention)
+	within(m, "MAX_ATTEMPTS", c.Attempts, 1, most.Attempts)
 }
 
 func (w *Work) check(m *mistakes) {
@@ -152,6 +166,7 @@ func (e *Enqueue) check(m *mistakes) {
 		}
 	}
 	within(m, "MAX_UPLOAD", e.MaxUpload, 1, 1<<60)
+	e.Ceilings.check(m)
 	checkToken(m, &e.Token, e.TokenFile)
 }
 
@@ -161,15 +176,37 @@ const maxToken = 4 << 10
 // tokenForm is what RFC 6750, section 2.1, allows in a header.
 var tokenForm = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
+// A token is all that stands between the network and the jobs, and may be guessed
+// at as fast as requests are answered.
+const (
+	minToken    = 24
+	minDistinct = 8 // different characters: no row of x, no word again and again
+)
+
+func strong(token string) bool {
+	distinct := map[rune]bool{}
+	for _, c := range token {
+		distinct[c] = true
+	}
+	return len(token) >= minToken && len(distinct) >= minDistinct
+}
+
+// tokenName is the variable that is to be changed.
+func tokenName(file string) string {
+	if file != "" {
+		return "LONGSHORE_TOKEN_FILE"
+	}
+	return "LONGSHORE_TOKEN"
+}
+
 // checkToken reads the token from its file where there is one.
 func checkToken(m *mistakes, token *Secret, file string) {
-	name := "LONGSHORE_TOKEN"
+	name := tokenName(file)
 	if file != "" {
 		if token.IsSet() {
-			m.add(name, "is set and LONGSHORE_TOKEN_FILE too; only one of them may be")
+			m.add("LONGSHORE_TOKEN", "is set and LONGSHORE_TOKEN_FILE too; only one of them may be")
 			return
 		}
-		name = "LONGSHORE_TOKEN_FILE"
 		text, err := readSmall(file)
 		if err != nil {
 			m.add(name, err.Error())

@@ -55,7 +55,7 @@ type Web struct {
 // HTTP is what a server of the HTTP interface needs.
 type HTTP struct {
 	Port           int           `env:"PORT" doc:"port to listen on; 0 takes a free one"`
-	Token          Secret        `env:"LONGSHORE_TOKEN" doc:"bearer token that every request must carry; without one the server listens on 127.0.0.1 only"`
+	Token          Secret        `env:"LONGSHORE_TOKEN" doc:"bearer token that every request must carry, at least 24 characters, as openssl rand -hex 32 prints them; without one the server listens on 127.0.0.1 only and serves nothing that came through a proxy"`
 	TokenFile      string        `env:"LONGSHORE_TOKEN_FILE" doc:"file that holds LONGSHORE_TOKEN"`
 	MaxUpload      Bytes         `env:"MAX_UPLOAD" doc:"largest input of a job"`
 	MaxPerAddress  int           `env:"MAX_UPLOADS_PER_ADDRESS" doc:"uploads that one client address may have under way; 0 = no limit. Behind a proxy set TRUSTED_PROXIES, or all clients count as one"`
@@ -65,8 +65,19 @@ type HTTP struct {
 	MaxWait        time.Duration `env:"MAX_WAIT" doc:"longest wait of a long-poll; Heroku's router gives up at 30s"`
 	MaxWaiters     int           `env:"MAX_WAITERS" doc:"most long-polls, event streams and WebSockets that wait at a time; who comes beyond them is answered at once"`
 	AddressWaiters int           `env:"MAX_WAITERS_PER_ADDRESS" doc:"the same for one client address, as TRUSTED_PROXIES tells it; 0 = no limit"`
+	MaxConns       int           `env:"MAX_CONNECTIONS" doc:"most connections that are open at a time, WebSockets left out; who comes beyond them is answered 503"`
+	AddressConns   int           `env:"MAX_CONNECTIONS_PER_ADDRESS" doc:"the same for one address, unless it is one of TRUSTED_PROXIES; 0 = no limit"`
 	CORSOrigins    Origins       `env:"CORS_ORIGINS" doc:"origins whose pages may use the server from a browser, like https://app.example.com, separated by commas"`
-	TrustedProxies Proxies       `env:"TRUSTED_PROXIES" doc:"addresses or networks (10.0.0.0/8) whose X-Forwarded-For is believed, separated by commas"`
+	HSTS           time.Duration `env:"HSTS_MAX_AGE" doc:"where a proxy offers https: how long browsers are to use nothing else for this host (Strict-Transport-Security), as 8760h; 0 = says nothing"`
+	Ceilings       Ceilings
+	TrustedProxies Proxies `env:"TRUSTED_PROXIES" doc:"addresses or networks (10.0.0.0/8) whose X-Forwarded-For is believed, separated by commas"`
+}
+
+// Ceilings are the most that a submission may ask for, by whatever way it comes.
+type Ceilings struct {
+	Timeout   time.Duration `env:"MAX_TIMEOUT" doc:"longest timeout of an attempt that a submission may ask for; a type's own is cut down to it"`
+	Retention time.Duration `env:"MAX_RETENTION" doc:"longest retention that a submission may ask for"`
+	Attempts  int           `env:"MAX_ATTEMPTS" doc:"most attempts that a submission may ask for; a type's own are cut down to it"`
 }
 
 // Worker says how a worker process works.
@@ -110,6 +121,7 @@ type Enqueue struct {
 	Blobs     Blobs
 	Jobs      Jobs
 	MaxUpload Bytes `env:"MAX_UPLOAD" doc:"largest input of a job"`
+	Ceilings  Ceilings
 }
 
 // Dev is the settings of the development program, which brings its own Redis
@@ -135,7 +147,11 @@ func defaultJobs() Jobs { return Jobs{Lease: 8 * time.Second, Retention: 24 * ti
 
 func defaultHTTP() HTTP {
 	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256, MinRate: KiB, MinFree: 64 * MiB,
-		MaxWait: 25 * time.Second, MaxWaiters: 20_000}
+		MaxWait: 25 * time.Second, MaxWaiters: 20_000, MaxConns: 50_000, Ceilings: defaultCeilings()}
+}
+
+func defaultCeilings() Ceilings {
+	return Ceilings{Timeout: 24 * time.Hour, Retention: 366 * 24 * time.Hour, Attempts: 100}
 }
 
 const defaultMaxUpload = 5 * GiB
@@ -172,7 +188,7 @@ func defaultWorker() Worker {
 func defaultEnqueue() Enqueue {
 	return Enqueue{
 		Redis: defaultRedis("", 3), Blobs: defaultBlobs(), Jobs: defaultJobs(),
-		MaxUpload: defaultMaxUpload,
+		MaxUpload: defaultMaxUpload, Ceilings: defaultCeilings(),
 	}
 }
 

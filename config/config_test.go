@@ -31,6 +31,8 @@ func env(pairs ...string) func(string) string {
 
 var secrets = cmp.Comparer(func(a, b config.Secret) bool { return a.Reveal() == b.Reveal() })
 
+var ceilings = config.Ceilings{Timeout: 24 * time.Hour, Retention: 8784 * time.Hour, Attempts: 100}
+
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	cores := runtime.GOMAXPROCS(0)
@@ -40,7 +42,8 @@ func TestDefaults(t *testing.T) {
 	}
 	redis := config.Redis{URL: config.NewSecret("redis://127.0.0.1:6379"), MaxConnections: 4, Prefix: "longshore"}
 	jobs := config.Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour}
-	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 25 * time.Second, MaxWaiters: 20_000}
+	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 25 * time.Second, MaxWaiters: 20_000,
+		MaxConns: 50_000, Ceilings: ceilings}
 	log := config.Log{Format: "text", Level: slog.LevelInfo}
 	stop := config.Stop{Grace: 25 * time.Second}
 	blobs := config.Blobs{URL: "file:data/blobs"}
@@ -75,7 +78,7 @@ func TestValues(t *testing.T) {
 	t.Parallel()
 	web, err := config.LoadWeb(env(
 		"REDIS_URL=redis://h", "REDIS_TLS_URL=rediss://:hunter2@h:6380", "REDIS_TLS_INSECURE=true", "REDIS_MAX_CONNECTIONS=20",
-		"PREFIX=Team-7", "BLOB_URL=file:///var/lib/long%20shore", "PORT=0", "LONGSHORE_TOKEN=hunter2", "MAX_UPLOAD=10gb", "UPLOAD_EXPIRY=36h",
+		"PREFIX=Team-7", "BLOB_URL=file:///var/lib/long%20shore", "PORT=0", "LONGSHORE_TOKEN=hunter2-0123456789abcdef", "HSTS_MAX_AGE=8760h", "MAX_UPLOAD=10gb", "UPLOAD_EXPIRY=36h",
 		"MAX_WAIT=55", "MAX_WAITERS=100", "MAX_WAITERS_PER_ADDRESS=7", "CORS_ORIGINS=https://a.example, http://localhost:3000", "TRUSTED_PROXIES=10.1.2.3/8,::ffff:192.0.2.1,2001:db8::/32",
 		"LEASE=1m30s", "RETENTION=2h", "SHUTDOWN_GRACE=1500ms", "LOG_FORMAT=json", "LOG_LEVEL=warn",
 	))
@@ -90,7 +93,8 @@ func TestValues(t *testing.T) {
 		Blobs: config.Blobs{URL: "file:///var/lib/long%20shore"},
 		Jobs:  config.Jobs{Lease: 90 * time.Second, Retention: 2 * time.Hour},
 		HTTP: config.HTTP{
-			Token: config.NewSecret("hunter2"), MaxUpload: 10e9, UploadExpiry: 36 * time.Hour, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 55 * time.Second, MaxWaiters: 100, AddressWaiters: 7,
+			Token: config.NewSecret("hunter2-0123456789abcdef"), HSTS: 8760 * time.Hour, MaxUpload: 10e9, UploadExpiry: 36 * time.Hour, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 55 * time.Second, MaxWaiters: 100, AddressWaiters: 7,
+			MaxConns: 50_000, Ceilings: ceilings,
 			CORSOrigins:    config.Origins{"https://a.example", "http://localhost:3000"},
 			TrustedProxies: config.Proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
 		},
@@ -173,15 +177,22 @@ func TestMistakes(t *testing.T) {
 		"MAX_UPLOAD":            {"0", "hunter2"},
 		"UPLOAD_EXPIRY":         {"0", "500ms", "9000h"},
 		"MAX_WAIT":              {"0", "500ms", "2h"},
-		"CORS_ORIGINS":          {"*", "hunter2", "https://a/", "https://a,b", "https://hunter2@a"},
-		"TRUSTED_PROXIES":       {"hunter2", "10.0.0.0/33", "10.0.0.0/8,x"},
-		"LONGSHORE_TOKEN":       {"hunter2 x", "hunter2\n", "ü", strings.Repeat("hunter2", 1000)},
-		"LONGSHORE_TOKEN_FILE":  {"/hunter2", os.DevNull, t.TempDir()},
-		"LONGSHORE_URL":         {"hunter2", "ftp://hunter2", "https://u:hunter2@h", "https://h?hunter2=1", "https://"},
+		"CORS_ORIGINS": {"*", "hunter2", "https://a/", "https://a,b", "https://hunter2@a", "https://*.example.com", "https://*", "https://App.example.com", "https://bücher.example",
+			"https://a:443", "http://a:80", "https://a:", "https://a:0", "https://a:0443", "https://a:99999", "https://a.", "https://[::1", "https://[::1%25x]", "null"},
+		"TRUSTED_PROXIES": {"hunter2", "10.0.0.0/33", "10.0.0.0/8,x"},
+		"LONGSHORE_TOKEN": {"hunter2 x", "hunter2\n", "ü", strings.Repeat("hunter2", 1000), "hunter2", "hunter2-89012345678abcd",
+			strings.Repeat("x", 64), strings.Repeat("hunter2", 9)},
+		"LONGSHORE_TOKEN_FILE": {"/hunter2", os.DevNull, t.TempDir()},
+		"LONGSHORE_URL":        {"hunter2", "ftp://hunter2", "https://u:hunter2@h", "https://h?hunter2=1", "https://"},
 
 		"MAX_UPLOADS_PER_ADDRESS": {"-1", "many"}, "MIN_UPLOAD_RATE": {"2GiB", "slow"}, "MIN_FREE_SPACE": {"-1", "some"},
 		"MAX_WAITERS":             {"0", "-1", "hunter2"},
 		"MAX_WAITERS_PER_ADDRESS": {"-1", "hunter2"},
+		"MAX_CONNECTIONS":         {"0", "hunter2"}, "MAX_CONNECTIONS_PER_ADDRESS": {"-1", "hunter2"},
+		"MAX_TIMEOUT":   {"0", "25h", "hunter2"},
+		"MAX_RETENTION": {"0", "9000h", "hunter2"},
+		"MAX_ATTEMPTS":  {"0", "101", "hunter2"},
+		"HSTS_MAX_AGE":  {"-1s", "hunter2", "999999h"},
 	}
 	for name, values := range bad {
 		for _, value := range values {
@@ -256,11 +267,11 @@ func TestAllMistakesAtOnce(t *testing.T) {
 func TestTokenFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, []byte("hunter2\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("hunter2-0123456789abcdef\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := config.LoadWeb(env("LONGSHORE_TOKEN_FILE=" + file))
-	if err != nil || c.HTTP.Token.Reveal() != "hunter2" {
+	if err != nil || c.HTTP.Token.Reveal() != "hunter2-0123456789abcdef" {
 		t.Errorf("token = %q, %v", c.HTTP.Token.Reveal(), err)
 	}
 	if _, err := config.LoadWeb(env("LONGSHORE_TOKEN_FILE="+file, "LONGSHORE_TOKEN=x")); err == nil {
@@ -277,7 +288,7 @@ func TestTokenFile(t *testing.T) {
 // TestSecretsStayHidden prints whole settings in every way that a log may.
 func TestSecretsStayHidden(t *testing.T) {
 	t.Parallel()
-	getenv := env("REDIS_URL=redis://:hunter2@h", "REDIS_TLS_URL=rediss://:hunter2@h", "LONGSHORE_TOKEN=hunter2", "LONGSHORE_URL=http://h")
+	getenv := env("REDIS_URL=redis://:hunter2@h", "REDIS_TLS_URL=rediss://:hunter2@h", "LONGSHORE_TOKEN=hunter2-0123456789abcdef", "LONGSHORE_URL=http://h")
 	web, err := config.LoadWeb(getenv)
 	if err != nil {
 		t.Fatal(err)

@@ -135,19 +135,43 @@ func (l *Lanes) EnvDecode(text string) error {
 // Origins are origins of web pages (RFC 6454), like https://app.example.com.
 type Origins []string
 
+// originHost is how a browser writes an origin's host: in lower case, a name in
+// ASCII (punycode), an IPv6 address in brackets. What is written otherwise never matches.
+var originHost = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])$`)
+
 // EnvDecode reads origins separated by commas.
 func (o *Origins) EnvDecode(text string) error {
-	const form = formError("origins like https://app.example.com or http://localhost:3000, without a path, separated by commas")
+	const form = formError("origins as browsers write them, like https://app.example.com or http://localhost:3000, separated by commas: " +
+		"each by itself (there are no wildcards), in lower case, without a path and without the scheme's own port")
 	var origins Origins
 	for _, origin := range split(text) {
 		u, err := url.Parse(origin)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
 			return form
 		}
+		host, port := u.Host, u.Port()
+		if port != "" {
+			host = strings.TrimSuffix(host, ":"+port)
+		}
+		if !originHost.MatchString(host) || port == map[string]string{"http": "80", "https": "443"}[u.Scheme] {
+			return form
+		}
+		if port != "" && strconv.Itoa(portNumber(port)) != port {
+			return form
+		}
 		origins = append(origins, origin)
 	}
 	*o = origins
 	return nil
+}
+
+// portNumber returns a port, or -1.
+func portNumber(text string) int {
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 {
+		return -1
+	}
+	return int(n)
 }
 
 // Proxies are the networks of trusted proxies.

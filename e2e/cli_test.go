@@ -23,9 +23,9 @@ import (
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	in := install(t)
-	_, url := in.web(t, "LONGSHORE_TOKEN=abc")
+	_, url := in.web(t, "LONGSHORE_TOKEN="+webToken)
 	in.worker(t)
-	env := []string{"LONGSHORE_URL=" + url, "LONGSHORE_TOKEN=abc"}
+	env := []string{"LONGSHORE_URL=" + url, "LONGSHORE_TOKEN="+webToken}
 	enqueue := func(code int, args ...string) (stdout, stderr string) {
 		t.Helper()
 		got, stdout, stderr := call(t, "a line\n", env, "enqueue", args...)

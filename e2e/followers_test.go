@@ -134,7 +134,7 @@ func getWith(ctx context.Context, url string, headers ...string) (*http.Response
 }
 
 // pushClient holds a connection a follower.
-var pushClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
+var pushClient = &http.Client{Transport: withToken{&http.Transport{MaxIdleConnsPerHost: 100}}}
 
 func followByLongPoll(ctx context.Context, url string, id job.ID, b *book) error {
 	var rev int64

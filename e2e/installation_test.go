@@ -234,7 +234,7 @@ func (in *installation) worker(t *testing.T, env ...string) *process {
 
 func clientOf(t *testing.T, url string) *client.Client {
 	t.Helper()
-	c, err := client.New(client.Config{URL: url})
+	c, err := client.New(client.Config{URL: url, Token: webToken})
 	if err != nil {
 		t.Fatal(err)
 	}

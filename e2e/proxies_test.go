@@ -35,7 +35,7 @@ const soon = 2 * time.Second
 func TestProxies(t *testing.T) {
 	t.Parallel()
 	in := install(t)
-	web, direct := in.web(t, "TRUSTED_PROXIES=127.0.0.1")
+	web, direct := in.web(t, "TRUSTED_PROXIES=127.0.0.1", "LONGSHORE_TOKEN="+webToken)
 	in.worker(t)
 	for name, p := range map[string]struct {
 		program, config string
@@ -73,11 +73,32 @@ func TestProxies(t *testing.T) {
 func TestUntrustedProxy(t *testing.T) {
 	t.Parallel()
 	in := install(t)
-	web, direct := in.web(t)
+	web, direct := in.web(t, "LONGSHORE_TOKEN="+webToken)
 	p := startProxy(t, "nginx", deployBlock(t, "nginx"), direct)
 	request(t, "GET", p.url+httpapi.PathTypes, nil, "X-Forwarded-For: 203.0.113.7")
 	if line := web.await(t, `"route":"`+httpapi.PathTypes+`"`); !strings.Contains(line, `"client":"127.0.0.1"`) {
 		t.Errorf("web took the request for another's: %s", line)
+	}
+}
+
+// Without a token nobody is served through a proxy: as nginx and haproxy ask by
+// themselves, and with the blocks of the document.
+func TestProxyNeedsToken(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	_, direct := in.web(t)
+	for name, p := range map[string]struct{ program, config string }{
+		"nginx by itself": {"nginx", plainNginx},
+		"nginx":           {"nginx", deployBlock(t, "nginx")},
+		"haproxy":         {"haproxy", deployBlock(t, "haproxy")},
+	} {
+		r := request(t, "GET", startProxy(t, p.program, p.config, direct).url+httpapi.PathTypes, nil)
+		if r.StatusCode != 403 || !strings.Contains(string(r.body), "LONGSHORE_TOKEN") {
+			t.Errorf("%s: %s %s", name, r.Status, r.body)
+		}
+	}
+	if r := request(t, "GET", direct+httpapi.PathTypes, nil); r.StatusCode != 200 {
+		t.Errorf("this machine's own: %s", r.Status)
 	}
 }
 
@@ -254,7 +275,7 @@ func (f *throughProxy) socket(t *testing.T) {
 	defer cancel()
 	snap := f.parked(t)
 	// A page of the proxy's own host may open one: web must know that host.
-	conn, _, err := websocket.Dial(ctx, f.url+httpapi.PathSocket, &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {f.url}}})
+	conn, _, err := websocket.Dial(ctx, f.url+httpapi.PathSocket, &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {f.url}, "Authorization": {"Bearer " + webToken}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +379,7 @@ func (f *throughProxy) clientGone(t *testing.T) {
 		}
 		before := gone()
 		conn := f.dialFrom(t, "127.0.3.1")
-		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", path, authorization)
 		if name == "/v1/jobs/{id}/events" { // it has begun
 			if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, " 200 ") {
 				t.Fatalf("%q, %v", line, err)
@@ -392,7 +413,7 @@ func (f *throughProxy) dialFrom(t *testing.T, from string) net.Conn {
 func (f *throughProxy) clientAddress(t *testing.T) {
 	from := fmt.Sprintf("127.0.4.%d", 1+rand.IntN(250)) // to be found in the log that the proxies share
 	conn := f.dialFrom(t, from)
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n", httpapi.PathTypes)
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.7\r\n%s\r\n\r\n", httpapi.PathTypes, authorization)
 	if _, err := io.Copy(io.Discard, conn); err != nil {
 		t.Fatal(err)
 	}

@@ -46,3 +46,17 @@ type Filter struct {
 	Limit  int // 1 to 1000; 0 = 100
 	Before ID  // only jobs older than this one: the cursor
 }
+
+// Lets reports whether the filter lets a job of this state and type through.
+func (f Filter) Lets(state State, typ string) bool {
+	return (f.State == "" || state == f.State) && (f.Type == "" || typ == f.Type)
+}
+
+// A Page is a part of a list. One look is bounded, so a page may have few jobs, or
+// none, although there are more.
+type Page struct {
+	Jobs     []Snapshot
+	Next     ID   // Before of the next page; "" = there is none
+	Scanned  int  // jobs that were looked at for this page
+	Complete bool // there are no more
+}

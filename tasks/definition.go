@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"longshore/job"
@@ -180,10 +181,19 @@ func (d Definition[P]) Decode(payload []byte) (P, error) {
 			return p, fmt.Errorf("defaults of %s: %w", d.Type, err)
 		}
 	}
-	dec := json.NewDecoder(bytes.NewReader(payload))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&p); err != nil {
-		return p, fmt.Errorf("decode payload of %s: %w", d.Type, err)
+	err := decodeStrict(payload, &p)
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) && strings.HasPrefix(wrong.Value, "number ") {
+		err = decodeStrict(plainIntegers(payload), &p) // a decoder goes on after such an error: p has nothing else
+	}
+	if err != nil {
+		return p, fmt.Errorf("payload of %s: %w", d.Type, decodeProblem(err))
 	}
 	return p, nil
+}
+
+func decodeStrict(payload []byte, to any) error {
+	dec := json.NewDecoder(bytes.NewReader(payload))
+	dec.DisallowUnknownFields()
+	return dec.Decode(to)
 }

@@ -118,11 +118,11 @@ func TestDrainGivesBack(t *testing.T) {
 	if took := time.Since(began); took > short.ShutdownGrace+2*time.Second {
 		t.Errorf("the drain took %v", took)
 	}
-	page, _, err := b.sys.Store.List(t.Context(), job.Filter{})
+	page, err := b.sys.Store.List(t.Context(), job.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, snap := range page {
+	for _, snap := range page.Jobs {
 		if snap.Done || len(snap.Errors) > 0 || snap.Attempt > 1 {
 			t.Errorf("a job paid for the drain: %+v", snap)
 		}

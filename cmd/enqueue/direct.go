@@ -59,8 +59,10 @@ func openDirect(ctx context.Context, s config.Enqueue, log *slog.Logger) (*direc
 	keeper := jobstore.NewKeeper(sys.Store, log)
 	kept := make(chan error, 1)
 	go func() { kept <- keeper.Run(keeping) }()
+	door := sys.Door(keeper, catalog, s.Jobs.Retention, int64(s.MaxUpload))
+	door.MaxTimeout, door.MaxRetention, door.MaxAttempts = s.Ceilings.Timeout, s.Ceilings.Retention, s.Ceilings.Attempts
 	return &direct{
-		door:       sys.Door(keeper, catalog, s.Jobs.Retention, int64(s.MaxUpload)),
+		door:       door,
 		fromFields: catalog.FromQuery,
 		close: func() error {
 			stop()

@@ -1,4 +1,5 @@
-// Package auth checks the bearer token that guards the HTTP interface.
+// Package auth checks the bearer token that guards the HTTP interface, and counts
+// those who send a wrong one. It is the only place where tokens are compared.
 package auth
 
 import (
@@ -6,6 +7,24 @@ import (
 	"crypto/subtle"
 	"strings"
 )
+
+// A Token is what a server wants to be sent. The zero value fits nothing: a server
+// without a token must not ask.
+type Token struct {
+	sum [sha256.Size]byte // of equal length for all, so that the time of a comparison says nothing
+	set bool
+}
+
+// NewToken returns the token that is written so; "" makes the zero value.
+func NewToken(text string) Token { return Token{sha256.Sum256([]byte(text)), text != ""} }
+
+// Fits reports whether an Authorization header carries the token, in a time that
+// depends on neither's content.
+func (t Token) Fits(header string) bool {
+	token, ok := Bearer(header)
+	sum := sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(sum[:], t.sum[:]) == 1 && ok && t.set
+}
 
 // Bearer returns the token of an Authorization header (RFC 6750, section 2.1).
 // The scheme may be written in any case (RFC 9110, section 11.1). It reports
@@ -20,12 +39,4 @@ func Bearer(header string) (token string, ok bool) {
 		return "", false
 	}
 	return token, true
-}
-
-// Equal reports whether a token is the wanted one, in a time that depends on
-// neither's content nor on the wanted one's length. An empty wanted token is
-// equal to none: a server without a token must not ask.
-func Equal(token, want string) bool {
-	a, b := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(want))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && want != ""
 }

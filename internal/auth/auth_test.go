@@ -32,24 +32,31 @@ func TestBearer(t *testing.T) {
 	}
 }
 
-func TestEqual(t *testing.T) {
+func TestFits(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		token, want string
-		equal       bool
+	for _, c := range []struct {
+		header, want string
+		fits         bool
 	}{
-		{"abc", "abc", true},
-		{"abc", "abd", false},
-		{"ab", "abc", false},
-		{"abcd", "abc", false},
+		{"Bearer abc", "abc", true},
+		{"bearer  abc ", "abc", true},
+		{"Bearer abd", "abc", false},
+		{"Bearer ab", "abc", false},
+		{"Bearer abcd", "abc", false},
+		{"Basic abc", "abc", false},
+		{"abc", "abc", false},
+		{"Bearer ", "abc", false},
 		{"", "abc", false},
-		{"abc", "", false},
+		{"Bearer abc", "", false},
+		{"Bearer ", "", false},
 		{"", "", false},
-	}
-	for _, tt := range tests {
-		if got := auth.Equal(tt.token, tt.want); got != tt.equal {
-			t.Errorf("Equal(%q, %q) = %v", tt.token, tt.want, got)
+	} {
+		if got := auth.NewToken(c.want).Fits(c.header); got != c.fits {
+			t.Errorf("token %q, %q: %v", c.want, c.header, got)
 		}
+	}
+	if (auth.Token{}).Fits("Bearer ") {
+		t.Error("the zero token fits")
 	}
 }
 

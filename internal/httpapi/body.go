@@ -2,6 +2,10 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"longshore/job"
@@ -16,7 +20,7 @@ type SubmitBody struct {
 	RunAt       *time.Time      `json:"run_at,omitempty" doc:"do not start before this time"`
 	Timeout     Duration        `json:"timeout,omitzero" doc:"time limit of one attempt"`
 	ExpiresIn   Duration        `json:"expires_in,omitzero" doc:"give up unless started within this time"`
-	MaxAttempts int             `json:"max_attempts,omitempty" doc:"how often to try" minimum:"1"`
+	MaxAttempts Count           `json:"max_attempts,omitempty" doc:"how often to try" minimum:"1" maximum:"100"`
 	Retention   Duration        `json:"retention,omitzero" doc:"how long to keep the job after its end"`
 	CallbackURL string          `json:"callback_url,omitempty" doc:"post the job, signed, to this address when it has ended: http or https, at most 2048 bytes"`
 }
@@ -34,7 +38,10 @@ type JobList struct {
 	// Missing names the jobs of a long-poll for many that are not there (any more).
 	Missing []job.ID `json:"missing,omitempty"`
 	// Next is the cursor of the next page, "" on the last one. It is opaque.
-	Next string `json:"next,omitempty"`
+	Next string `json:"next,omitempty" doc:"cursor of the next page; also of a page without jobs that is not complete"`
+	// Scanned and Complete are those of job.Page; a long-poll has neither.
+	Scanned  *int  `json:"scanned,omitempty" doc:"jobs that were looked at for this page"`
+	Complete *bool `json:"complete,omitempty" doc:"there are no more; false: go on with next, though the page be short or empty"`
 }
 
 // A TypeInfo is one kind of work as GET /v1/types lists it.
@@ -82,4 +89,27 @@ type WorkerInfo struct {
 // A Status is the answer to /healthz and /readyz when all is well.
 type Status struct {
 	Status string `json:"status"` // "ok"
+}
+
+// A Count is a whole number, in JSON in any form that is one: 10, 1e1, 10.0.
+type Count int
+
+// ErrCount says what a count looks like.
+var ErrCount = errors.New("expected a whole number from 1")
+
+// ParseCount reads a count of at least 1.
+func ParseCount(text string) (Count, error) {
+	n, err := strconv.ParseFloat(text, 64) // exact for all whole numbers that count anything
+	if err != nil || n < 1 || n > 1<<31 || n != math.Trunc(n) || strings.ContainsAny(text, "xXpP_") {
+		return 0, ErrCount
+	}
+	return Count(n), nil
+}
+
+// UnmarshalJSON reads a number.
+func (c *Count) UnmarshalJSON(text []byte) (err error) {
+	if string(text) != "null" {
+		*c, err = ParseCount(string(text))
+	}
+	return err
 }

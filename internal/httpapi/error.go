@@ -31,6 +31,10 @@ type Pointer struct {
 	Detail  string `json:"detail"`
 }
 
+// MaxPointers is how many wrong places of a request are told: what is refused must
+// not make an answer that is larger than the request.
+const MaxPointers = 20
+
 // An Error is the one form in which a refused request travels: from the door
 // to the edge, over HTTP as problem+json (RFC 9457), and back out of the
 // client. What it holds is safe to show; the cause is for the log only.

@@ -57,6 +57,18 @@ func (w *Watcher) Len() int { return len(w.entries) }
 // Has reports whether a job is watched.
 func (w *Watcher) Has(id job.ID) bool { return w.entries[id] != nil }
 
+// After returns the revision of a job that was seen last; 0 of one that isn't watched.
+func (w *Watcher) After(id job.ID) int64 {
+	e := w.entries[id]
+	if e == nil {
+		return 0
+	}
+	s := w.hub.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.want.After
+}
+
 // Seen notes the revision that a look has shown, so that only another one
 // marks the job again.
 func (w *Watcher) Seen(id job.ID, rev int64) {
@@ -92,11 +104,17 @@ func (w *Watcher) Take(max int) []job.ID {
 	w.order = append(w.order[:0], w.order[n:]...)
 	if len(w.order) == 0 {
 		w.order = nil // a burst's room is not kept
+		if n > burst {
+			w.marked = map[job.ID]struct{}{}
+		}
 	} else {
 		w.signal()
 	}
 	return ids
 }
+
+// burst is how many marks are many: a map that has held them keeps their room.
+const burst = 64
 
 // Close ends all watches.
 func (w *Watcher) Close() {

@@ -1,11 +1,8 @@
 package jobstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 
 	"github.com/redis/go-redis/v9"
 
@@ -77,72 +74,10 @@ func (s *Store) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
 	return revs, nil
 }
 
-// List returns the newest jobs that the filter lets through, and the cursor
-// of the next page ("" at the end). A page may be short although there are
-// more: one call looks at 20 times the limit at most.
-func (s *Store) List(ctx context.Context, f job.Filter) ([]job.Snapshot, job.ID, error) {
-	limit := f.Limit
-	if limit <= 0 {
-		limit = 100
-	}
-	limit = min(limit, 1000)
-	var page []job.Snapshot
-	cursor := f.Before
-	for range 20 {
-		ids, err := s.newest(ctx, cursor, limit)
-		if err != nil {
-			return nil, "", err
-		}
-		for _, id := range ids {
-			cursor = id.id
-			if id.err != nil {
-				continue // gone meanwhile, or damaged: not in lists
-			}
-			snap := id.record.Snapshot
-			if (f.State == "" || snap.State == f.State) && (f.Type == "" || snap.Type == f.Type) {
-				page = append(page, snap)
-			}
-			if len(page) == limit {
-				return page, cursor, nil
-			}
-		}
-		if len(ids) < limit {
-			return page, "", nil
-		}
-	}
-	return page, cursor, nil
-}
-
 type listed struct {
 	id     job.ID
 	record Record
 	err    error
-}
-
-// newest reads the limit newest jobs before a cursor, over all shards.
-func (s *Store) newest(ctx context.Context, before job.ID, limit int) ([]listed, error) {
-	top := "+"
-	if before != "" {
-		top = "(" + string(before)
-	}
-	pipe := s.rdb.Pipeline()
-	var pages [job.Shards]*redis.StringSliceCmd
-	for k, base := range s.bases {
-		pages[k] = pipe.ZRevRangeByLex(ctx, base+"ids", &redis.ZRangeBy{Max: top, Min: "-", Count: int64(limit)})
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("list ids: %w", err)
-	}
-	var ids []job.ID
-	for _, p := range pages {
-		for _, id := range p.Val() {
-			ids = append(ids, job.ID(id))
-		}
-	}
-	slices.SortFunc(ids, func(a, b job.ID) int { return cmp.Compare(b, a) })
-	ids = ids[:min(len(ids), limit)]
-
-	return s.readMany(ctx, ids)
 }
 
 func (s *Store) readMany(ctx context.Context, ids []job.ID) ([]listed, error) {

@@ -1,8 +1,10 @@
 package submit
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -35,6 +37,11 @@ type Config struct {
 	// refused, so that those that are there can end. nil = never.
 	Full      func() bool
 	Callbacks bool // there is a secret to sign callbacks with
+	// MaxTimeout, MaxRetention and MaxAttempts are the most that a submission may ask
+	// for; 0 = the most there is: tasks.MaxTimeout, 366 days, tasks.MaxMaxAttempts. What a type
+	// or the installation has by default is cut down to them.
+	MaxTimeout, MaxRetention time.Duration
+	MaxAttempts              int
 	// UploadExpiry ends an upload in pieces after this long without a byte; 0 = 24 h.
 	UploadExpiry time.Duration
 }
@@ -50,6 +57,9 @@ func NewDoor(c Config) *Door {
 	if c.UploadExpiry == 0 {
 		c.UploadExpiry = 24 * time.Hour
 	}
+	c.MaxTimeout = cmp.Or(c.MaxTimeout, tasks.MaxTimeout)
+	c.MaxRetention = cmp.Or(c.MaxRetention, maxRetention)
+	c.MaxAttempts = cmp.Or(c.MaxAttempts, tasks.MaxMaxAttempts)
 	return &Door{c}
 }
 
@@ -202,7 +212,7 @@ func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 		n.Digest = digest(r, payload)
 	}
 	n.Spec.Payload = payload
-	checkPolicy(&n, info, d.Retention, now, bad)
+	d.checkPolicy(&n, info, now, bad)
 	checkNames(&n, r, now, bad)
 	if why := d.checkCallback(r.CallbackURL); why != "" {
 		bad("/callback_url", why)
@@ -213,31 +223,34 @@ func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 	return n, info, nil
 }
 
-// checkPolicy checks times and counts, and fills in the type's.
-func checkPolicy(n *jobstore.NewJob, info tasks.Info, retention time.Duration, now time.Time, bad func(pointer, detail string)) {
+// checkPolicy checks times and counts, and fills in the type's. It is the one place
+// that knows the installation's ceilings. A retry asks for nothing: what the old job
+// had is cut down to them.
+func (d *Door) checkPolicy(n *jobstore.NewJob, info tasks.Info, now time.Time, bad func(pointer, detail string)) {
 	if n.Priority == "" {
 		n.Priority = job.Default
 	}
 	if n.Priority != job.High && n.Priority != job.Default && n.Priority != job.Low {
 		bad("/priority", "expected high, default or low")
 	}
-	if n.Timeout == 0 {
-		n.Timeout = info.Timeout()
+	again := n.RetryOf != ""
+	if n.Timeout == 0 || again {
+		n.Timeout = min(cmp.Or(n.Timeout, info.Timeout()), d.MaxTimeout)
 	}
-	if n.Timeout < time.Millisecond || n.Timeout > tasks.MaxTimeout {
-		bad("/timeout", "expected 1ms to 24h")
+	if n.Timeout < time.Millisecond || n.Timeout > d.MaxTimeout {
+		bad("/timeout", "expected 1ms to "+httpapi.FormatDuration(d.MaxTimeout)+" (MAX_TIMEOUT)")
 	}
-	if n.MaxAttempts == 0 {
-		n.MaxAttempts = info.MaxAttempts
+	if n.MaxAttempts == 0 || again {
+		n.MaxAttempts = min(cmp.Or(n.MaxAttempts, info.MaxAttempts), d.MaxAttempts)
 	}
-	if n.MaxAttempts < 1 || n.MaxAttempts > tasks.MaxMaxAttempts {
-		bad("/max_attempts", "expected 1 to 100")
+	if n.MaxAttempts < 1 || n.MaxAttempts > d.MaxAttempts {
+		bad("/max_attempts", fmt.Sprintf("expected 1 to %d (MAX_ATTEMPTS)", d.MaxAttempts))
 	}
-	if n.Retention == 0 {
-		n.Retention = retention
+	if n.Retention == 0 || again {
+		n.Retention = min(cmp.Or(n.Retention, d.Retention), d.MaxRetention)
 	}
-	if n.Retention < time.Second || n.Retention > maxRetention {
-		bad("/retention", "expected 1s to 8784h")
+	if n.Retention < time.Second || n.Retention > d.MaxRetention {
+		bad("/retention", "expected 1s to "+httpapi.FormatDuration(d.MaxRetention)+" (MAX_RETENTION)")
 	}
 	if n.ExpiresIn < 0 || n.ExpiresIn > maxAhead {
 		bad("/expires_in", "expected a duration up to 8784h")
@@ -247,6 +260,9 @@ func checkPolicy(n *jobstore.NewJob, info tasks.Info, retention time.Duration, n
 	}
 	if !n.RunAt.After(now) {
 		n.RunAt = time.Time{}
+	}
+	if n.ExpiresIn > 0 && n.RunAt.Sub(now) >= n.ExpiresIn { // of no RunAt this is far below 0
+		bad("/expires_in", "expected an end after run_at: the job would expire before it may start")
 	}
 }
 
@@ -275,9 +291,10 @@ func checkNames(n *jobstore.NewJob, r Request, now time.Time, bad func(pointer, 
 	}
 }
 
+// invalid tells the first places that are wrong; httpapi.MaxPointers says why not all.
 func invalid(wrong []httpapi.Pointer) *httpapi.Error {
 	e := httpapi.NewError(httpapi.Invalid, "the request is not valid")
-	e.Errors = wrong
+	e.Errors = wrong[:min(len(wrong), httpapi.MaxPointers)]
 	return e
 }
 

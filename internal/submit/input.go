@@ -79,7 +79,7 @@ func (u *upload) run(request context.Context, sent time.Time) error {
 		return u.giveUp(ctx, err)
 	}
 	spec := u.new.Spec
-	spec.Input = &jobstore.Input{Blob: name, Size: info.Size, SHA256: info.SHA256, ContentType: info.ContentType, Filename: u.req.Filename}
+	spec.Input = &jobstore.Input{Blob: name, Size: info.Size, SHA256: info.SHA256, ContentType: plainName(info.ContentType), Filename: plainName(u.req.Filename)}
 	// Not under ctx: once the job is queued the keeper finds that its fence is
 	// gone, and may say so before we have the answer. Nor does a client that
 	// left after the last byte take its job back.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -45,6 +44,9 @@ type line struct {
 var pointerName = strings.NewReplacer("~", "~0", "/", "~1")
 
 func (l *line) bad(name, detail string) {
+	if len(l.wrong) >= httpapi.MaxPointers {
+		return
+	}
 	l.wrong = append(l.wrong, httpapi.Pointer{Pointer: "/" + name, Detail: detail})
 }
 
@@ -80,11 +82,11 @@ func (l *line) field(member, value []byte) error {
 	case "retention":
 		l.duration(name, value, &l.Retention)
 	case "max_attempts":
-		n, err := strconv.Atoi(string(value))
-		if err != nil || n < 1 {
-			l.bad(name, "expected a whole number from 1")
+		n, err := httpapi.ParseCount(string(value))
+		if err != nil {
+			l.bad(name, err.Error())
 		}
-		l.MaxAttempts = n
+		l.MaxAttempts = int(n)
 	default:
 		l.bad(pointerName.Replace(shortName(member)), "unknown field")
 	}

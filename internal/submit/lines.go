@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 )
 
 // How much is asked for at once, in bytes: as much as comes, so that who sends a
 // line now and then costs little.
-const minRead, maxRead = 4 << 10, 128 << 10
+const minRead, maxRead = 4 << 10, 32 << 10
 
 // A Line is one line of a batch.
 type Line struct {
@@ -24,7 +25,7 @@ type Lines struct {
 	in     io.Reader
 	max    int
 	number int64
-	rest   []byte // read and not returned: at most one partial line
+	rest   []byte // read and not returned: of Next at most one partial line
 	read   int    // asked for next
 	skip   bool   // the line whose end is awaited is too long
 	err    error  // of in
@@ -36,9 +37,19 @@ func NewLines(in io.Reader, max int) *Lines { return &Lines{in: in, max: max, re
 // Next returns the lines that have come, at least one; they stay valid. A last
 // line needs no end. After the last one the error is io.EOF, or what reading
 // failed with: then a partial line was dropped.
-func (l *Lines) Next() ([]Line, error) {
+func (l *Lines) Next() ([]Line, error) { return l.NextFew(math.MaxInt) }
+
+// NextFew is Next for at most some lines: the others that have come are kept for
+// the next call.
+func (l *Lines) NextFew(most int) ([]Line, error) {
 	for {
+		if lines := l.cut(most); len(lines) > 0 {
+			return lines, nil
+		}
 		if l.err != nil {
+			if lines := l.last(); len(lines) > 0 {
+				return lines, nil
+			}
 			return nil, l.err
 		}
 		buf := make([]byte, len(l.rest)+l.read)
@@ -50,31 +61,25 @@ func (l *Lines) Next() ([]Line, error) {
 		} else if m < l.read/4 {
 			l.read = max(l.read/2, minRead)
 		}
-		lines := l.cut(buf[:n+m])
-		if errors.Is(err, io.EOF) {
-			lines = l.last(lines)
-		}
-		if len(lines) > 0 {
-			return lines, nil
-		}
+		l.rest = buf[:n+m]
 	}
 }
 
-// cut takes the whole lines out of a text and keeps the rest.
-func (l *Lines) cut(text []byte) []Line {
+// cut takes whole lines out of what was read, at most some.
+func (l *Lines) cut(most int) []Line {
 	var lines []Line
-	for {
-		end := bytes.IndexByte(text, '\n')
+	for len(lines) < most {
+		end := bytes.IndexByte(l.rest, '\n')
 		if end < 0 {
+			if l.skip || len(l.rest) > l.max+1 { // a CR may follow
+				l.skip, l.rest = true, nil
+			}
 			break
 		}
-		lines = l.add(lines, text[:end])
-		text = text[end+1:]
+		text := l.rest[:end]
+		l.rest = l.rest[end+1:]
+		lines = l.add(lines, text)
 		l.skip = false
-	}
-	l.rest = text
-	if l.skip || len(text) > l.max+1 { // a CR may follow
-		l.skip, l.rest = true, nil
 	}
 	return lines
 }
@@ -92,12 +97,12 @@ func (l *Lines) add(lines []Line, text []byte) []Line {
 	}
 }
 
-// last adds a line that the end of the stream has ended.
-func (l *Lines) last(lines []Line) []Line {
-	if !l.skip && len(l.rest) == 0 {
-		return lines
+// last returns the line that the end of the stream has ended, if there is one.
+func (l *Lines) last() (lines []Line) {
+	if !errors.Is(l.err, io.EOF) || !l.skip && len(l.rest) == 0 {
+		return nil
 	}
-	lines = l.add(lines, l.rest)
+	lines = l.add(nil, l.rest)
 	l.rest, l.skip = nil, false
 	return lines
 }

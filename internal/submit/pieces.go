@@ -58,7 +58,7 @@ func (d *Door) Begin(ctx context.Context, r Request, metadata string) (u *Resuma
 		return nil, false, refusal(err)
 	}
 	n.UploadFence, n.UploadExpiry = jobstore.NewFence(), d.UploadExpiry
-	n.Spec.Upload = &jobstore.Upload{Size: r.InputSize, Token: token, Metadata: metadata, ContentType: r.ContentType, Filename: r.Filename}
+	n.Spec.Upload = &jobstore.Upload{Size: r.InputSize, Token: token, Metadata: metadata, ContentType: plainName(r.ContentType), Filename: plainName(r.Filename)}
 	c, err := d.Store.Create(ctx, n)
 	if refused := errors.Is(err, jobstore.ErrMismatch) || errors.Is(err, jobstore.ErrClaimed); refused || err == nil && !c.New {
 		if err := pieces.Drop(ctx, inputName(n.ID), token); err != nil {

@@ -99,7 +99,7 @@ func FuzzParseLine(f *testing.F) {
 		if err := dec.Decode(&l); err != nil {
 			t.Fatalf("%q is taken, encoding/json says %v", text, err)
 		}
-		want := Request{Type: l.Type, Payload: l.Payload, ID: l.ID, IdempotencyKey: l.IdempotencyKey, Priority: l.Priority, MaxAttempts: l.MaxAttempts,
+		want := Request{Type: l.Type, Payload: l.Payload, ID: l.ID, IdempotencyKey: l.IdempotencyKey, Priority: l.Priority, MaxAttempts: int(l.MaxAttempts),
 			Timeout: time.Duration(l.Timeout), CallbackURL: l.CallbackURL, ExpiresIn: time.Duration(l.ExpiresIn), Retention: time.Duration(l.Retention)}
 		if l.RunAt != nil {
 			want.RunAt = *l.RunAt

@@ -17,7 +17,7 @@ func TestPieces(t *testing.T) {
 	t.Parallel()
 	in := install(t)
 	a, b := in.start(t, config{}), in.start(t, config{})
-	meta := metadata("type", "file.checksum", "filename", "../../etc/passwd", "payload", `{"algorithms":["md5"]}`, "priority", "low")
+	meta := metadata("type", "file.checksum", "filename", "../../etc/\u202e\x1bpasswd", "payload", `{"algorithms":["md5"]}`, "priority", "low")
 	first := a.do("POST", httpapi.PathUploads, strings.NewReader("hello"), "Upload-Length", "11", "Upload-Metadata", meta)
 	id := job.ID(first.Get("Longshore-Job"))
 	if first.status != 201 || first.Get("Upload-Offset") != "5" || first.Get("Upload-Expires") == "" {

@@ -24,15 +24,33 @@ func (s *Server) clientAddress(r *http.Request) netip.Addr {
 		if !s.trusted(address) {
 			break
 		}
-		next, err := netip.ParseAddr(strings.TrimSpace(text))
-		if err != nil {
+		next, ok := parseHop(strings.TrimSpace(text))
+		if !ok {
 			break
 		}
-		address = next.Unmap()
+		address = next
 	}
 	return address
 }
 
 func (s *Server) trusted(address netip.Addr) bool {
 	return slices.ContainsFunc(s.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(address) })
+}
+
+// parseHop reads an address in X-Forwarded-For. Some proxies write the port too:
+// 192.0.2.1:4711, [2001:db8::1]:4711. A zone is no part of whom an address belongs to.
+func parseHop(text string) (netip.Addr, bool) {
+	bare := text
+	if inner, ok := strings.CutPrefix(text, "["); ok {
+		bare, _ = strings.CutSuffix(inner, "]")
+	}
+	address, err := netip.ParseAddr(bare)
+	if err != nil {
+		withPort, err := netip.ParseAddrPort(text)
+		if err != nil {
+			return netip.Addr{}, false
+		}
+		address = withPort.Addr()
+	}
+	return address.Unmap().WithZone(""), true
 }

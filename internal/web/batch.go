@@ -19,30 +19,30 @@ import (
 // to what came together go out together.
 //
 // HTTP/1 allows answers before the end of the request, but many clients read
-// none before they have sent all: their answers are kept for them, up to
-// outboxSize; from then on we read no faster than the client does.
+// none before they have sent all: their answers are kept for them, as far as there is
+// room (see outbox); from then on we read no faster than the client does.
 func (s *Server) batch(w http.ResponseWriter, r *http.Request) error {
 	if err := checkBatch(r); err != nil {
 		return err
 	}
 	a := w.(*answer)
+	if !s.uploads.enter(a.client) {
+		return s.tooManyUploads()
+	}
+	defer s.uploads.leave(a.client)
 	// An error says that the connection is not HTTP/1, which needs no leave, or
 	// a test's recorder.
 	_ = a.control.EnableFullDuplex()
 	body, _ := r.Body.(*requestBody)
-	lines := &batchLines{server: s, lines: submit.NewLines(r.Body, httpapi.MaxBatchLine)}
-	defer context.AfterFunc(s.stopping, func() { a.control.SetReadDeadline(time.Now().Add(stopReading)) })()
-
-	out := newOutbox()
+	out := newOutbox(s.batchRoom)
+	lines := &batchLines{server: s, out: out, lines: submit.NewLines(r.Body, httpapi.MaxBatchLine)}
+	defer context.AfterFunc(s.stopping, func() {
+		a.control.SetReadDeadline(time.Now().Add(stopReading))
+		out.stop()
+	})()
 	var wg sync.WaitGroup
 	wg.Go(func() { out.send(a) })
-	err := s.Door.SubmitBatch(r.Context(), lines.next, func(answers []httpapi.BatchAnswer) error {
-		var text []byte
-		for _, one := range answers {
-			text = one.AppendJSON(text)
-		}
-		return out.add(text)
-	})
+	err := s.Door.SubmitBatch(r.Context(), lines.next, out.add)
 	if err != nil && body != nil && !errors.Is(err, errBatchStops) {
 		if e := body.refusal(); e != nil {
 			err = e
@@ -50,7 +50,7 @@ func (s *Server) batch(w http.ResponseWriter, r *http.Request) error {
 		e := s.refusal(r.Context(), err)
 		a.cause = e.Unwrap()
 		if lines.read > 0 {
-			_ = out.add(httpapi.Refusal(lines.read+1, e).AppendJSON(nil)) // an error is the client's going
+			_ = out.add([]httpapi.BatchAnswer{httpapi.Refusal(lines.read+1, e)}) // an error is the client's going
 			err = nil
 		}
 	}
@@ -67,13 +67,8 @@ func (s *Server) batch(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-const (
-	// outboxSize is what is kept of answers that the client doesn't read yet, in
-	// bytes: those to more than httpapi.MaxBatch lines.
-	outboxSize = 4 << 20
-	// stopReading is how long a batch may still be silent once the server stops.
-	stopReading = 2 * time.Second
-)
+// stopReading is how long a batch may still be silent once the server stops.
+const stopReading = 2 * time.Second
 
 // errBatchStops says that the server stops: what was read is answered, the rest
 // was not taken.
@@ -106,6 +101,7 @@ func firstName(r *http.Request) string {
 // batchLines reads the drafts of one request.
 type batchLines struct {
 	server *Server
+	out    *outbox // where the answers go: it says how many lines may be read
 	lines  *submit.Lines
 	read   int64 // number of the last line
 	late   int   // lines read since the server stops
@@ -117,7 +113,12 @@ func (b *batchLines) next() ([]submit.Draft, error) {
 	if b.late > httpapi.MaxBatch {
 		return nil, errBatchStops
 	}
-	lines, err := b.lines.Next()
+	room, err := b.out.reserve(batchGroup)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := b.lines.NextFew(room)
+	b.out.unreserve(room - len(lines))
 	stopping := b.server.stopping.Err() != nil
 	if err != nil {
 		if stopping && !errors.Is(err, io.EOF) {
@@ -134,73 +135,6 @@ func (b *batchLines) next() ([]submit.Draft, error) {
 		drafts[i] = submit.Read(l)
 	}
 	return drafts, nil
-}
-
-// An outbox keeps answers until the client takes them.
-type outbox struct {
-	mu     sync.Mutex
-	change sync.Cond // of what follows
-	text   []byte
-	closed bool
-	err    error
-}
-
-func newOutbox() *outbox {
-	o := &outbox{}
-	o.change.L = &o.mu
-	return o
-}
-
-// add adds answers. It waits while there are too many.
-func (o *outbox) add(text []byte) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for len(o.text) > outboxSize && o.err == nil {
-		o.change.Wait()
-	}
-	o.text = append(o.text, text...)
-	o.change.Broadcast()
-	return o.err
-}
-
-func (o *outbox) close() {
-	o.mu.Lock()
-	o.closed = true
-	o.change.Broadcast()
-	o.mu.Unlock()
-}
-
-// send writes what comes until close, or until the client takes no more.
-func (o *outbox) send(a *answer) {
-	var spare []byte
-	for {
-		o.mu.Lock()
-		for len(o.text) == 0 && !o.closed {
-			o.change.Wait()
-		}
-		text := o.text
-		o.text = spare[:0]
-		o.change.Broadcast()
-		o.mu.Unlock()
-		if len(text) == 0 {
-			return
-		}
-		if a.status == 0 {
-			a.Header().Set("Content-Type", httpapi.TypeNDJSON)
-		}
-		_, err := a.Write(text)
-		if err == nil {
-			_ = a.control.Flush() // not supported: a test's recorder
-		}
-		spare = text
-		if err != nil {
-			o.mu.Lock()
-			o.err = err
-			o.change.Broadcast()
-			o.mu.Unlock()
-			return
-		}
-	}
 }
 
 func batchOperation() huma.Operation {

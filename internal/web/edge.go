@@ -1,23 +1,25 @@
 package web
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"longshore/internal/httpapi"
 )
 
 // Values that many answers share; nobody appends to them.
-var noSniff, noStore = []string{"nosniff"}, []string{"no-store"}
+var (
+	noSniff, noStore = []string{"nosniff"}, []string{"no-store"}
+	sameOrigin       = []string{"same-origin"}
+	noReferrer       = []string{"no-referrer"}
+	// noFrames is for answers that no page is to show; an output's own policy is stricter.
+	noFrames = []string{"default-src 'none'; frame-ancestors 'none'"}
+)
 
 // ServeHTTP is the edge: what holds for every request stands here, and what
 // holds for every route in admit.
@@ -37,6 +39,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["X-Content-Type-Options"] = noSniff
 	h["Cache-Control"] = noStore
+	h["Cross-Origin-Resource-Policy"] = sameOrigin
+	h["Referrer-Policy"] = noReferrer
+	h["Content-Security-Policy"] = noFrames
+	if s.hsts != nil {
+		h["Strict-Transport-Security"] = s.hsts
+	}
 	body = s.guardBody(a, r)
 	if err := s.check(a, r); err != nil {
 		s.refuse(a, r, err)
@@ -54,10 +62,10 @@ func (s *Server) check(a *answer, r *http.Request) error {
 		return httpapi.NewError(httpapi.TooLarge, fmt.Sprintf("the header is over %d bytes", maxHeader)).
 			WithStatus(http.StatusRequestHeaderFieldsTooLarge)
 	}
-	// Without a token the loopback address is the fence. A page whose host name
-	// was made to point there would be inside it, but for its Host header.
-	if s.Token == "" && !loopback(r.Host) {
-		return httpapi.NewError(httpapi.Forbidden, "without LONGSHORE_TOKEN only requests to a loopback host are served")
+	if s.Token == "" {
+		if err := checkNear(r); err != nil {
+			return err
+		}
 	}
 	if r.URL.RawQuery == "" {
 		return s.origins.check(a, r)
@@ -76,18 +84,6 @@ func headerSize(r *http.Request) int {
 		}
 	}
 	return n
-}
-
-func loopback(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.Trim(host, "[]")
-	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 // guarded is the mux as huma sees it: each route is entered through admit.
@@ -113,26 +109,6 @@ func (g *guarded) HandleFunc(pattern string, next func(http.ResponseWriter, *htt
 }
 
 func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.server.mux.ServeHTTP(w, r) }
-
-// admit applies a route's rules.
-func (s *Server) admit(rt *route, a *answer, r *http.Request) error {
-	if rt.access != public && s.Token != "" && !s.authorized(r.Header.Get("Authorization")) &&
-		(rt.access != socketOnly || !s.authorized(protocolToken(r))) {
-		a.Header().Set("WWW-Authenticate", `Bearer realm="longshore"`)
-		return httpapi.NewError(httpapi.Unauthorized, "expected the installation's token as Authorization: Bearer")
-	}
-	if rt.json {
-		return checkJSONBody(a, r)
-	}
-	return nil
-}
-
-// authorized reports whether a text is what Authorization should be.
-func (s *Server) authorized(credentials string) bool {
-	scheme, token, _ := strings.Cut(credentials, " ")
-	sum := sha256.Sum256([]byte(strings.TrimSpace(token))) // equal lengths, so that the time says nothing
-	return subtle.ConstantTimeCompare(sum[:], s.token[:]) == 1 && strings.EqualFold(scheme, "Bearer")
-}
 
 // refuse answers with an error, or cuts the answer if it has begun.
 func (s *Server) refuse(a *answer, r *http.Request, err error) {

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"longshore/internal/httpapi"
@@ -37,17 +40,34 @@ func (s *Server) jobEvents(w http.ResponseWriter, r *http.Request) error {
 	known := job.Rev{ID: id}
 	p := control{query: r.URL.Query()}
 	p.take("after", func(text []byte) error { return parseRev(string(text), &known.Rev) })
-	if err := p.end(); err != nil {
-		return err
+	if p.wrong != nil {
+		return p.wrong
 	}
-	if last := r.Header.Get(httpapi.HeaderLastEventID); last != "" {
+	if last, place := lastEvent(r); last != "" {
 		if err := parseRev(last, &known.Rev); err != nil {
-			return invalid("/headers/"+httpapi.HeaderLastEventID, err.Error())
+			return invalid(place, err.Error())
 		}
 	}
 	f := &feed{jobs: []job.Rev{known}, alone: true}
 	f.cursor = func() string { return strconv.FormatInt(f.jobs[0].Rev, 10) }
 	return s.stream(w.(*answer), r, f)
+}
+
+// lastEvent returns the cursor with which a client comes back, and where it stood: in
+// the header, as EventSource has it, or in a parameter, as libraries do that can't set
+// one, each in a spelling of its own (lastEventId, lastEventID, last-event-id).
+func lastEvent(r *http.Request) (cursor, place string) {
+	if last := r.Header.Get(httpapi.HeaderLastEventID); last != "" {
+		return last, "/headers/" + httpapi.HeaderLastEventID
+	}
+	query := r.URL.Query()
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if strings.EqualFold(strings.NewReplacer("-", "", "_", "").Replace(name), "lastEventId") {
+			values := query[name]
+			cursor, place = values[len(values)-1], "?"+name // those before were added at earlier reconnects
+		}
+	}
+	return cursor, place
 }
 
 var errRev = errors.New("expected a revision: a whole number from 0")
@@ -70,16 +90,16 @@ func (s *Server) manyEvents(w http.ResponseWriter, r *http.Request) error {
 		f.jobs, err = httpapi.ParseRevs(string(text))
 		return err
 	})
-	if err := p.end(); err != nil {
-		return err
+	if p.wrong != nil {
+		return p.wrong
 	}
 	if f.jobs == nil {
 		return invalid("?id", httpapi.ErrRevs.Error())
 	}
-	if last := r.Header.Get(httpapi.HeaderLastEventID); last != "" {
+	if last, place := lastEvent(r); last != "" {
 		told, err := httpapi.ParseRevs(last)
 		if err != nil {
-			return invalid("/headers/"+httpapi.HeaderLastEventID, httpapi.ErrRevs.Error())
+			return invalid(place, httpapi.ErrRevs.Error())
 		}
 		f.again = true
 		for _, t := range told {

@@ -42,6 +42,7 @@ func (b *bench) open(path string, headers ...string) *eventStream {
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
+	b.authorize(req.Header)
 	resp, err := b.client.Do(req)
 	if err != nil {
 		b.Fatal(err)
@@ -182,7 +183,7 @@ func TestEventsRefused(t *testing.T) {
 	b.do("GET", path, "").problem(401, httpapi.Unauthorized)
 	b.do("GET", gone, "", key, value).problem(404, httpapi.NotFound)
 	b.do("GET", "/v1/jobs/x/events", "", key, value).problem(422, httpapi.Invalid, "/path/id")
-	b.do("GET", path+"?after=x&since=3", "", key, value).problem(422, httpapi.Invalid, "?after", "?since")
+	b.do("GET", path+"?after=x&since=3", "", key, value).problem(422, httpapi.Invalid, "?after")
 	b.do("GET", path, "", key, value, "Last-Event-ID", "-1").problem(422, httpapi.Invalid, "/headers/Last-Event-ID")
 	b.do("GET", "/v1/events", "", key, value).problem(422, httpapi.Invalid, "?id")
 	b.do("GET", "/v1/events?id=x", "", key, value).problem(422, httpapi.Invalid, "?id")
@@ -404,8 +405,8 @@ func TestWaiterCaps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, c.caps, func(c *web.Config) {
-				c.MaxWait, c.TrustedProxies = 300*time.Millisecond, loopbackProxies
-			})
+				c.MaxWait = 300 * time.Millisecond
+			}, behindProxy)
 			snap := newSnapshot(job.Running, 5)
 			b.put(snap)
 			s := b.open(httpapi.EventsPath(snap.ID), "X-Forwarded-For", c.first)
@@ -477,4 +478,39 @@ func TestEventsShutdown(t *testing.T) {
 	if err := <-served; err != nil || time.Since(begun) > 5*time.Second {
 		t.Errorf("Serve: %v after %v", err, time.Since(begun))
 	}
+}
+
+// Libraries that can't set a header send the cursor as a parameter, and some add a
+// parameter of no meaning against caches.
+func TestEventsOfLibraries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	snap := newSnapshot(job.Succeeded, 7)
+	b.put(snap)
+	one, many := httpapi.EventsPath(snap.ID), httpapi.PathEvents+"?id="+string(snap.ID)
+	for _, name := range []string{"lastEventId", "lastEventID", "LastEventId", "last-event-id", "Last-Event-ID", "last_event_id"} {
+		for path, known := range map[string]string{one + "?": "7", many + "&": string(snap.ID) + ".7"} {
+			if r := b.do("GET", path+name+"="+known, ""); r.status != 204 {
+				t.Errorf("%s%s: %d, want 204: all is known", path, name, r.status)
+			}
+			if r := b.do("GET", path+name+"=&_=1", ""); r.status != 200 || !strings.Contains(r.body, "event: state") {
+				t.Errorf("%s%s without a value: %d", path, name, r.status)
+			}
+			b.do("GET", path+name+"=x", "").problem(422, httpapi.Invalid, "?"+name)
+		}
+	}
+	if r := b.do("GET", one+"?lastEventId=1&lastEventId=7&_=123", ""); r.status != 204 {
+		t.Errorf("twice: %d, want 204: the last one counts", r.status)
+	}
+	if r := b.do("GET", one+"?lastEventId=1", "", "Last-Event-ID", "7"); r.status != 204 {
+		t.Errorf("beside the header: %d, want 204: the header counts", r.status)
+	}
+	for _, path := range []string{httpapi.JobPath(snap.ID) + "?wait=1s&_=123", httpapi.JobPath(snap.ID) + "?t=1", "/v1/jobs?_=1&wait=1s&id=" + string(snap.ID) + ".3"} {
+		if r := b.do("GET", path, ""); r.status != 200 {
+			t.Errorf("%s: %d %s", path, r.status, r.body)
+		}
+	}
+	b.do("GET", "/v1/jobs?stat=failed&x=1", "").problem(422, httpapi.Invalid, "?stat", "?x")
+	b.do("GET", "/v1/types?x=1", "").problem(422, httpapi.Invalid, "?x")
+	b.do("POST", "/v1/jobs?x=1", `{"type":"math.primes","payload":{"n":1}}`).problem(422, httpapi.Invalid, "?x")
 }

@@ -3,8 +3,13 @@ package web
 import (
 	"context"
 	"errors"
+	"maps"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
@@ -125,6 +130,23 @@ type listInput struct {
 	Cursor cursorParam `query:"cursor" doc:"next of the page before"`
 }
 
+// Resolve refuses unknown parameters of a list, where a typing error in a filter would
+// show all jobs; a wait for several has none that matter.
+func (in *listInput) Resolve(ctx huma.Context) []error {
+	at := ctx.URL()
+	query := at.Query()
+	if query.Has("id") {
+		return nil
+	}
+	var wrong []error
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains([]string{"wait", "until", "state", "type", "limit", "cursor"}, name) {
+			wrong = append(wrong, &huma.ErrorDetail{Location: "query." + name, Message: "unknown parameter"})
+		}
+	}
+	return wrong
+}
+
 type listOutput struct {
 	Wait string `header:"Longshore-Wait" doc:"the longest wait that was granted"`
 	Body httpapi.JobList
@@ -137,17 +159,52 @@ func (s *Server) listJobs(ctx context.Context, in *listInput) (*listOutput, erro
 	if in.Wait.set || in.Until != "" {
 		return nil, invalid("?wait", "needs id: which jobs to wait for")
 	}
-	page, next, err := s.Records.List(ctx, job.Filter{
+	leave, err := s.enterScan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	page, err := s.Records.List(ctx, job.Filter{
 		State: job.State(in.State), Type: in.Type, Limit: in.Limit, Before: in.Cursor.before,
 	})
 	if err != nil {
 		return nil, err
 	}
-	out := &listOutput{Body: httpapi.JobList{Jobs: make([]job.Snapshot, len(page)), Next: formatCursor(next)}}
-	for i, snap := range page {
+	out := &listOutput{Body: httpapi.JobList{Jobs: make([]job.Snapshot, len(page.Jobs)), Next: formatCursor(page.Next),
+		Scanned: &page.Scanned, Complete: &page.Complete}}
+	for i, snap := range page.Jobs {
 		out.Body.Jobs[i] = show(snap)
 	}
 	return out, nil
+}
+
+// Lists walk over many records, for requests of few bytes: some at a time keep
+// Redis and us free for what jobs need.
+const (
+	maxScans     = 4               // lists under way
+	scanPatience = 2 * time.Second // of the others
+)
+
+// enterScan waits for a list's turn. Who has it leaves.
+func (s *Server) enterScan(ctx context.Context) (leave func(), err error) {
+	leave = func() { <-s.scans }
+	select {
+	case s.scans <- struct{}{}:
+		return leave, nil
+	default:
+	}
+	patience := time.NewTimer(scanPatience)
+	defer patience.Stop()
+	select {
+	case s.scans <- struct{}{}:
+		return leave, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-patience.C:
+		e := httpapi.NewError(httpapi.RateLimited, "too many lists are read, come back in some seconds")
+		e.RetryAfter = time.Duration(1+rand.N(3)) * time.Second
+		return nil, e
+	}
 }
 
 // waitForMany is the long-poll for several jobs: it answers with those that

@@ -229,7 +229,7 @@ func TestList(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if r := b.do("GET", "/v1/jobs?type=no.such", ""); strings.TrimSpace(r.body) != `{"jobs":[]}` {
+	if r := b.do("GET", "/v1/jobs?type=no.such", ""); strings.TrimSpace(r.body) != `{"jobs":[],"scanned":8,"complete":true}` {
 		t.Errorf("empty list: %s", r.body)
 	}
 	b.do("GET", "/v1/jobs?limit=0", "").problem(422, httpapi.Invalid, "?limit")
@@ -335,5 +335,33 @@ func TestPanic(t *testing.T) {
 	b.mu.Unlock()
 	if r := b.do("GET", "/healthz", ""); r.status != 200 {
 		t.Errorf("afterwards: %d", r.status)
+	}
+}
+
+// Lists beyond some at a time wait for their turn, and not for ever.
+func TestListsTakeTurns(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	hold := make(chan struct{})
+	b.holdLists = hold
+	answers := make(chan reply)
+	const asked = 6 // four are read at a time
+	for range asked {
+		go func() { answers <- b.do("GET", "/v1/jobs?type=no.such", "") }()
+	}
+	for range asked - 4 {
+		r := <-answers
+		r.problem(429, httpapi.RateLimited)
+		if r.header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+	}
+	for range 4 {
+		<-hold
+	}
+	for range 4 {
+		if r := <-answers; r.status != 200 {
+			t.Errorf("a list that had its turn: %d %s", r.status, r.body)
+		}
 	}
 }

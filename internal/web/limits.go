@@ -57,11 +57,15 @@ func (s *Server) admitUpload(r *http.Request, size int64) (end func(), err error
 	}
 	client := s.clientAddress(r)
 	if !s.uploads.enter(client) {
-		e := httpapi.NewError(httpapi.RateLimited, fmt.Sprintf("%d uploads from this address are under way, more are not taken", s.MaxUploadsPerAddress))
-		e.RetryAfter = 2 * time.Second
-		return nil, e
+		return nil, s.tooManyUploads()
 	}
 	return sync.OnceFunc(func() { s.uploads.leave(client) }), nil
+}
+
+func (s *Server) tooManyUploads() *httpapi.Error {
+	e := httpapi.NewError(httpapi.RateLimited, fmt.Sprintf("%d uploads or batches from this address are under way, more are not taken", s.MaxUploadsPerAddress))
+	e.RetryAfter = 2 * time.Second
+	return e
 }
 
 // spaceShare is the part of the whole space that is kept free at most: a small

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -17,10 +16,7 @@ import (
 // TestUploadsPerAddress lets each address have two uploads under way.
 func TestUploadsPerAddress(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *web.Config) {
-		c.MaxUploadsPerAddress = 2
-		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	})
+	b := setup(t, func(c *web.Config) { c.MaxUploadsPerAddress = 2 }, behindProxy)
 	const path, from = "/v1/jobs/log.analyze", "X-Forwarded-For"
 	var pipes []*io.PipeWriter
 	statuses := make(chan int, 2)

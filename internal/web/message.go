@@ -95,7 +95,7 @@ func parseSocketMessage(text []byte) (socketMessage, *httpapi.Error) {
 		}
 	}
 	if len(wrong.Errors) > 0 {
-		wrong.Errors = wrong.Errors[:min(len(wrong.Errors), 10)]
+		wrong.Errors = wrong.Errors[:min(len(wrong.Errors), httpapi.MaxPointers)]
 		return socketMessage{}, wrong
 	}
 	return m, nil

@@ -9,7 +9,7 @@ import (
 )
 
 var lastEventID = &huma.Param{Name: httpapi.HeaderLastEventID, In: "header",
-	Description: "the cursor of the last event received; EventSource sends it by itself", Schema: &huma.Schema{Type: huma.TypeString}}
+	Description: "the cursor of the last event received; EventSource sends it by itself. Libraries that can't set it may send it as the parameter lastEventId", Schema: &huma.Schema{Type: huma.TypeString}}
 
 func eventsOperation() huma.Operation {
 	return huma.Operation{

@@ -1,11 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"longshore/internal/httpapi"
 )
@@ -59,10 +59,19 @@ func (o *origins) checkSocket(r *http.Request) error {
 	if origin == "" || slices.Contains(o.allowed, origin) {
 		return nil
 	}
-	if u, err := url.Parse(origin); err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) {
+	if u, err := url.Parse(origin); err == nil && u.Host != "" && sameHost(u, r.Host) {
 		return nil
 	}
 	return httpapi.NewError(httpapi.Forbidden, "a page of this origin may not do this; see CORS_ORIGINS")
+}
+
+// sameHost reports whether a page's origin is the host that was asked, however
+// either is written.
+func sameHost(origin *url.URL, asked string) bool {
+	usual := map[string]string{"http": "80", "https": "443"}[origin.Scheme]
+	host, port := splitHost(origin.Host)
+	askedHost, askedPort := splitHost(asked)
+	return host == askedHost && cmp.Or(port, usual) == cmp.Or(askedPort, usual)
 }
 
 // preflight answers a browser's question before a request, if it is one of an

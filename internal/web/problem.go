@@ -50,7 +50,7 @@ var setErrors = sync.OnceFunc(func() {
 			detail = notValid
 		}
 		p := httpapi.NewError(codeOf(status), detail).WithStatus(status)
-		for _, err := range errs {
+		for _, err := range errs[:min(len(errs), httpapi.MaxPointers)] {
 			var d *huma.ErrorDetail
 			if !errors.As(err, &d) {
 				continue // of an unknown form: it might quote what was sent

@@ -25,6 +25,7 @@ type route struct {
 	op     huma.Operation
 	access access
 	json   bool // the body is strict JSON, read before the handler
+	loose  bool // parameters that it doesn't know are ignored, as all of a stream's are: libraries add their own (_=123)
 	probe  bool // asked every few seconds: logged at debug level
 	add    func(s *Server, api huma.API, rt *route)
 	// quick serves the plain requests of the route; it reports whether it has
@@ -43,8 +44,8 @@ func (s *Server) routes() []route {
 		{op: s.submitOperation(), access: bearer, json: true, add: typed(s.submitJSON), quick: s.quickSubmit},
 		{op: batchOperation(), access: bearer, add: raw(s.batch)},
 		{op: s.submitTypeOperation(), access: bearer, add: raw(s.submitRaw)},
-		{op: at("GET", httpapi.PathJobs, "list-jobs", "List jobs, newest first, or wait for several"), access: bearer, add: typed(s.listJobs)},
-		{op: at("GET", one, "get-job", "A job as it is, or as soon as it has moved"), access: bearer, add: typed(s.getJob), quick: s.quickGet},
+		{op: at("GET", httpapi.PathJobs, "list-jobs", "List jobs, newest first, or wait for several"), access: bearer, loose: true, add: typed(s.listJobs)},
+		{op: at("GET", one, "get-job", "A job as it is, or as soon as it has moved"), access: bearer, loose: true, add: typed(s.getJob), quick: s.quickGet},
 		{op: eventsOperation(), access: bearer, add: raw(s.jobEvents)},
 		{op: manyEventsOperation(), access: bearer, add: raw(s.manyEvents)},
 		{op: socketOperation(), access: socketOnly, add: raw(s.serveSocket)},

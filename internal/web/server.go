@@ -3,7 +3,6 @@ package web
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,11 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"longshore/internal/auth"
 	"longshore/internal/blob"
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
@@ -28,21 +29,27 @@ import (
 type Config struct {
 	Version string // of the program, for the OpenAPI document
 	// Token is what clients must send as their bearer token. Without one only
-	// requests to a loopback host are served.
+	// requests to a loopback host are served, and none that came through a proxy.
 	Token string
 	// Origins are the web origins ("https://app.example.com") whose pages may
 	// use the API; none by default.
 	Origins []string
+	// HSTS is how long browsers are to use nothing but https for this host, which
+	// is for the proxy in front to offer; 0 = says nothing.
+	HSTS time.Duration
 	// MaxWait bounds a long-poll; 0 = 25 s (Heroku's router cuts at 30 s).
 	MaxWait time.Duration
 	// MaxWaiters bounds the long-polls, streams and sockets that wait at a time,
 	// and MaxWaitersPerAddress those of one client; 0 = no limit. Who comes
 	// beyond them is answered at once.
 	MaxWaiters, MaxWaitersPerAddress int
+	// MaxConnections bounds the connections that are open, WebSockets left out, and
+	// MaxConnectionsPerAddress those of one address, unless it is a trusted proxy's; 0 = no limit.
+	MaxConnections, MaxConnectionsPerAddress int
 	// MaxUpload bounds a job's input in bytes; 0 = no limit.
 	MaxUpload int64
-	// MaxUploadsPerAddress bounds the uploads that one client address has under
-	// way; 0 = no limit.
+	// MaxUploadsPerAddress bounds the uploads and batches that one client address has
+	// under way; 0 = no limit.
 	MaxUploadsPerAddress int
 	// MinUploadRate is the least rate of an upload in bytes per second, over
 	// about Idle; 0 = any.
@@ -75,7 +82,7 @@ type Door interface {
 type Records interface {
 	Get(ctx context.Context, id job.ID) (job.Snapshot, error)
 	GetMany(ctx context.Context, ids []job.ID) ([]job.Reading, error)
-	List(ctx context.Context, f job.Filter) (page []job.Snapshot, next job.ID, err error)
+	List(ctx context.Context, f job.Filter) (job.Page, error)
 	Cancel(ctx context.Context, id job.ID) (job.Snapshot, error)
 	Delete(ctx context.Context, id job.ID) error
 	Callback(ctx context.Context, id job.ID) (job.Callback, error)
@@ -117,8 +124,13 @@ type Server struct {
 	origins *origins
 	waiters *guests // who waits
 	uploads *guests // under way
-	token   [sha256.Size]byte
+	token   auth.Token
 	openapi []byte
+	hsts    []string      // value of a header; nil = none
+	scans   chan struct{} // has one for each list under way
+
+	failures  auth.Failures // wrong tokens
+	batchRoom *batchRoom
 
 	// stopping ends all waiting: at shutdown each waiter is answered with the
 	// state as it is.
@@ -133,8 +145,12 @@ func New(c Config, d Deps) (*Server, error) {
 	c.Idle = cmp.Or(c.Idle, 30*time.Second)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	c.Grace = cmp.Or(c.Grace, 25*time.Second)
-	s := &Server{Config: c, Deps: d, mux: http.NewServeMux(), token: sha256.Sum256([]byte(c.Token)),
-		waiters: newGuests(c.MaxWaiters, c.MaxWaitersPerAddress), uploads: newGuests(0, c.MaxUploadsPerAddress)}
+	s := &Server{Config: c, Deps: d, mux: http.NewServeMux(), token: auth.NewToken(c.Token),
+		waiters: newGuests(c.MaxWaiters, c.MaxWaitersPerAddress), uploads: newGuests(0, c.MaxUploadsPerAddress), scans: make(chan struct{}, maxScans),
+		batchRoom: newBatchRoom()}
+	if c.HSTS > 0 {
+		s.hsts = []string{"max-age=" + strconv.FormatInt(int64(c.HSTS/time.Second), 10)}
+	}
 	stopping, stop := context.WithCancel(context.Background())
 	s.stopping, s.stop = stopping, func() {
 		stop()
@@ -158,7 +174,6 @@ func (s *Server) register() error {
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // the document is a route of ours
 	config.CreateHooks = nil                                             // no $schema in answers
 	config.Formats = map[string]huma.Format{httpapi.TypeJSON: huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
-	config.RejectUnknownQueryParameters = true
 	if s.Token != "" {
 		config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
 	}
@@ -168,6 +183,7 @@ func (s *Server) register() error {
 		if rt.access != public && s.Token != "" {
 			rt.op.Security = []map[string][]string{{"bearer": {}}}
 		}
+		rt.op.RejectUnknownQueryParameters = !rt.loose
 		g.routes[rt.op.Method+" "+rt.op.Path] = &rt
 		rt.add(s, api, &rt)
 	}
@@ -192,12 +208,14 @@ const (
 
 // HTTPServer returns the http.Server that Serve uses.
 func (s *Server) HTTPServer() *http.Server {
+	conns := &connections{trusted: s.trusted, all: newGuests(s.MaxConnections, 0), each: newGuests(0, s.MaxConnectionsPerAddress)}
 	return &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       keepAliveTimeout,
 		MaxHeaderBytes:    4 * maxHeader,
 		ConnContext:       withConn,
+		ConnState:         conns.state,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
 }

@@ -52,6 +52,8 @@ type store struct {
 	reads  int  // of many at once
 	stalls bool // reads are not answered
 	onEnd  bool // a submitted job succeeds at once
+	// holdLists, if it is there, takes a token of each list before it is answered.
+	holdLists chan struct{}
 
 	free, total int64 // space for blobs
 }
@@ -103,20 +105,31 @@ func (s *store) GetMany(ctx context.Context, ids []job.ID) ([]job.Reading, error
 	return list, s.down
 }
 
-func (s *store) List(_ context.Context, f job.Filter) ([]job.Snapshot, job.ID, error) {
+func (s *store) List(ctx context.Context, f job.Filter) (job.Page, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	var page []job.Snapshot
-	for _, snap := range s.jobs {
-		if (f.State == "" || snap.State == f.State) && (f.Type == "" || snap.Type == f.Type) && (f.Before == "" || snap.ID < f.Before) {
-			page = append(page, snap)
+	hold := s.holdLists
+	s.mu.Unlock()
+	if hold != nil {
+		select {
+		case hold <- struct{}{}:
+		case <-ctx.Done():
+			return job.Page{}, ctx.Err()
 		}
 	}
-	slices.SortFunc(page, func(a, b job.Snapshot) int { return -cmp.Compare(a.ID, b.ID) })
-	if len(page) <= f.Limit {
-		return page, "", s.down
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	page := job.Page{Scanned: len(s.jobs)}
+	for _, snap := range s.jobs {
+		if f.Lets(snap.State, snap.Type) && (f.Before == "" || snap.ID < f.Before) {
+			page.Jobs = append(page.Jobs, snap)
+		}
 	}
-	return page[:f.Limit], page[f.Limit-1].ID, s.down
+	slices.SortFunc(page.Jobs, func(a, b job.Snapshot) int { return -cmp.Compare(a.ID, b.ID) })
+	if page.Complete = len(page.Jobs) <= f.Limit; !page.Complete {
+		page.Jobs = page.Jobs[:f.Limit]
+		page.Next = page.Jobs[f.Limit-1].ID
+	}
+	return page, s.down
 }
 
 func (s *store) Cancel(_ context.Context, id job.ID) (job.Snapshot, error) {
@@ -274,6 +287,19 @@ type bench struct {
 	server *web.Server
 	log    *syncBuffer
 	client *http.Client
+	token  string // sent with each request that has no Authorization of its own
+}
+
+// behindProxy is a server that believes this machine's proxies, which takes a token.
+func behindProxy(c *web.Config) { c.TrustedProxies, c.Token = loopbackProxies, proxyToken }
+
+const proxyToken = "of-who-comes-through-a-proxy"
+
+// authorize adds what a request needs to be let in, unless it has something.
+func (b *bench) authorize(h http.Header) {
+	if _, ok := h["Authorization"]; !ok && b.token != "" {
+		h.Set("Authorization", "Bearer "+b.token)
+	}
 }
 
 type syncBuffer struct {
@@ -338,7 +364,11 @@ func setup(t testing.TB, change ...func(*web.Config)) *bench {
 		cancel()
 		<-ended
 	})
-	return &bench{store: s, TB: t, url: ts.URL, server: server, log: log, client: ts.Client()}
+	b := &bench{store: s, TB: t, url: ts.URL, server: server, log: log, client: ts.Client()}
+	if config.Token == proxyToken {
+		b.token = proxyToken
+	}
+	return b
 }
 
 type reply struct {
@@ -371,6 +401,7 @@ func (b *bench) send(method, path string, body io.Reader, headers ...string) rep
 		}
 		req.Header.Add(headers[i], headers[i+1])
 	}
+	b.authorize(req.Header)
 	resp, err := b.client.Do(req)
 	if err != nil {
 		b.Fatal(err)

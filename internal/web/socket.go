@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,8 +31,17 @@ const (
 
 	// maxWatched is the most jobs that one socket may watch.
 	maxWatched = 1000
+	// jobsPerSeat is how many of them count as one that waits.
+	jobsPerSeat = 32
 	// maxMessage is the size limit of a client's message, in bytes.
 	maxMessage = 64 << 10
+
+	// A client may send messageBurst bytes at once, which is twice what subscribes to all jobs
+	// that a socket may watch, and messageRate bytes a second from then on: we read no faster.
+	// Each message costs messageCost beside its bytes.
+	messageBurst = 128 << 10
+	messageRate  = 16 << 10
+	messageCost  = 64
 )
 
 // protocolToken returns the token that a client offers as a subprotocol, in the
@@ -54,8 +64,9 @@ func protocolToken(r *http.Request) string {
 type socket struct {
 	server *Server
 	conn   *websocket.Conn
-	watch  *hub.Watcher
-	known  map[job.ID]int64 // what the client has been told of each watched job
+	watch  *hub.Watcher // its After is what the client has been told of each job
+	client netip.Addr
+	seats  int // that it takes among the waiters
 }
 
 // serveSocket upgrades the connection and serves it until one side ends it.
@@ -65,9 +76,11 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	admitted := s.admitWaiter(a)
+	sock := &socket{server: s, client: a.client}
 	if admitted {
-		defer s.waiters.leave(a.client)
+		sock.seats = 1
 	}
+	defer sock.leave()
 	boundSendBuffer(r.Context())
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols: []string{socketProtocol}, InsecureSkipVerify: true, // the origin is checked above
@@ -82,10 +95,34 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	conn.SetReadLimit(maxMessage)
-	sock := &socket{server: s, conn: conn, watch: s.Hub.Watch(), known: map[job.ID]int64{}}
+	sock.conn, sock.watch = conn, s.Hub.Watch()
 	defer sock.watch.Close()
 	sock.serve(context.WithoutCancel(r.Context())) // net/http no longer looks after the connection
 	return nil
+}
+
+// sit takes as many seats as watching some jobs needs. It reports false, and takes
+// no more, if there are none.
+func (k *socket) sit(jobs int) bool {
+	for need := 1 + (jobs-1)/jobsPerSeat; k.seats < need; k.seats++ {
+		if !k.server.waiters.enter(k.client) {
+			return false
+		}
+	}
+	return true
+}
+
+// rise gives back the seats that it doesn't need.
+func (k *socket) rise() {
+	for need := 1 + max(0, k.watch.Len()-1)/jobsPerSeat; k.seats > need; k.seats-- {
+		k.server.waiters.leave(k.client)
+	}
+}
+
+func (k *socket) leave() {
+	for ; k.seats > 0; k.seats-- {
+		k.server.waiters.leave(k.client)
+	}
 }
 
 // errSilent ends a socket whose client does not answer a ping.
@@ -138,6 +175,7 @@ type message struct {
 }
 
 func (k *socket) read(ctx context.Context, cancel context.CancelCauseFunc, messages chan<- message) {
+	var paid time.Time // when what was read is within the rate
 	for {
 		kind, text, err := k.conn.Read(ctx)
 		if err != nil {
@@ -149,6 +187,25 @@ func (k *socket) read(ctx context.Context, cancel context.CancelCauseFunc, messa
 		case <-ctx.Done():
 			return
 		}
+		if now := time.Now(); paid.Before(now) {
+			paid = now
+		}
+		paid = paid.Add(time.Duration(len(text)+messageCost) * time.Second / messageRate)
+		if ahead := time.Until(paid) - messageBurst/messageRate*time.Second; ahead > 0 && !rest(ctx, ahead) {
+			return
+		}
+	}
+}
+
+// rest waits; false: the context has ended.
+func rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -188,8 +245,12 @@ func (k *socket) take(ctx context.Context, text []byte) error {
 			if err := k.write(ctx, full); err != nil {
 				return err
 			}
+		case !k.watch.Has(j.ID) && !k.sit(k.watch.Len()+1):
+			full := errorMessage{Type: "error", ID: j.ID, Code: httpapi.RateLimited, Detail: "too many wait at this server, come back in some seconds"}
+			if err := k.write(ctx, full); err != nil {
+				return err
+			}
 		default:
-			k.known[j.ID] = j.Rev
 			k.watch.Add(j.ID, j.Rev)
 		}
 	}
@@ -197,8 +258,8 @@ func (k *socket) take(ctx context.Context, text []byte) error {
 }
 
 func (k *socket) forget(id job.ID) {
-	delete(k.known, id)
 	k.watch.Remove(id)
+	k.rise()
 }
 
 // tell sends what is news about some jobs.
@@ -224,8 +285,7 @@ func (k *socket) tellOne(ctx context.Context, r job.Reading) error {
 		}
 		return k.write(ctx, m)
 	}
-	if known := k.known[r.ID]; r.Rev != known {
-		k.known[r.ID] = r.Rev
+	if r.Rev != k.watch.After(r.ID) {
 		k.watch.Seen(r.ID, r.Rev)
 		if err := k.write(ctx, stateMessage{Type: "state", Job: show(r.Snapshot)}); err != nil {
 			return err

@@ -33,7 +33,7 @@ func (s *Server) submitJSON(ctx context.Context, in *submitInput) (*acceptedOutp
 	b := in.Body
 	req := submit.Request{
 		Type: b.Type, Payload: b.Payload, ID: job.ID(in.ID), IdempotencyKey: in.Key, Priority: b.Priority,
-		Timeout: time.Duration(b.Timeout), ExpiresIn: time.Duration(b.ExpiresIn), MaxAttempts: b.MaxAttempts,
+		Timeout: time.Duration(b.Timeout), ExpiresIn: time.Duration(b.ExpiresIn), MaxAttempts: int(b.MaxAttempts),
 		Retention: time.Duration(b.Retention), CallbackURL: b.CallbackURL,
 	}
 	if b.Input != nil {
@@ -179,11 +179,10 @@ func takeControls(query url.Values, req *submit.Request) (wish waitParam, err er
 		}
 		return nil
 	})
-	p.take("max_attempts", func(text []byte) (err error) {
-		if req.MaxAttempts, err = strconv.Atoi(string(text)); err != nil || req.MaxAttempts < 1 {
-			return errors.New("expected a whole number from 1")
-		}
-		return nil
+	p.take("max_attempts", func(text []byte) error {
+		n, err := httpapi.ParseCount(string(text))
+		req.MaxAttempts = int(n)
+		return err
 	})
 	inBody := len(req.Payload) > 0
 	p.take("payload", func(text []byte) error {

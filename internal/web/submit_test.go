@@ -376,3 +376,28 @@ func TestRefusedWhileSending(t *testing.T) {
 		b.answer(conn).problem(413, httpapi.TooLarge)
 	}
 }
+
+// Whole numbers count in whatever form, and what is none is told in the words of JSON.
+func TestWholeNumbers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i, text := range []string{"10", "1e1", "10.0", "1.0E+1"} {
+		if r := b.do("POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":`+text+`},"max_attempts":`+text+`}`); r.status != 202 {
+			t.Fatalf("%s: %d %s", text, r.status, r.body)
+		}
+		if got := b.reqs[i].MaxAttempts; got != 10 {
+			t.Errorf("%s: %d", text, got)
+		}
+	}
+	for _, text := range []string{"1.5", "0", "-1", "1e99", "101", `"3"`, "true", "[]"} {
+		r := b.do("POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":10},"max_attempts":`+text+`}`)
+		r.problem(422, httpapi.Invalid, "/max_attempts")
+		if strings.Contains(r.body, "json:") || strings.Contains(r.body, "Go ") {
+			t.Errorf("%s: words of Go: %s", text, r.body)
+		}
+		r = b.do("POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":`+text+`}}`)
+		if text != "0" && text != "101" && text != "-1" && text != "1e99" {
+			r.problem(422, httpapi.Invalid, "/payload/n")
+		}
+	}
+}

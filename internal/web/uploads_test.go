@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"io"
 	"net/http"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -105,10 +104,7 @@ func TestUploadOrigins(t *testing.T) {
 // statuses at which its clients try again.
 func TestPiecesAreLimited(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *web.Config) {
-		c.MaxUploadsPerAddress = 1
-		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	})
+	b := setup(t, func(c *web.Config) { c.MaxUploadsPerAddress = 1 }, behindProxy)
 	const path, from = "/v1/uploads", "X-Forwarded-For"
 	what := metadata("type", "log.analyze")
 	body, pipe := io.Pipe()

@@ -32,7 +32,7 @@ func Listen(h config.HTTP, log *slog.Logger) (net.Listener, error) {
 	host := ""
 	if h.Token.Reveal() == "" {
 		host = "127.0.0.1"
-		log.Warn("LONGSHORE_TOKEN is not set: only this machine may connect")
+		log.Warn("LONGSHORE_TOKEN is not set: only this machine may connect, and not through a proxy")
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(h.Port)))
 	if err != nil {
@@ -59,14 +59,16 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	waiters := hub.New(listener{sys.Store, locks, keeper}, sys.Log)
 	door := sys.Door(keeper, catalog, j.Retention, int64(h.MaxUpload))
 	door.UploadExpiry = h.UploadExpiry
+	door.MaxTimeout, door.MaxRetention, door.MaxAttempts = h.Ceilings.Timeout, h.Ceilings.Retention, h.Ceilings.Attempts
 	uploads, err := tus.New(tus.Config{Uploads: door, Lock: lockWith(locks), MaxSize: int64(h.MaxUpload)})
 	if err != nil {
 		return err
 	}
 	server, err := web.New(web.Config{Version: Version(), Token: h.Token.Reveal(), Origins: h.CORSOrigins,
 		MaxWait: h.MaxWait, MaxWaiters: h.MaxWaiters, MaxWaitersPerAddress: h.AddressWaiters, MaxUpload: int64(h.MaxUpload),
+		MaxConnections: h.MaxConns, MaxConnectionsPerAddress: h.AddressConns,
 		MaxUploadsPerAddress: h.MaxPerAddress, MinUploadRate: int64(h.MinRate), MinFreeSpace: int64(h.MinFree),
-		TrustedProxies: h.TrustedProxies, Grace: s.Grace, Log: sys.Log},
+		TrustedProxies: h.TrustedProxies, HSTS: h.HSTS, Grace: s.Grace, Log: sys.Log},
 		web.Deps{Door: door, Uploads: uploads, Records: records{sys.Store, sys},
 			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Unavailable: redisdb.Unavailable,
 			Queues:  func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },

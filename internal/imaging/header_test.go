@@ -100,7 +100,7 @@ func TestTooLarge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Decode(t.Context(), file, h); !errors.Is(err, ErrTooLarge) {
+	if _, err := Decode(t.Context(), h); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("64 million pixels, progressive: %v", err)
 	}
 }
@@ -149,7 +149,7 @@ func TestProfile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := Decode(t.Context(), test.file, h)
+		p, err := Decode(t.Context(), h)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func FuzzHeader(f *testing.F) {
 		if w, ht := h.Size(); w < 1 || ht < 1 || w*ht > 10_000 || h.Orientation < Upright || h.Orientation > Rotate270 {
 			t.Fatalf("%+v", h)
 		}
-		p, err := Decode(t.Context(), data, h)
+		p, err := Decode(t.Context(), h)
 		if err != nil {
 			return
 		}

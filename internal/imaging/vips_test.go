@@ -37,7 +37,7 @@ func open(t *testing.T, v *Vips, file []byte) (*Session, Header) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := v.Open(file, h)
+	s, err := v.Open(h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,8 +56,7 @@ func open(t *testing.T, v *Vips, file []byte) (*Session, Header) {
 // that it need not have.
 func TestVipsCommand(t *testing.T) {
 	t.Setenv("REDIS_URL", "redis://:hunter2@127.0.0.1")
-	asked := filepath.Join(t.TempDir(), "asked")
-	v := fakeVips(t, `echo "$@" >`+asked+`; env >>`+asked+"\n"+`echo "no such luck" >&2; exit 1`)
+	v := fakeVips(t, `echo "$@" >asked; env >>asked; echo "no such luck" >&2; exit 1`)
 	s, h := open(t, v, encodeJPEG(t, scene(100, 60)))
 	for box, want := range map[Box]string{
 		{50, 0, Contain}: "input --vips-concurrency=2 --output=output.jpg[Q=77,strip,background=255] --size=50x30!",
@@ -72,7 +71,7 @@ func TestVipsCommand(t *testing.T) {
 		if err := s.Render(t.Context(), &out, frame, JPEG, 77); !errors.Is(err, ErrVips) || !strings.Contains(err.Error(), "no such luck") || out.Len() > 0 {
 			t.Errorf("%v: %v, %d bytes", box, err, out.Len())
 		}
-		text, err := os.ReadFile(asked)
+		text, err := os.ReadFile(filepath.Join(s.folder, "asked"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,12 +178,11 @@ func TestVipsCancel(t *testing.T) {
 		t.Skip("the program has no process group of its own here")
 	}
 	// It says who it and its child are by a pipe that closes when both are dead.
-	folder := t.TempDir()
-	pipe := filepath.Join(folder, "pipe")
+	s, h := open(t, fakeVips(t, "exec 3>pipe\nsleep 100 &\necho $$ >&3\nsleep 100"), encodeJPEG(t, scene(100, 60)))
+	pipe := filepath.Join(s.folder, "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, h := open(t, fakeVips(t, "exec 3>"+pipe+"\nsleep 100 &\necho $$ >&3\nsleep 100"), encodeJPEG(t, scene(100, 60)))
 	frame, err := h.Frame(Box{Width: 50}, false)
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"log/slog"
 	"math"
 
 	"longshore/internal/imaging"
@@ -29,6 +30,7 @@ type imageRenderer struct {
 
 	vips    *imaging.Vips // nil: there is none
 	direct  bool          // vipsthumbnail reads the file itself
+	settled bool          // … since nobody else can
 	session *imaging.Session
 	picture *imaging.Picture
 }
@@ -75,7 +77,7 @@ func (r *imageRenderer) render(ctx context.Context, w io.Writer, frame imaging.F
 	}
 	if r.direct {
 		err := r.byVips(ctx, w, frame)
-		if !errors.Is(err, imaging.ErrVips) || r.session != nil && r.session.Lenient {
+		if !errors.Is(err, imaging.ErrVips) || r.settled {
 			return r.unreadable(err)
 		}
 		r.direct = false
@@ -109,19 +111,20 @@ func (r *imageRenderer) byVips(ctx context.Context, w io.Writer, frame imaging.F
 			return err
 		}
 	}
-	return r.session.Render(ctx, w, frame, r.format, r.quality)
+	err := r.session.Render(ctx, w, frame, r.format, r.quality)
+	if errors.Is(err, imaging.ErrVips) {
+		slog.InfoContext(ctx, "image is not vipsthumbnail's to render", "error", err)
+	}
+	return err
 }
 
 // recover renders what can't be decoded here as vipsthumbnail shows it, or says
 // what is missing.
 func (r *imageRenderer) recover(ctx context.Context, w io.Writer, frame imaging.Frame, failed error) error {
-	switch {
-	case !r.vips.Recovers(r.header, failed) || !r.vips.Writes(r.format):
+	if !r.vips.Recovers(r.header, failed) || !r.vips.Writes(r.format) {
 		if r.vips == nil && errors.Is(failed, imaging.ErrUnsupported) {
 			return fmt.Errorf("%w; reading it needs vipsthumbnail on the worker's PATH", failed)
 		}
-		return failed
-	case r.strict:
 		return failed
 	}
 	if r.session == nil {
@@ -130,7 +133,7 @@ func (r *imageRenderer) recover(ctx context.Context, w io.Writer, frame imaging.
 			return errors.Join(failed, err)
 		}
 	}
-	r.session.Lenient, r.direct = true, true
+	r.session.Lenient, r.direct, r.settled = !r.strict, true, true
 	err := r.session.Render(ctx, w, frame, r.format, r.quality)
 	if errors.Is(err, imaging.ErrVips) {
 		return fmt.Errorf("%w; and %v", failed, err) // the words of a program are no kind of error

@@ -59,13 +59,7 @@ func (h *Header) decode(ctx context.Context) (image.Image, []string, error) {
 	}
 	switch h.Format {
 	case JPEG:
-		img, warnings, err := h.decodeJPEG(with(jpeg.Decode))
-		if cmyk, ok := img.(*image.CMYK); ok && !h.parts.adobe {
-			for i := range cmyk.Pix { // the decoder took it for Adobe's, which is inverted
-				cmyk.Pix[i] = 255 - cmyk.Pix[i]
-			}
-		}
-		return img, warnings, err
+		return h.decodeJPEG(with(jpeg.Decode))
 	case PNG:
 		return h.decodePNG(with(png.Decode))
 	case GIF:

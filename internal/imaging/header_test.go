@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/gif"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -90,7 +91,7 @@ func TestTooLarge(t *testing.T) {
 	for range 4 {
 		copy(file[at+5:], "\xff\xff\xff\xff") // height, width
 	}
-	if _, err := ReadHeader(file, manyPixels); !errors.Is(err, ErrTooLarge) {
+	if _, err := ReadHeader(file, manyPixels); !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrUnsupported) {
 		t.Errorf("65535×65535: %v", err)
 	}
 	copy(file[at:], "\xff\xc2") // progressive: five bytes a sample
@@ -100,7 +101,7 @@ func TestTooLarge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Decode(t.Context(), h); !errors.Is(err, ErrTooLarge) {
+	if _, err := Decode(t.Context(), h); !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrUnsupported) {
 		t.Errorf("64 million pixels, progressive: %v", err)
 	}
 }
@@ -128,10 +129,14 @@ func TestGIFCanvas(t *testing.T) {
 // A colour profile that goes with the pixels is kept; all else is left out.
 func TestProfile(t *testing.T) {
 	t.Parallel()
-	rgb := make([]byte, 70_000)[:5000]
-	copy(rgb[16:], "RGB ")
-	copy(rgb[36:], "acsp")
+	rgb := profileOf(displayP3, 2.2)
 	cmyk := bytes.Replace(rgb, []byte("RGB "), []byte("CMYK"), 1)
+	sRGB := profileOf(plainRGB, 0)
+	near := profileOf(plainRGB, 1.8) // the right primaries, another curve
+	cut := append([]byte{}, rgb...)
+	binary.BigEndian.PutUint32(cut, uint32(len(cut)+1))
+	lost := append([]byte{}, rgb...)
+	binary.BigEndian.PutUint32(lost[profileHeader+8:], uint32(len(lost)-4)) // a tag beyond the end
 	segment := func(icc []byte) []byte { return append([]byte("ICC_PROFILE\x00\x01\x01"), icc...) }
 	photo := encodeJPEG(t, scene(20, 20))
 	packed := pngProfile(rgb)
@@ -144,10 +149,17 @@ func TestProfile(t *testing.T) {
 		"another kind": {withSegment(photo, 0xe2, segment(cmyk)), nil},
 		"half of it":   {withSegment(photo, 0xe2, append([]byte("ICC_PROFILE\x00\x01\x02"), rgb...)), nil},
 		"none":         {photo, nil},
+		"sRGB":         {withSegment(photo, 0xe2, segment(sRGB)), nil},
+		"nearly sRGB":  {withSegment(photo, 0xe2, segment(near)), near},
+		"cut":          {withSegment(photo, 0xe2, segment(cut)), nil},
+		"a tag lost":   {withSegment(photo, 0xe2, segment(lost)), nil},
 	} {
 		h, err := ReadHeader(test.file, manyPixels)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if damaged := name == "half of it" || name == "cut" || name == "a tag lost"; slices.Contains(h.Warnings, warnProfile) != damaged {
+			t.Errorf("%s: warnings %q", name, h.Warnings)
 		}
 		p, err := Decode(t.Context(), h)
 		if err != nil {
@@ -182,7 +194,7 @@ func FuzzHeader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, err := ReadHeader(data, 10_000)
 		if err != nil {
-			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrFormat) && !errors.Is(err, ErrTooLarge) {
+			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrFormat) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrUnsupported) {
 				t.Fatalf("error of no kind: %v", err)
 			}
 			return

@@ -34,7 +34,8 @@ const (
 	adobePrefix = "Adobe"
 )
 
-// adobeCMYK says that four components are CMYK, which Go's decoder asks for.
+// adobeCMYK says that four components are CMYK, which Go's decoder asks for. All
+// that read such files without it take them for inverted, as Adobe's are.
 var adobeCMYK = []byte("\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00")
 
 // readJPEG walks through the segments (ITU-T T.81, annex B) up to the scan.

@@ -25,8 +25,9 @@ type parts struct {
 	profiled bool   // there is a colour profile, even if it is too large or cut
 	space    string // of the samples, as profiles name it
 	alpha    bool   // WebP: there is an ALPH chunk
+	clear    bool   // WebP: pixels of the lossless kind have alpha
 	sof      []byte // JPEG: the marker of the frame header, then its segment
-	adobe    bool   // JPEG: a marker tells that CMYK is stored inverted
+	adobe    bool   // JPEG: a marker tells what four components are
 	gif      gifFrame
 
 	warnings []string

@@ -1,7 +1,6 @@
 package imaging
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -200,31 +200,41 @@ func (s *Session) run(ctx context.Context, args []string) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %w: %s", ErrVips, err, bytes.TrimSpace(messages.text))
-	}
+	said := plainWords(messages.text)
 	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w: %s", ErrVips, err, said)
 	case len(messages.text) == 0:
 		return nil
 	case s.Lenient:
-		s.Warnings = []string{warnRecovered + plainWords(messages.text)}
+		s.Warnings = []string{warnRecovered + said}
 		return nil
 	default:
-		return fmt.Errorf("%w: %s", ErrVips, bytes.TrimSpace(messages.text))
+		return fmt.Errorf("%w: %s", ErrVips, said)
 	}
 }
 
+// glibPrefix begins a message: the program, its process, how grave it is, when.
+var glibPrefix = regexp.MustCompile(`^\([^()]*\): [A-Za-z-]+ \*\*: [0-9:.]+: `)
+
 // plainWords makes a line of what the program said first, for others to read.
+// That there are warnings is none.
 func plainWords(text []byte) string {
 	const most = 200
-	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
-	line = strings.Map(func(r rune) rune {
+	said := ""
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(glibPrefix.ReplaceAllString(line, ""))
+		if line != "" && (said == "" || strings.HasPrefix(said, "read gave ")) {
+			said = line
+		}
+	}
+	said = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return '?'
 		}
 		return r
-	}, line)
-	return line[:min(len(line), most)]
+	}, said)
+	return said[:min(len(said), most)]
 }
 
 // head keeps the beginning of what is written to it.

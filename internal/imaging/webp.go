@@ -65,6 +65,7 @@ func (p *parts) webpPixels(id string, body []byte) {
 		size := binary.LittleEndian.Uint32(body[1:])
 		p.width, p.height = 1+int(size&0x3fff), 1+int(size>>14&0x3fff)
 		p.file, p.alpha = nil, false // alpha is among the pixels
+		p.clear = size>>28&1 != 0
 	default:
 		return
 	}
@@ -113,6 +114,9 @@ func (p *parts) webpFile(o Orientation, icc []byte) [][]byte {
 		behind = append(behind, riffHead("EXIF", tiff), tiff)
 	}
 	if flags != 0 {
+		if p.clear { // Go's decoder has no need of a container then
+			flags |= webpAlphaFlag
+		}
 		w, h := p.width-1, p.height-1
 		extended := []byte{flags, 0, 0, 0, byte(w), byte(w >> 8), byte(w >> 16), byte(h), byte(h >> 8), byte(h >> 16)}
 		before = append([][]byte{riffHead("VP8X", extended), extended}, before...)

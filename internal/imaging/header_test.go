@@ -7,6 +7,8 @@ import (
 	"image"
 	"image/gif"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -191,6 +193,17 @@ func FuzzHeader(f *testing.F) {
 	for name := range webpSamples {
 		f.Add(webpSample(f, name))
 	}
+	reports, err := filepath.Glob(filepath.Join("testdata", "reports", "*"))
+	if err != nil || len(reports) == 0 {
+		f.Fatal(reports, err)
+	}
+	for _, name := range reports {
+		file, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(file)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, err := ReadHeader(data, 10_000)
 		if err != nil {
@@ -201,6 +214,14 @@ func FuzzHeader(f *testing.F) {
 		}
 		if w, ht := h.Size(); w < 1 || ht < 1 || w*ht > 10_000 || h.Orientation < Upright || h.Orientation > Rotate270 {
 			t.Fatalf("%+v", h)
+		}
+		// What the other way gets says the same, in a sound file of its own.
+		if h.parts.canvas == nil {
+			again, err := ReadHeader(bytes.Join(h.forVips(), nil), 10_000)
+			if err != nil || again.Width != h.Width || again.Height != h.Height || again.Orientation != h.Orientation ||
+				!bytes.Equal(again.icc, h.icc) || slices.ContainsFunc(again.Warnings, func(w string) bool { return w != warnChecksum && w != warnEnd }) {
+				t.Fatalf("%+v becomes %+v, %v", h, again, err)
+			}
 		}
 		p, err := Decode(t.Context(), h)
 		if err != nil {
@@ -228,6 +249,18 @@ func FuzzOrientation(f *testing.F) {
 	f.Fuzz(func(t *testing.T, tiff []byte) {
 		if o := tiffOrientation(tiff); o < Upright || o > Rotate270 {
 			t.Fatal(o)
+		}
+	})
+}
+
+func FuzzProfile(f *testing.F) {
+	f.Add(profileOf(displayP3, 2.2))
+	f.Add(profileOf(plainRGB, 0))
+	f.Add(profileOf(plainRGB, 1))
+	f.Fuzz(func(t *testing.T, icc []byte) {
+		p := parts{icc: icc, profiled: true, space: spaceRGB}
+		if kept := p.profile(); kept != nil && (len(p.warnings) > 0 || profileTags(kept) == nil) {
+			t.Fatalf("%q is kept", kept)
 		}
 	})
 }

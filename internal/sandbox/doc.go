@@ -41,3 +41,8 @@ func Run(cmd *exec.Cmd, policy Policy) error { return run(cmd, policy) }
 
 // Missing says what of the above this system lacks; "" if nothing.
 func Missing() string { return strings.Join(missing(), ", ") }
+
+// Hide keeps this process's memory, environment and open files from others of
+// the same user, where the system can: it has the secrets of the installation.
+// Programs that it starts are not hidden.
+func Hide() { hide() }

@@ -110,9 +110,15 @@ func startProgram(t *testing.T, folder string, env []string, program string, arg
 // killed at the end of the test.
 func startCommand(t *testing.T, cmd *exec.Cmd, env []string) *process {
 	t.Helper()
+	return startAs(t, cmd, env, nil)
+}
+
+// startAs is startCommand as another user; nil is our own.
+func startAs(t *testing.T, cmd *exec.Cmd, env []string, user *syscall.Credential) *process {
+	t.Helper()
 	p := &process{cmd: cmd, done: make(chan struct{}), more: make(chan struct{})}
 	p.cmd.Env = env
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true, Credential: user}
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,8 @@ const maxImageFile = 256 << 20
 
 // resized is the result of image.resize.
 type resized struct {
-	Images []resizedImage `json:"images"` // in the order of the payload's sizes
+	Images   []resizedImage `json:"images"`             // in the order of the payload's sizes
+	Warnings []string       `json:"warnings,omitempty"` // what is wrong with the file
 }
 
 type resizedImage struct {
@@ -46,7 +47,7 @@ func resize(ctx context.Context, run *Run, p tasks.Resize) (any, error) {
 	if err != nil {
 		return nil, imageError(err)
 	}
-	renderer := newImageRenderer(data, header, imaging.Format(p.Format), p.Quality, len(frames))
+	renderer := newImageRenderer(header, p, len(frames))
 	defer renderer.close()
 	result := resized{}
 	names := map[string]bool{}
@@ -72,6 +73,7 @@ func resize(ctx context.Context, run *Run, p tasks.Resize) (any, error) {
 		result.Images = append(result.Images, image)
 		run.Counts.Records.Add(1)
 	}
+	result.Warnings = renderer.warnings()
 	for _, out := range outputs {
 		if err := commit(ctx, out); err != nil {
 			return nil, err
@@ -156,7 +158,7 @@ func imageName(taken map[string]bool, frame imaging.Frame, format imaging.Format
 func imageError(err error) error {
 	for cause, code := range map[error]job.Code{
 		imaging.ErrFormat: job.TypeMismatch, imaging.ErrCorrupt: job.CorruptInput,
-		imaging.ErrTooLarge: job.ImageTooLarge, imaging.ErrWebP: job.Unsupported,
+		imaging.ErrTooLarge: job.ImageTooLarge, imaging.ErrWebP: job.Unsupported, imaging.ErrUnsupported: job.Unsupported,
 	} {
 		if errors.Is(err, cause) {
 			return FailWith(code, err)

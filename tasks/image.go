@@ -17,6 +17,7 @@ type Resize struct {
 	Format    string      `json:"format,omitempty" doc:"the format to write; webp only where the worker has vipsthumbnail; transparent parts become white in jpeg" enum:"jpeg,png,webp" default:"jpeg"`
 	Quality   int         `json:"quality,omitempty" doc:"of jpeg and webp, 1 smallest to 100 best" minimum:"1" maximum:"100" default:"80"`
 	Enlarge   bool        `json:"enlarge,omitempty" doc:"also make small images larger; otherwise contain keeps their size, and cover and fill shrink the wanted size in its own shape until the image reaches" default:"false"`
+	Strict    bool        `json:"strict,omitempty" doc:"refuse a file with anything wrong, instead of showing what browsers show of it, with warnings" default:"false"`
 	MaxPixels int64       `json:"max_pixels,omitempty" doc:"the most pixels the image, and each result, may have" minimum:"1" maximum:"100000000" default:"40000000"`
 }
 

@@ -1,13 +1,11 @@
 package imaging
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
-	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"io"
@@ -22,38 +20,57 @@ const maxDecoded = 400 << 20
 
 // A Picture is a decoded image. It is rendered in any number of sizes.
 type Picture struct {
+	Warnings []string // what was mended
+
 	header  Header
 	img     image.Image
 	limited bool // the YCbCr planes use 16 to 235 (240), as video does
 }
 
-// Decode decodes a file whose header was read. It ends with the context's
+// Decode decodes a file whose header was read. It mends damage that costs no
+// pixel, and says so in the picture's Warnings. It ends with the context's
 // cause. The time is that of the format's decoder: 14 ns a pixel for JPEG.
-func Decode(ctx context.Context, data []byte, h Header) (*Picture, error) {
+func Decode(ctx context.Context, h Header) (*Picture, error) {
+	if h.unread != nil {
+		return nil, fmt.Errorf("decode: %w", h.unread)
+	}
 	if h.bytes > maxDecoded {
 		return nil, fmt.Errorf("%w: decoding takes %d MiB, over the limit of %d", ErrTooLarge, h.bytes>>20, maxDecoded>>20)
 	}
-	if h.Format == WebP {
-		data = webpStill(data)
-	}
-	img, err := decoders[h.Format](&contextReader{ctx, bytes.NewReader(data)})
+	img, warnings, err := h.decode(ctx)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("decode: %w", decodeError(h.Format, err))
 	}
-	if h.Format == GIF {
-		img = onCanvas(img, h)
-	}
 	if size := img.Bounds().Size(); size.X != h.Width || size.Y != h.Height {
 		return nil, fmt.Errorf("%w: %d×%d pixels, but its header says %d×%d", ErrCorrupt, size.X, size.Y, h.Width, h.Height)
 	}
-	return &Picture{header: h, img: img, limited: h.Format == WebP}, nil
+	return &Picture{Warnings: warnings, header: h, img: img, limited: h.Format == WebP}, nil
 }
 
-var decoders = map[Format]func(io.Reader) (image.Image, error){
-	JPEG: jpeg.Decode, PNG: png.Decode, GIF: gif.Decode, WebP: webp.Decode,
+// A decoder decodes what it reads.
+type decoder func(io.Reader) (image.Image, error)
+
+func (h *Header) decode(ctx context.Context) (image.Image, []string, error) {
+	with := func(decode decoder) decoder {
+		return func(r io.Reader) (image.Image, error) { return decode(&contextReader{ctx, r}) }
+	}
+	switch h.Format {
+	case JPEG:
+		return h.decodeJPEG(with(jpeg.Decode))
+	case PNG:
+		return h.decodePNG(with(png.Decode))
+	case GIF:
+		return h.parts.decodeGIF(ctx.Err)
+	default:
+		img, err := with(webp.Decode)(reader(h.parts.webpFile(Upright, nil)...))
+		if err != nil {
+			return nil, nil, err
+		}
+		return onWebPCanvas(img, h.parts.canvas), nil, nil
+	}
 }
 
 // contextReader makes a decoder end when the context does.
@@ -69,10 +86,9 @@ func (r *contextReader) Read(p []byte) (int, error) {
 	return r.r.Read(p)
 }
 
-// onCanvas puts the first image of a GIF at its place on the canvas, which is
-// transparent elsewhere.
-func onCanvas(img image.Image, h Header) image.Image {
-	canvas := image.Rect(0, 0, h.Width, h.Height)
+// onCanvas puts an image at its place on a canvas, which is transparent elsewhere.
+func onCanvas(img image.Image, width, height int) image.Image {
+	canvas := image.Rect(0, 0, width, height)
 	if img.Bounds() == canvas {
 		return img
 	}
@@ -81,21 +97,43 @@ func onCanvas(img image.Image, h Header) image.Image {
 	return whole
 }
 
-// estimate returns about how many bytes the file's decoder and the picture
-// take at their peak, with the file itself.
-func estimate(h Header, data []byte, config image.Config) int64 {
+// estimate works out about how many bytes the file's decoder and the picture
+// take at their peak, with the file itself. It sees too whether Go's decoder
+// likes the header.
+func (h *Header) estimate(size int64) error {
 	pixels := int64(h.Width) * int64(h.Height)
+	perPixel := int64(0)
 	switch h.Format {
 	case JPEG:
-		return int64(len(data)) + jpegBytes(h, jpegParts(data).sof)
+		h.unread = h.parts.unreadable()
+		h.bytes = size + jpegBytes(pixels, h.parts.sof)
+		return nil
 	case GIF:
-		return int64(len(data)) + 5*pixels // indices, and a canvas
+		perPixel = 5 // indices, and a canvas
 	case WebP:
-		if config.ColorModel == color.YCbCrModel {
-			return int64(len(data)) + 2*pixels
+		config, err := webp.DecodeConfig(reader(h.parts.webpFile(Upright, nil)...))
+		if err != nil {
+			return err
 		}
-		return int64(len(data)) + 10*pixels // lossless needs a second copy, alpha is lossless
+		perPixel = 10 // lossless needs a second copy, alpha is lossless
+		if config.ColorModel == color.YCbCrModel {
+			perPixel = 2
+		}
+		if h.parts.canvas != nil {
+			perPixel += 5
+		}
+	case PNG:
+		config, err := png.DecodeConfig(reader(h.parts.file...))
+		if err != nil {
+			return err
+		}
+		perPixel = pngPixelBytes(config, h.parts.file[0][len(pngSignature)+8+headSize-1] == 1)
 	}
+	h.bytes = size + perPixel*pixels
+	return nil
+}
+
+func pngPixelBytes(config image.Config, interlaced bool) int64 {
 	perPixel := int64(4) // gray too: a transparent shade makes it RGBA
 	switch config.ColorModel {
 	case color.Gray16Model, color.RGBA64Model, color.NRGBA64Model:
@@ -104,37 +142,8 @@ func estimate(h Header, data []byte, config image.Config) int64 {
 	if _, ok := config.ColorModel.(color.Palette); ok {
 		perPixel = 1
 	}
-	const interlaceByte = 28 // the last of IHDR
-	if len(data) > interlaceByte && data[interlaceByte] == 1 {
+	if interlaced {
 		perPixel += perPixel / 2 // a pass beside the whole
 	}
-	return int64(len(data)) + perPixel*pixels
-}
-
-// jpegBytes works out the planes of a frame header (ITU-T T.81, B.2.2), and
-// for the progressive kind the coefficients too, of four bytes each.
-func jpegBytes(h Header, sof []byte) int64 {
-	const progressive, components, perComponent = 0xc2, 6, 3
-	pixels := int64(h.Width) * int64(h.Height)
-	if len(sof) <= components {
-		return 3 * pixels
-	}
-	var samples, widest int64
-	for i := range int(sof[components]) {
-		at := components + 1 + i*perComponent + 1
-		if at >= len(sof) {
-			break
-		}
-		area := int64(sof[at]>>4) * int64(sof[at]&15)
-		samples += area
-		widest = max(widest, area)
-	}
-	total := pixels * samples / max(widest, 1)
-	if sof[components] == 4 {
-		total += 4 * pixels // CMYK is put together from its planes
-	}
-	if sof[0] == progressive {
-		total += 4 * pixels * samples / max(widest, 1)
-	}
-	return total
+	return perPixel
 }

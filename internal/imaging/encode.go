@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"image"
 	"image/color"
 	"image/draw"
@@ -23,7 +22,15 @@ var ErrWebP = errors.New("writing WebP needs vipsthumbnail on the worker's PATH"
 // with alpha gets a white ground there. The picture's colour profile goes along
 // where there is one; no other metadata does.
 func (p *Picture) Encode(w io.Writer, img image.Image, format Format, quality int) error {
-	profile := p.profile()
+	return encode(w, img, format, quality, p.profile())
+}
+
+// EncodeBare writes a rendered image as Encode does, without a colour profile.
+func (p *Picture) EncodeBare(w io.Writer, img image.Image, format Format, quality int) error {
+	return encode(w, img, format, quality, nil)
+}
+
+func encode(w io.Writer, img image.Image, format Format, quality int, profile []byte) error {
 	switch format {
 	case JPEG:
 		out := bufio.NewWriterSize(&insert{w: w, at: len("\xff\xd8"), piece: jpegProfile(profile)}, 64<<10)
@@ -47,23 +54,12 @@ func (p *Picture) Encode(w io.Writer, img image.Image, format Format, quality in
 	}
 }
 
-// profile is the colour profile that goes with the rendered samples. CMYK
-// and palettes have become plain RGB; a profile of another colour space than
-// the samples' own would spoil them.
+// profile is the colour profile that goes with the rendered samples, if they
+// are still of its space: a gray image may have become RGB.
 func (p *Picture) profile() []byte {
-	const spaceAt, signatureAt = 16, 36 // ICC.1:2022, 7.2
 	icc := p.header.icc
-	if len(icc) < 128 || string(icc[signatureAt:signatureAt+4]) != "acsp" {
-		return nil
-	}
-	want := "RGB "
-	switch p.img.(type) {
-	case *image.Gray:
-		want = "GRAY"
-	case *image.CMYK:
-		return nil
-	}
-	if string(icc[spaceAt:spaceAt+4]) != want {
+	_, gray := p.img.(*image.Gray)
+	if len(icc) == 0 || len(icc) > maxProfile || (string(icc[profileSpace:profileSpace+4]) == spaceGray) != gray {
 		return nil
 	}
 	return icc
@@ -123,7 +119,7 @@ func jpegProfile(icc []byte) []byte {
 		piece := icc[i*most : min(len(icc), (i+1)*most)]
 		b.WriteString("\xff\xe2")
 		b.Write(binary.BigEndian.AppendUint16(nil, uint16(2+14+len(piece))))
-		b.WriteString("ICC_PROFILE\x00")
+		b.WriteString(iccPrefix)
 		b.Write([]byte{byte(i + 1), byte(pieces)})
 		b.Write(piece)
 	}
@@ -135,11 +131,9 @@ func pngProfile(icc []byte) []byte {
 	if len(icc) == 0 {
 		return nil
 	}
-	body := bytes.NewBufferString("iCCPprofile\x00\x00")
+	body := bytes.NewBufferString("profile\x00\x00")
 	z := zlib.NewWriter(body)
 	_, _ = z.Write(icc) // a buffer's errors are none
 	_ = z.Close()
-	chunk := binary.BigEndian.AppendUint32(nil, uint32(body.Len()-4))
-	chunk = append(chunk, body.Bytes()...)
-	return binary.BigEndian.AppendUint32(chunk, crc32.ChecksumIEEE(body.Bytes()))
+	return pngChunk("iCCP", body.Bytes())
 }

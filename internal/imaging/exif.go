@@ -28,7 +28,8 @@ func (o Orientation) Transposes() bool { return o >= Transpose }
 
 // tiffOrientation finds the orientation in Exif data, which is the first
 // directory of a TIFF file (TIFF 6.0, section 2). Data that makes no sense, or
-// has no such tag, is upright: a damaged note on an image must not spoil it.
+// has no such tag, is upright: a damaged note on an image must not spoil it. So
+// is a tag of another type or of several values, as in browsers.
 func tiffOrientation(tiff []byte) Orientation {
 	if len(tiff) < tiffHeaderSize {
 		return Upright
@@ -62,4 +63,13 @@ func tiffOrientation(tiff []byte) Orientation {
 		rest = rest[tiffEntrySize:]
 	}
 	return Upright
+}
+
+// exifOf makes Exif data that has an orientation and nothing else.
+func exifOf(o Orientation) []byte {
+	tiff := binary.BigEndian.AppendUint32([]byte("MM\x00*"), tiffHeaderSize)
+	for _, word := range []uint16{1, orientationTag, tiffShort, 0, 1, uint16(o), 0, 0, 0} { // one entry, of one value; no more directories
+		tiff = binary.BigEndian.AppendUint16(tiff, word)
+	}
+	return tiff
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"math"
 	"testing"
 )
 
@@ -74,4 +75,54 @@ func (w *bitWriter) bytes() []byte {
 		w.put(1, 1)
 	}
 	return w.out
+}
+
+// Primaries as profiles have them, adapted to D50.
+var (
+	plainRGB  = [3][3]float64{{0.4361, 0.2225, 0.0139}, {0.3851, 0.7169, 0.0971}, {0.1431, 0.0606, 0.7139}}
+	displayP3 = [3][3]float64{{0.5151, 0.2412, -0.0011}, {0.2919, 0.6922, 0.0419}, {0.1572, 0.0666, 0.7841}}
+)
+
+// profileOf makes a colour profile of primaries and an exponent; 0 is sRGB's curve.
+func profileOf(primaries [3][3]float64, exponent float64) []byte {
+	fixed := func(b []byte, x float64) []byte {
+		return binary.BigEndian.AppendUint32(b, uint32(int32(math.Round(x*65536))))
+	}
+	curve := []byte("para\x00\x00\x00\x00\x00\x03\x00\x00")
+	for _, x := range []float64{2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045} {
+		curve = fixed(curve, x)
+	}
+	if exponent > 0 {
+		curve = append(binary.BigEndian.AppendUint16([]byte("curv\x00\x00\x00\x00\x00\x00\x00\x01"), uint16(exponent*256)), 0, 0)
+	}
+	xyz := func(p [3]float64) []byte {
+		b := []byte("XYZ \x00\x00\x00\x00")
+		for _, x := range p {
+			b = fixed(b, x)
+		}
+		return b
+	}
+	description := append([]byte("desc\x00\x00\x00\x00\x00\x00\x00\x05test\x00"), make([]byte, 79)...)
+	tags := []struct {
+		name string
+		body []byte
+	}{
+		{"wtpt", xyz([3]float64{0.9642, 1, 0.8249})}, {"desc", description}, {"cprt", []byte("text\x00\x00\x00\x00none\x00")},
+		{"rXYZ", xyz(primaries[0])}, {"gXYZ", xyz(primaries[1])}, {"bXYZ", xyz(primaries[2])}, {"rTRC", curve}, {"gTRC", curve}, {"bTRC", curve},
+	}
+	table, at := binary.BigEndian.AppendUint32(nil, uint32(len(tags))), profileHeader+4+12*len(tags)
+	var bodies []byte
+	for _, tag := range tags {
+		table = binary.BigEndian.AppendUint32(append(table, tag.name...), uint32(at+len(bodies)))
+		table = binary.BigEndian.AppendUint32(table, uint32(len(tag.body)))
+		bodies = append(bodies, tag.body...)
+		bodies = append(bodies, make([]byte, -len(bodies)&3)...)
+	}
+	icc := make([]byte, profileHeader, 1000)
+	icc = append(append(icc, table...), bodies...)
+	binary.BigEndian.PutUint32(icc, uint32(len(icc)))
+	copy(icc[8:], "\x02\x40\x00\x00mntrRGB XYZ ")
+	copy(icc[profileMagic:], "acsp")
+	copy(icc[68:], xyz([3]float64{0.9642, 1, 0.8249})[8:])
+	return icc
 }

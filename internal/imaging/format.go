@@ -4,23 +4,22 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"image"
-	"image/color"
-	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"net/http"
 	"strings"
-
-	"golang.org/x/image/webp"
 )
 
 // What is wrong with a file. Errors of this package wrap one of these, or are
 // those of a writer, of a program, or the cause of a context.
 var (
-	ErrFormat   = errors.New("not an image of a supported format")
-	ErrCorrupt  = errors.New("image is corrupt")
-	ErrTooLarge = errors.New("image is too large")
+	ErrFormat      = errors.New("not an image of a supported format")
+	ErrCorrupt     = errors.New("image is corrupt")
+	ErrTooLarge    = errors.New("image is too large")
+	ErrUnsupported = errors.New("image has a feature that can't be read here")
+
+	// ErrCut is the ErrCorrupt of a file that ends before its pixels do.
+	ErrCut = fmt.Errorf("%w: the file ends before its pixels do", ErrCorrupt)
 )
 
 // A Format is an image file format.
@@ -91,10 +90,13 @@ type Header struct {
 	Format        Format
 	Width, Height int // pixels as stored, 1 or more
 	Orientation   Orientation
+	// Warnings say what is wrong with the file and costs nothing of the picture.
+	Warnings []string
 
-	icc     []byte // colour profile that the output may keep, if any
-	managed bool   // vipsthumbnail is to turn the colours into sRGB; with CMYK it does so by itself
-	bytes   int64  // memory that decoding takes, about; see estimate
+	parts  parts
+	icc    []byte // colour profile that the output may keep, or that Vips turns into sRGB
+	unread error  // why Decode can't read the file, though its header is sound
+	bytes  int64  // memory that decoding takes, about; see estimate
 }
 
 // Size is the size in pixels as the image is to be seen.
@@ -105,35 +107,36 @@ func (h Header) Size() (width, height int) {
 	return h.Width, h.Height
 }
 
-// ReadHeader reads the header of a file. An image of more than maxPixels
-// pixels is ErrTooLarge.
+// ReadHeader reads the header of a file, which must stay as it is as long as
+// the header is in use. An image of more than maxPixels pixels is ErrTooLarge.
 func ReadHeader(data []byte, maxPixels int64) (Header, error) {
 	format, err := Sniff(data[:min(len(data), 512)])
 	if err != nil {
 		return Header{}, err
 	}
-	h := Header{Format: format, Orientation: Upright}
-	config, err := map[Format]func([]byte) (image.Config, error){
-		JPEG: func(b []byte) (image.Config, error) { return jpeg.DecodeConfig(bytes.NewReader(b)) },
-		PNG:  func(b []byte) (image.Config, error) { return png.DecodeConfig(bytes.NewReader(b)) },
-		GIF:  func(b []byte) (image.Config, error) { return gif.DecodeConfig(bytes.NewReader(b)) },
-		WebP: func(b []byte) (image.Config, error) { return webp.DecodeConfig(bytes.NewReader(webpStill(b))) },
-	}[format](data)
-	if err != nil {
-		return Header{}, fmt.Errorf("read the header: %w", decodeError(format, err))
+	p, err := readParts(format, data)
+	if pixels := int64(p.width) * int64(p.height); pixels > maxPixels {
+		return Header{}, fmt.Errorf("%w: %d×%d = %d pixels, over the limit of %d", ErrTooLarge, p.width, p.height, pixels, maxPixels)
 	}
-	h.Width, h.Height = config.Width, config.Height
+	if err != nil {
+		return Header{}, fmt.Errorf("read the header: %w", err)
+	}
+	h := Header{Format: format, Width: p.width, Height: p.height, Orientation: tiffOrientation(p.exif)}
+	if p.canvas != nil {
+		h.Width, h.Height = p.canvas.width, p.canvas.height
+	}
 	if h.Width < 1 || h.Height < 1 {
 		return Header{}, fmt.Errorf("%w: %d×%d pixels", ErrCorrupt, h.Width, h.Height)
 	}
 	if pixels := int64(h.Width) * int64(h.Height); pixels > maxPixels {
 		return Header{}, fmt.Errorf("%w: %d×%d = %d pixels, over the limit of %d", ErrTooLarge, h.Width, h.Height, pixels, maxPixels)
 	}
-	parts := readParts(format, data)
-	h.Orientation = tiffOrientation(parts.exif)
-	h.icc = parts.icc
-	h.managed = parts.profiled && config.ColorModel != color.CMYKModel
-	h.bytes = estimate(h, data, config)
+	h.icc = p.profile()
+	h.Warnings = p.warnings
+	h.parts = p
+	if err := h.estimate(int64(len(data))); err != nil {
+		return Header{}, fmt.Errorf("read the header: %w", decodeError(format, err))
+	}
 	return h, nil
 }
 
@@ -142,8 +145,10 @@ func decodeError(format Format, err error) error {
 	var jpegFeature jpeg.UnsupportedError
 	var pngFeature png.UnsupportedError
 	switch {
+	case errors.Is(err, ErrCorrupt), errors.Is(err, ErrUnsupported):
+		return err
 	case errors.As(err, &jpegFeature), errors.As(err, &pngFeature):
-		return fmt.Errorf("%w: %s: %w", ErrFormat, format, err)
+		return fmt.Errorf("%w: %s: %w", ErrUnsupported, format, err)
 	default:
 		return fmt.Errorf("%w: %s: %w", ErrCorrupt, format, err)
 	}

@@ -85,7 +85,7 @@ func render(t testing.TB, file []byte, box Box) image.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Decode(t.Context(), file, h)
+	p, err := Decode(t.Context(), h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func TestPixelKinds(t *testing.T) {
 		got := render(t, test.file, Box{50, 40, Fill})
 		like(t, name, got, want, 1, 8)
 		h, _ := ReadHeader(test.file, manyPixels)
-		p, err := Decode(t.Context(), test.file, h)
+		p, err := Decode(t.Context(), h)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -318,12 +318,12 @@ func TestCancel(t *testing.T) {
 	}
 	cause := errors.New("not wanted any more")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	p, err := Decode(ctx, file, h)
+	p, err := Decode(ctx, h)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cancel(cause)
-	if _, err := Decode(ctx, file, h); !errors.Is(err, cause) {
+	if _, err := Decode(ctx, h); !errors.Is(err, cause) {
 		t.Errorf("decode: %v", err)
 	}
 	if _, err := p.Render(ctx, Frame{Width: 8, Height: 8, W: 64, H: 64}); !errors.Is(err, cause) {

@@ -27,7 +27,7 @@ func (p *Picture) planes() []part {
 	case *image.Gray:
 		return []part{{samples(img.Pix, img.Stride, width, height), 1, 1}}
 	default:
-		row := p.rowRGBA()
+		row := rowRGBA(p.img)
 		return []part{{plane{width, height, 4, row}, 1, 1}}
 	}
 }
@@ -54,10 +54,10 @@ func chroma(img *image.YCbCr, data []uint8, width, height int) part {
 }
 
 // rowRGBA returns a function that converts one row, alpha premultiplied.
-func (p *Picture) rowRGBA() func(y int) []uint8 {
-	bounds := p.img.Bounds()
+func rowRGBA(from image.Image) func(y int) []uint8 {
+	bounds := from.Bounds()
 	row := image.NewRGBA(image.Rect(0, 0, bounds.Dx(), 1))
-	switch img := p.img.(type) {
+	switch img := from.(type) {
 	case *image.RGBA:
 		return func(y int) []uint8 { return img.Pix[y*img.Stride:][:len(row.Pix)] }
 	case *image.Paletted:
@@ -73,16 +73,16 @@ func (p *Picture) rowRGBA() func(y int) []uint8 {
 			return row.Pix
 		}
 	case *image.NYCbCrA:
-		return func(y int) []uint8 { p.rowNYCbCrA(img, row.Pix, y); return row.Pix }
+		return func(y int) []uint8 { rowNYCbCrA(img, row.Pix, y); return row.Pix }
 	}
 	return func(y int) []uint8 {
-		draw.Draw(row, row.Rect, p.img, image.Pt(bounds.Min.X, bounds.Min.Y+y), draw.Src)
+		draw.Draw(row, row.Rect, from, image.Pt(bounds.Min.X, bounds.Min.Y+y), draw.Src)
 		return row.Pix
 	}
 }
 
 // rowNYCbCrA converts a row of WebP's lossy kind with alpha.
-func (p *Picture) rowNYCbCrA(img *image.NYCbCrA, to []uint8, y int) {
+func rowNYCbCrA(img *image.NYCbCrA, to []uint8, y int) {
 	y += img.Rect.Min.Y
 	for i := range len(to) / 4 {
 		x := img.Rect.Min.X + i

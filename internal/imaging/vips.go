@@ -1,7 +1,6 @@
 package imaging
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,9 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"longshore/internal/sandbox"
 )
 
 // A Vips renders by the program vipsthumbnail of libvips 8.10 or later.
@@ -35,6 +38,11 @@ var ErrVips = errors.New("vipsthumbnail did not render the image")
 
 // A Session holds one file for several renderings, in a folder of its own.
 type Session struct {
+	// Lenient takes what the program makes of a damaged file though it warns;
+	// Warnings are what it said.
+	Lenient  bool
+	Warnings []string
+
 	vips   *Vips
 	header Header
 	folder string
@@ -44,19 +52,62 @@ const (
 	sessionInput = "input" // the program goes by the content
 	vipsKill     = 2 * time.Second
 	vipsMessages = 4 << 10 // bytes kept of what it says
+
+	// What it may take. Of 100 million pixels that are turned, libvips puts up to
+	// 800 MB into a file rather than into memory.
+	vipsMemory = 1 << 30
+	vipsFile   = 1 << 30
+	vipsFiles  = 64
 )
 
 // Open puts a file into a new folder, which Close removes. Its error is ErrVips.
-func (v *Vips) Open(data []byte, h Header) (*Session, error) {
+// The program gets the picture, our orientation and a profile that is sound:
+// nothing else that the file holds can turn, stretch or colour the result.
+func (v *Vips) Open(h Header) (*Session, error) {
 	folder, err := os.MkdirTemp("", "longshore-image-")
 	if err != nil {
 		return nil, fmt.Errorf("%w: make a folder: %w", ErrVips, err)
 	}
-	s := &Session{v, h, folder}
-	if err := os.WriteFile(filepath.Join(folder, sessionInput), data, 0o600); err != nil {
+	s := &Session{vips: v, header: h, folder: folder}
+	if err := writePieces(filepath.Join(folder, sessionInput), h.forVips()); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: write the image: %w", ErrVips, err), s.Close())
 	}
 	return s, nil
+}
+
+// forVips is the file as the program gets it.
+func (h *Header) forVips() [][]byte {
+	p := &h.parts
+	var between [][]byte
+	switch h.Format {
+	case JPEG:
+		if h.Orientation != Upright {
+			between = append(between, jpegExif(h.Orientation))
+		}
+		between = append(between, jpegProfile(h.icc))
+	case PNG:
+		between = append(between, pngProfile(h.icc))
+		if h.Orientation != Upright {
+			between = append(between, pngChunk("eXIf", exifOf(h.Orientation)))
+		}
+	default:
+		return p.webpFile(h.Orientation, h.icc)
+	}
+	return slices.Concat(p.file[:1], between, p.file[1:])
+}
+
+func writePieces(name string, pieces [][]byte) (err error) {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	for _, piece := range pieces {
+		if _, err := file.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close removes the folder.
@@ -69,7 +120,7 @@ func (s *Session) Render(ctx context.Context, w io.Writer, frame Frame, format F
 	output := "output" + format.Extension()
 	// A second thread saves an eighth of the time, more would save nothing.
 	args := []string{sessionInput, "--vips-concurrency=2", "--output=" + output + writeOptions(format, quality)}
-	if s.header.managed {
+	if s.header.icc != nil {
 		args = append(args, "--export-profile=srgb")
 	}
 	size := strconv.Itoa(frame.Width) + "x" + strconv.Itoa(frame.Height)
@@ -133,7 +184,7 @@ func checkOutput(out *os.File, frame Frame, format Format) error {
 	return nil
 }
 
-// run runs the program in the folder. A warning counts as a failure, for that
+// run runs the program in the folder, which is all it may write, in a sandbox. A warning counts as a failure, for that
 // is how it speaks of a file that is cut.
 func (s *Session) run(ctx context.Context, args []string) error {
 	messages := &head{limit: vipsMessages}
@@ -144,20 +195,46 @@ func (s *Session) run(ctx context.Context, args []string) error {
 	cmd.Stderr = messages
 	cmd.WaitDelay = vipsKill
 	ownGroup(cmd)
-	// The parent-death signal comes when the thread that started it ends.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := cmd.Run()
+	err := sandbox.Run(cmd, sandbox.Policy{Read: sandbox.System(s.vips.program), Write: []string{s.folder},
+		Memory: vipsMemory, FileSize: vipsFile, Files: vipsFiles})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %w: %s", ErrVips, err, bytes.TrimSpace(messages.text))
+	said := plainWords(messages.text)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w: %s", ErrVips, err, said)
+	case len(messages.text) == 0:
+		return nil
+	case s.Lenient:
+		s.Warnings = []string{warnRecovered + said}
+		return nil
+	default:
+		return fmt.Errorf("%w: %s", ErrVips, said)
 	}
-	if len(messages.text) > 0 {
-		return fmt.Errorf("%w: %s", ErrVips, bytes.TrimSpace(messages.text))
+}
+
+// glibPrefix begins a message: the program, its process, how grave it is, when.
+var glibPrefix = regexp.MustCompile(`^\([^()]*\): [A-Za-z-]+ \*\*: [0-9:.]+: `)
+
+// plainWords makes a line of what the program said first, for others to read.
+// That there are warnings is none.
+func plainWords(text []byte) string {
+	const most = 200
+	said := ""
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(glibPrefix.ReplaceAllString(line, ""))
+		if line != "" && (said == "" || strings.HasPrefix(said, "read gave ")) {
+			said = line
+		}
 	}
-	return nil
+	said = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, said)
+	return said[:min(len(said), most)]
 }
 
 // head keeps the beginning of what is written to it.
@@ -171,10 +248,21 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Reads reports whether a Session may render a file; no for a nil Vips. GIF is
-// left to Decode, which is fast there, and not every libvips reads it.
+// Reads reports whether a Session may render a file; no for a nil Vips. Some
+// kinds are left to Decode, so that they look the same everywhere: GIF, which
+// not every libvips reads; animations; CMYK, which it would put through a
+// profile of its own.
 func (v *Vips) Reads(h Header) bool {
-	return v != nil && h.Format != GIF
+	return v != nil && h.Format != GIF && (h.parts.canvas == nil && h.parts.space != spaceCMYK || h.unread != nil)
+}
+
+// Needed reports whether only a Session can render a file.
+func (v *Vips) Needed(h Header) bool { return h.unread != nil }
+
+// Recovers reports whether a lenient Session may show more of a file than
+// Decode, which failed with err: libjpeg goes on behind damage.
+func (v *Vips) Recovers(h Header, err error) bool {
+	return v != nil && h.Format == JPEG && !errors.Is(err, ErrCut) && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnsupported))
 }
 
 // Writes reports whether a Session writes a format; no for a nil Vips.

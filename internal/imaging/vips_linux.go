@@ -5,9 +5,9 @@ import (
 	"syscall"
 )
 
-// ownGroup gives the program a process group of its own, and has the kernel
-// kill it when we die.
+// ownGroup gives the program a process group of its own. When we die the sandbox
+// sees to its end.
 func ownGroup(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }

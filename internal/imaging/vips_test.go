@@ -7,10 +7,14 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"image"
+	"image/color"
 	"image/png"
 	"io"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -19,6 +23,9 @@ import (
 	"testing"
 
 	"golang.org/x/image/draw"
+
+	"longshore/internal/sandbox"
+	"longshore/internal/tooltest"
 )
 
 // fakeVips is a shell script in the program's place.
@@ -37,7 +44,7 @@ func open(t *testing.T, v *Vips, file []byte) (*Session, Header) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := v.Open(file, h)
+	s, err := v.Open(h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,8 +63,7 @@ func open(t *testing.T, v *Vips, file []byte) (*Session, Header) {
 // that it need not have.
 func TestVipsCommand(t *testing.T) {
 	t.Setenv("REDIS_URL", "redis://:hunter2@127.0.0.1")
-	asked := filepath.Join(t.TempDir(), "asked")
-	v := fakeVips(t, `echo "$@" >`+asked+`; env >>`+asked+"\n"+`echo "no such luck" >&2; exit 1`)
+	v := fakeVips(t, `echo "$@" >asked; env >>asked; echo "no such luck" >&2; exit 1`)
 	s, h := open(t, v, encodeJPEG(t, scene(100, 60)))
 	for box, want := range map[Box]string{
 		{50, 0, Contain}: "input --vips-concurrency=2 --output=output.jpg[Q=77,strip,background=255] --size=50x30!",
@@ -72,7 +78,7 @@ func TestVipsCommand(t *testing.T) {
 		if err := s.Render(t.Context(), &out, frame, JPEG, 77); !errors.Is(err, ErrVips) || !strings.Contains(err.Error(), "no such luck") || out.Len() > 0 {
 			t.Errorf("%v: %v, %d bytes", box, err, out.Len())
 		}
-		text, err := os.ReadFile(asked)
+		text, err := os.ReadFile(filepath.Join(s.folder, "asked"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,13 +88,15 @@ func TestVipsCommand(t *testing.T) {
 	}
 }
 
-// Colours with a profile are turned into sRGB; of CMYK the program does that by
-// itself, and would warn.
+// Colours with a sound profile of their own space are turned into sRGB, unless
+// they are that already.
 func TestVipsProfile(t *testing.T) {
 	t.Parallel()
 	for name, file := range map[string][]byte{
 		"cmyk":    withSegment(cmykJPEG(t), 0xe2, []byte("ICC_PROFILE\x00\x01\x01abc")),
-		"profile": withSegment(encodeJPEG(t, scene(16, 8)), 0xe2, []byte("ICC_PROFILE\x00\x01\x01abc")),
+		"profile": withSegment(encodeJPEG(t, scene(16, 8)), 0xe2, append([]byte("ICC_PROFILE\x00\x01\x01"), profileOf(displayP3, 2.2)...)),
+		"sRGB":    withSegment(encodeJPEG(t, scene(16, 8)), 0xe2, append([]byte("ICC_PROFILE\x00\x01\x01"), profileOf(plainRGB, 0)...)),
+		"doubt":   withSegment(encodeJPEG(t, scene(16, 8)), 0xe2, []byte("ICC_PROFILE\x00\x01\x01abc")),
 		"plain":   encodeJPEG(t, scene(16, 8)),
 	} {
 		s, _ := open(t, fakeVips(t, `echo "$@" >&2`), file)
@@ -104,7 +112,7 @@ func TestVipsLikeGo(t *testing.T) {
 	t.Parallel()
 	v := FindVips()
 	if v == nil {
-		t.Skip("no vipsthumbnail on the PATH")
+		tooltest.Missing(t, "vipsthumbnail on PATH")
 	}
 	src := scene(300, 200)
 	gray, gray16 := image.NewGray(src.Rect), image.NewGray16(src.Rect)
@@ -179,12 +187,11 @@ func TestVipsCancel(t *testing.T) {
 		t.Skip("the program has no process group of its own here")
 	}
 	// It says who it and its child are by a pipe that closes when both are dead.
-	folder := t.TempDir()
-	pipe := filepath.Join(folder, "pipe")
+	s, h := open(t, fakeVips(t, "exec 3>pipe\nsleep 100 &\necho $$ >&3\nsleep 100"), encodeJPEG(t, scene(100, 60)))
+	pipe := filepath.Join(s.folder, "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, h := open(t, fakeVips(t, "exec 3>"+pipe+"\nsleep 100 &\necho $$ >&3\nsleep 100"), encodeJPEG(t, scene(100, 60)))
 	frame, err := h.Frame(Box{Width: 50}, false)
 	if err != nil {
 		t.Fatal(err)
@@ -209,5 +216,87 @@ func TestVipsCancel(t *testing.T) {
 	}
 	if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 {
 		t.Errorf("%q, %v", rest, err)
+	}
+}
+
+// Wide colours become sRGB's, and no format's output has a profile.
+func TestVipsWideColours(t *testing.T) {
+	t.Parallel()
+	v := FindVips()
+	if v == nil {
+		tooltest.Missing(t, "vipsthumbnail on PATH")
+	}
+	profile := profileOf(displayP3, 2.2)
+	red := image.NewRGBA(image.Rect(0, 0, 32, 32))
+	draw.Draw(red, red.Rect, image.NewUniform(color.RGBA{200, 60, 60, 255}), image.Point{}, draw.Src)
+	for name, file := range map[string][]byte{
+		"jpeg": withSegment(encodeJPEG(t, red), 0xe2, append([]byte("ICC_PROFILE\x00\x01\x01"), profile...)),
+		"png":  withChunk(encodePNG(t, red), "iCCP", pngProfile(profile)[8:len(pngProfile(profile))-4]),
+	} {
+		s, h := open(t, v, file)
+		frame, err := h.Frame(Box{Width: 16}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, format := range []Format{JPEG, PNG, WebP} {
+			var out bytes.Buffer
+			if err := s.Render(t.Context(), &out, frame, format, 95); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			again, err := ReadHeader(out.Bytes(), manyPixels)
+			if err != nil || again.parts.profiled {
+				t.Errorf("%s to %s: profile %v, %v", name, format, again.parts.profiled, err)
+			}
+			c := color.RGBAModel.Convert(render(t, out.Bytes(), Box{Width: 16}).At(8, 8)).(color.RGBA)
+			if c.R < 208 || c.G > 56 || c.B > 58 {
+				t.Errorf("%s to %s: %v is not turned into sRGB", name, format, c)
+			}
+		}
+	}
+}
+
+// Another program in vipsthumbnail's place, as one taken over by an image would
+// be, comes by nothing that the worker has. Without the sandbox it comes by all.
+func TestVipsHostile(t *testing.T) {
+	t.Parallel()
+	if lacks := sandbox.Missing(); lacks != "" {
+		t.Skip("this system has no " + lacks)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside := filepath.Join(t.TempDir(), "new")
+	attempts := map[string]string{
+		"passwd": "cat /etc/passwd", "environ": "cat /proc/$PPID/environ", "outside": "echo x >" + outside,
+		"signal": "kill -CONT $PPID", "tcp": "bash -c 'echo >/dev/tcp/127.0.0.1/" + port + "'", "list": "ls " + filepath.Dir(outside),
+	}
+	var script strings.Builder
+	for name, attempt := range attempts {
+		fmt.Fprintf(&script, "if (%s) >/dev/null 2>&1; then echo %s >>came-off; fi\n", attempt, name)
+	}
+	v := fakeVips(t, "echo began >came-off\n"+script.String()+"exit 1")
+	s, h := open(t, v, encodeJPEG(t, scene(100, 60)))
+	frame, err := h.Frame(Box{Width: 50}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Render(t.Context(), io.Discard, frame, JPEG, 80); !errors.Is(err, ErrVips) {
+		t.Fatal(err)
+	}
+	came, err := os.ReadFile(filepath.Join(s.folder, "came-off"))
+	if err != nil || string(came) != "began\n" {
+		t.Errorf("it came by %q, %v", came, err)
+	}
+	free := exec.CommandContext(t.Context(), v.program)
+	free.Dir = t.TempDir()
+	_ = free.Run() // it always says that it failed
+	if came, _ := os.ReadFile(filepath.Join(free.Dir, "came-off")); bytes.Count(came, []byte("\n")) != 1+len(attempts) {
+		t.Errorf("without the sandbox it came by %q only", came)
 	}
 }

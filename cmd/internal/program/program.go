@@ -19,6 +19,7 @@ import (
 	"longshore/internal/blob"
 	"longshore/internal/connect"
 	"longshore/internal/redisdb"
+	"longshore/internal/sandbox"
 )
 
 // Exit codes; 69 and 78 are sysexits.h's EX_UNAVAILABLE and EX_CONFIG.
@@ -35,8 +36,10 @@ type Func func(ctx context.Context, args []string, getenv func(string) string, s
 
 // Main runs a program under the process's signals and exits with its code.
 // SIGTERM and the first SIGINT ask it to end; more SIGTERMs change nothing, as
-// Heroku sends several; a second SIGINT ends the process now.
+// Heroku sends several; a second SIGINT ends the process now. The process has
+// secrets, so other processes of its user can't look into it.
 func Main(run Func) {
+	sandbox.Hide()
 	ctx, stop := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)

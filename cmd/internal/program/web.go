@@ -17,9 +17,11 @@ import (
 	"longshore/internal/connect"
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
+	"longshore/internal/imaging"
 	"longshore/internal/jobstore"
 	"longshore/internal/lock"
 	"longshore/internal/redisdb"
+	"longshore/internal/sandbox"
 	"longshore/internal/tus"
 	"longshore/internal/web"
 	"longshore/job"
@@ -155,6 +157,9 @@ func queues(ctx context.Context, sys *connect.System) ([]httpapi.QueueInfo, erro
 // Worker runs the built-in types on an installation until ctx ends. ready and
 // quiet are as in worker.Config.
 func Worker(ctx context.Context, sys *connect.System, w config.Work, s config.Stop, ready func(), quiet <-chan struct{}) error {
+	if lacks := sandbox.Missing(); lacks != "" && imaging.FindVips() != nil {
+		sys.Log.WarnContext(ctx, "vipsthumbnail reads clients' images without a whole sandbox", "missing", lacks)
+	}
 	lanes := make([]job.Lane, len(w.Lanes))
 	for i, l := range w.Lanes {
 		lanes[i] = job.Lane(l)

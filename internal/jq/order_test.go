@@ -105,7 +105,7 @@ func TestOrderIsCheap(t *testing.T) {
 	}
 	var wide strings.Builder
 	wide.WriteString(`{"big":{`)
-	for i := range 100_000 {
+	for i := range 50_000 {
 		fmt.Fprintf(&wide, `"k%d":1,`, i)
 	}
 	wide.WriteString(`"a":1}}`)
@@ -116,7 +116,7 @@ func TestOrderIsCheap(t *testing.T) {
 		{strings.Repeat("(.,{b:.})|", 1500) + "empty", `{"a":1}`},
 		{"def f: .a|f; " + strings.Repeat("[", 500) + "." + strings.Repeat("]", 500), `{"a":1}`},
 		{".big as $b | [.big.z=1 | {a:1} | ., .][0]", wide.String()},
-		{"[.big | .z = 1 | del(.z) | {a} | limit(30000; repeat(.)) | .b = 1] | length", wide.String()},
+		{"[.big | .z = 1 | del(.z) | {a} | limit(100000; repeat(.)) | .b = 1] | length", wide.String()},
 	} {
 		e, err := Compile(c.source)
 		if err != nil {
@@ -127,7 +127,8 @@ func TestOrderIsCheap(t *testing.T) {
 			t.Errorf("%.40s: %v", c.source, err)
 		}
 	}
-	if took := time.Since(began); took > 30*time.Second {
+	// A busy machine with the race detector on takes 40 s; what these bounds are for would take hours.
+	if took := time.Since(began); took > 5*time.Minute {
 		t.Errorf("it took %v", took)
 	}
 }

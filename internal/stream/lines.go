@@ -74,7 +74,7 @@ func (l *Lines) slow() ([]byte, error) {
 				return nil, l.tooLong()
 			}
 			return line, nil
-		case len(line) > l.max && !bytes.HasPrefix(byteOrderMark, line):
+		case len(line) > l.max && (l.err != nil || !bytes.HasPrefix(byteOrderMark, line)): // not a mark that is cut
 			l.start, l.long = end, true
 			l.line++
 			return nil, l.tooLong()

@@ -59,6 +59,7 @@ var floors = map[string]int{
 	"internal/tus":     4,
 	// 5: takes a ticket, runs it, records it
 	"worker": 5,
+	"direct": 5, // the way in without a web process
 	// 6: what programs share; the comparison with stock asynq
 	"cmd/internal/program": 6,
 	"bench":                6,

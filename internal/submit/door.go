@@ -194,7 +194,7 @@ func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 		bad("/input", "this type works on a file: send it as the body of POST /v1/jobs/"+r.Type+", or name another job's output")
 	}
 	if info.Input == tasks.NoInput && r.hasInput() {
-		bad("/input", "this type takes no file")
+		bad("/input", "this type takes no file: its work is all in its payload")
 	}
 	if r.Input != nil && r.From != nil {
 		bad("/input", "there is a file beside it")

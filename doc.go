@@ -74,6 +74,7 @@
 // interfaces and knows neither Redis nor asynq. [longshore/worker] takes a
 // ticket, starts the job, runs its handler (lane cpu in a child process), keeps
 // the lease, records the end. docs/isolation.md tells of the children.
+// [longshore/direct] is the way in for Go programs without a web process.
 //
 // # Floors 6 and 7: programs
 //

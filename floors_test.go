@@ -71,6 +71,7 @@ var floors = map[string]int{
 	"cmd/worker":  7,
 	"cmd/enqueue": 7,
 	"cmd/dev":     7,
+	"release":     7,
 
 	// Support of tests: on the floor above what they test. Only tests import them.
 	"internal/localredis/redistest":   1,

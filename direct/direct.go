@@ -15,6 +15,7 @@
 package direct
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,9 @@ type Config struct {
 
 	Retention time.Duration // of jobs that name none; 0 = 24 h
 	MaxInput  int64         // of a job, in bytes; 0 = no limit
+	// The most that a job may ask for; 0 = what any installation allows.
+	MaxTimeout, MaxRetention time.Duration
+	MaxAttempts              int
 	// RetryFor is how long what is safe to repeat is repeated while Redis or the blob
 	// store is away. 0 = client.DefaultRetryFor, negative = not at all.
 	RetryFor time.Duration
@@ -96,6 +100,9 @@ func Open(ctx context.Context, c Config) (*Client, error) {
 	keeper := jobstore.NewKeeper(sys.Store, c.Log)
 	d := &Client{sys: sys, catalog: catalog, log: c.Log, retryFor: c.RetryFor, hub: hub.New(sys.Store, c.Log),
 		door: sys.Door(keeper, catalog, c.Retention, c.MaxInput)}
+	d.door.MaxTimeout = cmp.Or(c.MaxTimeout, d.door.MaxTimeout)
+	d.door.MaxRetention = cmp.Or(c.MaxRetention, d.door.MaxRetention)
+	d.door.MaxAttempts = cmp.Or(c.MaxAttempts, d.door.MaxAttempts)
 	if d.retryFor == 0 {
 		d.retryFor = client.DefaultRetryFor
 	}

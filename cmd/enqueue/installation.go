@@ -114,7 +114,8 @@ func (p *cli) reach(ctx context.Context, s config.Enqueue) (installation, error)
 	redisdb.LogTo(log)
 	where := connection(s)
 	where.Log = log
-	c, err := direct.Open(ctx, direct.Config{Connection: where, Retention: s.Jobs.Retention, MaxInput: int64(s.MaxUpload)})
+	c, err := direct.Open(ctx, direct.Config{Connection: where, Retention: s.Jobs.Retention, MaxInput: int64(s.MaxUpload),
+		MaxTimeout: s.Ceilings.Timeout, MaxRetention: s.Ceilings.Retention, MaxAttempts: s.Ceilings.Attempts})
 	return onRedis{c}, unconnected(err)
 }
 

@@ -14,17 +14,28 @@ FUZZTIME ?= 10s
 # The size of the log that `make bench-streams` makes up, in MB.
 MB ?= 32
 
+# The version that programs tell with --version.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+
+# The go command is silent while it compiles.
+COMPILING := echo "compiling: about a minute the first time, then a moment …"
+
+# How long a look into the database of vulnerabilities may take, where timeout(1) is there.
+LIMIT := $(shell command -v timeout >/dev/null && echo timeout 300)
+
 .DEFAULT_GOAL := help
 
 ##@ Try it
 
 .PHONY: demo
 demo: ## send real files through a whole Longshore in one process, and watch
-	$(GO) run ./cmd/dev --demo
+	@$(COMPILING)
+	@$(GO) run ./cmd/dev --demo
 
 .PHONY: dev
 dev: ## run web, workers and Redis in one process, for development
-	$(GO) run ./cmd/dev
+	@$(COMPILING)
+	@$(GO) run ./cmd/dev
 
 ##@ Work on it
 
@@ -35,7 +46,7 @@ test: ## all tests, with the race detector
 	$(GO) test $(RACE) -shuffle=on -timeout 20m ./...
 
 .PHONY: check
-check: format vet lint build bench-once ## everything that must be clean besides the tests
+check: format vet lint build bench-once vuln ## everything that must be clean besides the tests
 
 .PHONY: format
 format: ## list files that gofmt would change, and fail if there are any
@@ -53,7 +64,15 @@ lint: ## golangci-lint with .golangci.yml, in the version of tools/go.mod (built
 
 .PHONY: build
 build: ## the programs, static, into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-X longshore/cmd/internal/program.version=$(VERSION)' -o bin/ ./cmd/...
+
+.PHONY: release
+release: ## archives of the programs for Linux and macOS with SHA256SUMS and SBOMs, into dist/; VERSION=v1.2.3
+	$(GO) run ./release -version '$(VERSION)'
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what is used; only said, not failed, where their database can't be reached
+	@sh tools/vuln.sh $(LIMIT) $(TOOL) govulncheck ./...
 
 .PHONY: bench
 bench: ## all benchmarks; those that compare with stock asynq need redis-server
@@ -83,7 +102,7 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 
 .PHONY: clean
 clean: ## remove what was built and the data of `make dev`
-	rm -rf bin data
+	rm -rf bin data dist
 
 .PHONY: help
 help: ## this list

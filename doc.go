@@ -29,7 +29,8 @@
 // and knows nothing of jobs; [longshore/internal/blob] is the seam to where
 // files are kept; [longshore/internal/auth] compares tokens;
 // [longshore/internal/loggen] invents access logs and tables for tests,
-// benchmarks and the demo.
+// benchmarks and the demo; [longshore/internal/printable] shows texts of strangers so
+// that they steer no terminal.
 //
 // # Floor 1: nouns
 //
@@ -74,6 +75,7 @@
 // interfaces and knows neither Redis nor asynq. [longshore/worker] takes a
 // ticket, starts the job, runs its handler (lane cpu in a child process), keeps
 // the lease, records the end. docs/isolation.md tells of the children.
+// [longshore/direct] is the way in for Go programs without a web process.
 //
 // # Floors 6 and 7: programs
 //

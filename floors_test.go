@@ -38,6 +38,7 @@ var floors = map[string]int{
 	"internal/batch":      0,
 	"internal/lock":       0,
 	"internal/sandbox":    0,
+	"internal/printable":  0,
 	// 1: nouns of this system, adapters of a single technology
 	"tasks":                1,
 	"internal/httpapi":     1,
@@ -59,6 +60,7 @@ var floors = map[string]int{
 	"internal/tus":     4,
 	// 5: takes a ticket, runs it, records it
 	"worker": 5,
+	"direct": 5, // the way in without a web process
 	// 6: what programs share; the comparison with stock asynq
 	"cmd/internal/program": 6,
 	"bench":                6,
@@ -70,6 +72,7 @@ var floors = map[string]int{
 	"cmd/worker":  7,
 	"cmd/enqueue": 7,
 	"cmd/dev":     7,
+	"release":     7,
 
 	// Support of tests: on the floor above what they test. Only tests import them.
 	"internal/localredis/redistest":   1,

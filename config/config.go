@@ -114,7 +114,7 @@ type Log struct {
 // Enqueue is the settings of the command line client. It speaks HTTP to URL;
 // where that is empty it goes straight to Redis and the blob store.
 type Enqueue struct {
-	URL       string `env:"LONGSHORE_URL" shown:"http://127.0.0.1:8080, unless REDIS_URL is set" doc:"web server to use; without it, submit, batch and doctor go straight to REDIS_URL where that is set"`
+	URL       string `env:"LONGSHORE_URL" shown:"http://127.0.0.1:8080, unless REDIS_URL is set" doc:"web server to use; without it all commands but queues go straight to REDIS_URL where that is set"`
 	Token     Secret `env:"LONGSHORE_TOKEN" doc:"bearer token of the web server"`
 	TokenFile string `env:"LONGSHORE_TOKEN_FILE" doc:"file that holds LONGSHORE_TOKEN"`
 	Redis     Redis

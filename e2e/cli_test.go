@@ -156,8 +156,9 @@ func TestDirect(t *testing.T) {
 	}{
 		{1, []string{"submit", "no.such", file}},
 		{1, []string{"submit", "math.primes", "--set", "n=-1"}},
-		{78, []string{"submit", "math.primes", "--set", "n=1", "--wait"}},
-		{78, []string{"get", string(ids[0])}},
+		{78, []string{"queues"}},
+		{5, []string{"get", string(job.NewID(time.Now()))}},
+		{124, []string{"wait", string(ids[0]), "--for", "50ms"}},
 	} {
 		if code, _, stderr := call(t, "", direct, "enqueue", c.args...); code != c.code || stderr == "" {
 			t.Errorf("%v: exit code %d, want %d: %s", c.args, code, c.code, stderr)

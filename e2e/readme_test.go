@@ -91,12 +91,12 @@ func TestReadme(t *testing.T) {
 
 	// The greeting has commands to try, too.
 	dev.await(t, "Ctrl-C ends it.")
-	greeting := regexp.MustCompile(`(?m)^  (curl .*)$`).FindAllStringSubmatch(dev.tail(1000), -1)
-	if len(greeting) != 3 {
+	greeting := regexp.MustCompile(`(?m)^  (.*https?://.*)$`).FindAllStringSubmatch(dev.tail(1000), -1)
+	if len(greeting) != 4 {
 		t.Errorf("dev prints %d commands to try:\n%s", len(greeting), dev.tail(1000))
 	}
 	for _, m := range greeting {
-		cmd := exec.CommandContext(t.Context(), "bash", "-euxo", "pipefail", "-c", m[1])
+		cmd := exec.CommandContext(t.Context(), "bash", "-euxo", "pipefail", "-c", strings.ReplaceAll(m[1], "go run ./cmd", dir))
 		cmd.Dir = ".."
 		if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), `"code":"`) {
 			t.Errorf("%v\n%s", err, out)

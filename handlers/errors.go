@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"longshore/internal/printable"
 	"longshore/job"
 )
 
@@ -15,7 +16,9 @@ type Failure struct {
 	Err   error
 }
 
-func (f *Failure) Error() string { return f.Err.Error() }
+// Error is the cause's text as clients may see it: in one line, with controls escaped,
+// since it may quote what a client sent.
+func (f *Failure) Error() string { return printable.Line(f.Err.Error()) }
 
 // Unwrap returns the cause.
 func (f *Failure) Unwrap() error { return f.Err }

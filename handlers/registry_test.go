@@ -41,6 +41,11 @@ func TestFail(t *testing.T) {
 	if !errors.As(err, &failure) || !failure.Final || failure.Code != "handler_error" || !errors.Is(err, cause) {
 		t.Errorf("got %+v", failure)
 	}
+	for _, err := range []error{handlers.Fail(errors.New("line 7:\n\t\x1b[31m\u202e is no line\n")), handlers.FailWith("corrupt_input", errors.New("line 7: \x1b[31m\u202e is no line"))} {
+		if want := `line 7: \u001b[31m\u202e is no line`; err.Error() != want {
+			t.Errorf("the message is %q, want %q", err, want)
+		}
+	}
 	if handlers.Fail(nil) != nil {
 		t.Error("Fail(nil) is not nil")
 	}

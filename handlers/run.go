@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
+	"longshore/internal/printable"
 	"longshore/internal/stream"
 	"longshore/job"
 )
@@ -86,15 +86,14 @@ func (r *Run) Output(ctx context.Context, name, contentType string) (Output, err
 	return &countedOutput{ctx, out, r.Counts}, nil
 }
 
-// plainName refuses what could lead out of a folder or confuse a header: paths,
-// dot names, control characters, invalid UTF-8.
+// plainName refuses what could lead out of a folder, confuse a header or a terminal:
+// paths, dot names, invalid UTF-8, control characters, those that turn the order of
+// what is read among them.
 func plainName(name string) bool {
 	if name == "" || len(name) > 255 || name[0] == '.' || !utf8.ValidString(name) {
 		return false
 	}
-	return !strings.ContainsFunc(name, func(r rune) bool {
-		return r == '/' || r == '\\' || unicode.IsControl(r)
-	})
+	return !strings.ContainsAny(name, `/\`) && printable.Text(name) == name
 }
 
 type countedOutput struct {

@@ -3,6 +3,7 @@ package worker
 import (
 	"time"
 
+	"longshore/internal/printable"
 	"longshore/internal/stream"
 	"longshore/job"
 )
@@ -44,7 +45,7 @@ func (r *report) last() *job.Progress {
 
 func (r *report) measure() job.Progress {
 	c := r.counts
-	p := job.Progress{Phase: job.PhaseRun, BytesDone: c.In.Load(), Records: c.Records.Load(), Note: c.Note()}
+	p := job.Progress{Phase: job.PhaseRun, BytesDone: c.In.Load(), Records: c.Records.Load(), Note: printable.Line(c.Note())}
 	done, total := p.BytesDone, c.Total.Load()
 	if units := c.Done.Load(); units > 0 {
 		done = units

@@ -15,6 +15,7 @@ import (
 
 	"longshore/client"
 	"longshore/internal/loggen"
+	"longshore/internal/printable"
 	"longshore/job"
 )
 
@@ -41,6 +42,7 @@ func runDemo(ctx context.Context, base string, paths []string, out io.Writer) er
 	if len(paths) == 0 {
 		pieces = builtIn(ctx)
 	}
+	out = printable.NewWriter(out)
 	fmt.Fprintf(out, "Longshore is at %s; %d jobs go through it.\n\n", base, len(pieces))
 	var done []job.Snapshot
 	failed := false
@@ -134,7 +136,7 @@ func generated(size int64) func() (io.ReadCloser, int64, error) {
 // send submits one piece and shows what the server tells until it has ended.
 // The id is ours, so that the upload itself is watched from its first byte.
 func send(ctx context.Context, c *client.Client, p piece, out io.Writer) (job.Snapshot, error) {
-	fmt.Fprintf(out, "%s (%s)\n", p.title, p.typ)
+	printable.Fprintf(out, "%s (%s)\n", p.title, p.typ)
 	s := client.Submission{Type: p.typ, Fields: p.fields, ID: job.NewID(time.Now())}
 	if p.open == nil {
 		if _, err := c.Submit(ctx, s); err != nil {
@@ -206,7 +208,7 @@ func changes(ctx context.Context, c *client.Client, id job.ID, out io.Writer) (j
 			return last, err
 		}
 		last = snap
-		fmt.Fprintf(out, "  %-10s rev %-3d %s\n", snap.State, snap.Rev, progress(snap))
+		printable.Fprintf(out, "  %-10s rev %-3d %s\n", snap.State, snap.Rev, progress(snap))
 	}
 	fmt.Fprintln(out)
 	return last, nil
@@ -244,7 +246,7 @@ func table(out io.Writer, pieces []piece, done []job.Snapshot) {
 		if snap.Usage != nil {
 			seconds = fmt.Sprintf("%.2f", float64(snap.Usage.WallMS)/1000)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", pieces[i].title, snap.Type, snap.State, seconds, brief(snap))
+		printable.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", pieces[i].title, snap.Type, snap.State, seconds, brief(snap))
 	}
 	w.Flush()
 }
@@ -257,7 +259,7 @@ func brief(snap job.Snapshot) string {
 	}
 	const most = 100
 	if len(text) > most {
-		text = text[:most] + "…"
+		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	for _, o := range snap.Outputs {
 		text += fmt.Sprintf(" → %s (%d bytes)", o.Name, o.Size)

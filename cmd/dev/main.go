@@ -22,6 +22,7 @@ import (
 	"longshore/handlers"
 	"longshore/internal/connect"
 	"longshore/internal/localredis"
+	"longshore/internal/printable"
 	"longshore/worker"
 )
 
@@ -150,11 +151,17 @@ func (d *dev) greet(url string, redis *localredis.Server) {
 	if redis.Memory() {
 		kept = "in memory, nothing is kept"
 	}
-	fmt.Fprintf(d.stdout, `Longshore is at %[1]s (Redis: %s)
-Try:
-  curl -i --data-binary @go.mod %[1]s/v1/jobs/file.checksum
-  curl -H 'Prefer: wait=20' -d '{"type":"math.primes","payload":{"n":100000000}}' -H 'Content-Type: application/json' %[1]s/v1/jobs
-  curl '%[1]s/v1/jobs?limit=5'
+	curl, token := "curl", ""
+	if d.config.HTTP.Token.Reveal() != "" { // which is in the environment of whoever set it
+		curl, token = `curl -H "Authorization: Bearer $LONGSHORE_TOKEN"`, ", with the LONGSHORE_TOKEN that is set here"
+	}
+	printable.Fprintf(d.stdout, "Longshore is at %s (Redis: %s)\n", url, kept)
+	fmt.Fprintf(d.stdout, `Open %[1]s/v1/types for the kinds of work, %[1]s/v1/jobs for the jobs.
+Try, in another terminal%[3]s:
+  %[2]s -i --data-binary @go.mod %[1]s/v1/jobs/file.checksum
+  %[2]s -H 'Prefer: wait=20' -d '{"type":"math.primes","payload":{"n":100000000}}' -H 'Content-Type: application/json' %[1]s/v1/jobs
+  %[2]s '%[1]s/v1/jobs?limit=5'
+  LONGSHORE_URL=%[1]s go run ./cmd/enqueue submit log.analyze testdata/access.log --set top=5 --wait
 Ctrl-C ends it.
-`, url, kept)
+`, url, curl, token)
 }

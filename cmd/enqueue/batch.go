@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,10 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"longshore/client"
-	"longshore/config"
 	"longshore/internal/httpapi"
-	"longshore/job"
+	"longshore/internal/printable"
 )
 
 // A batch is one run of the command.
@@ -45,10 +44,13 @@ func (p *cli) batchCommand() *cobra.Command {
 			"retained. Stdin and --type keep a journal only with --journal. To submit a FILE once more,\n" +
 			"remove its journal.\n\n" +
 			"In text the ids go to stdout, one a line, unless that is a terminal; with --format jsonl\n" +
-			"the answer to each line, and with --wait the job that ended.",
+			"the answer to each line, and with --wait the job that ended. A run that goes on writes\n" +
+			"those of earlier runs first, so that a file there is whole after every run.\n\n" +
+			"enqueue batch fetch gets what the jobs of a journal have made.",
 		Example: "  enqueue batch jobs.ndjson\n" +
 			"  make-jobs | enqueue batch - --journal jobs.journal > ids\n" +
-			"  enqueue batch --type log.analyze --set top=5 --wait logs/*.gz",
+			"  enqueue batch --type log.analyze --set top=5 --wait logs/*.gz\n" +
+			"  enqueue batch --type file.compress --journal j logs/*.log && enqueue batch fetch j -o results",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b.files = args
@@ -63,6 +65,7 @@ func (p *cli) batchCommand() *cobra.Command {
 	f.StringVar(&b.journal, "journal", "", "the file that notes what was taken")
 	f.BoolVar(&b.without, "no-journal", false, "keep no journal: a second run submits all again")
 	p.completeType(cmd, "type")
+	cmd.AddCommand(p.batchFetchCommand())
 	return cmd
 }
 
@@ -91,13 +94,6 @@ func (b *batch) run(ctx context.Context) (err error) {
 	if err := b.check(); err != nil {
 		return err
 	}
-	settings, err := b.settings()
-	if err != nil {
-		return err
-	}
-	if settings.URL == "" && b.wait {
-		return misconfigured(errors.New("waiting and fetching need a server: set LONGSHORE_URL"))
-	}
 	var in io.ReadCloser
 	var size int64
 	if b.each.typ == "" { // before the journal, which a missing file should not get
@@ -106,15 +102,17 @@ func (b *batch) run(ctx context.Context) (err error) {
 		}
 		defer in.Close()
 	}
-	to, err := b.openTarget(ctx, settings)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, to.close()) }()
-	if b.book, err = openJournal(b.journal, b.wait); err != nil {
+	return b.with(ctx, func(at installation) error { return b.work(ctx, at, in, size) })
+}
+
+func (b *batch) work(ctx context.Context, to installation, in io.Reader, size int64) (err error) {
+	if b.book, err = openJournal(b.journal, b.wait || b.writesIDs() || b.format == "jsonl"); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.book.close()) }()
+	if err := b.tellEarlier(); err != nil {
+		return err
+	}
 
 	show := b.newProgress()
 	defer show.close()
@@ -130,7 +128,7 @@ func (b *batch) run(ctx context.Context) (err error) {
 		return b.unfinished(ctx, err)
 	}
 	if b.wait {
-		if err := b.waitForAll(ctx, to.http); err != nil {
+		if err := b.waitForAll(ctx, to); err != nil {
 			return err
 		}
 	}
@@ -146,33 +144,11 @@ func (b *batch) unfinished(ctx context.Context, err error) error {
 	if b.journal != "" {
 		hint += "; the same command submits the rest"
 	}
-	fmt.Fprintln(b.err, hint)
+	b.say("%s", hint)
 	if ctx.Err() != nil {
 		return &exit{exitInterrupted, errors.New("interrupted")}
 	}
 	return err
-}
-
-// A target is where the jobs go: a server, or Redis and the blob store.
-type target struct {
-	http   *client.Client
-	direct *direct
-}
-
-func (b *batch) openTarget(ctx context.Context, s config.Enqueue) (*target, error) {
-	if s.URL != "" {
-		c, err := b.connect(s)
-		return &target{http: c}, err
-	}
-	d, err := openDirect(ctx, s, b.warnings())
-	return &target{direct: d}, err
-}
-
-func (t *target) close() error {
-	if t.direct != nil {
-		return t.direct.close()
-	}
-	return nil
 }
 
 // answered takes in what became of some jobs: into the journal, onto stdout,
@@ -187,33 +163,85 @@ func (b *batch) answered(answers []httpapi.BatchAnswer, sum prefix) error {
 	if err := b.book.note(lines, sum); err != nil {
 		return err
 	}
-	return b.tell(answers, func(a httpapi.BatchAnswer) string { return fmt.Sprintf("line %d", a.Line) })
+	return b.tell(answers)
 }
 
 // tell writes answers out and counts them.
-func (b *batch) tell(answers []httpapi.BatchAnswer, name func(httpapi.BatchAnswer) string) error {
+func (b *batch) tell(answers []httpapi.BatchAnswer) error {
 	var text []byte
 	for _, a := range answers {
 		if e := a.Refused(); e != nil {
-			b.total.refuse(name(a), e)
+			b.total.refuse(b.place(a.Line), e)
 		} else {
 			b.total.take(a)
 			if b.wait {
-				b.book.ids = append(b.book.ids, a.ID)
+				b.book.jobs = append(b.book.jobs, placed{a.ID, a.Line})
 			}
 		}
-		switch {
-		case b.format == "jsonl" && b.each.typ == "": // those of files have been written with their names
-			text = a.AppendJSON(text)
-		case b.format == "text" && a.Code == "" && !b.wait && !isTerminal(b.out):
-			text = append(append(text, a.ID...), '\n')
-		}
+		text = b.appendAnswer(text, a)
 	}
 	b.total.show()
 	if len(text) == 0 {
 		return nil
 	}
 	return b.write(text)
+}
+
+// appendAnswer appends what stdout gets of an answer.
+func (b *batch) appendAnswer(text []byte, a httpapi.BatchAnswer) []byte {
+	switch {
+	case b.format == "jsonl" && b.each.typ == "":
+		return a.AppendJSON(text)
+	case b.format == "jsonl":
+		line, err := json.Marshal(fileAnswer{b.files[a.Line-1], a})
+		if err != nil {
+			panic(err) // texts and numbers
+		}
+		return append(append(text, line...), '\n')
+	case a.Code == "" && b.writesIDs():
+		return append(append(text, a.ID...), '\n')
+	}
+	return text
+}
+
+// writesIDs reports whether ids go to stdout; on a terminal they would be in the way.
+func (b *batch) writesIDs() bool { return b.format == "text" && !isTerminal(b.raw) }
+
+// tellEarlier writes what earlier runs were answered for lines, so that stdout has all
+// of the batch, although the shell has cut its file. Those of files come in their turn.
+func (b *batch) tellEarlier() error {
+	if b.each.typ != "" {
+		return nil
+	}
+	for rest := b.book.jobs; len(rest) > 0; {
+		n := min(len(rest), noteEvery)
+		var text []byte
+		for _, p := range rest[:n] {
+			text = b.appendAnswer(text, httpapi.BatchAnswer{Line: p.at, ID: p.id})
+		}
+		if len(text) > 0 {
+			if err := b.write(text); err != nil {
+				return err
+			}
+		}
+		rest = rest[n:]
+	}
+	if !b.wait {
+		b.book.jobs = nil
+	}
+	return nil
+}
+
+// place names what a job was made of, by its line or the number of its file.
+func (b *batch) place(at int64) string {
+	switch {
+	case b.each.typ != "":
+		return b.files[at-1]
+	case b.files[0] == "-":
+		return fmt.Sprintf("line %d", at)
+	default:
+		return fmt.Sprintf("%s line %d", b.files[0], at)
+	}
 }
 
 // A tally counts what happens and shows it on stderr.
@@ -246,7 +274,7 @@ const maxComplaints = 20
 
 func (t *tally) refuse(name string, e *httpapi.Error) {
 	if t.refused++; t.refused <= maxComplaints {
-		t.bar.println(name + ": " + e.Error())
+		t.bar.println(printable.Text(name) + ": " + e.Error())
 	} else if t.refused == maxComplaints+1 {
 		t.bar.println("… more are only counted here; --format jsonl has them all")
 	}
@@ -267,7 +295,7 @@ func (t *tally) show() {
 		note += fmt.Sprintf(", %v left", left.Round(time.Second))
 	}
 	if t.bar.bars == nil {
-		fmt.Fprintln(t.b.err, note)
+		t.b.say("%s", note)
 		return
 	}
 	t.bar.draw(done, max(t.size, 1), note)
@@ -290,14 +318,11 @@ func (t *tally) summary() {
 	if t.refused > 0 {
 		text += fmt.Sprintf(", %d refused", t.refused)
 	}
-	fmt.Fprintln(t.b.err, text)
+	t.b.say("%s", text)
 	if t.before > 0 && t.taken+t.refused == 0 {
-		fmt.Fprintf(t.b.err, "all of it was submitted before; to submit it again remove %s\n", t.b.journal)
+		t.b.say("all of it was submitted before; to submit it again remove %s", t.b.journal)
 	}
 	if t.b.format == "json" {
 		_ = t.b.printJSON(map[string]int64{"submitted": t.taken, "created": t.created, "before": t.before, "refused": t.refused})
 	}
 }
-
-// ids are the jobs of all runs.
-func (b *batch) ids() []job.ID { return b.book.ids }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -19,7 +18,7 @@ import (
 const uploads = 4
 
 // sendFiles makes a job of each file that no earlier run has.
-func (b *batch) sendFiles(ctx context.Context, to *target) error {
+func (b *batch) sendFiles(ctx context.Context, to installation) error {
 	b.total.size = int64(len(b.files))
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -64,7 +63,7 @@ type outcome struct {
 
 // sendFile submits one file. Its key is made of its name, size and time, so
 // that a file that has changed is another job.
-func (b *batch) sendFile(ctx context.Context, to *target, name string) (o outcome) {
+func (b *batch) sendFile(ctx context.Context, to installation, name string) (o outcome) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return outcome{err: err}
@@ -83,21 +82,10 @@ func (b *batch) sendFile(ctx context.Context, to *target, name string) (o outcom
 	sum := sha256.Sum256([]byte(name + "\x00" + o.stamp))
 	s := b.each
 	s.key = b.book.run + "." + hex.EncodeToString(sum[:16])
-	var snap job.Snapshot
-	if to.direct != nil {
-		request, err := s.directRequest(to.direct)
-		if err != nil {
-			o.err = err
-			return o
-		}
-		request.Input, request.InputSize, request.Filename = in, size, filepath.Base(name)
-		snap, _, o.err = to.direct.Submit(ctx, request)
-	} else {
-		request := s.request()
-		request.Filename = filepath.Base(name)
-		snap, o.err = sendInput(ctx, to.http, request, in, size, new(progress)) // the batch shows files, not bytes
-	}
-	o.id = snap.ID
+	request := s.request()
+	request.Filename = filepath.Base(name)
+	snap, err := sendInput(ctx, to, request, in, size, new(progress)) // the batch shows files, not bytes
+	o.id, o.err = snap.ID, err
 	return o
 }
 
@@ -111,14 +99,16 @@ func (b *batch) taken(name, stamp string) (job.ID, bool) {
 func (b *batch) answeredFile(i int, o outcome) error {
 	b.total.done.Add(1)
 	name := b.files[i]
-	a := fileAnswer{File: name}
-	a.Line, a.ID = int64(i)+1, o.id
+	a := httpapi.BatchAnswer{Line: int64(i) + 1, ID: o.id}
 	var refused *httpapi.Error
 	switch {
 	case o.known:
 		b.total.before++
 		if b.wait {
-			b.book.ids = append(b.book.ids, o.id)
+			b.book.jobs = append(b.book.jobs, placed{o.id, a.Line})
+		}
+		if text := b.appendAnswer(nil, a); len(text) > 0 {
+			return b.write(text)
 		}
 		return nil
 	case o.err == nil:
@@ -127,22 +117,13 @@ func (b *batch) answeredFile(i int, o outcome) error {
 			return err
 		}
 	case errors.As(o.err, &refused) && !unavailable(httpapi.Refusal(0, refused)) && refused.Status != 0 && refused.Code != httpapi.Unauthorized:
-		a.BatchAnswer = httpapi.Refusal(a.Line, refused)
+		a = httpapi.Refusal(a.Line, refused)
 	case errors.As(o.err, new(*os.PathError)):
-		a.BatchAnswer = httpapi.Refusal(a.Line, httpapi.NewError(httpapi.Invalid, o.err.Error()))
+		a = httpapi.Refusal(a.Line, httpapi.NewError(httpapi.Invalid, o.err.Error()))
 	default:
 		return o.err
 	}
-	if b.format == "jsonl" {
-		text, err := json.Marshal(a)
-		if err != nil {
-			return err
-		}
-		if err := b.write(append(text, '\n')); err != nil {
-			return err
-		}
-	}
-	return b.tell([]httpapi.BatchAnswer{a.BatchAnswer}, func(httpapi.BatchAnswer) string { return name })
+	return b.tell([]httpapi.BatchAnswer{a})
 }
 
 // A fileAnswer is the answer to a line, of a file.

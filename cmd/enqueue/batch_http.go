@@ -22,10 +22,9 @@ const (
 	noteEvery = 500
 )
 
-// sendHTTP submits to a server, a request for many lines, some requests at a
-// time. Their answers are taken in in the order of the input: what comes to a
+// send submits, a request for many lines, some requests at a time. Their answers are taken in in the order of the input: what comes to a
 // request is kept until those before it have ended.
-func (b *batch) sendHTTP(ctx context.Context, c *client.Client, f *feed) error {
+func (b *batch) send(ctx context.Context, to installation, f *feed) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	sent, free := make(chan *chunk), make(chan struct{}, requests)
@@ -39,7 +38,7 @@ func (b *batch) sendHTTP(ctx context.Context, c *client.Client, f *feed) error {
 				return
 			}
 			k := &chunk{items: items, came: make(chan []httpapi.BatchAnswer, len(items)/noteEvery+1)}
-			go k.send(ctx, b, c)
+			go k.send(ctx, b, to)
 			sent <- k
 		}
 	}()
@@ -107,7 +106,7 @@ type chunk struct {
 }
 
 // send submits the lines and passes the answers on.
-func (k *chunk) send(ctx context.Context, b *batch, c *client.Client) {
+func (k *chunk) send(ctx context.Context, b *batch, to installation) {
 	defer close(k.came)
 	lines := make([][]byte, len(k.items))
 	var answers []httpapi.BatchAnswer
@@ -124,7 +123,7 @@ func (k *chunk) send(ctx context.Context, b *batch, c *client.Client) {
 		}
 		pass(httpapi.Refusal(int64(i), httpapi.AsError(submit.Read(l.Line).Err))) // what a server would say
 	}
-	for a, err := range c.SubmitLines(ctx, lines) {
+	for a, err := range to.SubmitLines(ctx, lines) {
 		if err != nil {
 			k.err = err
 			break

@@ -7,12 +7,8 @@ import (
 	"hash/crc32"
 	"io"
 	"net/http"
-	"slices"
-	"sync"
 	"sync/atomic"
-	"time"
 
-	"longshore/client"
 	"longshore/internal/httpapi"
 	"longshore/internal/submit"
 )
@@ -20,15 +16,12 @@ import (
 type counter = atomic.Int64
 
 // sendLines submits each line of the input that no earlier run has.
-func (b *batch) sendLines(ctx context.Context, to *target, in io.Reader) error {
+func (b *batch) sendLines(ctx context.Context, to installation, in io.Reader) error {
 	// What reads may block for ever (a terminal, a pipe), so it is left behind
 	// when ctx ends.
 	f := &feed{batch: b, lines: submit.NewLines(in, httpapi.MaxBatchLine-maxKeyed), came: make(chan []item, feedAhead)}
 	go f.read(ctx)
-	if to.direct != nil {
-		return b.sendDirect(ctx, to.direct, f)
-	}
-	return b.sendHTTP(ctx, to.http, f)
+	return b.send(ctx, to, f)
 }
 
 // maxKeyed is what keyed adds to a line at most, in bytes.
@@ -125,82 +118,6 @@ func (f *feed) next(ctx context.Context) ([]item, error) {
 		return nil, f.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
-	}
-}
-
-// sendDirect submits straight to Redis.
-func (b *batch) sendDirect(ctx context.Context, d *direct, f *feed) error {
-	var mu sync.Mutex
-	var sent []sentLine // in their order
-	next := func() ([]submit.Draft, error) {
-		items, err := f.next(ctx)
-		if err != nil {
-			return nil, err
-		}
-		drafts := make([]submit.Draft, len(items))
-		mu.Lock()
-		defer mu.Unlock()
-		for i, l := range items {
-			drafts[i] = submit.Read(l.Line)
-			if r := &drafts[i].Request; r.ID == "" && r.IdempotencyKey == "" {
-				r.IdempotencyKey = b.book.key(l.Number)
-			}
-			sent = append(sent, sentLine{&drafts[i], l.crc, l.end})
-		}
-		return drafts, nil
-	}
-	return d.SubmitBatch(ctx, next, func(answers []httpapi.BatchAnswer) error {
-		mu.Lock()
-		lines := sent[:len(answers)]
-		sent = sent[len(answers):]
-		mu.Unlock()
-		last := lines[len(lines)-1]
-		failed := insist(ctx, d, answers, lines)
-		if failed != nil {
-			answers = slices.DeleteFunc(answers, unavailable)
-		}
-		b.total.done.Store(last.end)
-		if err := b.answered(answers, prefix{last.Line, last.crc}); err != nil {
-			return err
-		}
-		return failed
-	})
-}
-
-// A sentLine is a line whose answer is awaited.
-type sentLine struct {
-	*submit.Draft
-	crc uint32
-	end int64
-}
-
-// insist submits again what could not be taken for the moment, for about as
-// long as a client of a server does. It returns why that did not help.
-func insist(ctx context.Context, d *direct, answers []httpapi.BatchAnswer, lines []sentLine) error {
-	pause := 200 * time.Millisecond
-	for until := time.Now().Add(client.DefaultRetryFor); ; pause = min(2*pause, 2*time.Second) {
-		var drafts []submit.Draft
-		var at []int
-		for i, a := range answers {
-			if unavailable(a) {
-				drafts, at = append(drafts, *lines[i].Draft), append(at, i)
-			}
-		}
-		if len(at) == 0 {
-			return nil
-		}
-		refused := answers[at[0]].Refused()
-		if time.Now().Add(pause).After(until) {
-			return refused
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		for i, a := range d.SubmitMany(ctx, drafts) {
-			answers[at[i]] = a
-		}
 	}
 }
 

@@ -75,8 +75,8 @@ func TestBatchResumes(t *testing.T) {
 		if len(list) != n || len(slices.Compact(slices.Sorted(slices.Values(list)))) != n {
 			t.Fatalf("%d ids", len(list))
 		}
-		if again, stderr := p.enqueue(ctx, exitOK, nil, "batch", name); again != "" || !strings.Contains(stderr, "submitted before") {
-			t.Errorf("a second run: %q, %s", again, stderr)
+		if again, stderr := p.enqueue(ctx, exitOK, nil, "batch", name); again != first || !strings.Contains(stderr, "submitted before") {
+			t.Errorf("a second run: %d bytes of ids, %s", len(again), stderr)
 		}
 		// What a kill leaves: a journal that is cut, and jobs that it doesn't know.
 		journal, err := os.ReadFile(name + ".journal")
@@ -86,10 +86,8 @@ func TestBatchResumes(t *testing.T) {
 		if err := os.WriteFile(name+".journal", journal[:len(journal)/2], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		rest, stderr := p.enqueue(ctx, exitOK, nil, "batch", name)
-		missing := strings.Fields(rest)
-		if len(missing) == 0 || len(missing) == n || !slices.Equal(missing, list[n-len(missing):]) || !strings.Contains(stderr, "known already") {
-			t.Errorf("after a cut: %d ids, %s", len(missing), stderr)
+		if whole, stderr := p.enqueue(ctx, exitOK, nil, "batch", name); whole != first || !strings.Contains(stderr, "known already") {
+			t.Errorf("after a cut: %d ids, %s", len(strings.Fields(whole)), stderr)
 		}
 		// The file grows, and its journal with it.
 		grown, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
@@ -98,15 +96,15 @@ func TestBatchResumes(t *testing.T) {
 		}
 		io.WriteString(grown, lines(n+1, n+5))
 		grown.Close()
-		if more, _ := p.enqueue(ctx, exitOK, nil, "batch", name); len(strings.Fields(more)) != 5 {
-			t.Errorf("of a longer file %q", more)
+		if more, _ := p.enqueue(ctx, exitOK, nil, "batch", name); !strings.HasPrefix(more, first) || len(strings.Fields(more)) != n+5 {
+			t.Errorf("of a longer file %d ids", len(strings.Fields(more)))
 		}
 		// Another file under that name is not taken for it.
 		if err := os.WriteFile(name, []byte(lines(2, n)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out, stderr := p.enqueue(ctx, exitOther, nil, "batch", name); out != "" || !strings.Contains(stderr, "remove the journal") {
-			t.Errorf("another file: %q, %s", out, stderr)
+		if _, stderr := p.enqueue(ctx, exitOther, nil, "batch", name); !strings.Contains(stderr, "remove the journal") || !strings.Contains(stderr, "0 submitted") {
+			t.Errorf("another file: %s", stderr)
 		}
 		if out, _ := p.enqueue(ctx, exitOK, nil, "batch", name, "--no-journal"); len(strings.Fields(out)) != n-1 {
 			t.Errorf("without a journal: %d ids", len(strings.Fields(out)))
@@ -137,10 +135,14 @@ func TestBatchBadLines(t *testing.T) {
 		if len(got) != 8 || !strings.Contains(stderr, "line 5: invalid") || !strings.Contains(stderr, "4 of 8 jobs were refused") {
 			t.Errorf("%d answers, stderr %s", len(got), stderr)
 		}
-		// The second run tries the bad ones again, and only them.
-		out, _ = p.enqueue(p.Context(), exitOther, strings.NewReader(in), "batch", "-", "--journal", journal)
-		if out != "" {
-			t.Errorf("a second run: %s", out)
+		// The second run tries the bad ones again, and only them; it tells of all.
+		out, stderr = p.enqueue(p.Context(), exitOther, strings.NewReader(in), "batch", "-", "--journal", journal)
+		if len(strings.Fields(out)) != 4 || !strings.Contains(stderr, "0 submitted") {
+			t.Errorf("a second run: %s, %s", out, stderr)
+		}
+		out, _ = p.enqueue(p.Context(), exitOther, strings.NewReader(in), "batch", "-", "--journal", journal, "--format", "jsonl")
+		if strings.Count(out, "\n") != 8 || !strings.Contains(out, `{"line":9,"id":"`+string(got[9].ID)+`"}`) {
+			t.Errorf("a third run: %s", out)
 		}
 	})
 }
@@ -180,8 +182,8 @@ func TestBatchFiles(t *testing.T) {
 		if err := os.WriteFile(names[3], []byte("changed"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out, _ := p.enqueue(p.Context(), exitOK, nil, args...); len(strings.Fields(out)) != 1 {
-			t.Errorf("a second run, one file changed: %s", out)
+		if again, stderr := p.enqueue(p.Context(), exitOK, nil, args...); len(strings.Fields(again)) != 9 || !strings.Contains(stderr, "1 submitted") {
+			t.Errorf("a second run, one file changed: %s, %s", again, stderr)
 		}
 	})
 }
@@ -203,7 +205,7 @@ func TestBatchInterrupted(t *testing.T) {
 			t.Errorf("exit code %d, %s", code, msg)
 		}
 		more, _ := p.enqueue(p.Context(), exitOK, strings.NewReader(lines(1, 12)), "batch", "-", "--journal", journal)
-		if len(strings.Fields(more)) != 2 {
+		if len(strings.Fields(more)) != 12 {
 			t.Errorf("the rest: %s", more)
 		}
 	})
@@ -223,5 +225,4 @@ func TestBatchUsage(t *testing.T) {
 	}
 	p.env = map[string]string{"REDIS_URL": "redis://127.0.0.1:1"}
 	p.enqueue(t.Context(), exitUnavailable, nil, "batch", name)
-	p.enqueue(t.Context(), exitConfiguration, nil, "batch", name, "--wait")
 }

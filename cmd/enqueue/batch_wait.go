@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"longshore/client"
 	"longshore/internal/httpapi"
+	"longshore/internal/printable"
 	"longshore/job"
 )
 
@@ -17,7 +17,7 @@ const pollWait = 20 * time.Second
 
 // waitForAll waits until all jobs of the batch have ended, those of earlier
 // runs too, a window of them at a time.
-func (b *batch) waitForAll(ctx context.Context, c *client.Client) error {
+func (b *batch) waitForAll(ctx context.Context, at installation) error {
 	limited := ctx
 	if b.limit > 0 {
 		var cancel context.CancelFunc
@@ -26,12 +26,12 @@ func (b *batch) waitForAll(ctx context.Context, c *client.Client) error {
 	}
 	w := &ends{batch: b, states: map[job.State]int{}, show: b.newProgress()}
 	defer w.show.close()
-	err := w.wait(limited, c)
+	err := w.wait(limited, at)
 	w.show.close()
-	fmt.Fprintln(b.err, w.text())
+	b.say("%s", w.text())
 	switch {
 	case ctx.Err() != nil:
-		fmt.Fprintln(b.err, "detached; the jobs go on")
+		b.say("detached; the jobs go on")
 		return &exit{exitInterrupted, errors.New("interrupted while waiting")}
 	case err != nil && limited.Err() != nil:
 		return errWaitRanOut
@@ -55,17 +55,26 @@ type ends struct {
 	all    int
 	done   int
 	told   time.Time
+	open   map[job.ID]int64 // those that are waited for, by their places
 }
 
-func (w *ends) wait(ctx context.Context, c *client.Client) error {
-	rest := w.ids()
+func (w *ends) wait(ctx context.Context, at installation) error {
+	rest := w.book.jobs
 	w.all = len(rest)
 	var window []job.ID
+	w.open = map[job.ID]int64{}
 	for len(window)+len(rest) > 0 {
-		n := min(httpapi.MaxIDs-len(window), len(rest))
-		window, rest = append(window, rest[:n]...), rest[n:]
+		for len(window) < httpapi.MaxIDs && len(rest) > 0 {
+			if _, twice := w.open[rest[0].id]; twice { // two lines with one key
+				w.all--
+			} else {
+				window = append(window, rest[0].id)
+				w.open[rest[0].id] = rest[0].at
+			}
+			rest = rest[1:]
+		}
 		asked := time.Now()
-		ended, missing, err := c.PollDone(ctx, window, pollWait)
+		ended, missing, err := at.PollDone(ctx, window, pollWait)
 		if err != nil {
 			return err
 		}
@@ -82,7 +91,9 @@ func (w *ends) wait(ctx context.Context, c *client.Client) error {
 		}
 		kept := window[:0]
 		for _, id := range window {
-			if !left[id] {
+			if left[id] {
+				delete(w.open, id)
+			} else {
 				kept = append(kept, id)
 			}
 		}
@@ -99,17 +110,31 @@ func (w *ends) wait(ctx context.Context, c *client.Client) error {
 	return nil
 }
 
+// An endedJob is a job with what it was made of.
+type endedJob struct {
+	job.Snapshot
+	Line int64  `json:"line,omitempty"`
+	File string `json:"file,omitempty"`
+}
+
 func (w *ends) ended(snap job.Snapshot) error {
+	at := w.open[snap.ID]
 	w.states[snap.State]++
 	if err := ended(snap); err != nil {
 		if w.bad++; w.bad <= maxComplaints {
-			w.show.println(err.Error())
+			w.show.println(printable.Text(w.place(at)) + ": " + err.Error())
+		} else if w.bad == maxComplaints+1 {
+			w.show.println("… more are only counted here; --format jsonl has them all")
 		}
 	}
-	if w.format == "jsonl" {
-		return w.printJSON(snap)
+	if w.format != "jsonl" {
+		return nil
 	}
-	return nil
+	line := endedJob{Snapshot: snap, Line: at}
+	if w.each.typ != "" {
+		line = endedJob{Snapshot: snap, File: w.files[at-1]}
+	}
+	return w.printJSON(line)
 }
 
 func (w *ends) tell() {
@@ -119,7 +144,7 @@ func (w *ends) tell() {
 		w.show.draw(int64(w.done), int64(w.all), w.text())
 	case now.Sub(w.told) >= linesEvery:
 		w.told = now
-		fmt.Fprintln(w.err, w.text())
+		w.say("%s", w.text())
 	}
 }
 

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"longshore/internal/printable"
 	"longshore/job"
 )
 
@@ -18,22 +20,24 @@ const completeTimeout = 2 * time.Second
 func (p *cli) typeNames(ctx context.Context, begin string) []cobra.Completion {
 	ctx, cancel := context.WithTimeout(ctx, completeTimeout)
 	defer cancel()
-	c, err := p.client()
-	if err != nil {
-		return nil
-	}
-	types, err := c.Types(ctx)
-	if err != nil {
-		return nil
-	}
 	var names []cobra.Completion
-	for _, t := range types {
-		if strings.HasPrefix(t.Type, begin) {
-			names = append(names, cobra.CompletionWithDesc(t.Type, t.Doc))
+	err := p.with(ctx, func(at installation) error {
+		types, err := at.Types(ctx)
+		for _, t := range types {
+			if strings.HasPrefix(t.Type, begin) && typeName.MatchString(t.Type) {
+				names = append(names, cobra.CompletionWithDesc(t.Type, printable.Line(t.Doc)))
+			}
 		}
+		return err
+	})
+	if err != nil {
+		return nil
 	}
 	return names
 }
+
+// typeName is what a shell may be given: it expands other characters.
+var typeName = regexp.MustCompile(`^[a-z0-9._-]+$`)
 
 // completeSubmit completes TYPE, and leaves FILE to the shell.
 func (p *cli) completeSubmit(cmd *cobra.Command, args []string, begin string) ([]cobra.Completion, cobra.ShellCompDirective) {

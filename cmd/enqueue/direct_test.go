@@ -2,15 +2,21 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"longshore/handlers"
 	"longshore/internal/connect"
 	"longshore/internal/localredis/redistest"
 	"longshore/job"
+	"longshore/tasks"
+	"longshore/worker"
 )
 
 // directly runs the program with nothing but a Redis and a folder.
@@ -82,8 +88,10 @@ func TestDirectRefusals(t *testing.T) {
 		"no such type":  {good, []string{"submit", "no.such"}, exitOther, "no.such"},
 		"wrong field":   {good, []string{"submit", "log.analyze", "-", "--set", "top=many"}, exitOther, "top"},
 		"unknown field": {good, []string{"submit", "log.analyze", "-", "--set", "tap=1"}, exitOther, "tap"},
-		"waiting":       {good, []string{"submit", "log.analyze", "-", "--wait"}, exitConfiguration, "LONGSHORE_URL"},
-		"types":         {good, []string{"types"}, exitConfiguration, "LONGSHORE_URL"},
+		"queues":        {good, []string{"queues"}, exitConfiguration, "LONGSHORE_URL"},
+		"not there":     {good, []string{"get", "0199c0de-0000-7000-8000-000000000001"}, exitNotFound, "no such job"},
+		"to wait for":   {good, []string{"wait", "0199c0de-0000-7000-8000-000000000001"}, exitNotFound, "no such job"},
+		"cursor":        {good, []string{"ls", "--cursor", "x"}, exitOther, "cursor"},
 		"no folder":     {with("BLOB_URL", "s3://bucket"), []string{"submit", "math.primes", "--set", "n=1"}, exitConfiguration, "BLOB_URL"},
 		"no redis": {with("REDIS_URL", "redis://:hunter2@127.0.0.1:1"), []string{"submit", "math.primes", "--set", "n=1"},
 			exitUnavailable, "127.0.0.1:1"},
@@ -99,5 +107,98 @@ func TestDirectRefusals(t *testing.T) {
 				t.Errorf("stderr shows a password: %s", stderr)
 			}
 		})
+	}
+}
+
+// TestAllStraightToRedis uses each command that works without a server, with a worker
+// and nothing else.
+func TestAllStraightToRedis(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"REDIS_URL": redistest.URL(t), "PREFIX": redistest.Prefix(t), "BLOB_URL": "file://" + t.TempDir()}
+	var r handlers.Registry
+	type nothing struct{}
+	handlers.Add(&r, tasks.Definition[nothing]{Type: "test.stay", Lane: job.LaneIO}, func(ctx context.Context, _ *handlers.Run, _ nothing) (any, error) {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	})
+	handlers.Add(&r, tasks.Definition[nothing]{Type: "test.fail", Lane: job.LaneIO}, func(context.Context, *handlers.Run, nothing) (any, error) {
+		return nil, handlers.Fail(errors.New("bad\n\x1b[31m luck"))
+	})
+	handlers.Add(&r, tasks.Definition[nothing]{Type: "test.copy", Lane: job.LaneIO, Input: tasks.InputRequired}, func(ctx context.Context, run *handlers.Run, _ nothing) (any, error) {
+		in, err := run.Input(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer in.Close()
+		out, err := run.Output(ctx, "copy.txt", "text/plain")
+		if err != nil {
+			return nil, err
+		}
+		defer out.Abort()
+		if _, err := io.Copy(out, in); err != nil {
+			return nil, err
+		}
+		return nil, out.Commit()
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	ended, ready := make(chan error, 1), make(chan struct{})
+	go func() {
+		ended <- worker.Run(ctx, worker.Config{ShutdownGrace: 3 * time.Second, Ready: func() { close(ready) },
+			Connection: worker.Connection{RedisURL: env["REDIS_URL"], Prefix: env["PREFIX"], BlobURL: env["BLOB_URL"]}}, &r)
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	<-ready
+	try := func(want int, says string, args ...string) string {
+		t.Helper()
+		code, stdout, stderr := directly(t, env, args...)
+		if code != want || !strings.Contains(stdout+stderr, says) {
+			t.Fatalf("enqueue %s: exit code %d, want %d\nstdout %s\nstderr %s", strings.Join(args, " "), code, want, stdout, stderr)
+		}
+		return strings.TrimSpace(stdout)
+	}
+	folder := t.TempDir()
+	try(exitOK, "test.copy", "types")
+	to := filepath.Join(folder, "out.txt")
+	try(exitOK, "wrote "+to, "submit", "test.copy", "-", "-o", to)
+	if text, err := os.ReadFile(to); string(text) != "a\nb\n" || err != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+	id := try(exitOK, "", "submit", "test.copy", "-")
+	try(exitOK, "succeeded", "wait", id)
+	if got := try(exitOK, "", "fetch", id); got != "a\nb" {
+		t.Errorf("fetch: %q", got)
+	}
+	failed := try(exitOK, "", "submit", "test.fail")
+	try(exitFailed, `bad \u001b[31m luck`, "wait", failed)
+	try(exitFailed, "succeeded", "watch", id, failed)
+	try(exitOK, "handler_error", "get", failed)
+	try(exitOK, failed, "ls", "--state", "failed")
+	try(exitFailed, "", "wait", try(exitOK, "", "retry", failed))
+	long := try(exitOK, "", "submit", "test.stay")
+	try(exitWaitRanOut, "", "wait", long, "--for", "200ms")
+	try(exitOther, "has not ended", "delete", long)
+	try(exitOther, "has not ended", "fetch", long)
+	try(exitOK, "", "cancel", long)
+	try(exitStopped, "canceled", "wait", long)
+	try(exitOK, "", "delete", id)
+	try(exitNotFound, "no such job", "get", id)
+
+	lines := filepath.Join(folder, "lines.ndjson")
+	if err := os.WriteFile(lines, []byte(strings.Repeat(`{"type":"test.fail"}`+"\n", 3)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := try(exitFailed, lines+" line 3: job ", "batch", lines, "--wait"); len(strings.Fields(out)) != 3 {
+		t.Errorf("ids: %s", out)
+	}
+	try(exitFailed, "3 jobs: 3 failed", "batch", "fetch", lines, "-o", filepath.Join(folder, "none"))
+	try(exitOK, "1 jobs ended", "batch", "--type", "test.copy", "--journal", filepath.Join(folder, "j"), "--wait", lines)
+	try(exitOK, "1 jobs: 1 fetched", "batch", "fetch", filepath.Join(folder, "j"), "-o", filepath.Join(folder, "all"))
+	if text, err := os.ReadFile(filepath.Join(folder, "all", "lines.ndjson", "copy.txt")); err != nil || !bytes.HasPrefix(text, []byte(`{"type"`)) {
+		t.Errorf("%q, %v", text, err)
 	}
 }

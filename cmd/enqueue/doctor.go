@@ -19,6 +19,7 @@ import (
 	"longshore/config"
 	"longshore/internal/connect"
 	"longshore/internal/httpapi"
+	"longshore/internal/printable"
 	"longshore/internal/redisdb"
 	"longshore/job"
 )
@@ -354,9 +355,9 @@ func (d *doctor) print() error {
 	var b bytes.Buffer
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, f := range d.findings {
-		fmt.Fprintf(t, "%s\t%s\t%s\n", f.Status, f.Check, f.Detail)
+		printable.Fprintf(t, "%s\t%s\t%s\n", f.Status, f.Check, f.Detail)
 		if f.Fix != "" {
-			fmt.Fprintf(t, "\t\t→ %s\n", f.Fix)
+			printable.Fprintf(t, "\t\t→ %s\n", f.Fix)
 		}
 	}
 	_ = t.Flush() // a Buffer takes everything

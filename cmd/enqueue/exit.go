@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"longshore/client"
 	"longshore/internal/httpapi"
+	"longshore/internal/printable"
 	"longshore/job"
 )
 
@@ -52,19 +54,22 @@ func ended(snap job.Snapshot) error {
 		if snap.Error != nil {
 			reason = string(snap.Error.Code) + ": " + snap.Error.Message
 		}
-		return &exit{exitFailed, fmt.Errorf("job %s failed: %s", snap.ID, reason)}
+		return &exit{exitFailed, errors.New(printable.Sprintf("job %s failed: %s", snap.ID, reason))}
 	default:
-		return &exit{exitStopped, fmt.Errorf("job %s %s", snap.ID, snap.State)}
+		return &exit{exitStopped, errors.New(printable.Sprintf("job %s %s", snap.ID, snap.State))}
 	}
 }
 
 // report writes the error, if any, and returns the code to exit with. It is
-// the one place that maps errors to codes.
+// the one place that maps errors to codes. Lines behind the first are set in, so that
+// none of them looks like one of ours.
 func report(err error, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "enqueue: %v\n", err)
+	w := printable.NewWriter(stderr)
+	_, _ = io.WriteString(w, "enqueue: "+strings.ReplaceAll(err.Error(), "\n", "\n  ")+"\n") // there is no other place to say it
+	_ = w.Flush()
 	var own *exit
 	var refused *client.Error
 	switch {

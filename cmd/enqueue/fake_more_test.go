@@ -91,6 +91,18 @@ func (f *fake) list(w http.ResponseWriter, r *http.Request) {
 		answer(w, 200, list)
 		return
 	}
+	if r.FormValue("type") == "test.rare" { // far behind: pages that looked at many jobs and found none
+		scanned, complete := 5000, false
+		next := map[string]string{"": "rare-2", "rare-2": "rare-3"}[r.FormValue("cursor")]
+		if next != "" {
+			answer(w, 200, httpapi.JobList{Jobs: list.Jobs, Next: next, Scanned: &scanned, Complete: &complete})
+			return
+		}
+		rare := job.Snapshot{ID: "0199c0de-0000-7000-8000-00000000fefe", Type: "test.rare", State: job.Failed}
+		scanned = 70
+		answer(w, 200, httpapi.JobList{Jobs: []job.Snapshot{rare}, Next: string(rare.ID), Scanned: &scanned, Complete: &complete})
+		return
+	}
 	limit, _ := strconv.Atoi(r.FormValue("limit"))
 	for _, snap := range f.jobs {
 		if (r.FormValue("state") == "" || string(snap.State) == r.FormValue("state")) && (r.FormValue("type") == "" || snap.Type == r.FormValue("type")) &&

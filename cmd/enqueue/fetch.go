@@ -6,10 +6,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"longshore/client"
+	"longshore/internal/printable"
 	"longshore/job"
 )
 
@@ -20,13 +22,14 @@ func (p *cli) fetchCommand() *cobra.Command {
 		Short: "Fetch an output of a job that has ended",
 		Long: "Fetch the output NAME of a job that has ended; without a name its only output, or\n" +
 			"else its result as JSON. It goes to stdout, or to the file of -o; a folder there\n" +
-			"gets all outputs, each under its name.",
+			"gets all outputs, each under its name. On a terminal control characters are shown\n" +
+			"as escapes; a file or a pipe gets the bytes as they are.",
 		Example: "  enqueue fetch 01a20967-50f3-73e0-89b5-4af387a3557a -o report.json\n" +
 			"  enqueue fetch 01a20967-50f3-73e0-89b5-4af387a3557a access.log.gz | zcat | head",
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: completeID,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, id, err := p.clientFor(args[0])
+			id, err := parseID(args[0])
 			if err != nil {
 				return err
 			}
@@ -34,74 +37,105 @@ func (p *cli) fetchCommand() *cobra.Command {
 			if len(args) == 2 {
 				name = args[1]
 			}
-			snap := job.Snapshot{ID: id}
-			if name == "" && isFolder(output) {
-				if snap, err = c.Get(cmd.Context(), id); err != nil {
-					return err
+			return p.with(cmd.Context(), func(at installation) error {
+				snap := job.Snapshot{ID: id}
+				if name == "" && isFolder(output) {
+					if snap, err = at.Get(cmd.Context(), id); err != nil {
+						return err
+					}
 				}
-			}
-			return p.save(cmd.Context(), c, snap, name, output)
+				return p.save(cmd.Context(), at, snap, name, output)
+			})
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "the file to write, or a folder for all outputs")
 	return cmd
 }
 
-// save writes one output of a job, or what it made as a whole, to the given
-// place: "" and "-" are stdout.
-func (p *cli) save(ctx context.Context, c *client.Client, snap job.Snapshot, name, to string) error {
-	if isFolder(to) {
-		names := []string{name}
-		if name == "" {
-			names = names[:0]
-			for _, output := range snap.Outputs {
-				names = append(names, output.Name)
-			}
-		}
-		if len(names) == 0 {
-			return p.saveOne(ctx, c, snap.ID, "", filepath.Join(to, "result.json"))
-		}
-		for _, name := range names {
-			if err := p.saveOne(ctx, c, snap.ID, name, filepath.Join(to, plain(name))); err != nil {
-				return err
-			}
-		}
+// checkPlace refuses a place of -o that could not be written to anyway.
+func checkPlace(to string) error {
+	if to == "" || to == "-" || isFolder(to) {
 		return nil
 	}
-	return p.saveOne(ctx, c, snap.ID, name, to)
+	if to[len(to)-1] == filepath.Separator || !isFolder(filepath.Dir(to)) {
+		return usage("-o %s: there is no such folder", printable.Text(to))
+	}
+	return nil
 }
 
-func (p *cli) saveOne(ctx context.Context, c *client.Client, id job.ID, name, to string) error {
-	var file *client.File
-	var err error
-	if name == "" {
-		file, err = c.Result(ctx, id)
-	} else {
-		file, err = c.Output(ctx, id, name)
+// save writes one output of a job, or what it made as a whole, to the given
+// place: "" and "-" are stdout.
+func (p *cli) save(ctx context.Context, at installation, snap job.Snapshot, name, to string) error {
+	if !isFolder(to) {
+		return p.saveOne(ctx, at, snap.ID, name, to)
 	}
+	outputs := snap.Outputs
+	if name != "" {
+		outputs = []job.Output{{Name: name}}
+	}
+	return eachOutput(outputs, func(name, local string) error {
+		return p.saveOne(ctx, at, snap.ID, name, filepath.Join(to, local))
+	})
+}
+
+// eachOutput calls do for each output, with the name of a file for it that is no other
+// output's; without outputs once, for the result.
+func eachOutput(outputs []job.Output, do func(name, local string) error) error {
+	if len(outputs) == 0 {
+		return do("", "result.json")
+	}
+	used := map[string]bool{}
+	for _, o := range outputs {
+		local := plain(o.Name)
+		for n := 2; used[local]; n++ {
+			local = plain(o.Name) + "-" + strconv.Itoa(n)
+		}
+		used[local] = true
+		if err := do(o.Name, local); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *cli) saveOne(ctx context.Context, at installation, id job.ID, name, to string) error {
+	in, size, err := at.open(ctx, id, name)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer in.Close()
 	if to == "" || to == "-" {
-		if _, err := io.Copy(p.out, file); err != nil {
+		if err := p.toStdout(in); err != nil {
 			return fmt.Errorf("fetch from job %s: %w", id, err)
 		}
 		return nil
 	}
 	show := p.newProgress()
 	defer show.close()
-	if err := writeFile(to, show.output(file, file.Size)); err != nil {
+	if err := writeFile(to, show.output(in, size)); err != nil {
 		return fmt.Errorf("fetch from job %s: %w", id, err)
 	}
 	show.close()
-	fmt.Fprintf(p.err, "wrote %s\n", to)
+	p.say("wrote %s", to)
 	return nil
+}
+
+// toStdout copies the bytes of a file: as they are, but for a terminal.
+func (p *cli) toStdout(in io.Reader) error {
+	if !isTerminal(p.raw) {
+		_, err := io.Copy(p.raw, in)
+		return err
+	}
+	w := printable.NewWriter(p.raw)
+	if _, err := io.Copy(w, in); err != nil {
+		return err
+	}
+	return w.Flush()
 }
 
 // writeFile writes a file whole or not at all.
 func writeFile(name string, from io.Reader) error {
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	f, err := os.CreateTemp(filepath.Dir(name), ".longshore-*")
 	if err != nil {
 		return err
 	}
@@ -120,13 +154,24 @@ func writeFile(name string, from io.Reader) error {
 	return os.Rename(f.Name(), name)
 }
 
-// plain makes a file name of a server's word for an output: a path would leave the folder.
+// maxName is the most bytes of a name that is made of a stranger's word.
+const maxName = 200
+
+// plain makes a file name of a server's word for an output: a path would leave the
+// folder, a dot would hide the file, and be a setting of some program in many a folder.
 func plain(name string) string {
-	base := filepath.Base(filepath.FromSlash(name))
-	if base == "." || base == ".." || base == string(filepath.Separator) {
+	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
+		name = name[i+1:]
+	}
+	name = strings.ReplaceAll(printable.Text(name), `\`, "_") // of an escape
+	name = strings.ToValidUTF8(name[:min(len(name), maxName)], "")
+	if rest := strings.TrimLeft(name, ".-"); rest != name {
+		name = "_" + rest
+	}
+	if strings.Trim(name, "_ ") == "" {
 		return "output"
 	}
-	return base
+	return name
 }
 
 func isFolder(name string) bool {

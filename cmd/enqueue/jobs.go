@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"longshore/client"
 	"longshore/internal/httpapi"
 	"longshore/job"
 )
@@ -21,8 +20,8 @@ func (p *cli) getCommand() *cobra.Command {
 		Example:           "  enqueue get 01a20967-50f3-73e0-89b5-4af387a3557a --format json | jq .progress",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeID,
-		RunE: p.onJob(func(ctx context.Context, c *client.Client, id job.ID) error {
-			snap, err := c.Get(ctx, id)
+		RunE: p.onJob(func(ctx context.Context, at installation, id job.ID) error {
+			snap, err := at.Get(ctx, id)
 			if err != nil {
 				return err
 			}
@@ -40,12 +39,27 @@ func (p *cli) cancelCommand() *cobra.Command {
 		Example:           "  enqueue cancel 01a20967-50f3-73e0-89b5-4af387a3557a && enqueue wait 01a20967-50f3-73e0-89b5-4af387a3557a",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeID,
-		RunE: p.onJob(func(ctx context.Context, c *client.Client, id job.ID) error {
-			snap, err := c.Cancel(ctx, id)
+		RunE: p.onJob(func(ctx context.Context, at installation, id job.ID) error {
+			snap, err := at.Cancel(ctx, id)
 			if err != nil {
 				return err
 			}
 			return p.printJob(snap)
+		}),
+	}
+}
+
+func (p *cli) deleteCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "delete ID",
+		Short: "Forget an ended job, and delete its files",
+		Long: "Forget an ended job, and delete its files, before its retention is over. One that has\n" +
+			"not ended, or whose files another job works on, is left as it is: cancel it first.",
+		Example:           "  enqueue delete 01a20967-50f3-73e0-89b5-4af387a3557a",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeID,
+		RunE: p.onJob(func(ctx context.Context, at installation, id job.ID) error {
+			return at.Delete(ctx, id)
 		}),
 	}
 }
@@ -61,8 +75,8 @@ func (p *cli) waitCommand() *cobra.Command {
 		Example:           "  enqueue wait 01a20967-50f3-73e0-89b5-4af387a3557a --for 5m",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeID,
-		RunE: p.onJob(func(ctx context.Context, c *client.Client, id job.ID) error {
-			snap, err := p.follow(ctx, c, id, time.Duration(limit))
+		RunE: p.onJob(func(ctx context.Context, at installation, id job.ID) error {
+			snap, err := p.follow(ctx, at, id, time.Duration(limit), false)
 			if err != nil {
 				return err
 			}
@@ -73,9 +87,9 @@ func (p *cli) waitCommand() *cobra.Command {
 	return cmd
 }
 
-// follow shows a job's progress until it ends, and then prints it. On an
-// interrupt it prints the id, so that the job can be found again.
-func (p *cli) follow(ctx context.Context, c *client.Client, id job.ID, limit time.Duration) (job.Snapshot, error) {
+// follow shows a job's progress until it ends, and then prints it, unless it shall be
+// quiet on stdout. On an interrupt it tells the id, so that the job can be found again.
+func (p *cli) follow(ctx context.Context, at installation, id job.ID, limit time.Duration, quiet bool) (job.Snapshot, error) {
 	limited := ctx
 	if limit > 0 {
 		var cancel context.CancelFunc
@@ -85,14 +99,14 @@ func (p *cli) follow(ctx context.Context, c *client.Client, id job.ID, limit tim
 	show := p.newProgress()
 	defer show.close()
 	var last job.Snapshot
-	for snap, err := range c.Follow(limited, id) {
+	for snap, err := range at.Follow(limited, id) {
 		if err != nil {
 			show.close()
 			if ctx.Err() != nil {
-				fmt.Fprintf(p.err, "detached; the job goes on: enqueue wait %s\n", id)
-				return last, p.detached(id, last)
+				p.say("detached; the job goes on: enqueue wait %s", id)
+				return last, p.detached(id, last, quiet)
 			}
-			if last.ID != "" && p.format != "jsonl" {
+			if last.ID != "" && p.format != "jsonl" && !quiet {
 				_ = p.printJob(last) // as far as we saw it; the error counts
 			}
 			return last, err
@@ -106,18 +120,19 @@ func (p *cli) follow(ctx context.Context, c *client.Client, id job.ID, limit tim
 		}
 	}
 	show.close()
-	if p.format == "jsonl" {
+	if p.format == "jsonl" || quiet {
 		return last, nil
 	}
 	return last, p.printJob(last)
 }
 
 // detached writes the id to stdout where nothing was written yet.
-func (p *cli) detached(id job.ID, last job.Snapshot) error {
-	switch p.format {
-	case "text":
+func (p *cli) detached(id job.ID, last job.Snapshot, quiet bool) error {
+	switch {
+	case quiet:
+	case p.format == "text":
 		fmt.Fprintln(p.out, id)
-	case "json":
+	case p.format == "json":
 		if last.ID != "" {
 			_ = p.printJob(last)
 		}
@@ -127,24 +142,22 @@ func (p *cli) detached(id job.ID, last job.Snapshot) error {
 
 // onJob is the body of a command that does one thing with the job that its
 // argument names.
-func (p *cli) onJob(do func(context.Context, *client.Client, job.ID) error) func(*cobra.Command, []string) error {
+func (p *cli) onJob(do func(context.Context, installation, job.ID) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		c, id, err := p.clientFor(args[0])
+		id, err := parseID(args[0])
 		if err != nil {
 			return err
 		}
-		return do(cmd.Context(), c, id)
+		return p.with(cmd.Context(), func(at installation) error { return do(cmd.Context(), at, id) })
 	}
 }
 
-// clientFor returns the client and the id that an argument names.
-func (p *cli) clientFor(arg string) (*client.Client, job.ID, error) {
+func parseID(arg string) (job.ID, error) {
 	id, err := job.ParseID(arg)
 	if err != nil {
-		return nil, "", usage("%q is no job id: %w", arg, err)
+		return "", usage("%q is no job id: %w", arg, err)
 	}
-	c, err := p.client()
-	return c, id, err
+	return id, nil
 }
 
 // A duration is a flag in the form that the HTTP interface takes too.

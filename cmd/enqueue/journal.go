@@ -35,7 +35,21 @@ type journal struct {
 	taken bits     // lines of the input
 	sums  []prefix // by upto
 	files map[string]job.ID
-	ids   []job.ID // of all, if they are wanted
+	jobs  []placed // of all lines, if they are wanted
+	// fileJobs are those of files, in their order, if they are wanted.
+	fileJobs []fileJob
+}
+
+// A fileJob is a file and its job.
+type fileJob struct {
+	file string
+	id   job.ID
+}
+
+// A placed is a job and where it comes from: the number of its line, or of its file.
+type placed struct {
+	id job.ID
+	at int64
 }
 
 // A prefix is the checksum of the input up to a line.
@@ -154,6 +168,9 @@ func (j *journal) add(line []byte, wantIDs bool) error {
 			return err
 		}
 		j.files[e.File+"\x00"+e.Stamp] = e.ID
+		if wantIDs {
+			j.fileJobs = append(j.fileJobs, fileJob{e.File, e.ID})
+		}
 		return nil
 	}
 	for _, run := range e.Jobs {
@@ -169,9 +186,9 @@ func (j *journal) add(line []byte, wantIDs bool) error {
 	for _, run := range e.Jobs {
 		for i := range run.IDs {
 			j.taken.set(run.Line + int64(i))
-		}
-		if wantIDs {
-			j.ids = append(j.ids, run.IDs...)
+			if wantIDs {
+				j.jobs = append(j.jobs, placed{run.IDs[i], run.Line + int64(i)})
+			}
 		}
 	}
 	j.sums = append(j.sums, prefix{e.Upto, e.CRC})

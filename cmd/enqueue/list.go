@@ -12,79 +12,101 @@ import (
 	"github.com/spf13/cobra"
 
 	"longshore/client"
+	"longshore/internal/printable"
 	"longshore/job"
 )
 
 func (p *cli) listCommand() *cobra.Command {
-	var state, typ, cursor string
-	var limit int
+	var l listing
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List jobs, newest first",
-		Long: "List jobs, newest first. Where there are more than --limit, the cursor of the next page\n" +
-			"goes to stderr, or stands in the field next of --format json. With --limit 0 all are\n" +
-			"listed, page after page.",
+		Long: "List jobs, newest first. It goes on until it has found --limit jobs or has looked at all;\n" +
+			"with --limit 0 all that match are listed, as they are found. Where there may be more the\n" +
+			"cursor to go on from is said on stderr, or stands in the field next of --format json,\n" +
+			"beside complete and the number of jobs that were looked at, scanned.",
 		Example: "  enqueue ls --state failed\n" +
 			"  enqueue ls --type log.analyze --limit 0 --format jsonl | jq -r .id",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if state != "" && !slices.Contains(job.States, job.State(state)) {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if s := l.filter.State; s != "" && !slices.Contains(job.States, s) {
 				return usage("--state must be one of %v", job.States)
 			}
-			if limit < 0 || limit > maxPage {
+			if l.limit < 0 || l.limit > maxPage {
 				return usage("--limit must be 0 (all) to %d", maxPage)
 			}
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			filter := client.Filter{State: job.State(state), Type: typ}
-			if limit > 0 {
-				page, err := c.ListPage(cmd.Context(), filter, limit, cursor)
-				if err != nil {
-					return err
-				}
-				return p.printPage(page)
-			}
-			for page := (client.Page{Next: cursor}); ; {
-				if page, err = c.ListPage(cmd.Context(), filter, maxPage, page.Next); err != nil {
-					return err
-				}
-				last := page.Next == ""
-				if err := p.printJobs(page.Jobs); err != nil || last {
-					return err
-				}
-			}
+			return p.with(cmd.Context(), func(at installation) error { return p.list(cmd.Context(), at, l) })
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&state, "state", "", "only jobs in this state")
-	f.StringVar(&typ, "type", "", "only jobs of this type")
-	f.IntVar(&limit, "limit", 20, "how many; 0 = all")
-	f.StringVar(&cursor, "cursor", "", "begin where an earlier list ended")
+	f.StringVar((*string)(&l.filter.State), "state", "", "only jobs in this state")
+	f.StringVar(&l.filter.Type, "type", "", "only jobs of this type")
+	f.IntVar(&l.limit, "limit", 20, "how many; 0 = all")
+	f.StringVar(&l.cursor, "cursor", "", "begin where an earlier list ended")
 	p.completeState(cmd, "state")
 	p.completeType(cmd, "type")
 	return cmd
 }
 
-// maxPage is the largest page that the server gives.
-const maxPage = 1000
+// A listing is what ls is asked for.
+type listing struct {
+	filter client.Filter
+	limit  int // 0 = all
+	cursor string
+}
 
-func (p *cli) printPage(page client.Page) error {
-	if p.format == "json" {
-		if page.Jobs == nil {
-			page.Jobs = []job.Snapshot{}
+// list prints page after page: the server looks at a bounded number of jobs for one,
+// so a page may be empty although there are jobs to come.
+func (p *cli) list(ctx context.Context, at installation, l listing) error {
+	all := client.Page{Jobs: []job.Snapshot{}, Next: l.cursor}
+	found, told := 0, time.Now()
+	for {
+		size := maxPage
+		if l.limit > 0 {
+			size = l.limit - found
 		}
-		return p.printJSON(page)
+		page, err := at.ListPage(ctx, l.filter, size, all.Next)
+		if err != nil {
+			if ctx.Err() != nil {
+				p.incomplete(all)
+			}
+			return err
+		}
+		found += len(page.Jobs)
+		all.Next, all.Scanned, all.Complete = page.Next, all.Scanned+page.Scanned, page.Next == ""
+		if p.format == "json" {
+			all.Jobs = append(all.Jobs, page.Jobs...)
+		} else if err := p.printJobs(page.Jobs); err != nil {
+			return err
+		}
+		if all.Complete || l.limit > 0 && found >= l.limit {
+			break
+		}
+		if now := time.Now(); now.Sub(told) >= linesEvery && len(page.Jobs) == 0 {
+			told = now
+			p.say("looked at %d jobs, %d match", all.Scanned, found)
+		}
 	}
-	if err := p.printJobs(page.Jobs); err != nil {
-		return err
+	if p.format == "json" {
+		return p.printJSON(all)
 	}
-	if page.Next != "" {
-		fmt.Fprintf(p.err, "there are more: --cursor %s\n", page.Next)
+	if !all.Complete {
+		p.say("there are more: --cursor %s", all.Next)
 	}
 	return nil
 }
+
+// incomplete tells of a list that was broken off.
+func (p *cli) incomplete(all client.Page) {
+	text := fmt.Sprintf("not complete: looked at %d jobs", all.Scanned)
+	if all.Next != "" {
+		text += "; to go on: --cursor " + all.Next
+	}
+	p.say("%s", text)
+}
+
+// maxPage is the largest page that the server gives.
+const maxPage = 1000
 
 // printJobs prints a row or a line for each job.
 func (p *cli) printJobs(jobs []job.Snapshot) error {
@@ -110,7 +132,7 @@ func printLines[T any](p *cli, values []T) error {
 func table(w io.Writer, jobs []job.Snapshot) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, snap := range jobs {
-		fmt.Fprintf(t, "%s\t%s\t%-9s\t%s\t%s\n", snap.ID, clock(snap.CreatedAt)[:19], snap.State, snap.Type, remark(snap))
+		printable.Fprintf(t, "%s\t%s\t%-9s\t%s\t%s\n", snap.ID, clock(snap.CreatedAt)[:19], snap.State, snap.Type, remark(snap))
 	}
 	_ = t.Flush() // w is a buffer
 }
@@ -140,8 +162,8 @@ func (p *cli) retryCommand() *cobra.Command {
 		Example:           "  enqueue ls --state failed --format jsonl | jq -r .id | xargs -n1 enqueue retry",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeID,
-		RunE: p.onJob(func(ctx context.Context, c *client.Client, id job.ID) error {
-			snap, err := c.Retry(ctx, id)
+		RunE: p.onJob(func(ctx context.Context, at installation, id job.ID) error {
+			snap, err := at.Retry(ctx, id)
 			if err != nil {
 				return err
 			}
@@ -187,7 +209,7 @@ func (p *cli) printQueues(queues []client.QueueInfo) error {
 		if q.Paused {
 			note = "paused"
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%v\t%s\n", q.Queue, q.Pending, q.Active, time.Duration(q.LatencyMS)*time.Millisecond, note)
+		printable.Fprintf(t, "%s\t%d\t%d\t%v\t%s\n", q.Queue, q.Pending, q.Active, time.Duration(q.LatencyMS)*time.Millisecond, note)
 	}
 	_ = t.Flush() // a Buffer takes everything
 	return p.write(b.Bytes())

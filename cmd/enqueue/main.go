@@ -1,10 +1,9 @@
 // Command enqueue submits jobs, follows them and fetches what they made.
 //
 // It speaks HTTP to the server that LONGSHORE_URL names, with LONGSHORE_TOKEN.
-// Where only REDIS_URL is set, submit, batch and doctor go straight to Redis and
-// the blob store.
-// Data goes to stdout, messages and progress to stderr; the exit codes are in
-// exit.go and in the README.
+// Where only REDIS_URL is set it goes straight to Redis and the blob store.
+// Data goes to stdout, messages and progress to stderr, both with control characters
+// as escapes; the exit codes are in exit.go and in the README.
 package main
 
 import (
@@ -18,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"longshore/cmd/internal/program"
+	"longshore/internal/printable"
 )
 
 func main() {
@@ -31,14 +31,20 @@ func main() {
 type cli struct {
 	getenv func(string) string
 	in     io.Reader
-	out    io.Writer // data
-	err    io.Writer // messages and progress
+	out    io.Writer // data, through a printable.Writer
+	err    io.Writer // messages and progress, likewise
+	raw    io.Writer // stdout as it is, for the bytes of files
+	screen io.Writer // stderr as it is, for bars
 	format string    // "text", "json" or "jsonl"
 }
 
+// say writes a message; the texts among its arguments may be strangers'.
+func (p *cli) say(format string, args ...any) { printable.Fprintf(p.err, format+"\n", args...) }
+
 // run runs the command line. The error says how to exit; see report.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
-	p := &cli{getenv: getenv, in: stdin, out: stdout, err: stderr}
+	p := &cli{getenv: getenv, in: stdin, raw: stdout, screen: stderr,
+		out: printable.NewWriter(stdout), err: printable.NewWriter(stderr)}
 	version := false
 	started := false // the command line was understood
 	root := &cobra.Command{
@@ -46,8 +52,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		Short: "Submit jobs to Longshore, follow them, fetch what they made",
 		Long: "Submit jobs to Longshore, follow them, fetch what they made.\n\n" +
 			"LONGSHORE_URL names the server, LONGSHORE_TOKEN is the token it asks for.\n" +
-			"Where only REDIS_URL is set, submit, batch and doctor go straight to Redis and the\n" +
-			"blob store. Data goes to stdout, messages and progress to stderr.\n\n" +
+			"Where only REDIS_URL is set, all but queues go straight to Redis and the blob store.\n" +
+			"Data goes to stdout, messages and progress to stderr.\n\n" +
 			"The exit code is 0 for success, 2 for a wrong command line, 3 for a failed job, 4 for a\n" +
 			"canceled or expired one, 5 where something is not there, 69 where the server or Redis\n" +
 			"can't be reached, 78 for a wrong configuration, 124 when a wait ran out, 130 for an\n" +
@@ -66,7 +72,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 			if version {
 				return p.write([]byte("longshore enqueue " + program.Version() + "\n"))
 			}
-			cmd.SetOut(stderr)
+			cmd.SetOut(p.err)
 			_ = cmd.Usage()
 			return usage("a command is missing")
 		},
@@ -76,11 +82,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	root.Flags().BoolVar(&version, "version", false, "print the version and exit")
 	root.PersistentFlags().StringVar(&p.format, "format", "text", "how data is written: text, json or jsonl (with --wait: a line for each change)")
 	root.AddCommand(p.submitCommand(), p.batchCommand(), p.getCommand(), p.waitCommand(), p.watchCommand(), p.fetchCommand(),
-		p.cancelCommand(), p.retryCommand(), p.listCommand(), p.queuesCommand(), p.typesCommand(), p.doctorCommand())
+		p.cancelCommand(), p.retryCommand(), p.deleteCommand(), p.listCommand(), p.queuesCommand(), p.typesCommand(), p.doctorCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(p.out)
+	root.SetErr(p.err)
 	cmd, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:

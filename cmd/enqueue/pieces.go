@@ -15,19 +15,20 @@ const piecesFrom = 8 << 20
 
 // sendInput submits a job with its input. A large file goes in pieces, so that a
 // connection that breaks does not cost what has arrived.
-func sendInput(ctx context.Context, c *client.Client, s client.Submission, in io.Reader, size int64, show *progress) (job.Snapshot, error) {
-	at, ok := in.(io.ReaderAt)
-	if !ok || size < piecesFrom {
-		return c.SubmitFile(ctx, s, show.input(in, size), size)
+func sendInput(ctx context.Context, to installation, s client.Submission, in io.Reader, size int64, show *progress) (job.Snapshot, error) {
+	at, byOffset := in.(io.ReaderAt)
+	pieces, able := to.(uploader)
+	if !byOffset || !able || size < piecesFrom {
+		return to.SubmitFile(ctx, s, show.input(in, size), size)
 	}
 	if s.Fields != nil {
-		payload, err := fieldsByServer(ctx, c, s.Type, s.Fields)
+		payload, err := fieldsBySchema(ctx, to, s.Type, s.Fields)
 		if err != nil { // the server says better what is wrong
-			return c.SubmitFile(ctx, s, show.input(in, size), size)
+			return to.SubmitFile(ctx, s, show.input(in, size), size)
 		}
 		s.Payload, s.Fields = json.RawMessage(payload), nil
 	}
-	return c.Upload(ctx, s, show.inputAt(at, size), size)
+	return pieces.Upload(ctx, s, show.inputAt(at, size), size)
 }
 
 // inputAt is input for what is read by offset.

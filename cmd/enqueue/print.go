@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"longshore/internal/printable"
 	"longshore/job"
 )
 
@@ -62,7 +63,7 @@ func describe(snap job.Snapshot) []byte {
 	var b bytes.Buffer
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(table, name+"\t"+format+"\n", args...)
+		printable.Fprintf(table, name+"\t"+format+"\n", args...)
 	}
 	row("job", "%s", snap.ID)
 	row("type", "%s", snap.Type)
@@ -99,7 +100,7 @@ func describe(snap job.Snapshot) []byte {
 	if len(snap.Result) > 0 {
 		fmt.Fprintln(&b)
 		if err := json.Indent(&b, snap.Result, "", "  "); err != nil {
-			b.Write(snap.Result)
+			b.WriteString(printable.Text(string(snap.Result)))
 		}
 		fmt.Fprintln(&b)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"longshore/internal/printable"
 	"longshore/job"
 )
 
@@ -36,8 +37,8 @@ type progress struct {
 
 func (p *cli) newProgress() *progress {
 	show := &progress{out: p.err}
-	if isTerminal(p.err) {
-		show.bars = mpb.New(mpb.WithOutput(p.err), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
+	if isTerminal(p.screen) {
+		show.bars = mpb.New(mpb.WithOutput(p.screen), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
 	}
 	return show
 }
@@ -62,7 +63,7 @@ func (s *progress) job(snap job.Snapshot) {
 	if s.bars == nil {
 		if now := time.Now(); snap.State != s.state || now.Sub(s.told) >= linesEvery {
 			s.state, s.told = snap.State, now
-			fmt.Fprintln(s.out, text)
+			printable.Fprintf(s.out, "%s\n", text)
 		}
 		return
 	}
@@ -80,6 +81,7 @@ func (s *progress) draw(current, total int64, note string) {
 	if s.closed {
 		return
 	}
+	note = printable.Text(note) // bars write to the terminal by themselves
 	s.note.Store(&note)
 	if s.bar == nil {
 		// The total is one more than can be reached: only close ends the bar.
@@ -94,10 +96,10 @@ func (s *progress) println(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bars != nil && !s.closed && s.bar != nil {
-		_, _ = s.bars.Write([]byte(text + "\n"))
+		_, _ = s.bars.Write([]byte(printable.Text(text) + "\n"))
 		return
 	}
-	fmt.Fprintln(s.out, text)
+	printable.Fprintf(s.out, "%s\n", text)
 }
 
 // close takes the bar away. It may be called again.

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"longshore/client"
@@ -27,7 +26,7 @@ func (p *cli) client() (*client.Client, error) {
 		return nil, err
 	}
 	if s.URL == "" {
-		return nil, misconfigured(errors.New("only submit, batch and doctor go straight to Redis; for the rest set LONGSHORE_URL to a server"))
+		return nil, misconfigured(errors.New("only a server knows this: set LONGSHORE_URL to one (enqueue doctor looks at Redis itself)"))
 	}
 	return p.connect(s)
 }
@@ -38,7 +37,7 @@ func (p *cli) connect(s config.Enqueue) (*client.Client, error) {
 		URL: s.URL, Token: s.Token.Reveal(),
 		OnRetry: func(err error, _ time.Duration) {
 			if text := err.Error(); text != said {
-				fmt.Fprintf(p.err, "%s; trying on\n", text)
+				p.say("%s; trying on", text)
 				said = text
 			}
 		},
@@ -49,12 +48,7 @@ func (p *cli) connect(s config.Enqueue) (*client.Client, error) {
 	return c, nil
 }
 
-// warnings is the log of what works on Redis itself.
-func (p *cli) warnings() *slog.Logger {
-	return slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-}
-
-// connection is where a submit without a server goes.
+// connection is where commands go without a server.
 func connection(s config.Enqueue) connect.Config {
 	return connect.Config{
 		RedisURL: s.Redis.URL.Reveal(), RedisTLSInsecure: s.Redis.TLSInsecure,

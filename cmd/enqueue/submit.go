@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -17,7 +16,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"longshore/client"
-	"longshore/config"
 	"longshore/internal/submit"
 	"longshore/job"
 	"longshore/tasks"
@@ -97,13 +95,15 @@ func (s *submission) given() bool {
 		s.retention != 0 || s.maxAttempts != 0 || s.callback != ""
 }
 
-// submit submits the job, by HTTP or straight to Redis, and waits if asked to.
+// submit submits the job, and waits and fetches if asked to.
 func (p *cli) submit(ctx context.Context, s submission) error {
 	if err := s.parse(); err != nil {
 		return err
 	}
-	settings, err := p.settings()
-	if err != nil {
+	if s.output == "-" && p.format != "text" {
+		return usage("with -o - stdout is the file's, so --format must be text")
+	}
+	if err := checkPlace(s.output); err != nil { // not after hours of work
 		return err
 	}
 	in, size, err := p.open(s.file)
@@ -111,30 +111,27 @@ func (p *cli) submit(ctx context.Context, s submission) error {
 		return err
 	}
 	defer in.Close()
-	if settings.URL == "" {
-		return p.submitDirect(ctx, settings, s, in, size)
-	}
-	c, err := p.connect(settings)
-	if err != nil {
-		return err
-	}
-	snap, err := p.upload(ctx, c, s, in, size)
-	if err != nil {
-		return err
-	}
-	if !s.wait {
-		return p.printID(snap)
-	}
-	if snap, err = p.follow(ctx, c, snap.ID, time.Duration(s.limit)); err != nil {
-		return err
-	}
-	if err := ended(snap); err != nil {
-		return err
-	}
-	if s.output == "" {
-		return nil
-	}
-	return p.save(ctx, c, snap, "", s.output)
+	return p.with(ctx, func(at installation) error {
+		snap, err := p.upload(ctx, at, s, in, size)
+		switch {
+		case err != nil:
+			return err
+		case !s.wait:
+			return p.printID(snap)
+		}
+		// What the job made goes to the file, so text about it would be in the way.
+		quiet := s.output != "" && p.format == "text"
+		if snap, err = p.follow(ctx, at, snap.ID, time.Duration(s.limit), quiet); err != nil {
+			return err
+		}
+		if err := ended(snap); err != nil {
+			return err
+		}
+		if s.output == "" {
+			return nil
+		}
+		return p.save(ctx, at, snap, "", s.output)
+	})
 }
 
 // parse checks what cobra could not.
@@ -217,13 +214,13 @@ func (p *cli) open(file string) (in io.ReadCloser, size int64, err error) {
 	return f, info.Size(), nil
 }
 
-// upload submits over HTTP, showing how much of the file has been sent.
-func (p *cli) upload(ctx context.Context, c *client.Client, s submission, in io.Reader, size int64) (job.Snapshot, error) {
+// upload submits, showing how much of the file has been sent.
+func (p *cli) upload(ctx context.Context, at installation, s submission, in io.Reader, size int64) (job.Snapshot, error) {
 	request := s.request()
 	if s.input != nil {
 		request.InputJob, request.InputOutput = s.input.Job, s.input.Output
 		if s.fields != nil { // they can't go in the query of a request without a body
-			payload, err := fieldsByServer(ctx, c, s.typ, s.fields)
+			payload, err := fieldsBySchema(ctx, at, s.typ, s.fields)
 			if err != nil {
 				return job.Snapshot{}, fmt.Errorf("submit %s: %w", s.typ, err)
 			}
@@ -231,19 +228,19 @@ func (p *cli) upload(ctx context.Context, c *client.Client, s submission, in io.
 		}
 	}
 	if s.file == "" {
-		return c.Submit(ctx, request)
+		return at.Submit(ctx, request)
 	}
 	if s.file != "-" {
 		request.Filename = filepath.Base(s.file)
 	}
 	show := p.newProgress()
 	defer show.close()
-	return sendInput(ctx, c, request, in, size, show)
+	return sendInput(ctx, at, request, in, size, show)
 }
 
-// fieldsByServer builds a payload of texts, by the schema that the server has.
-func fieldsByServer(ctx context.Context, c *client.Client, typ string, fields url.Values) ([]byte, error) {
-	types, err := c.Types(ctx)
+// fieldsBySchema builds a payload of texts, by the schema that the installation has.
+func fieldsBySchema(ctx context.Context, at installation, typ string, fields url.Values) ([]byte, error) {
+	types, err := at.Types(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -272,50 +269,4 @@ func (s *submission) request() client.Submission {
 		request.Payload = json.RawMessage(s.payload)
 	}
 	return request
-}
-
-// directRequest is the submission as the door takes it.
-func (s *submission) directRequest(d *direct) (submit.Request, error) {
-	payload := json.RawMessage(s.payload)
-	if s.fields != nil {
-		var err error
-		if payload, err = d.fromFields(s.typ, s.fields); err != nil {
-			return submit.Request{}, fmt.Errorf("submit %s: %w", s.typ, err)
-		}
-	}
-	return submit.Request{
-		Type: s.typ, Payload: payload, IdempotencyKey: s.key,
-		Priority: job.Priority(s.priority), RunAt: s.startAt, Timeout: time.Duration(s.timeout),
-		ExpiresIn: time.Duration(s.expiresIn), MaxAttempts: s.maxAttempts, Retention: time.Duration(s.retention), CallbackURL: s.callback,
-		From: s.input,
-	}, nil
-}
-
-// submitDirect goes past the web server, where only Redis is known.
-func (p *cli) submitDirect(ctx context.Context, set config.Enqueue, s submission, in io.Reader, size int64) (err error) {
-	if s.wait {
-		return misconfigured(errors.New("waiting and fetching need a server: set LONGSHORE_URL"))
-	}
-	door, err := openDirect(ctx, set, p.warnings())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, door.close()) }()
-	request, err := s.directRequest(door)
-	if err != nil {
-		return err
-	}
-	if s.file != "" {
-		show := p.newProgress()
-		defer show.close()
-		request.Input, request.InputSize = show.input(in, size), size
-		if s.file != "-" {
-			request.Filename = filepath.Base(s.file)
-		}
-	}
-	snap, _, err := door.Submit(ctx, request)
-	if err != nil {
-		return fmt.Errorf("submit %s: %w", s.typ, err)
-	}
-	return p.printID(snap)
 }

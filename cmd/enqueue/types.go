@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"longshore/client"
+	"longshore/internal/printable"
 )
 
 func (p *cli) typesCommand() *cobra.Command {
@@ -24,11 +25,11 @@ func (p *cli) typesCommand() *cobra.Command {
 		Example: "  enqueue types log.analyze\n" +
 			"  enqueue types --format json | jq '.[].schema'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := p.client()
-			if err != nil {
+			var types []client.TypeInfo
+			err := p.with(cmd.Context(), func(at installation) (err error) {
+				types, err = at.Types(cmd.Context())
 				return err
-			}
-			types, err := c.Types(cmd.Context())
+			})
 			if err != nil {
 				return err
 			}
@@ -60,13 +61,13 @@ func (p *cli) printTypes(types []client.TypeInfo) error {
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "TYPE\tLANE\tINPUT\tTIMEOUT\tATTEMPTS\tWHAT IT MAKES")
 	for _, t := range types {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%v\t%d\t%s\n", t.Type, t.Lane, t.Input, time.Duration(t.TimeoutMS)*time.Millisecond, t.MaxAttempts, t.Doc)
+		printable.Fprintf(table, "%s\t%s\t%s\t%v\t%d\t%s\n", t.Type, t.Lane, t.Input, time.Duration(t.TimeoutMS)*time.Millisecond, t.MaxAttempts, t.Doc)
 	}
 	for _, t := range types {
 		if rows := parameters(t.Schema); rows != nil {
-			fmt.Fprintf(table, "\n%s\n", t.Type)
+			printable.Fprintf(table, "\n%s\n", t.Type)
 			for _, row := range rows {
-				fmt.Fprintf(table, "  %s\t%s\t%s\n", row.name, row.rule, row.doc)
+				printable.Fprintf(table, "  %s\t%s\t%s\n", row.name, row.rule, row.doc)
 			}
 		}
 	}

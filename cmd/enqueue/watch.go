@@ -14,8 +14,8 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
-	"longshore/client"
 	"longshore/internal/httpapi"
+	"longshore/internal/printable"
 	"longshore/job"
 )
 
@@ -41,11 +41,9 @@ func (p *cli) watchCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, err := p.client()
-			if err != nil {
-				return err
-			}
-			return p.watch(cmd.Context(), c, ids, time.Duration(limit))
+			return p.with(cmd.Context(), func(at installation) error {
+				return p.watch(cmd.Context(), at, ids, time.Duration(limit))
+			})
 		},
 	}
 	cmd.Flags().Var(&limit, "for", "how long to watch; without it until all have ended")
@@ -104,7 +102,7 @@ type watchBar struct {
 	note atomic.Pointer[string]
 }
 
-func (p *cli) watch(ctx context.Context, c *client.Client, ids []job.ID, limit time.Duration) error {
+func (p *cli) watch(ctx context.Context, at installation, ids []job.ID, limit time.Duration) error {
 	limited := ctx
 	if limit > 0 {
 		var cancel context.CancelFunc
@@ -112,10 +110,10 @@ func (p *cli) watch(ctx context.Context, c *client.Client, ids []job.ID, limit t
 		defer cancel()
 	}
 	v := &view{cli: p, ids: ids, snaps: map[job.ID]job.Snapshot{}, told: map[job.ID]told{}}
-	if isTerminal(p.err) {
+	if isTerminal(p.screen) {
 		v.draw()
 	}
-	err := v.follow(limited, c)
+	err := v.follow(limited, at)
 	v.close()
 	if p.format != "jsonl" {
 		if err := v.print(); err != nil {
@@ -124,7 +122,7 @@ func (p *cli) watch(ctx context.Context, c *client.Client, ids []job.ID, limit t
 	}
 	switch {
 	case ctx.Err() != nil:
-		fmt.Fprintln(p.err, "detached; the jobs go on")
+		p.say("detached; the jobs go on")
 		return &exit{exitInterrupted, errors.New("interrupted while watching")}
 	case err != nil && limited.Err() != nil:
 		return errWaitRanOut
@@ -134,7 +132,7 @@ func (p *cli) watch(ctx context.Context, c *client.Client, ids []job.ID, limit t
 	return v.verdict()
 }
 
-func (v *view) follow(ctx context.Context, c *client.Client) error {
+func (v *view) follow(ctx context.Context, at installation) error {
 	wait := time.Duration(0) // the first look does not wait
 	for {
 		var open []job.Rev
@@ -147,7 +145,7 @@ func (v *view) follow(ctx context.Context, c *client.Client) error {
 			return nil
 		}
 		asked := time.Now()
-		moved, missing, err := c.Poll(ctx, open, wait)
+		moved, missing, err := at.Poll(ctx, open, wait)
 		if err != nil {
 			return err
 		}
@@ -174,7 +172,7 @@ func (v *view) follow(ctx context.Context, c *client.Client) error {
 // draw makes a bar for each job.
 func (v *view) draw() {
 	v.bars = map[job.ID]*watchBar{}
-	v.all = mpb.New(mpb.WithOutput(v.err), mpb.WithWidth(30), mpb.WithRefreshRate(100*time.Millisecond))
+	v.all = mpb.New(mpb.WithOutput(v.screen), mpb.WithWidth(30), mpb.WithRefreshRate(100*time.Millisecond))
 	for _, id := range v.ids {
 		b := &watchBar{}
 		b.note.Store(new(string))
@@ -200,6 +198,7 @@ func (v *view) show(snap job.Snapshot) error {
 	if more := remark(snap); more != "" {
 		text += "  " + more
 	}
+	text = printable.Text(text) // bars write to the terminal by themselves
 	if b := v.bars[snap.ID]; b != nil {
 		b.note.Store(&text)
 		switch {
@@ -210,7 +209,7 @@ func (v *view) show(snap job.Snapshot) error {
 		}
 	} else if now, last := time.Now(), v.told[snap.ID]; snap.State != last.state || now.Sub(last.at) >= linesEvery {
 		v.told[snap.ID] = told{snap.State, now}
-		fmt.Fprintf(v.err, "%s  %s\n", snap.ID, text)
+		v.say("%s  %s", snap.ID, text)
 	}
 	if v.format == "jsonl" {
 		return v.printJSON(snap)

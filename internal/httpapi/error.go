@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"longshore/internal/printable"
 )
 
 // A Code is the stable name of a reason why a request was refused.
@@ -78,6 +80,7 @@ func (e *Error) Wrap(cause error) *Error {
 	return e
 }
 
+// Error is fit for a terminal: what a server says of a request may quote it.
 func (e *Error) Error() string {
 	text := string(e.Code)
 	if e.Detail != "" {
@@ -86,7 +89,7 @@ func (e *Error) Error() string {
 	for _, p := range e.Errors {
 		text += "; " + p.Pointer + " " + p.Detail
 	}
-	return text
+	return printable.Text(text)
 }
 
 // Unwrap returns the cause.

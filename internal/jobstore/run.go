@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"longshore/internal/batch"
+	"longshore/internal/printable"
 	"longshore/job"
 )
 
@@ -196,13 +197,14 @@ func (s *Store) Finish(ctx context.Context, id job.ID, fence string, e End) (End
 	return ended, nil
 }
 
-// oneLine keeps a message short and valid.
+// oneLine keeps a message short, and fit for a terminal: it may quote what a client sent.
 func oneLine(message string) string {
 	const most = 1000
-	if len(message) > most {
-		message = message[:most] + "…"
+	line := printable.Line(message[:min(len(message), 4*most)])
+	if len(line) <= most && len(message) <= 4*most {
+		return line
 	}
-	return strings.ToValidUTF8(message, "\uFFFD")
+	return strings.ToValidUTF8(line[:min(len(line), most)], "") + "…"
 }
 
 // Postpone puts a queued job back that can't run here: no attempt is consumed.

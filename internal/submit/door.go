@@ -98,7 +98,7 @@ func (d *Door) room() error {
 func (d *Door) create(ctx context.Context, n jobstore.NewJob) (snap job.Snapshot, created bool, err error) {
 	c, err := d.Store.Create(ctx, n)
 	if err != nil {
-		return job.Snapshot{}, false, refusal(err)
+		return job.Snapshot{}, false, Refusal(err)
 	}
 	if c.New && !c.Sent {
 		d.enqueue(ctx, c.Ticket)
@@ -126,7 +126,7 @@ func (d *Door) enqueue(ctx context.Context, t job.Ticket) {
 func (d *Door) snapshot(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	snap, err := d.Store.Get(ctx, id)
 	if err != nil {
-		return job.Snapshot{}, refusal(err)
+		return job.Snapshot{}, Refusal(err)
 	}
 	return snap, nil
 }
@@ -136,7 +136,7 @@ func (d *Door) snapshot(ctx context.Context, id job.ID) (job.Snapshot, error) {
 func (d *Door) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	old, err := d.Store.Read(ctx, id)
 	if err != nil {
-		return job.Snapshot{}, refusal(err)
+		return job.Snapshot{}, Refusal(err)
 	}
 	if !old.Snapshot.Done {
 		return job.Snapshot{}, httpapi.NewError(httpapi.Conflict, "the job has not ended")
@@ -150,7 +150,7 @@ func (d *Door) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	if old.Callback {
 		cb, err := d.Store.Callback(ctx, id)
 		if err != nil {
-			return job.Snapshot{}, refusal(err)
+			return job.Snapshot{}, Refusal(err)
 		}
 		r.CallbackURL = cb.URL
 	}
@@ -194,7 +194,7 @@ func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 		bad("/input", "this type works on a file: send it as the body of POST /v1/jobs/"+r.Type+", or name another job's output")
 	}
 	if info.Input == tasks.NoInput && r.hasInput() {
-		bad("/input", "this type takes no file")
+		bad("/input", "this type takes no file: its work is all in its payload")
 	}
 	if r.Input != nil && r.From != nil {
 		bad("/input", "there is a file beside it")
@@ -298,14 +298,19 @@ func invalid(wrong []httpapi.Pointer) *httpapi.Error {
 	return e
 }
 
-// refusal turns what went wrong inside into the client's error.
-func refusal(err error) error {
+// Refusal turns what went wrong inside into the client's error.
+func Refusal(err error) error {
 	var e *httpapi.Error
+	var used *job.InUseError
 	switch {
 	case errors.As(err, &e):
 		return e
 	case errors.Is(err, job.ErrNotFound), errors.Is(err, blob.ErrNotFound):
 		return httpapi.NewError(httpapi.NotFound, "there is no such job, or its retention is over").Wrap(err)
+	case errors.Is(err, job.ErrNotEnded):
+		return httpapi.NewError(httpapi.Conflict, "the job has not ended").Wrap(err)
+	case errors.As(err, &used):
+		return httpapi.NewError(httpapi.Conflict, fmt.Sprintf("job %s works on this one's files; they go when it has ended", used.By)).Wrap(err)
 	case errors.Is(err, job.ErrDamaged): // often of a newer version, while a deployment is under way
 		e := httpapi.NewError(httpapi.Unavailable, "a job's record can't be read").Wrap(err)
 		e.RetryAfter = 10 * time.Second

@@ -39,7 +39,7 @@ func (d *Door) submitInput(ctx context.Context, r Request, n jobstore.NewJob) (j
 	sent := time.Now()
 	c, err := d.Store.Create(ctx, u.new)
 	if err != nil {
-		return job.Snapshot{}, false, refusal(err)
+		return job.Snapshot{}, false, Refusal(err)
 	}
 	if !c.New {
 		snap, err := d.snapshot(ctx, c.ID)
@@ -150,7 +150,7 @@ func (u *upload) queued(ctx context.Context, spec jobstore.Spec) (job.Ticket, er
 			u.door.deleteBlobs(ctx, u.new.ID)
 			return job.Ticket{}, u.lost(ctx)
 		case time.Now().After(until):
-			return job.Ticket{}, refusal(err) // its fate is known to the record: lost with its lease, or queued
+			return job.Ticket{}, Refusal(err) // its fate is known to the record: lost with its lease, or queued
 		}
 		<-time.After(pause)
 	}
@@ -171,7 +171,7 @@ func (u *upload) giveUp(ctx context.Context, cause error) error {
 	case errors.As(cause, &cut), errors.Is(cause, context.Canceled):
 	default:
 		end.Code, end.Message = job.StorageError, "the input could not be stored"
-		answer = httpapi.AsError(refusal(cause))
+		answer = httpapi.AsError(Refusal(cause))
 		if answer.Code == httpapi.Internal {
 			answer = httpapi.NewError(httpapi.Unavailable, "the input could not be stored").Wrap(cause)
 		}

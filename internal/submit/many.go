@@ -203,14 +203,14 @@ func (d *Door) createMany(ctx context.Context, g *group) {
 	}
 	if ctx.Err() != nil {
 		for _, i := range g.at {
-			g.refuse(i, httpapi.AsError(refusal(ctx.Err())))
+			g.refuse(i, httpapi.AsError(Refusal(ctx.Err())))
 		}
 		return
 	}
 	created, errs := d.Store.CreateMany(context.WithoutCancel(ctx), g.jobs)
 	for j, i := range g.at {
 		if errs[j] != nil {
-			d.refuseLine(ctx, g, i, refusal(errs[j]))
+			d.refuseLine(ctx, g, i, Refusal(errs[j]))
 			continue
 		}
 		g.answers[i].ID, g.answers[i].Created = created[j].ID, created[j].New
@@ -223,7 +223,7 @@ func (d *Door) createMany(ctx context.Context, g *group) {
 // createReferred makes a job whose input is another's output, as Submit does.
 func (d *Door) createReferred(ctx context.Context, g *group, r referred) {
 	if ctx.Err() != nil {
-		g.refuse(r.at, httpapi.AsError(refusal(ctx.Err())))
+		g.refuse(r.at, httpapi.AsError(Refusal(ctx.Err())))
 		return
 	}
 	snap, created, err := d.submitReference(context.WithoutCancel(ctx), r.request, r.job)

@@ -55,7 +55,7 @@ func (d *Door) Begin(ctx context.Context, r Request, metadata string) (u *Resuma
 	// record it is an orphan, and swept.
 	token, err := pieces.Begin(ctx, inputName(n.ID), r.InputSize)
 	if err != nil {
-		return nil, false, refusal(err)
+		return nil, false, Refusal(err)
 	}
 	n.UploadFence, n.UploadExpiry = jobstore.NewFence(), d.UploadExpiry
 	n.Spec.Upload = &jobstore.Upload{Size: r.InputSize, Token: token, Metadata: metadata, ContentType: plainName(r.ContentType), Filename: plainName(r.Filename)}
@@ -66,12 +66,12 @@ func (d *Door) Begin(ctx context.Context, r Request, metadata string) (u *Resuma
 		}
 	}
 	if err != nil {
-		return nil, false, refusal(err) // its outcome may be unknown: nothing else is undone
+		return nil, false, Refusal(err) // its outcome may be unknown: nothing else is undone
 	}
 	if !c.New {
 		u, err := d.Resume(ctx, c.ID)
 		if err == nil && u.Size != r.InputSize {
-			return nil, false, refusal(jobstore.ErrMismatch)
+			return nil, false, Refusal(jobstore.ErrMismatch)
 		}
 		return u, false, err
 	}
@@ -89,7 +89,7 @@ func inputName(id job.ID) string { return string(id) + "/in" }
 func (d *Door) Resume(ctx context.Context, id job.ID) (*Resumable, error) {
 	pieces, ok := d.Blobs.(blob.Pieces)
 	if !ok {
-		return nil, refusal(job.ErrNotFound)
+		return nil, Refusal(job.ErrNotFound)
 	}
 	r, err := d.Store.Read(ctx, id)
 	if err != nil {
@@ -114,7 +114,7 @@ func (d *Door) Resume(ctx context.Context, id job.ID) (*Resumable, error) {
 		return nil, gone()
 	}
 	if err != nil {
-		return nil, refusal(err)
+		return nil, Refusal(err)
 	}
 	if u.Offset == u.Size {
 		return u, u.Finish(ctx)
@@ -126,7 +126,7 @@ func noUpload(err error) error {
 	if errors.Is(err, job.ErrNotFound) {
 		return httpapi.NewError(httpapi.NotFound, "there is no such upload").Wrap(err)
 	}
-	return refusal(err)
+	return Refusal(err)
 }
 
 func gone() error {
@@ -142,7 +142,7 @@ func (u *Resumable) Append(ctx context.Context, body io.Reader, interrupt func()
 		if errors.Is(err, jobstore.ErrLost) {
 			return 0, u.whyLost(ctx)
 		}
-		return 0, refusal(err)
+		return 0, Refusal(err)
 	}
 	counter := &counter{Reader: body, total: u.Size}
 	counter.done.Store(u.Offset)
@@ -158,7 +158,7 @@ func (u *Resumable) Append(ctx context.Context, body io.Reader, interrupt func()
 	case lost.Load():
 		return n, u.whyLost(ctx)
 	case err != nil:
-		return n, refusal(err)
+		return n, Refusal(err)
 	}
 	if u.Offset < u.Size {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -227,7 +227,7 @@ func (u *Resumable) Finish(ctx context.Context) error {
 		return gone() // dropped meanwhile, with its job
 	}
 	if err != nil {
-		return refusal(fmt.Errorf("finish upload %s: %w", u.ID, err))
+		return Refusal(fmt.Errorf("finish upload %s: %w", u.ID, err))
 	}
 	spec := u.spec
 	spec.Input = &jobstore.Input{Blob: inputName(u.ID), Size: info.Size, ContentType: info.ContentType, Filename: spec.Upload.Filename}
@@ -241,7 +241,7 @@ func (u *Resumable) Finish(ctx context.Context) error {
 		u.door.deleteBlobs(ctx, u.ID)
 		return gone()
 	case err != nil:
-		return refusal(err)
+		return Refusal(err)
 	}
 	u.queued, u.Expires = true, time.Time{}
 	u.door.enqueue(ctx, ticket)
@@ -256,7 +256,7 @@ func (d *Door) whole(ctx context.Context, id job.ID) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, refusal(err)
+		return false, Refusal(err)
 	}
 	return r.Spec.Input != nil, nil
 }
@@ -264,13 +264,13 @@ func (d *Door) whole(ctx context.Context, id job.ID) (bool, error) {
 // Terminate cancels the upload's job, whatever it has come to, and deletes what is there.
 func (u *Resumable) Terminate(ctx context.Context) error {
 	if err := u.door.Store.RequestCancel(ctx, u.ID); err != nil {
-		return refusal(err)
+		return Refusal(err)
 	}
 	if u.queued {
 		return nil // the job's files go with the job
 	}
 	if err := u.pieces.Drop(ctx, inputName(u.ID), u.spec.Upload.Token); err != nil {
-		return refusal(err)
+		return Refusal(err)
 	}
 	return nil
 }

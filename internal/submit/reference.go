@@ -28,7 +28,7 @@ func (d *Door) submitReference(ctx context.Context, r Request, n jobstore.NewJob
 			snap, err := d.snapshot(ctx, id)
 			return snap, false, err
 		}
-		return job.Snapshot{}, false, refusal(err)
+		return job.Snapshot{}, false, Refusal(err)
 	}
 	n.Spec.Input = input
 	snap, created, err := d.create(ctx, n)

@@ -143,6 +143,9 @@ func (s *Server) takeBody(r *http.Request, body *requestBody, info tasks.Info, q
 		if err != nil {
 			return err
 		}
+		if query.Has("filename") && !json.Valid(text) {
+			return invalid("/body", noFile)
+		}
 		req.Payload = text
 		return nil
 	}
@@ -158,6 +161,9 @@ func (s *Server) takeBody(r *http.Request, body *requestBody, info tasks.Info, q
 	req.Input, req.InputSize, req.ContentType = r.Body, r.ContentLength, r.Header.Get("Content-Type")
 	return nil
 }
+
+// noFile is said to who sends a file to a type that works on none.
+const noFile = "this type takes no file: a body is its payload, as JSON"
 
 func tooLarge(limit int64) *httpapi.Error {
 	return httpapi.NewError(httpapi.TooLarge, fmt.Sprintf("the input is over %d bytes", limit))
@@ -201,6 +207,7 @@ func takeControls(query url.Values, req *submit.Request) (wish waitParam, err er
 // takeQuery takes the control parameters out of the query and makes a payload
 // of what is left.
 func (s *Server) takeQuery(query url.Values, req *submit.Request) (waitParam, error) {
+	bodyIsPayload := len(req.Payload) > 0
 	wish, err := takeControls(query, req)
 	if err != nil || len(query) == 0 {
 		return wish, err
@@ -209,6 +216,9 @@ func (s *Server) takeQuery(query url.Values, req *submit.Request) (waitParam, er
 		name := ""
 		for name = range query {
 			break
+		}
+		if bodyIsPayload {
+			return wish, invalid("?"+name, noFile+", so its fields can't be parameters too")
 		}
 		return wish, invalid("?"+name, "the payload is given whole: its fields can't be given one by one too")
 	}

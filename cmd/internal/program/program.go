@@ -106,8 +106,15 @@ func NoArguments(fs *flag.FlagSet) error {
 	return nil
 }
 
-// Version is the module's version as the build knows it.
+// version is set by the linker: make build and make release say it.
+var version string
+
+// Version is the version that the build was given, or else the module's as the build
+// knows it.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(devel)"

@@ -150,7 +150,7 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 	}
 
 	run := a.newRun()
-	report := newReport(run.Counts)
+	report := newReport(run.Counts, a.started.Reached)
 	hold := &jobstore.Hold{ID: a.ticket.ID, Fence: a.fence, Sent: sent, Progress: report.news,
 		Stop: func(cause error) { a.stop(cause) }, KillWhenCut: a.entry.Info.ForbidOverlap, Renewed: a.renewed}
 	a.worker.keeper.Keep(hold)

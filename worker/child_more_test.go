@@ -85,21 +85,72 @@ func TestRenewalsReachTheChild(t *testing.T) {
 	}
 }
 
-// TestQuiet holds that a quiet worker takes nothing more, finishes what runs and
-// stays.
+// TestQuiet holds that a quiet worker takes nothing more, finishes what runs,
+// stays listed as draining, and takes again when it is told.
 func TestQuiet(t *testing.T) {
 	t.Parallel()
-	quiet := make(chan struct{})
+	quiet := make(chan bool)
 	b := setup(t, worker.Config{CPUConcurrency: 1, Quiet: quiet}, childHandlers())
 	runs := b.submit(t, submit.Request{Type: misdeeds.Type, Payload: []byte(`{"do":"wait","n":1000}`)})
 	b.await(t, runs.ID, func(s job.Snapshot) bool { return s.State == job.Running })
 	waits := b.submit(t, submit.Request{Type: misdeeds.Type, Payload: []byte(`{"do":"pid"}`)})
-	close(quiet)
+	quiet <- true
 	if snap := b.await(t, runs.ID, ended); snap.State != job.Succeeded {
 		t.Errorf("the job that ran ended as %+v", snap)
 	}
 	if snap, err := b.sys.Store.Get(t.Context(), waits.ID); err != nil || snap.State != job.Queued {
 		t.Errorf("the job that waits is %s, %v", snap.State, err)
+	}
+	draining := func(want bool) {
+		t.Helper()
+		for late := time.Now().Add(10 * time.Second); ; {
+			if time.Now().After(late) {
+				t.Fatalf("the worker is not listed with draining %v", want)
+			}
+			workers, err := b.sys.Queue.Workers(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(workers) == 1 && workers[0].Draining == want {
+				return
+			}
+		}
+	}
+	draining(true)
+	quiet <- false
+	if snap := b.await(t, waits.ID, ended); snap.State != job.Succeeded {
+		t.Errorf("the job that waited ended as %+v", snap)
+	}
+	draining(false)
+}
+
+// TestDrainingIsListed holds that a worker that was told to end is listed until
+// its last job has ended.
+func TestDrainingIsListed(t *testing.T) {
+	t.Parallel()
+	b := setup(t, worker.Config{CPUConcurrency: 1}, childHandlers())
+	runs := b.submit(t, submit.Request{Type: misdeeds.Type, Payload: []byte(`{"do":"wait","n":1500}`)})
+	b.await(t, runs.ID, func(s job.Snapshot) bool { return s.State == job.Running })
+	stopped := make(chan struct{})
+	go func() {
+		b.stop()
+		close(stopped)
+	}()
+	seen := false
+	for listed := true; listed; {
+		workers, err := b.sys.Queue.Workers(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen = seen || len(workers) == 1 && workers[0].Draining
+		select {
+		case <-stopped:
+			listed = false
+		default:
+		}
+	}
+	if workers, err := b.sys.Queue.Workers(t.Context()); !seen || err != nil || len(workers) > 0 {
+		t.Errorf("seen draining: %v; listed at the end: %v, %v", seen, workers, err)
 	}
 }
 

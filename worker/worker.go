@@ -36,9 +36,10 @@ type Config struct {
 	// ChildMemory is what one job of lane cpu may use, in bytes; 0 = 512 MiB.
 	ChildMemory int64
 
-	// Quiet, when it is closed, makes the worker take nothing more, finish what
-	// runs and wait for the end of Run's context; nil = never.
-	Quiet <-chan struct{}
+	// Quiet makes the worker take nothing more and finish what runs (true), or take
+	// again (false): as often as it is told. A channel that is closed tells
+	// nothing more; nil = never. The worker lives on until Run's context ends.
+	Quiet <-chan bool
 	// Ready is called once the worker takes tickets; nil = nobody wants to know.
 	Ready func()
 }
@@ -186,22 +187,30 @@ func (w *worker) run(ctx context.Context) error {
 	if w.config.Ready != nil {
 		w.config.Ready()
 	}
-	taking, quiet := context.WithCancel(ctx)
-	defer quiet()
-	wg.Go(func() {
-		select {
-		case <-w.config.Quiet:
-			w.log.InfoContext(ctx, "worker is quiet: it takes no more jobs, finishes what runs and waits")
-			quiet()
-		case <-taking.Done():
-		}
-	})
-	err := w.server.Run(taking, w.handle)
-	if err == nil {
-		<-ctx.Done()
-	}
+	wg.Go(func() { w.hush(ctx) })
+	err := w.server.Run(ctx, w.handle)
 	w.log.InfoContext(background, "worker has stopped")
 	return err
+}
+
+// hush does what Config.Quiet asks for.
+func (w *worker) hush(ctx context.Context) {
+	for {
+		select {
+		case quiet, ok := <-w.config.Quiet:
+			if !ok {
+				return
+			}
+			w.server.Quiet(quiet)
+			if quiet {
+				w.log.InfoContext(ctx, "worker is quiet: it takes no more jobs, finishes what runs and waits")
+			} else {
+				w.log.InfoContext(ctx, "worker takes jobs again")
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // listen hears rings for idle loops and bells for jobs to be canceled: one

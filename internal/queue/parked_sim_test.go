@@ -72,7 +72,9 @@ func newParkWorld(t *testing.T, seed uint64, fused bool, edit func(string) strin
 	return w
 }
 
-func (w *parkWorld) say(format string, args ...any) { w.trace = append(w.trace, fmt.Sprintf(format, args...)) }
+func (w *parkWorld) say(format string, args ...any) {
+	w.trace = append(w.trace, fmt.Sprintf(format, args...))
+}
 
 func (w *parkWorld) source() *source {
 	return &source{queueName: w.q.nameOf(job.LaneIO, job.Priorities[w.rng.IntN(2)])}

@@ -46,10 +46,10 @@ type Snapshot struct {
 	RetryOf         ID       `json:"retry_of,omitempty"`
 	// Overall is how far the job is from the first byte of its upload to its
 	// result, 0 to 1; nil = not known. It never goes back.
-	Overall *float64 `json:"overall"`
+	Overall *float64 `json:"overall" doc:"how far the job is from the first byte of its upload to its result, 0 to 1; it never goes back; null = not known"`
 	// WaitingFor says what a job waits for that has neither ended nor runs. It is
 	// reckoned when the job is read, and may change without a change of Rev.
-	WaitingFor Waiting         `json:"waiting_for,omitempty"`
+	WaitingFor Waiting         `json:"waiting_for,omitempty" enum:"time,paused,worker,slots" doc:"what the job waits for, reckoned when it is read"`
 	Progress   *Progress       `json:"progress,omitempty"`
 	Result     json.RawMessage `json:"result,omitempty"`
 	Outputs    []Output        `json:"outputs,omitempty"`

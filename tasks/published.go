@@ -113,8 +113,7 @@ func schemaOf(tree any, depth int) (*huma.Schema, error) {
 	return s, nil
 }
 
-// validateWhole finds integers that are none as encoding/json reads them, or that
-// are beyond 64 bits: to huma a number is a float64.
+// validateWhole finds integers that are beyond 64 bits: to huma a number is a float64.
 func validateWhole(s *huma.Schema, payload []byte) Problems {
 	if !hasWhole(s) {
 		return nil
@@ -163,12 +162,13 @@ func walkWhole(s *huma.Schema, tree any, at string, problems *Problems) {
 		if s.Type != huma.TypeInteger {
 			return
 		}
-		_, err := strconv.ParseInt(v.String(), 10, 64)
+		digits, ok := plainInteger(v.String())
+		_, err := strconv.ParseInt(digits, 10, 64)
 		if s.Format == formatUint64 {
-			_, err = strconv.ParseUint(v.String(), 10, 64)
+			_, err = strconv.ParseUint(digits, 10, 64)
 		}
-		if err != nil || unsigned(s) && v.String()[0] == '-' { // -0 is none to Go
-			*problems = append(*problems, Problem{at, "expected integer of 64 bits, without fraction or exponent"})
+		if !ok || err != nil || unsigned(s) && digits[0] == '-' { // -0 is none to Go
+			*problems = append(*problems, Problem{at, "expected integer of 64 bits"})
 		}
 	case []any:
 		for i, one := range v {

@@ -7,8 +7,6 @@ import (
 	"image/png"
 	"io"
 	"net/http"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,14 +20,8 @@ import (
 func TestOwnWorker(t *testing.T) {
 	t.Parallel()
 	in := install(t)
-	dir, err := programs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "own-worker"), ".")
-	build.Dir = filepath.Join("..", "examples", "own-worker")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the example: %v\n%s", err, out)
+	if err := ownWorker(); err != nil {
+		t.Fatalf("build the example: %v", err)
 	}
 	in.start(t, "own-worker").await(t, `"msg":"worker takes jobs"`)
 	_, url := in.web(t) // it loads the published types as it starts
@@ -44,6 +36,7 @@ func TestOwnWorker(t *testing.T) {
 		{client.Submission{Type: "fractal.render", Payload: map[string]int{"width": 90}}, ""},
 	} {
 		var snap job.Snapshot
+		var err error
 		for patience := time.After(20 * time.Second); ; {
 			if s.input == "" {
 				snap, err = c.Submit(t.Context(), s.Submission)

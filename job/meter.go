@@ -39,6 +39,9 @@ func (m *Meter) Measure(p *Progress, now time.Time, done, total int64) {
 	}
 	fraction := math.Round(min(1, float64(done)/float64(total))*1e4) / 1e4
 	p.Fraction = &fraction
+	if p.Phase == PhaseUpload {
+		p.Reached = UploadShare * fraction
+	}
 	if m.rate > 0 {
 		eta := math.Round(float64(max(0, total-done))/m.rate*10) / 10
 		p.ETA = &eta

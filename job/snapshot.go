@@ -31,31 +31,37 @@ const (
 var Priorities = []Priority{High, Default, Low}
 
 // A Snapshot is one job as every client sees it: the same over HTTP, the CLI
-// and all ways of push. Two snapshots with the same Rev are equal.
+// and all ways of push. Two snapshots with the same Rev are equal but for WaitingFor.
 type Snapshot struct {
-	ID              ID              `json:"id"`
-	Type            string          `json:"type"`
-	State           State           `json:"state"`
-	Done            bool            `json:"done"`
-	Rev             int64           `json:"rev"` // grows by one with each change
-	Lane            Lane            `json:"lane"`
-	Priority        Priority        `json:"priority"`
-	Attempt         int             `json:"attempt"` // the attempt that runs or ran last; 0 before the first
-	MaxAttempts     int             `json:"max_attempts"`
-	CancelRequested bool            `json:"cancel_requested"`
-	RetryOf         ID              `json:"retry_of,omitempty"`
-	Progress        *Progress       `json:"progress,omitempty"`
-	Result          json.RawMessage `json:"result,omitempty"`
-	Outputs         []Output        `json:"outputs,omitempty"`
-	Error           *Error          `json:"error,omitempty"`
-	Errors          []AttemptError  `json:"errors,omitempty"` // of the last MaxErrors failed attempts
-	Usage           *Usage          `json:"usage,omitempty"`
-	CreatedAt       time.Time       `json:"created_at"`
-	RunAt           *time.Time      `json:"run_at,omitempty"`
-	StartedAt       *time.Time      `json:"started_at,omitempty"` // of the last start
-	FinishedAt      *time.Time      `json:"finished_at,omitempty"`
-	ExpiresAt       *time.Time      `json:"expires_at,omitempty"`
-	Links           *Links          `json:"links,omitempty"` // set by the web server, paths only
+	ID              ID       `json:"id"`
+	Type            string   `json:"type"`
+	State           State    `json:"state"`
+	Done            bool     `json:"done"`
+	Rev             int64    `json:"rev"` // grows by one with each change
+	Lane            Lane     `json:"lane"`
+	Priority        Priority `json:"priority"`
+	Attempt         int      `json:"attempt"` // the attempt that runs or ran last; 0 before the first
+	MaxAttempts     int      `json:"max_attempts"`
+	CancelRequested bool     `json:"cancel_requested"`
+	RetryOf         ID       `json:"retry_of,omitempty"`
+	// Overall is how far the job is from the first byte of its upload to its
+	// result, 0 to 1; nil = not known. It never goes back.
+	Overall *float64 `json:"overall" doc:"how far the job is from the first byte of its upload to its result, 0 to 1; it never goes back; null = not known"`
+	// WaitingFor says what a job waits for that has neither ended nor runs. It is
+	// reckoned when the job is read, and may change without a change of Rev.
+	WaitingFor Waiting         `json:"waiting_for,omitempty" enum:"time,paused,worker,slots" doc:"what the job waits for, reckoned when it is read"`
+	Progress   *Progress       `json:"progress,omitempty"`
+	Result     json.RawMessage `json:"result,omitempty"`
+	Outputs    []Output        `json:"outputs,omitempty"`
+	Error      *Error          `json:"error,omitempty"`
+	Errors     []AttemptError  `json:"errors,omitempty"` // of the last MaxErrors failed attempts
+	Usage      *Usage          `json:"usage,omitempty"`
+	CreatedAt  time.Time       `json:"created_at"`
+	RunAt      *time.Time      `json:"run_at,omitempty"`
+	StartedAt  *time.Time      `json:"started_at,omitempty"` // of the last start
+	FinishedAt *time.Time      `json:"finished_at,omitempty"`
+	ExpiresAt  *time.Time      `json:"expires_at,omitempty"`
+	Links      *Links          `json:"links,omitempty"` // set by the web server, paths only
 }
 
 // MaxErrors is the number of failed attempts a job remembers.
@@ -91,7 +97,43 @@ type Progress struct {
 	Rate       float64  `json:"rate_bytes_per_s,omitempty"`
 	ETA        *float64 `json:"eta_s,omitempty"` // seconds left
 	Note       string   `json:"note,omitempty"`
+
+	// Reached is how much of the whole this phase and those before have done, as
+	// far as that is known: for Snapshot.Overall, and for the next attempt.
+	Reached float64 `json:"-"`
 }
+
+// UploadShare is the part of the whole that an upload is: nobody knows before how long
+// the work on it takes.
+const UploadShare = 0.5
+
+// Overall is Snapshot.Overall of a job with this progress, nil where it has none.
+func Overall(s State, p *Progress) *float64 {
+	reached := 0.0
+	switch {
+	case s == Succeeded:
+		reached = 1
+	case p == nil && (s == Uploading || s == Running):
+		return nil
+	case p == nil:
+	case p.Fraction == nil && (s == Uploading || s == Running):
+		return nil
+	default:
+		reached = p.Reached
+	}
+	return &reached
+}
+
+// A Waiting is what a job waits for, in a word.
+type Waiting string
+
+// What a job may wait for.
+const (
+	WaitingTime   Waiting = "time"   // its run_at, or the pause before its next attempt
+	WaitingPaused Waiting = "paused" // its queue is paused
+	WaitingWorker Waiting = "worker" // no worker that is alive takes its type
+	WaitingSlots  Waiting = "slots"  // its turn
+)
 
 // An Output is one file that a job made.
 type Output struct {

@@ -109,6 +109,9 @@ func (e entry) check(payload []byte) ([]byte, error) {
 	if problems := validate(e.schema, fields); problems != nil {
 		return nil, problems
 	}
+	if problems := validateWhole(e.schema, payload); problems != nil {
+		return nil, problems
+	}
 	if e.info.check != nil {
 		if err := e.info.check(payload); err != nil {
 			if problems := (Problems)(nil); errors.As(err, &problems) {

@@ -102,7 +102,10 @@ var reserved = []string{"payload", "priority", "run_at", "timeout", "expires_in"
 
 // Info checks the definition and returns it without its Go type.
 func (d Definition[P]) Info() (Info, error) {
-	schema := payloadTypeOf(reflect.TypeFor[P]()).schema
+	payload := payloadTypeOf(reflect.TypeFor[P]())
+	if payload.err != nil {
+		return Info{}, fmt.Errorf("task %q: %w", d.Type, payload.err)
+	}
 	info := Info{
 		Type: d.Type, Doc: d.Doc, Lane: d.Lane,
 		TimeoutMS:   cmp.Or(d.Timeout, DefaultTimeout).Milliseconds(),
@@ -126,7 +129,7 @@ func (d Definition[P]) Info() (Info, error) {
 		}
 	}
 	var err error
-	if info.Schema, err = json.Marshal(schema); err != nil {
+	if info.Schema, err = json.Marshal(payload.schema); err != nil {
 		return Info{}, fmt.Errorf("task %s: schema: %w", d.Type, err)
 	}
 	if d.Check == nil {

@@ -69,7 +69,7 @@ func newPlainCheck(info Info, s *huma.Schema) *plainCheck {
 		case property.Type == huma.TypeString && says(property, plainOfText),
 			property.Type == huma.TypeBoolean && says(property, plainOfAll),
 			(property.Type == huma.TypeInteger || property.Type == huma.TypeNumber) && says(property, plainOfNumber):
-			m = plainMember{name: name, kind: property.Type, positive: kind == reflect.Uint64, enum: property.Enum,
+			m = plainMember{name: name, kind: property.Type, positive: kind == reflect.Uint64 || unsigned(property), enum: property.Enum,
 				min: property.Minimum, max: property.Maximum, minLen: property.MinLength, maxLen: property.MaxLength}
 		}
 		c.members = append(c.members, m)

@@ -20,7 +20,7 @@ type flat struct {
 	Ratio float64   `json:"ratio,omitempty" exclusiveMaximum:"7"`
 	Share float64   `json:"share,omitempty" minimum:"0.5"`
 	Loud  bool      `json:"loud,omitempty"`
-	Text  int64     `json:"text,omitempty,string"`
+	Text  *int64    `json:"text,omitempty"`
 	When  time.Time `json:"when,omitempty"`
 	Tags  []string  `json:"tags,omitempty" nullable:"false"`
 }

@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,6 +46,7 @@ var registry huma.Registry = inline{huma.NewMapRegistry("#", huma.DefaultSchemaN
 type payloadType struct {
 	schema   *huma.Schema
 	defaults []byte // of its fields, as a JSON object; nil = none
+	err      error  // what is wrong with it: then there is nothing else
 }
 
 var payloadTypes sync.Map // reflect.Type → *payloadType
@@ -53,36 +55,29 @@ func payloadTypeOf(t reflect.Type) *payloadType {
 	if p, ok := payloadTypes.Load(t); ok {
 		return p.(*payloadType)
 	}
-	p := &payloadType{schema: huma.SchemaFromType(registry, t)}
-	p.schema.PrecomputeMessages()
-	fields := map[string]any{}
-	for name, property := range p.schema.Properties {
-		if property.Default != nil {
-			fields[name] = property.Default
-		}
-	}
-	if len(fields) > 0 {
-		text, err := json.Marshal(fields)
-		if err != nil {
-			panic(err) // huma parsed them from the tags
-		}
-		p.defaults = text
-	}
+	p := newPayloadType(t)
 	payloadTypes.Store(t, p)
 	return p
 }
 
-// parseSchema reads a published schema: an object with named properties.
-func parseSchema(text []byte) (*huma.Schema, error) {
-	s := &huma.Schema{}
-	if err := json.Unmarshal(text, s); err != nil {
-		return nil, fmt.Errorf("schema: %w", err)
+func newPayloadType(t reflect.Type) (p *payloadType) {
+	defer func() {
+		if wrong := recover(); wrong != nil { // huma's, at a tag that it can't read
+			p = &payloadType{err: fmt.Errorf("payload: %v", wrong)}
+		}
+	}()
+	if err := checkPayload(t); err != nil {
+		return &payloadType{err: err}
 	}
-	if s.Type != huma.TypeObject {
-		return nil, errors.New("schema: payload must be an object")
+	p = &payloadType{schema: huma.SchemaFromType(registry, t)}
+	narrow(p.schema, t)
+	p.schema.PrecomputeMessages()
+	if fields := defaultsOf(p.schema, t); len(fields) > 0 {
+		if p.defaults, p.err = json.Marshal(fields); p.err == nil {
+			p.err = json.Unmarshal(p.defaults, reflect.New(t).Interface()) // once, so that no handler meets it
+		}
 	}
-	s.PrecomputeMessages()
-	return s, nil
+	return p
 }
 
 // validate checks a decoded payload against a schema.
@@ -123,11 +118,22 @@ func payloadFromQuery(s *huma.Schema, query url.Values) ([]byte, Problems) {
 			continue
 		}
 		if property.Type == huma.TypeArray && property.Items != nil {
+			if len(values) == 1 && strings.HasPrefix(strings.TrimSpace(values[0]), "[") { // all of it as JSON
+				var list []any
+				if err := json.Unmarshal([]byte(values[0]), &list); err != nil {
+					problems = append(problems, Problem{"/" + name, "expected a list of " + kindOf(property.Items)})
+				}
+				fields[name] = json.RawMessage(values[0])
+				continue
+			}
+			if scalar(property.Items) { // others have commas of their own
+				values = strings.Split(strings.Join(values, ","), ",")
+			}
 			list := []any{}
-			for _, text := range strings.Split(strings.Join(values, ","), ",") {
+			for _, text := range values {
 				v, ok := fromText(property.Items, text)
 				if !ok {
-					problems = append(problems, Problem{"/" + name, "expected a list of " + property.Items.Type})
+					problems = append(problems, Problem{"/" + name, "expected a list of " + kindOf(property.Items)})
 					break
 				}
 				list = append(list, v)
@@ -141,7 +147,7 @@ func payloadFromQuery(s *huma.Schema, query url.Values) ([]byte, Problems) {
 		}
 		v, ok := fromText(property, values[0])
 		if !ok {
-			problems = append(problems, Problem{"/" + name, "expected " + property.Type})
+			problems = append(problems, Problem{"/" + name, "expected " + kindOf(property)})
 			continue
 		}
 		fields[name] = v
@@ -156,11 +162,22 @@ func payloadFromQuery(s *huma.Schema, query url.Values) ([]byte, Problems) {
 	return payload, nil
 }
 
+func scalar(s *huma.Schema) bool {
+	return s.Type != "" && s.Type != huma.TypeObject && s.Type != huma.TypeArray
+}
+
+// kindOf names what a schema wants.
+func kindOf(s *huma.Schema) string { return cmp.Or(s.Type, "JSON") }
+
 func fromText(s *huma.Schema, text string) (any, bool) {
 	switch s.Type {
 	case huma.TypeString:
 		return text, true
 	case huma.TypeInteger:
+		if s.Format == formatUint64 {
+			n, err := strconv.ParseUint(text, 10, 64)
+			return n, err == nil
+		}
 		n, err := strconv.ParseInt(text, 10, 64)
 		return n, err == nil
 	case huma.TypeNumber:
@@ -170,8 +187,6 @@ func fromText(s *huma.Schema, text string) (any, bool) {
 		b, err := strconv.ParseBool(text)
 		return b, err == nil
 	default:
-		var v any
-		err := json.Unmarshal([]byte(text), &v)
-		return v, err == nil
+		return json.RawMessage(text), json.Valid([]byte(text)) // as it is: a number may have many digits
 	}
 }

@@ -150,7 +150,7 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 	}
 
 	run := a.newRun()
-	report := newReport(run.Counts)
+	report := newReport(run.Counts, a.started.Reached)
 	hold := &jobstore.Hold{ID: a.ticket.ID, Fence: a.fence, Sent: sent, Progress: report.news,
 		Stop: func(cause error) { a.stop(cause) }, KillWhenCut: a.entry.Info.ForbidOverlap, Renewed: a.renewed}
 	a.worker.keeper.Keep(hold)
@@ -297,9 +297,13 @@ func (a *attempt) finish(ctx context.Context, end jobstore.End) {
 		a.logger().ErrorContext(ctx, "end of a run not recorded, its lease will end", "outcome", end.Outcome, "error", err)
 		return
 	}
-	a.debug(ctx, func(l *slog.Logger) {
-		l.DebugContext(ctx, "run ended", "outcome", end.Outcome, "state", ended.State, "wall_ms", end.Usage.WallMS)
-	})
+	if ended.State.Terminal() {
+		a.logEnd(ctx, ended.State, end)
+	} else {
+		a.debug(ctx, func(l *slog.Logger) {
+			l.DebugContext(ctx, "run ended", "outcome", end.Outcome, "state", ended.State, "wall_ms", end.Usage.WallMS)
+		})
+	}
 	if ended.Callback && ended.State.Terminal() && a.worker.callbacks != nil {
 		a.worker.callbacks.Ring()
 	}
@@ -308,6 +312,27 @@ func (a *attempt) finish(ctx context.Context, end jobstore.End) {
 			a.logger().WarnContext(ctx, "ticket not sent, the sweeper will", "error", err)
 		}
 	}
+}
+
+// logEnd says that a job has ended: one line each, of numbers and names only.
+// Nothing is made where nobody listens.
+func (a *attempt) logEnd(ctx context.Context, state job.State, end jobstore.End) {
+	log := a.worker.log
+	if !log.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	var attrs [9]slog.Attr
+	list := append(attrs[:0], slog.String("job_id", string(a.ticket.ID)), slog.String("type", a.started.Type), slog.String("state", string(state)),
+		slog.Int("attempt", a.started.Attempt), slog.Int64("wait_ms", a.started.Wait.Milliseconds()), slog.Int64("run_ms", end.Usage.WallMS))
+	if state == job.Failed {
+		list = append(list, slog.String("code", string(end.Code)))
+	}
+	if end.Usage.PeakRSSBytes > 0 { // of a child only
+		list = append(list, slog.Int64("cpu_ms", end.Usage.CPUMS), slog.Int64("rss_bytes", end.Usage.PeakRSSBytes))
+	}
+	record := slog.NewRecord(time.Now(), slog.LevelInfo, "job ended", 0) // LogAttrs would look our place in the source up, which no log shows
+	record.AddAttrs(list...)
+	_ = log.Handler().Handle(ctx, record) // as slog does
 }
 
 // deleteOutputs deletes what a run that didn't succeed wrote.

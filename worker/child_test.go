@@ -81,6 +81,9 @@ var deeds = map[string]deed{
 	"pid": func(context.Context, *handlers.Run, misdeed) (any, error) {
 		return map[string]int{"pid": os.Getpid()}, nil
 	},
+	"env": func(context.Context, *handlers.Run, misdeed) (any, error) {
+		return map[string]string{"url": os.Getenv("TEST_DATABASE_URL"), "other": os.Getenv("TEST_OTHER_URL")}, nil
+	},
 	"obey": func(ctx context.Context, run *handlers.Run, _ misdeed) (any, error) {
 		run.Counts.SetNote("waits")
 		<-ctx.Done()

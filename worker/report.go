@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"math"
 	"time"
 
 	"longshore/internal/printable"
@@ -15,10 +16,15 @@ type report struct {
 	counts *stream.Counts
 	meter  job.Meter
 	told   job.Progress // what clients know
+
+	before, reached float64 // of the whole: when the run began, and by now
 }
 
-func newReport(c *stream.Counts) *report {
-	r := &report{counts: c}
+// newReport returns the report of a run that finds so much of the whole done.
+// What is left is the run's, whatever its part of the work: so the whole never
+// goes back, after a failed attempt neither.
+func newReport(c *stream.Counts, before float64) *report {
+	r := &report{counts: c, before: before, reached: before}
 	r.meter.Measure(&job.Progress{}, time.Now(), 0, 0)
 	return r
 }
@@ -53,6 +59,10 @@ func (r *report) measure() job.Progress {
 		p.BytesTotal = total
 	}
 	r.meter.Measure(&p, time.Now(), done, total)
+	if p.Fraction != nil { // which goes back where a handler begins anew
+		r.reached = max(r.reached, r.before+(1-r.before)**p.Fraction)
+	}
+	p.Reached = math.Round(r.reached*1e4) / 1e4
 	return p
 }
 

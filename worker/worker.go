@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -36,9 +37,15 @@ type Config struct {
 	// ChildMemory is what one job of lane cpu may use, in bytes; 0 = 512 MiB.
 	ChildMemory int64
 
-	// Quiet, when it is closed, makes the worker take nothing more, finish what
-	// runs and wait for the end of Run's context; nil = never.
-	Quiet <-chan struct{}
+	// ChildEnv names the variables of this process's environment that handlers of
+	// lane cpu get too, as DATABASE_URL. Their processes have few others (docs/isolation.md):
+	// what a program has by accident no job shall read.
+	ChildEnv []string
+
+	// Quiet makes the worker take nothing more and finish what runs (true), or take
+	// again (false): as often as it is told. A channel that is closed tells
+	// nothing more; nil = never. The worker lives on until Run's context ends.
+	Quiet <-chan bool
 	// Ready is called once the worker takes tickets; nil = nobody wants to know.
 	Ready func()
 }
@@ -65,6 +72,9 @@ func Serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Regis
 	if err := checkMain(r); err != nil {
 		return err
 	}
+	if err := isolate.CheckEnv(c.ChildEnv); err != nil {
+		return fmt.Errorf("%w: ChildEnv: %w", ErrSettings, err)
+	}
 	c = c.withDefaults()
 	w := &worker{
 		config: c, sys: sys, registry: r, log: sys.Log,
@@ -75,11 +85,16 @@ func Serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Regis
 		w.callbacks = webhook.NewDeliverer(sys.Store, sys.Callbacks, sys.Log, max(0, c.ShutdownGrace-time.Second))
 	}
 	if n := c.slots()[job.LaneCPU]; n > 0 && len(childTypes(r)) > 0 {
-		pool, err := isolate.Open(isolate.Config{Slots: n, Memory: c.ChildMemory, Log: sys.Log})
+		pool, err := isolate.Open(isolate.Config{Slots: n, Memory: c.ChildMemory, Env: c.ChildEnv, Log: sys.Log})
 		if err != nil {
 			return fmt.Errorf("start children: %w", err)
 		}
 		w.pool = pool
+		for _, name := range c.ChildEnv {
+			if _, set := os.LookupEnv(name); !set {
+				sys.Log.WarnContext(ctx, "a variable that children are to get is not set", "name", name)
+			}
+		}
 	}
 	w.server = sys.Queue.NewServer(sys.Store, w.types(), c.slots())
 	err := w.run(ctx)
@@ -186,22 +201,30 @@ func (w *worker) run(ctx context.Context) error {
 	if w.config.Ready != nil {
 		w.config.Ready()
 	}
-	taking, quiet := context.WithCancel(ctx)
-	defer quiet()
-	wg.Go(func() {
-		select {
-		case <-w.config.Quiet:
-			w.log.InfoContext(ctx, "worker is quiet: it takes no more jobs, finishes what runs and waits")
-			quiet()
-		case <-taking.Done():
-		}
-	})
-	err := w.server.Run(taking, w.handle)
-	if err == nil {
-		<-ctx.Done()
-	}
+	wg.Go(func() { w.hush(ctx) })
+	err := w.server.Run(ctx, w.handle)
 	w.log.InfoContext(background, "worker has stopped")
 	return err
+}
+
+// hush does what Config.Quiet asks for.
+func (w *worker) hush(ctx context.Context) {
+	for {
+		select {
+		case quiet, ok := <-w.config.Quiet:
+			if !ok {
+				return
+			}
+			w.server.Quiet(quiet)
+			if quiet {
+				w.log.InfoContext(ctx, "worker is quiet: it takes no more jobs, finishes what runs and waits")
+			} else {
+				w.log.InfoContext(ctx, "worker takes jobs again")
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // listen hears rings for idle loops and bells for jobs to be canceled: one

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,8 @@ import (
 
 func TestMain(m *testing.M) {
 	worker.Main(childHandlers())
+	os.Setenv("TEST_DATABASE_URL", "postgres://app:word@db/app") // what TestChildEnv passes on
+	os.Setenv("TEST_OTHER_URL", "not for children")
 	redistest.Main(m)
 }
 
@@ -38,7 +41,7 @@ type word struct {
 // at the test's end.
 func setup(t *testing.T, c worker.Config, r *handlers.Registry) bench {
 	t.Helper()
-	c.Connection = connect.Config{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t), BlobURL: "file://" + t.TempDir(), Lease: c.Lease}
+	c.Connection = connect.Config{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t), BlobURL: "file://" + t.TempDir(), Lease: c.Lease, Log: c.Log}
 	sys, err := connect.Open(t.Context(), c.Connection)
 	if err != nil {
 		t.Fatal(err)

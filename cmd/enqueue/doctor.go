@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -149,6 +150,15 @@ func (d *doctor) server(ctx context.Context, s config.Enqueue) {
 	if s.Redis.URL.Reveal() == "" {
 		d.oldest(queues)
 		d.served(ctx, c)
+		var types []string
+		for _, q := range queues {
+			for _, p := range q.Parked {
+				if !p.Served && !slices.Contains(types, p.Type) {
+					types = append(types, p.Type)
+				}
+			}
+		}
+		d.unserved(types)
 	}
 }
 
@@ -244,17 +254,22 @@ func (d *doctor) installation(ctx context.Context, s config.Enqueue) {
 		d.ok("blob store", "%s: written, read and deleted", s.Blobs.URL)
 	}
 	d.workers(ctx, sys)
-	infos, err := sys.Queue.Queues(ctx)
+	o, err := sys.Overview(ctx)
 	if err != nil {
 		d.fail(exitUnavailable, "queues", "", "%v", err)
 		return
 	}
-	queues := make([]client.QueueInfo, len(infos))
-	for i, q := range infos {
-		queues[i] = client.QueueInfo{Queue: string(q.Lane) + "-" + string(q.Priority), Pending: q.Pending,
-			LatencyMS: q.Latency.Milliseconds(), Paused: q.Paused}
+	d.oldest(program.Queues(o))
+	types := o.Unserved()
+	d.unserved(slices.Sorted(maps.Keys(types)))
+}
+
+// unserved says of types with jobs that wait and no worker that takes them.
+func (d *doctor) unserved(types []string) {
+	if len(types) > 0 {
+		d.warn("types", "start a worker that has their handlers and serves their lane", "jobs wait, and no worker takes their types: %s",
+			strings.Join(types, ", "))
 	}
-	d.oldest(queues)
 }
 
 // workers says who is there to run jobs.
@@ -264,12 +279,8 @@ func (d *doctor) workers(ctx context.Context, sys *connect.System) {
 		d.fail(exitUnavailable, "workers", "", "%v", err)
 		return
 	}
-	list := make([]client.WorkerInfo, len(workers))
-	for i, w := range workers {
-		list[i] = client.WorkerInfo{Host: w.Host, PID: w.PID, Slots: w.Slots}
-	}
-	d.lanes(list)
-	if len(list) > 0 {
+	d.lanes(program.Workers(workers))
+	if len(workers) > 0 {
 		d.types(ctx, sys)
 	}
 }
@@ -285,9 +296,14 @@ func (d *doctor) lanes(workers []client.WorkerInfo) (without []job.Lane) {
 		var lanes []string
 		for _, lane := range job.Lanes {
 			if w.Slots[lane] > 0 {
-				served[lane] += w.Slots[lane]
+				if w.State != httpapi.WorkerDraining {
+					served[lane] += w.Slots[lane]
+				}
 				lanes = append(lanes, fmt.Sprintf("%s × %d", lane, w.Slots[lane]))
 			}
+		}
+		if w.State == httpapi.WorkerDraining {
+			lanes = append(lanes, "draining: it takes nothing more")
 		}
 		d.ok("workers", "%s, process %d: %s", w.Host, w.PID, strings.Join(lanes, ", "))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -205,11 +206,18 @@ func (p *cli) printQueues(queues []client.QueueInfo) error {
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "QUEUE\tPENDING\tACTIVE\tOLDEST WAITS\t")
 	for _, q := range queues {
-		note := ""
+		var notes []string
 		if q.Paused {
-			note = "paused"
+			notes = append(notes, "paused")
 		}
-		printable.Fprintf(t, "%s\t%d\t%d\t%v\t%s\n", q.Queue, q.Pending, q.Active, time.Duration(q.LatencyMS)*time.Millisecond, note)
+		for _, p := range q.Parked {
+			who := "for a worker of their type"
+			if !p.Served {
+				who = "and NO WORKER takes them"
+			}
+			notes = append(notes, fmt.Sprintf("%d of %s wait %s", p.Pending, p.Type, who))
+		}
+		printable.Fprintf(t, "%s\t%d\t%d\t%v\t%s\n", q.Queue, q.Pending, q.Active, time.Duration(q.LatencyMS)*time.Millisecond, strings.Join(notes, "; "))
 	}
 	_ = t.Flush() // a Buffer takes everything
 	return p.write(b.Bytes())

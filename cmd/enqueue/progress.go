@@ -68,8 +68,8 @@ func (s *progress) job(snap job.Snapshot) {
 		return
 	}
 	fraction := 0.0
-	if snap.Progress != nil && snap.Progress.Fraction != nil {
-		fraction = *snap.Progress.Fraction
+	if snap.Overall != nil {
+		fraction = *snap.Overall
 	}
 	s.draw(int64(fraction*1000), 1000, text)
 }

@@ -204,8 +204,8 @@ func (v *view) show(snap job.Snapshot) error {
 		switch {
 		case snap.Done:
 			b.SetCurrent(1000)
-		case snap.Progress != nil && snap.Progress.Fraction != nil:
-			b.SetCurrent(int64(*snap.Progress.Fraction * 1000))
+		case snap.Overall != nil:
+			b.SetCurrent(int64(*snap.Overall * 1000))
 		}
 	} else if now, last := time.Now(), v.told[snap.ID]; snap.State != last.state || now.Sub(last.at) >= linesEvery {
 		v.told[snap.ID] = told{snap.State, now}

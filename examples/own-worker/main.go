@@ -46,5 +46,8 @@ func run(ctx context.Context) error {
 			BlobURL:  os.Getenv("BLOB_URL"),
 			Log:      slog.New(slog.NewJSONHandler(os.Stdout, nil)),
 		},
+		// Handlers of lane cpu run in processes that get next to nothing of this
+		// one's environment: name here what they need, as DATABASE_URL.
+		ChildEnv: nil, // []string{"DATABASE_URL"}
 	}, registry())
 }

@@ -242,7 +242,7 @@ func (s *System) watchData(ctx context.Context) error {
 func (s *System) Background(ctx context.Context, runs ...func(context.Context) error) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for _, run := range append(runs, s.watchData, s.deleteGone, s.lookAfterUploads) {
+	for _, run := range append(runs, s.watchData, s.deleteGone, s.lookAfterUploads, s.mind) {
 		wg.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				s.Log.ErrorContext(ctx, "background work has ended", "error", err)

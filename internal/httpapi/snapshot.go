@@ -46,6 +46,17 @@ type snapshotWriter struct {
 }
 
 func (w *snapshotWriter) outcome(s *job.Snapshot) {
+	switch {
+	case s.Overall == nil:
+		w.WriteString(`,"overall":null`)
+	case *s.Overall == 0 || *s.Overall == 1:
+		w.number(`,"overall":`, int64(*s.Overall))
+	default:
+		w.other(`,"overall":`, *s.Overall)
+	}
+	if s.WaitingFor != "" {
+		w.text(`,"waiting_for":`, string(s.WaitingFor))
+	}
 	if s.Progress != nil {
 		w.other(`,"progress":`, s.Progress)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,18 +62,23 @@ type child struct {
 	close func()             // lets go of the connection, once
 }
 
+// CheckEnv refuses what can't be the name of a variable that passes to children.
+func CheckEnv(names []string) error {
+	for _, name := range names {
+		if name == "" || strings.ContainsAny(name, "=\x00") || name == modeVariable || name == familyVariable {
+			return fmt.Errorf("%q can't be the name of a variable for child processes", name)
+		}
+	}
+	return nil
+}
+
 // environment is what a child gets.
-func environment(memory int64, token string) []string {
+func environment(memory int64, token string, passed []string) []string {
 	env := []string{modeVariable + "=" + strconv.FormatInt(memory, 10), token}
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
-		if strings.HasPrefix(name, "LC_") {
+		if strings.HasPrefix(name, "LC_") || slices.Contains(allowed, name) || slices.Contains(passed, name) {
 			env = append(env, v)
-		}
-		for _, a := range allowed {
-			if name == a {
-				env = append(env, v)
-			}
 		}
 	}
 	return env
@@ -82,9 +88,9 @@ func environment(memory int64, token string) []string {
 const startPatience = 10 * time.Second
 
 // newChild starts a process and waits until it is ready. mark tells the families
-// of a pool from others; spawn runs a function on the thread whose end would be
+// of a pool from others; passed names variables that it gets; spawn runs a function on the thread whose end would be
 // the child's.
-func newChild(ctx context.Context, memory int64, program, mark string, spawn func(func() error) error) (*child, error) {
+func newChild(ctx context.Context, memory int64, passed []string, program, mark string, spawn func(func() error) error) (*child, error) {
 	ours, theirs, err := newWires()
 	if err != nil {
 		return nil, fmt.Errorf("start child: %w", err)
@@ -97,7 +103,7 @@ func newChild(ctx context.Context, memory int64, program, mark string, spawn fun
 	rand.Read(id[:])
 	token := markOf(mark) + hex.EncodeToString(id[:])
 	c := &child{conn: ours, frames: make(chan frame, 16), ended: make(chan struct{}), gone: make(chan struct{})}
-	c.cmd = &exec.Cmd{Path: program, Args: []string{filepath.Base(os.Args[0]), "(child)"}, Env: environment(memory, token),
+	c.cmd = &exec.Cmd{Path: program, Args: []string{filepath.Base(os.Args[0]), "(child)"}, Env: environment(memory, token, passed),
 		Stdout: in, Stderr: in, ExtraFiles: []*os.File{theirs}, SysProcAttr: attributes(), Dir: "/"}
 	err = spawn(c.cmd.Start)
 	// The child's ends are the child's alone now: else its own end would not be

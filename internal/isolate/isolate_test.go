@@ -364,7 +364,7 @@ func TestForgottenMain(t *testing.T) {
 		t.Skip("needs the program true")
 	}
 	p := open(t, Config{})
-	_, err = newChild(t.Context(), 0, program, "test", p.onSpawner)
+	_, err = newChild(t.Context(), 0, nil, program, "test", p.onSpawner)
 	if err == nil || !strings.Contains(err.Error(), "first call of main") {
 		t.Errorf("err is %v", err)
 	}

@@ -18,6 +18,7 @@ type Config struct {
 	Memory int64        // bytes that a child may use beyond what it has at rest; 0 = no cap
 	Works  int          // a child is replaced after so many pieces of work; 0 = 1000
 	Dir    string       // where work folders are made; "" = os.TempDir()
+	Env    []string     // names of variables that children get beside those of every child
 	Log    *slog.Logger // nil = silent
 }
 
@@ -96,7 +97,7 @@ func (p *Pool) onSpawner(start func() error) error {
 }
 
 func (p *Pool) newChild(ctx context.Context) (*child, error) {
-	return newChild(ctx, p.config.Memory, p.program, filepath.Base(p.base.path), p.onSpawner)
+	return newChild(ctx, p.config.Memory, p.config.Env, p.program, filepath.Base(p.base.path), p.onSpawner)
 }
 
 // putBack makes a slot free again, with a warm child in it. One that could not

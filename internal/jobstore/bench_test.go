@@ -124,7 +124,7 @@ func benchRound(b *testing.B, rdb redis.UniversalClient, s *jobstore.Store, size
 func claimAll(b *testing.B, s *jobstore.Store, size int, all []jobstore.NewJob, fences []string) {
 	claimer := s.NewClaimer([]string{all[0].Type})
 	for n := 0; n < len(all); {
-		claims, _, err := claimer.Claim(b.Context(), job.LaneIO, job.Default, size)
+		claims, _, err := claimer.Claim(b.Context(), job.LaneIO, job.Default, size, true)
 		if err != nil || len(claims) == 0 {
 			b.Fatalf("claim after %d: %v", n, err)
 		}

@@ -38,44 +38,48 @@ type claimCall struct {
 	lane     job.Lane
 	priority job.Priority
 	n        int
+	park     bool
 	fences   string
 }
 
 // NewClaimer returns a claimer that starts jobs of these types only.
 func (s *Store) NewClaimer(types []string) *Claimer {
-	return &Claimer{store: s, key: s.prefix + ":claim:" + NewFence(), types: servedTypes(types)}
+	return &Claimer{store: s, key: s.prefix + ":claim:" + NewFence(), types: ServedTypes(types)}
 }
 
-func servedTypes(types []string) string { return " " + strings.Join(types, " ") + " " }
+// ServedTypes is how scripts are told types: a space before and behind each.
+func ServedTypes(types []string) string { return " " + strings.Join(types, " ") + " " }
 
 // Fused reports whether the queue's tickets are created, claimed and finished
 // with their records. Only then may a Claimer be used.
 func (s *Store) Fused() bool { return s.scripts.take != nil }
 
 // Claim takes up to n tickets of a queue; more says that the queue may have
-// more. After an error the next call repeats this one, whatever it asks for.
+// more. With park those of other types are put aside for whoever serves them,
+// else they are returned with ErrUnserved. After an error the next call repeats this one, whatever it asks for.
 // Stale tickets are thrown away and not reported.
-func (c *Claimer) Claim(ctx context.Context, lane job.Lane, priority job.Priority, n int) (claims []Claim, more bool, err error) {
+func (c *Claimer) Claim(ctx context.Context, lane job.Lane, priority job.Priority, n int, park bool) (claims []Claim, more bool, err error) {
 	if c.open == nil {
 		c.serial++
-		c.open = &claimCall{lane, priority, n, newFences(n)}
+		c.open = &claimCall{lane, priority, n, park, newFences(n)}
 	}
 	call := c.open
 	sent := time.Now()
 	reply, err := c.store.scripts.take.Run(ctx, c.store.rdb, []string{c.key}, queueName(call.lane, call.priority), call.n, c.serial,
-		call.fences, ms(c.store.lease), c.types).Slice()
+		call.fences, ms(c.store.lease), c.types, flag(call.park)).Slice()
 	if err != nil {
 		return nil, false, err
 	}
 	c.open = nil
-	if len(reply)%4 != 1 {
+	const parts = 5 // of the reply, a ticket
+	if len(reply)%parts != 1 {
 		return nil, false, fmt.Errorf("claim: script answered %d values", len(reply))
 	}
-	claims = make([]Claim, 0, len(reply)/4)
-	for i := 1; i < len(reply); i += 4 {
-		claim := Claim{Fence: call.fences[i/4*fenceSize : (i/4+1)*fenceSize], Sent: sent}
+	claims = make([]Claim, 0, len(reply)/parts)
+	for i := 1; i < len(reply); i += parts {
+		claim := Claim{Fence: call.fences[i/parts*fenceSize : (i/parts+1)*fenceSize], Sent: sent}
 		claim.Ticket = job.Ticket{Lane: call.lane, Priority: call.priority}
-		claim.read(text(reply[i]), text(reply[i+1]), text(reply[i+2]), text(reply[i+3]))
+		claim.read(text(reply[i]), text(reply[i+1]), text(reply[i+2]), text(reply[i+3]), text(reply[i+4]))
 		if !errors.Is(claim.Err, ErrStale) && !errors.Is(claim.Err, job.ErrNotFound) {
 			claims = append(claims, claim)
 		}
@@ -84,7 +88,7 @@ func (c *Claimer) Claim(ctx context.Context, lane job.Lane, priority job.Priorit
 }
 
 // read decodes one ticket's part: its name and what script start_one answered.
-func (c *Claim) read(name, head, moving, spec string) {
+func (c *Claim) read(name, head, moving, spec, past string) {
 	c.Ticket.ID, c.Ticket.Delivery, c.Err = job.ParseTicketName(name)
 	switch {
 	case c.Err != nil:
@@ -94,7 +98,7 @@ func (c *Claim) read(name, head, moving, spec string) {
 	case spec == "" && (head == "suspect" || head == "unserved"):
 		c.Err, c.Ticket.Type = status(c.Ticket.ID, []any{head}), moving
 	default:
-		c.Started, c.Err = decodeStarted(c.Ticket.ID, head, moving, spec)
+		c.Started, c.Err = decodeStarted(c.Ticket.ID, head, moving, spec, past)
 		c.Ticket.Type = c.Started.Type
 	}
 }
@@ -103,7 +107,7 @@ func (c *Claim) read(name, head, moving, spec string) {
 // with their jobs. Outcomes are in the order of tickets.
 func (s *Store) StartMany(ctx context.Context, tickets []job.Ticket, types []string) []Claim {
 	calls, claims := make([]*batch.Call, len(tickets)), make([]Claim, len(tickets))
-	sent, served, lease := time.Now(), servedTypes(types), ms(s.lease)
+	sent, served, lease := time.Now(), ServedTypes(types), ms(s.lease)
 	for i, t := range tickets {
 		claims[i] = Claim{Ticket: t, Fence: NewFence(), Sent: sent}
 		calls[i] = &batch.Call{Key: s.key(t.ID), Args: []any{strconv.FormatInt(t.Delivery, 10), claims[i].Fence, lease, "0", served}}
@@ -120,7 +124,7 @@ func (s *Store) StartMany(ctx context.Context, tickets []job.Ticket, types []str
 			}
 			continue
 		}
-		claim.Started, claim.Err = decodeStarted(claim.Ticket.ID, text(c.Reply[1]), text(c.Reply[2]), text(c.Reply[3]))
+		claim.Started, claim.Err = decodeStarted(claim.Ticket.ID, text(c.Reply[1]), text(c.Reply[2]), text(c.Reply[3]), text(c.Reply[4]))
 		claim.Ticket.Type = claim.Started.Type
 	}
 	return claims

@@ -109,6 +109,7 @@ func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
 	}
 	snap = job.Snapshot{ID: c.ID, Type: n.Type, State: n.state(), Rev: 1, Lane: n.Lane, Priority: n.Priority,
 		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, CreatedAt: time.UnixMilli(c.at).UTC()}
+	snap.Overall = job.Overall(snap.State, nil)
 	if !n.RunAt.IsZero() {
 		snap.RunAt = timeOf(n.RunAt.UnixMilli())
 	}
@@ -275,11 +276,12 @@ func (s *Store) Uploaded(ctx context.Context, id job.ID, fence string, spec Spec
 		return job.Ticket{}, err
 	}
 	whole := 1.0
-	progress, err := json.Marshal(job.Progress{Phase: job.PhaseUpload, BytesDone: spec.Input.Size, BytesTotal: spec.Input.Size, Fraction: &whole})
+	progress, err := encodeProgress(&job.Progress{Phase: job.PhaseUpload, BytesDone: spec.Input.Size, BytesTotal: spec.Input.Size,
+		Fraction: &whole, Reached: job.UploadShare})
 	if err != nil {
 		return job.Ticket{}, err
 	}
-	c := &batch.Call{Key: s.key(id), Args: []any{fence, string(body), string(progress)}}
+	c := &batch.Call{Key: s.key(id), Args: []any{fence, string(body), progress}}
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.uploaded, 1, []*batch.Call{c}); err != nil {
 		return job.Ticket{}, err
 	}

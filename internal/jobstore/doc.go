@@ -35,6 +35,10 @@
 //	P:blobs           string  id of the blob store that all processes share
 //	P:epoch           string  random; another one than before says that all data was lost
 //	P:types           hash    definitions that workers published, by type
+//	P:workers         zset    living workers (internal/queue), by their last sign of life (ms)
+//	P:legacy          string  workers are about that know nothing of parked tickets; some seconds
+//	P:minded          string  somebody has looked after parked tickets; some seconds
+//	P:warned:<type>   string  that nobody serves the type was logged; a minute
 //	P:events          channel "<id> <rev> <state>" for each change, a line each
 //	P:cancel          channel "<id>": its running attempt is to stop
 //

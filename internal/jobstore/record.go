@@ -226,11 +226,12 @@ func decodeDetails(snap *job.Snapshot, f *fields, result, progress string, errs 
 		}
 	}
 	if progress != "" {
-		snap.Progress = &job.Progress{}
-		if err := json.Unmarshal([]byte(progress), snap.Progress); err != nil {
+		var err error
+		if snap.Progress, err = decodeProgress(progress); err != nil {
 			return fmt.Errorf("progress: %w", err)
 		}
 	}
+	snap.Overall = job.Overall(snap.State, snap.Progress)
 	if u := f.m["u"]; u != "" {
 		var w [3]string
 		if !cut(u, w[:]) {
@@ -259,6 +260,31 @@ func decodeDetails(snap *job.Snapshot, f *fields, result, progress string, errs 
 		}
 	}
 	return nil
+}
+
+// storedProgress is key g.
+type storedProgress struct {
+	*job.Progress
+	Reached float64 `json:"o,omitempty"`
+}
+
+func encodeProgress(p *job.Progress) (string, error) {
+	text, err := json.Marshal(storedProgress{p, p.Reached})
+	return string(text), err
+}
+
+func decodeProgress(text string) (*job.Progress, error) {
+	p := storedProgress{Progress: &job.Progress{}}
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		return nil, err
+	}
+	got := p.Progress
+	if got.Reached = p.Reached; p.Reached == 0 && got.Fraction != nil { // an older release's
+		if got.Reached = *got.Fraction; got.Phase == job.PhaseUpload {
+			got.Reached *= job.UploadShare
+		}
+	}
+	return got, nil
 }
 
 // decodeResult reads key r. A result without outputs, which most are, needs no

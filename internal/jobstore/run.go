@@ -23,7 +23,10 @@ type Started struct {
 	Timeout         time.Duration
 	Losses          int  // leases lost in a row before this start
 	CancelRequested bool // since the first of several calls with this fence
-	Spec            Spec
+	// Wait is from when it could have run, by its creation and its time, to this start.
+	Wait    time.Duration
+	Reached float64 // of the whole, by the upload and earlier attempts: job.Progress has it
+	Spec    Spec
 }
 
 // Start takes the job of a ticket under a fence. The same fence again is the
@@ -38,11 +41,12 @@ func (s *Store) Start(ctx context.Context, t job.Ticket, fence string, suspect b
 	if err := status(t.ID, reply); err != nil {
 		return Started{}, err
 	}
-	return decodeStarted(t.ID, text(reply[1]), text(reply[2]), text(reply[3]))
+	return decodeStarted(t.ID, text(reply[1]), text(reply[2]), text(reply[3]), text(reply[4]))
 }
 
-// decodeStarted reads what script start_one answers: fields h and m, and the spec.
-func decodeStarted(id job.ID, packedHead, packedMoving, spec string) (st Started, err error) {
+// decodeStarted reads what script start_one answers: fields h and m, the spec
+// and the past, of which the short way tells only when the job was created.
+func decodeStarted(id job.ID, packedHead, packedMoving, spec, past string) (st Started, err error) {
 	h, err1 := parseHead(packedHead)
 	m, err2 := parseMoving(packedMoving)
 	if err := errors.Join(err1, err2); err != nil {
@@ -50,6 +54,16 @@ func decodeStarted(id job.ID, packedHead, packedMoving, spec string) (st Started
 	}
 	st = Started{Type: h.kind, Attempt: m.attempts + 1, MaxAttempts: h.maxAttempts,
 		Timeout: time.Duration(h.timeout) * time.Millisecond, Losses: m.losses, CancelRequested: m.cancel}
+	created, past, _ := strings.Cut(past, " ")
+	runAt, progress, _ := strings.Cut(past, " ")
+	if since := max(integer(created), integer(runAt)); since > 0 && m.started >= since {
+		st.Wait = time.Duration(m.started-since) * time.Millisecond
+	}
+	if progress != "" {
+		if p, err := decodeProgress(progress); err == nil { // else damaged, and about to be written anew
+			st.Reached = p.Reached
+		}
+	}
 	st.Spec, err = decodeSpec(spec)
 	return st, err
 }
@@ -90,11 +104,11 @@ func (s *Store) Beats(ctx context.Context, beats []Beat) ([]BeatReply, error) {
 	for i, b := range beats {
 		progress, lease := "", "0"
 		if b.Progress != nil {
-			body, err := json.Marshal(b.Progress)
+			body, err := encodeProgress(b.Progress)
 			if err != nil {
 				return nil, err
 			}
-			progress = string(body)
+			progress = body
 		}
 		if b.Renew {
 			lease = ms(cmp.Or(b.For, s.lease))
@@ -174,11 +188,11 @@ func (s *Store) Finish(ctx context.Context, id job.ID, fence string, e End) (End
 		result = string(body)
 	}
 	if e.Progress != nil {
-		body, err := json.Marshal(e.Progress)
+		body, err := encodeProgress(e.Progress)
 		if err != nil {
 			return Ended{}, err
 		}
-		progress = string(body)
+		progress = body
 	}
 	usage := strconv.FormatInt(e.Usage.WallMS, 10) + " " + strconv.FormatInt(e.Usage.CPUMS, 10) + " " + strconv.FormatInt(e.Usage.PeakRSSBytes, 10)
 	reply, err := s.finishes.Do(ctx, s.key(id), fence, string(e.Outcome), ms(e.Delay), usage, progress,

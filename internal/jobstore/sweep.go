@@ -137,6 +137,8 @@ func (w *Sweeper) round(ctx context.Context, gap, looks int, sum *Swept) (more b
 			}
 		case "used":
 			used = append(used, f.ticket.ID)
+		case "lost":
+			w.Log.WarnContext(ctx, "lease lost: who held it has gone", "job_id", f.ticket.ID, "type", f.ticket.Type, "state", f.state)
 		case "bad":
 			sum.Quarantined++
 			w.Log.ErrorContext(ctx, "damaged record set aside", "job_id", f.ticket.ID)
@@ -240,6 +242,7 @@ func (w *Sweeper) SweepActive(ctx context.Context) error {
 type finding struct {
 	kind   string
 	ticket job.Ticket
+	state  string // of kind lost
 }
 
 // sweep runs the script over all shards: in one call on a single Redis. looks
@@ -263,11 +266,15 @@ func (s *Store) sweep(ctx context.Context, gap, looks int) (found []finding, mor
 		list, _ := reply[1].([]any)
 		for _, one := range list {
 			pair, _ := one.([]any)
-			if len(pair) != 2 {
+			if len(pair) < 2 {
 				continue
 			}
 			if t, ok := ticketOf(pair[1]); ok {
-				found = append(found, finding{text(pair[0]), t})
+				f := finding{kind: text(pair[0]), ticket: t}
+				if len(pair) > 2 {
+					f.state = text(pair[2])
+				}
+				found = append(found, f)
 			}
 		}
 	}

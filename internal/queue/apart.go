@@ -19,7 +19,7 @@ import (
 // takeScript is asynq's dequeue (internal/rdb, dequeueCmd) for many tickets,
 // without asynq's lease: the record's lease is the one that counts, and the
 // sweeper discards what a dead worker held. An id without a task is thrown away.
-var takeScript = redis.NewScript(takeSource)
+var takeScript = withParked("allow-oom", takeSource)
 
 //go:embed take.lua
 var takeSource string
@@ -33,13 +33,13 @@ var doneSource string
 const doneSize = 64
 
 // takeApart takes tickets and starts their jobs.
-func (s *Server) takeApart(ctx context.Context, from *source, n int) (claims []jobstore.Claim, more bool, err error) {
-	names, err := takeScript.Run(ctx, s.queue.rdb, []string{from.keys + "pending", from.keys + "paused", from.keys + "active"},
-		from.keys+"t:", n).StringSlice()
+func (s *Server) takeApart(ctx context.Context, from *source, n int, park bool) (claims []jobstore.Claim, more bool, err error) {
+	turn := s.turn.Add(1) % 1e9
+	names, err := takeScript.Run(ctx, s.queue.rdb, []string{from.keys + "pending"}, n, jobstore.ServedTypes(s.types), turn).StringSlice()
 	if err != nil {
 		return nil, false, err
 	}
-	var tickets []job.Ticket
+	var tickets, others []job.Ticket
 	for _, name := range names {
 		t := job.Ticket{Lane: from.lane, Priority: from.priority}
 		if t.ID, t.Delivery, err = job.ParseTicketName(name); err != nil {
@@ -54,11 +54,17 @@ func (s *Server) takeApart(ctx context.Context, from *source, n int) (claims []j
 		}
 	}
 	for _, c := range s.store.StartMany(ctx, tickets, s.types) {
-		if errors.Is(c.Err, jobstore.ErrStale) || errors.Is(c.Err, job.ErrNotFound) {
+		switch {
+		case errors.Is(c.Err, jobstore.ErrStale), errors.Is(c.Err, job.ErrNotFound):
 			s.end(ctx, c.Ticket)
-			continue
+		case park && errors.Is(c.Err, jobstore.ErrUnserved):
+			others = append(others, c.Ticket)
+		default:
+			claims = append(claims, c)
 		}
-		claims = append(claims, c)
+	}
+	if err := s.queue.park(ctx, from.queueName, others); err != nil { // the sweeper finds that nobody works on them
+		s.queue.log.DebugContext(ctx, "tickets not put aside, the sweeper will send others", "queue", from.name, "error", err)
 	}
 	return claims, len(names) == n, nil
 }

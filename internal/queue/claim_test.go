@@ -44,7 +44,7 @@ func TestClaimIsRepeated(t *testing.T) {
 	all := q.submit(t, 5, job.Default)
 	claimer := q.store.NewClaimer([]string{"test.job"})
 	claim := func(p job.Priority, n int) ([]jobstore.Claim, error) {
-		claims, _, err := claimer.Claim(t.Context(), job.LaneIO, p, n)
+		claims, _, err := claimer.Claim(t.Context(), job.LaneIO, p, n, true)
 		return claims, err
 	}
 	if _, err := claim(job.High, 1); err != nil { // the script is loaded
@@ -83,7 +83,7 @@ func TestClaimRefuses(t *testing.T) {
 	q, rdb := testQueue(t)
 	ticket := q.submit(t, 1, job.Default)[0]
 	other := q.store.NewClaimer([]string{"test.other"})
-	claims, _, err := other.Claim(t.Context(), job.LaneIO, job.Default, 2)
+	claims, _, err := other.Claim(t.Context(), job.LaneIO, job.Default, 2, false)
 	if err != nil || len(claims) != 1 || !errors.Is(claims[0].Err, jobstore.ErrUnserved) || claims[0].Ticket != ticket {
 		t.Fatalf("claim of a type that is not served: %+v, %v", claims, err)
 	}
@@ -102,7 +102,7 @@ func TestClaimRefuses(t *testing.T) {
 		rdb.HSet(t.Context(), key, "m", "nonsense")
 	}
 	mine := q.store.NewClaimer([]string{"test.job"})
-	claims, _, err = mine.Claim(t.Context(), job.LaneIO, job.High, 5)
+	claims, _, err = mine.Claim(t.Context(), job.LaneIO, job.High, 5, true)
 	if err != nil || len(claims) != 2 || !errors.Is(claims[0].Err, job.ErrDamaged) || claims[1].Err != nil || claims[1].Ticket != more[2] {
 		t.Errorf("claims: %+v, %v", claims, err)
 	}

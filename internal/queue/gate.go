@@ -23,6 +23,7 @@ type gate struct {
 
 	mu      sync.Mutex
 	closed  bool
+	quiet   bool // nothing is worth asking
 	sources []*source
 }
 
@@ -55,6 +56,14 @@ func (g *gate) ring(queue string) {
 			g.signal()
 		}
 	}
+}
+
+// setQuiet has pick return no queue, or again some.
+func (g *gate) setQuiet(quiet bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.quiet = quiet
+	g.signal()
 }
 
 // close ends waiting for good.
@@ -102,6 +111,9 @@ func (g *gate) choose(now, deadline time.Time) (chosen *source, rings uint64, un
 	defer g.mu.Unlock()
 	if g.closed || !now.Before(deadline) {
 		return nil, 0, time.Time{}
+	}
+	if g.quiet {
+		return nil, 0, deadline
 	}
 	sum, until := 0, deadline
 	for _, s := range g.sources {

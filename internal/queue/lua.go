@@ -22,6 +22,9 @@ var claimSource string
 //go:embed tickets_finish.lua
 var finishSource string
 
+//go:embed parked.lua
+var parkedSource string
+
 // Lua returns the queue's part of the record's scripts, for a Redis that holds
 // records and queues alike.
 func (q *Queue) Lua() (jobstore.TicketLua, error) {
@@ -40,7 +43,7 @@ func (q *Queue) Lua() (jobstore.TicketLua, error) {
 	const asynqStatsDays = 90
 	fmt.Fprintf(&b, "end\nlocal CHANNEL, DAY_TTL = '%s', %d\n", q.RingChannel(), asynqStatsDays*24*60*60)
 	about := b.String()
-	return jobstore.TicketLua{Create: about + createSource, Claim: about + claimSource, Finish: about + finishSource}, nil
+	return jobstore.TicketLua{Create: about + createSource, Claim: about + parkedSource + claimSource, Finish: about + finishSource}, nil
 }
 
 // template is asynq's message of a ticket, as asynq itself writes it: what

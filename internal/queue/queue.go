@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
-	"strconv"
-	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
@@ -79,15 +77,6 @@ func (q *Queue) Enqueue(ctx context.Context, tickets []job.Ticket) error {
 	return err
 }
 
-// toHead moves ids that were just pushed to the other end of the list, where
-// the next one is taken. The RPUSH depends on the LREM: a worker may have
-// popped the id in between, and an id without its task would stop asynq's recovery.
-var toHead = redis.NewScript(`
-for _, id in ipairs(ARGV) do
-	if redis.call('LREM', KEYS[1], 1, id) == 1 then redis.call('RPUSH', KEYS[1], id) end
-end
-return 1`)
-
 // EnqueueHead adds tickets ahead of what waits: they were served before.
 func (q *Queue) EnqueueHead(ctx context.Context, tickets []job.Ticket) error {
 	added, err := q.send(ctx, tickets)
@@ -98,11 +87,11 @@ func (q *Queue) EnqueueHead(ctx context.Context, tickets []job.Ticket) error {
 	for i, t := range tickets {
 		if added[i] {
 			key := q.nameOf(t.Lane, t.Priority).keys + "pending"
-			byQueue[key] = append(byQueue[key], t.Name())
+			byQueue[key] = append(byQueue[key], t.Name(), t.Type)
 		}
 	}
 	for key, ids := range byQueue {
-		if err := toHead.Run(ctx, q.rdb, []string{key}, ids...).Err(); err != nil {
+		if err := headScript.Run(ctx, q.rdb, []string{key}, ids...).Err(); err != nil {
 			return fmt.Errorf("move tickets to the head: %w", err)
 		}
 	}
@@ -156,7 +145,7 @@ func (q *Queue) Look(ctx context.Context, tickets []job.Ticket) ([]jobstore.Tick
 			states[i] = jobstore.TicketAbsent
 		case err != nil:
 			return nil, err
-		case state == "pending":
+		case state == "pending", state == "parked":
 			states[i] = jobstore.TicketPending
 		case state == "active":
 			states[i] = jobstore.TicketActive
@@ -214,48 +203,4 @@ func (q *Queue) Discard(ctx context.Context, tickets []job.Ticket) error {
 		}
 	}
 	return nil
-}
-
-// Info is the state of one queue.
-type Info struct {
-	Lane     job.Lane
-	Priority job.Priority
-	Pending  int64         // tickets that wait
-	Active   int64         // tickets that workers hold
-	Latency  time.Duration // how long the oldest waits
-	Paused   bool          // by asynq's tools
-}
-
-// Queues returns the state of all queues.
-func (q *Queue) Queues(ctx context.Context) ([]Info, error) {
-	type cmds struct {
-		pending, active, paused *redis.IntCmd
-		oldest                  *redis.StringCmd
-	}
-	pipe := q.rdb.Pipeline()
-	all := make([]cmds, len(q.names))
-	for i, n := range q.names {
-		all[i] = cmds{pipe.LLen(ctx, n.keys+"pending"), pipe.LLen(ctx, n.keys+"active"),
-			pipe.Exists(ctx, n.keys+"paused"), pipe.LIndex(ctx, n.keys+"pending", -1)}
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("read queues: %w", err)
-	}
-	since := make([]*redis.StringCmd, len(q.names))
-	pipe = q.rdb.Pipeline()
-	for i, n := range q.names {
-		since[i] = pipe.HGet(ctx, n.keys+"t:"+all[i].oldest.Val(), "pending_since")
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("read queues: %w", err)
-	}
-	infos := make([]Info, len(q.names))
-	for i, n := range q.names {
-		infos[i] = Info{Lane: n.lane, Priority: n.priority, Pending: all[i].pending.Val(),
-			Active: all[i].active.Val(), Paused: all[i].paused.Val() == 1}
-		if ns, err := strconv.ParseInt(since[i].Val(), 10, 64); err == nil {
-			infos[i].Latency = max(0, time.Since(time.Unix(0, ns)))
-		}
-	}
-	return infos, nil
 }

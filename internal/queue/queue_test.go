@@ -63,9 +63,14 @@ var payloads = [...]string{`{"n":1}`, `{"text":"` + strings.Repeat("long ", 20) 
 // submit makes n jobs whose tickets are in the queue.
 func (q *bundle) submit(t *testing.T, n int, p job.Priority) []job.Ticket {
 	t.Helper()
+	return q.submitType(t, n, p, "test.job")
+}
+
+func (q *bundle) submitType(t *testing.T, n int, p job.Priority, typ string) []job.Ticket {
+	t.Helper()
 	jobs := make([]jobstore.NewJob, n)
 	for i := range jobs {
-		jobs[i] = jobstore.NewJob{ID: job.NewID(time.Now()), Type: "test.job", Lane: job.LaneIO, Priority: p,
+		jobs[i] = jobstore.NewJob{ID: job.NewID(time.Now()), Type: typ, Lane: job.LaneIO, Priority: p,
 			Timeout: time.Minute, MaxAttempts: 3, Retention: time.Hour, Spec: jobstore.Spec{Payload: []byte(payloads[i%2])}}
 	}
 	created, errs := q.store.CreateMany(t.Context(), jobs)
@@ -92,7 +97,13 @@ func ticket(p job.Priority) job.Ticket {
 // called. Jobs succeed when handle returns.
 func serve(t *testing.T, q *bundle, slots int, handle func(context.Context, job.Ticket)) (stop func()) {
 	t.Helper()
-	s := q.NewServer(q.store, []string{"test.job"}, map[job.Lane]int{job.LaneIO: slots})
+	_, stop = serveTypes(t, q, []string{"test.job"}, slots, handle)
+	return stop
+}
+
+func serveTypes(t *testing.T, q *bundle, types []string, slots int, handle func(context.Context, job.Ticket)) (s *Server, stop func()) {
+	t.Helper()
+	s = q.NewServer(q.store, types, map[job.Lane]int{job.LaneIO: slots})
 	ctx, cancel := context.WithCancel(context.Background())
 	connected := make(chan struct{})
 	var wg sync.WaitGroup
@@ -120,7 +131,7 @@ func serve(t *testing.T, q *bundle, slots int, handle func(context.Context, job.
 		wg.Wait()
 	})
 	t.Cleanup(stop)
-	return stop
+	return s, stop
 }
 
 func TestServesWhatWasSubmitted(t *testing.T) {

@@ -2,7 +2,10 @@ package queue
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"longshore/internal/batch"
@@ -10,7 +13,8 @@ import (
 	"longshore/job"
 )
 
-// RingChannel is the channel on which producers ring; the text is a queue's name.
+// RingChannel is the channel on which producers ring; the text is a queue's
+// name, and behind a space the type of tickets that were put aside, if they were.
 func (q *Queue) RingChannel() string { return q.prefix + ":ring" }
 
 // A Server takes tickets, starts their jobs and hands them to a handler.
@@ -20,6 +24,11 @@ type Server struct {
 	types []string
 	lanes []*lane
 	dones *batch.Batcher
+
+	quiet   atomic.Bool
+	changed chan struct{} // quiet was
+	legacy  atomic.Bool   // workers are about that know nothing of parked tickets
+	turn    atomic.Int64  // of takes
 }
 
 // A lane is what one dispatch loop works on.
@@ -46,7 +55,8 @@ const (
 // NewServer returns a server of these types, with so many slots for each lane;
 // a lane without slots is not served.
 func (q *Queue) NewServer(store *jobstore.Store, types []string, slots map[job.Lane]int) *Server {
-	s := &Server{queue: q, store: store, types: types, dones: batch.New(q.rdb, doneScript, doneSize)}
+	s := &Server{queue: q, store: store, types: types, dones: batch.New(q.rdb, doneScript, doneSize),
+		changed: make(chan struct{}, 1)}
 	for name, n := range slots {
 		if n > 0 {
 			s.lanes = append(s.lanes, &lane{name: name, gate: newGate(q.names, name), slots: n, freed: make(chan struct{}, 1)})
@@ -57,9 +67,28 @@ func (q *Queue) NewServer(store *jobstore.Store, types []string, slots map[job.L
 
 // Ring wakes an idle loop. It is to be called for each message on
 // RingChannel, and with "" after each connect.
-func (s *Server) Ring(queue string) {
+func (s *Server) Ring(text string) {
+	queue, typ, parked := strings.Cut(text, " ")
+	if parked && !slices.Contains(s.types, typ) {
+		return
+	}
 	for _, l := range s.lanes {
 		l.gate.ring(queue)
+	}
+}
+
+// Quiet makes the server take nothing more, or take again. It may be called at
+// any time.
+func (s *Server) Quiet(quiet bool) {
+	if s.quiet.Swap(quiet) == quiet {
+		return
+	}
+	for _, l := range s.lanes {
+		l.gate.setQuiet(quiet)
+	}
+	select {
+	case s.changed <- struct{}{}:
+	default:
 	}
 }
 
@@ -70,15 +99,20 @@ func (s *Server) Run(ctx context.Context, handle func(context.Context, jobstore.
 	// A job that was started while ctx ended is run: the call can't be taken back.
 	background := context.WithoutCancel(ctx)
 	var wg sync.WaitGroup
+	// The signs of life outlast the last job: one that drains is still there.
+	living, end := context.WithCancel(background)
+	var signs sync.WaitGroup
+	signs.Go(func() { s.alive(living, ctx.Done()) })
 	for _, l := range s.lanes {
 		wg.Go(func() { s.dispatch(ctx, background, l, &wg, handle) })
 	}
-	wg.Go(func() { s.alive(ctx) })
 	<-ctx.Done()
 	for _, l := range s.lanes {
 		l.gate.close()
 	}
 	wg.Wait()
+	end()
+	signs.Wait()
 	return nil
 }
 
@@ -89,8 +123,8 @@ func (s *Server) dispatch(ctx, background context.Context, l *lane, wg *sync.Wai
 	take := s.takeApart
 	if s.store.Fused() {
 		claimer := s.store.NewClaimer(s.types)
-		take = func(ctx context.Context, from *source, n int) ([]jobstore.Claim, bool, error) {
-			return claimer.Claim(ctx, from.lane, from.priority, n)
+		take = func(ctx context.Context, from *source, n int, park bool) ([]jobstore.Claim, bool, error) {
+			return claimer.Claim(ctx, from.lane, from.priority, n, park)
 		}
 	}
 	for {
@@ -103,7 +137,7 @@ func (s *Server) dispatch(ctx, background context.Context, l *lane, wg *sync.Wai
 			continue
 		}
 		call, cancel := context.WithTimeout(background, takeTimeout)
-		claims, more, err := take(call, from, min(free, takeSize))
+		claims, more, err := take(call, from, min(free, takeSize), !s.legacy.Load())
 		cancel()
 		if err != nil {
 			l.gate.rest(errorPause)

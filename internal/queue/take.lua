@@ -1,19 +1,18 @@
--- KEYS: pending, paused, active. ARGV: prefix of task keys, how many. Answers ids.
-local taken = {}
-if redis.call('EXISTS', KEYS[2]) == 1 then return taken end
-for _ = 1, tonumber(ARGV[2]) do
-  local id
-  repeat
-    id = redis.call('RPOPLPUSH', KEYS[1], KEYS[3])
-    if not id then return taken end
-    local key = ARGV[1] .. id
-    if redis.call('EXISTS', key) == 1 then
-      redis.call('HSET', key, 'state', 'active')
-      taken[#taken + 1] = id
-    else
-      redis.call('LREM', KEYS[3], 1, id)
-      id = nil
+-- KEYS: pending. ARGV: how many, the types served, a number that differs from
+-- call to call. Answers names; an id without a task is thrown away.
+local keys = sub(KEYS[1], 1, -8)
+local n, taken = tonumber(ARGV[1]), {}
+repeat
+  local want = n - #taken
+  local names = pick(keys, want, ARGV[2], tonumber(ARGV[3]))
+  local held = {}
+  for _, name in ipairs(names) do
+    local task = keys .. 't:' .. name
+    if call('EXISTS', task) == 1 then
+      call('HSET', task, 'state', 'active')
+      held[#held + 1], taken[#taken + 1] = name, name
     end
-  until id
-end
+  end
+  if held[1] then call('LPUSH', keys .. 'active', unpack(held)) end
+until #taken == n or #names < want
 return taken

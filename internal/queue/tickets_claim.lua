@@ -1,4 +1,5 @@
--- What the start of records needs of the queue (internal/rdb: dequeueCmd).
+-- What the start of records needs of the queue (internal/rdb: dequeueCmd);
+-- parked.lua stands before it.
 local held, dropped = {}, {}
 
 local function read_name(name)
@@ -8,11 +9,8 @@ local function read_name(name)
 end
 
 -- take pops up to n tickets. One call is about one queue, which ARGV names.
-local keys = about(ARGV[1])
-local function take(n)
-  if call('EXISTS', keys .. 'paused') == 1 then return {} end
-  return call('RPOP', keys .. 'pending', n) or {}
-end
+local keys, queue_name = about(ARGV[1])
+local function take(n, types, turn) return pick(keys, n, types, turn) end
 
 -- hold lists a ticket as active.
 local function hold(name)
@@ -23,7 +21,10 @@ end
 -- drop throws a ticket away that brings nothing any more.
 local function drop(name) dropped[#dropped + 1] = keys .. 't:' .. name end
 
+local function leave(name, kind) park(keys, name, kind) end
+
 local function settle()
   if held[1] then call('LPUSH', keys .. 'active', unpack(held)) end
   if dropped[1] then call('DEL', unpack(dropped)) end
+  settle_parked(keys, queue_name, CHANNEL)
 end

@@ -30,6 +30,9 @@ type Resumable struct {
 	fence  string
 	spec   jobstore.Spec
 	queued bool // the job no longer waits for it
+	// reached is what clients were told of the whole. Bytes that came and got lost
+	// before they were durable count there, so that it never goes back.
+	reached float64
 }
 
 // Begin creates the record of a job whose input, of r.InputSize bytes, will
@@ -108,6 +111,9 @@ func (d *Door) Resume(ctx context.Context, id job.ID) (*Resumable, error) {
 		return nil, gone()
 	default:
 		u.Size, u.Metadata, u.Expires = up.Size, up.Metadata, *r.UploadEnd
+		if p := r.Snapshot.Progress; p != nil {
+			u.reached = p.Reached
+		}
 	}
 	u.Offset, err = pieces.Offset(ctx, inputName(id), u.spec.Upload.Token)
 	if errors.Is(err, blob.ErrNotFound) {
@@ -144,14 +150,15 @@ func (u *Resumable) Append(ctx context.Context, body io.Reader, interrupt func()
 		}
 		return 0, Refusal(err)
 	}
-	counter := &counter{Reader: body, total: u.Size}
+	counter := &counter{Reader: body, total: u.Size, reached: u.reached}
 	counter.done.Store(u.Offset)
 	var lost atomic.Bool
 	hold := &jobstore.Hold{ID: u.ID, Fence: u.fence, For: u.door.UploadExpiry, Sent: sent, Progress: counter.progress,
 		Stop: func(error) { lost.Store(true); interrupt() }}
 	u.door.Keeper.Keep(hold)
 	n, err := u.pieces.Append(ctx, inputName(u.ID), u.spec.Upload.Token, u.Offset, counter)
-	hold.Drop()
+	hold.Drop() // from here on nobody asks the counter
+	u.reached = counter.reached
 	u.Offset += n
 	u.Expires = time.Now().Add(u.door.UploadExpiry)
 	switch {
@@ -172,6 +179,7 @@ func (u *Resumable) Append(ctx context.Context, body io.Reader, interrupt func()
 func (u *Resumable) beat(ctx context.Context) error {
 	p := &job.Progress{Phase: job.PhaseUpload, BytesDone: u.Offset, BytesTotal: u.Size}
 	new(job.Meter).Measure(p, time.Now(), u.Offset, u.Size)
+	p.Reached = max(p.Reached, u.reached)
 	replies, err := u.door.Store.Beats(ctx, []jobstore.Beat{{ID: u.ID, Fence: u.fence, Renew: true, For: u.door.UploadExpiry, Progress: p}})
 	if err != nil {
 		return err
@@ -194,6 +202,8 @@ type counter struct {
 	done  atomic.Int64
 	meter job.Meter
 	told  int64
+
+	reached float64 // of the whole, as told
 }
 
 func (c *counter) Read(p []byte) (int, error) {
@@ -211,6 +221,8 @@ func (c *counter) progress() *job.Progress {
 	c.told = done
 	p := &job.Progress{Phase: job.PhaseUpload, BytesDone: done, BytesTotal: c.total}
 	c.meter.Measure(p, time.Now(), done, c.total)
+	c.reached = max(c.reached, p.Reached)
+	p.Reached = c.reached
 	return p
 }
 

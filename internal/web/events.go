@@ -29,6 +29,7 @@ type feed struct {
 	alone  bool           // the stream of one job, which is 404 without it
 	again  bool           // the client has been here before
 	answer *answer        // where it goes
+	show   func(job.Snapshot) job.Snapshot
 }
 
 // jobEvents streams the changes of one job. The cursor is its revision.
@@ -48,7 +49,7 @@ func (s *Server) jobEvents(w http.ResponseWriter, r *http.Request) error {
 			return invalid(place, err.Error())
 		}
 	}
-	f := &feed{jobs: []job.Rev{known}, alone: true}
+	f := &feed{jobs: []job.Rev{known}, alone: true, show: s.show}
 	f.cursor = func() string { return strconv.FormatInt(f.jobs[0].Rev, 10) }
 	return s.stream(w.(*answer), r, f)
 }
@@ -84,7 +85,7 @@ func parseRev(text string, rev *int64) error {
 // manyEvents streams the changes of several jobs. The cursor has the form of
 // the parameter id, with what the client has been told of each.
 func (s *Server) manyEvents(w http.ResponseWriter, r *http.Request) error {
-	f := &feed{}
+	f := &feed{show: s.show}
 	p := control{query: r.URL.Query()}
 	p.take("id", func(text []byte) (err error) {
 		f.jobs, err = httpapi.ParseRevs(string(text))
@@ -216,7 +217,7 @@ func (f *feed) tell(text *bytes.Buffer, watch *hub.Watcher, readings []job.Readi
 		case r.Rev != known.Rev:
 			known.Rev = r.Rev
 			watch.Seen(r.ID, r.Rev)
-			writeEvent(text, "state", f.cursor(), show(r.Snapshot))
+			writeEvent(text, "state", f.cursor(), f.show(r.Snapshot))
 		}
 		if r.Err == nil && r.Done {
 			f.close(known, watch)

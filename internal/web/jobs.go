@@ -16,8 +16,12 @@ import (
 	"longshore/job"
 )
 
-// show completes a snapshot with what only we know: paths.
-func show(snap job.Snapshot) job.Snapshot {
+// show completes a snapshot with what the record doesn't know: paths, and what
+// the job waits for.
+func (s *Server) show(snap job.Snapshot) job.Snapshot {
+	if !snap.Done && s.WaitingFor != nil {
+		snap.WaitingFor = s.WaitingFor(&snap)
+	}
 	return httpapi.Show(snap)
 }
 
@@ -92,7 +96,7 @@ func (s *Server) seeJob(ctx context.Context, in *getInput) (*jobOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &jobOutput{Status: http.StatusOK, ETag: etag(snap), Body: show(snap)}
+	out := &jobOutput{Status: http.StatusOK, ETag: etag(snap), Body: s.show(snap)}
 	if matches(in.IfNoneMatch, out.ETag) {
 		out.Status = http.StatusNotModified
 	}
@@ -173,7 +177,7 @@ func (s *Server) listJobs(ctx context.Context, in *listInput) (*listOutput, erro
 	out := &listOutput{Body: httpapi.JobList{Jobs: make([]job.Snapshot, len(page.Jobs)), Next: formatCursor(page.Next),
 		Scanned: &page.Scanned, Complete: &page.Complete}}
 	for i, snap := range page.Jobs {
-		out.Body.Jobs[i] = show(snap)
+		out.Body.Jobs[i] = s.show(snap)
 	}
 	return out, nil
 }
@@ -250,7 +254,7 @@ func (s *Server) waitForMany(ctx context.Context, in *listInput) (*listOutput, e
 			out.Body.Missing = append(out.Body.Missing, ids[i])
 			continue
 		}
-		out.Body.Jobs = append(out.Body.Jobs, show(r.Snapshot))
+		out.Body.Jobs = append(out.Body.Jobs, s.show(r.Snapshot))
 	}
 	return out, nil
 }
@@ -265,7 +269,7 @@ func (s *Server) cancelJob(ctx context.Context, in *idInput) (*jobOutput, error)
 	if err != nil {
 		return nil, err
 	}
-	out := &jobOutput{Status: http.StatusOK, ETag: etag(snap), Body: show(snap)}
+	out := &jobOutput{Status: http.StatusOK, ETag: etag(snap), Body: s.show(snap)}
 	if !snap.Done {
 		out.Status = http.StatusAccepted
 	}
@@ -285,8 +289,8 @@ type acceptedOutput struct {
 // accepted is the answer to who made a job. It is 202 even where a worker was
 // fast enough to have ended the job by now, unless the client reckons with that:
 // it asked for the end, or repeats itself.
-func accepted(snap job.Snapshot, reckoned bool) *acceptedOutput {
-	out := &acceptedOutput{Status: http.StatusAccepted, ETag: etag(snap), ID: string(snap.ID), Body: show(snap)}
+func (s *Server) accepted(snap job.Snapshot, reckoned bool) *acceptedOutput {
+	out := &acceptedOutput{Status: http.StatusAccepted, ETag: etag(snap), ID: string(snap.ID), Body: s.show(snap)}
 	out.Location = out.Body.Links.Self
 	if snap.Done && reckoned {
 		out.Status = http.StatusOK
@@ -299,7 +303,7 @@ func (s *Server) retryJob(ctx context.Context, in *idInput) (*acceptedOutput, er
 	if err != nil {
 		return nil, err
 	}
-	return accepted(snap, false), nil
+	return s.accepted(snap, false), nil
 }
 
 func (s *Server) deleteJob(ctx context.Context, in *idInput) (*struct{}, error) {

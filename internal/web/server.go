@@ -101,7 +101,7 @@ type Blobs interface {
 	Open(ctx context.Context, name string) (blob.Reader, error)
 }
 
-// Deps are what a Server works with; all are required.
+// Deps are what a Server works with; all are required but WaitingFor.
 type Deps struct {
 	Door    Door
 	Records Records
@@ -112,6 +112,9 @@ type Deps struct {
 	Queues  func(context.Context) ([]httpapi.QueueInfo, error)
 	Workers func(context.Context) ([]httpapi.WorkerInfo, error)
 	Ready   func(context.Context) error // nil: the job store answers
+	// WaitingFor says what a job that has not ended waits for, from what is known
+	// already; nil = not told.
+	WaitingFor func(*job.Snapshot) job.Waiting
 	// Unavailable reports whether an error means that the job store is out of reach.
 	Unavailable func(error) bool
 }

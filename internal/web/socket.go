@@ -287,7 +287,7 @@ func (k *socket) tellOne(ctx context.Context, r job.Reading) error {
 	}
 	if r.Rev != k.watch.After(r.ID) {
 		k.watch.Seen(r.ID, r.Rev)
-		if err := k.write(ctx, stateMessage{Type: "state", Job: show(r.Snapshot)}); err != nil {
+		if err := k.write(ctx, stateMessage{Type: "state", Job: k.server.show(r.Snapshot)}); err != nil {
 			return err
 		}
 	}

@@ -69,7 +69,7 @@ func (s *Server) waitForEnd(ctx context.Context, snap job.Snapshot, created bool
 			}
 		}
 	}
-	out := accepted(snap, wanted > 0 || !created)
+	out := s.accepted(snap, wanted > 0 || !created)
 	if wish.set {
 		out.Wait = httpapi.FormatDuration(granted)
 	}

@@ -20,6 +20,7 @@ import (
 	"longshore/internal/imaging"
 	"longshore/internal/jobstore"
 	"longshore/internal/lock"
+	"longshore/internal/queue"
 	"longshore/internal/redisdb"
 	"longshore/internal/sandbox"
 	"longshore/internal/tus"
@@ -66,6 +67,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	if err != nil {
 		return err
 	}
+	watch := sys.Watch(ctx)
 	server, err := web.New(web.Config{Version: Version(), Token: h.Token.Reveal(), Origins: h.CORSOrigins,
 		MaxWait: h.MaxWait, MaxWaiters: h.MaxWaiters, MaxWaitersPerAddress: h.AddressWaiters, MaxUpload: int64(h.MaxUpload),
 		MaxConnections: h.MaxConns, MaxConnectionsPerAddress: h.AddressConns,
@@ -73,9 +75,10 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 		TrustedProxies: h.TrustedProxies, HSTS: h.HSTS, Grace: s.Grace, Log: sys.Log},
 		web.Deps{Door: door, Uploads: uploads, Records: records{sys.Store, sys},
 			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Unavailable: redisdb.Unavailable,
-			Queues:  func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
-			Workers: func(ctx context.Context) ([]httpapi.WorkerInfo, error) { return workers(ctx, sys) },
-			Ready:   func(ctx context.Context) error { return sys.Redis.Ping(ctx).Err() }})
+			Queues:     func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
+			Workers:    func(ctx context.Context) ([]httpapi.WorkerInfo, error) { return workers(ctx, sys) },
+			WaitingFor: watch.WaitingFor,
+			Ready:      func(ctx context.Context) error { return sys.Redis.Ping(ctx).Err() }})
 	if err != nil {
 		return err
 	}
@@ -86,7 +89,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	defer wg.Wait()
 	defer stop()
 	wg.Go(func() {
-		sys.Background(background, keeper.Run, waiters.Run, sys.Sweeper().Run, sys.SweepOrphans, sys.WatchMemory,
+		sys.Background(background, keeper.Run, waiters.Run, sys.Sweeper().Run, sys.SweepOrphans, sys.WatchMemory, watch.Run,
 			func(ctx context.Context) error { return sys.RefreshTypes(ctx, catalog) })
 	})
 	sys.Log.InfoContext(ctx, "web listens", "address", "http://"+l.Addr().String())
@@ -142,21 +145,41 @@ func (r records) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
 func (r records) Delete(ctx context.Context, id job.ID) error { return r.sys.Delete(ctx, id) }
 
 func queues(ctx context.Context, sys *connect.System) ([]httpapi.QueueInfo, error) {
-	infos, err := sys.Queue.Queues(ctx)
+	o, err := sys.Overview(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]httpapi.QueueInfo, len(infos))
-	for i, q := range infos {
+	return Queues(o), nil
+}
+
+// Queues is how clients see the queues of an installation.
+func Queues(o connect.Overview) []httpapi.QueueInfo {
+	list := make([]httpapi.QueueInfo, len(o.Queues))
+	for i, q := range o.Queues {
 		list[i] = httpapi.QueueInfo{Queue: string(q.Lane) + "-" + string(q.Priority), Lane: q.Lane, Priority: q.Priority,
 			Pending: q.Pending, Active: q.Active, LatencyMS: q.Latency.Milliseconds(), Paused: q.Paused}
+		for _, p := range q.Parked {
+			list[i].Parked = append(list[i].Parked, httpapi.ParkedInfo{Type: p.Type, Pending: p.Pending, Served: o.Served(p.Type, q.Lane)})
+		}
 	}
-	return list, nil
+	return list
+}
+
+// Workers is how clients see worker processes.
+func Workers(infos []queue.WorkerInfo) []httpapi.WorkerInfo {
+	list := make([]httpapi.WorkerInfo, len(infos))
+	for i, w := range infos {
+		list[i] = httpapi.WorkerInfo{Host: w.Host, PID: w.PID, Slots: w.Slots, State: httpapi.WorkerTaking, Types: w.Types}
+		if w.Draining {
+			list[i].State = httpapi.WorkerDraining
+		}
+	}
+	return list
 }
 
 // Worker runs the built-in types on an installation until ctx ends. ready and
 // quiet are as in worker.Config.
-func Worker(ctx context.Context, sys *connect.System, w config.Work, s config.Stop, ready func(), quiet <-chan struct{}) error {
+func Worker(ctx context.Context, sys *connect.System, w config.Work, s config.Stop, ready func(), quiet <-chan bool) error {
 	if lacks := sandbox.Missing(); lacks != "" && imaging.FindVips() != nil {
 		sys.Log.WarnContext(ctx, "vipsthumbnail reads clients' images without a whole sandbox", "missing", lacks)
 	}
@@ -169,17 +192,24 @@ func Worker(ctx context.Context, sys *connect.System, w config.Work, s config.St
 		ChildMemory: int64(w.ChildMemory), Ready: ready, Quiet: quiet}, handlers.BuiltIn())
 }
 
-// Quiet returns a channel that is closed by the first SIGTSTP, and a function
-// that lets the signal mean again what it usually does.
-func Quiet() (quiet <-chan struct{}, stop func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTSTP)
-	asked, end := make(chan struct{}), make(chan struct{})
+// Quiet returns what SIGTSTP (true) and SIGCONT (false) ask for, and a function
+// that lets the signals mean again what they usually do.
+func Quiet() (quiet <-chan bool, stop func()) {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTSTP, syscall.SIGCONT)
+	asked, end := make(chan bool), make(chan struct{})
 	go func() {
-		select {
-		case <-signals:
-			close(asked)
-		case <-end:
+		for {
+			select {
+			case s := <-signals:
+				select {
+				case asked <- s == syscall.SIGTSTP:
+				case <-end:
+					return
+				}
+			case <-end:
+				return
+			}
 		}
 	}()
 	return asked, func() {
@@ -211,9 +241,5 @@ func workers(ctx context.Context, sys *connect.System) ([]httpapi.WorkerInfo, er
 	if err != nil {
 		return nil, err
 	}
-	list := make([]httpapi.WorkerInfo, len(infos))
-	for i, w := range infos {
-		list[i] = httpapi.WorkerInfo{Host: w.Host, PID: w.PID, Slots: w.Slots}
-	}
-	return list, nil
+	return Workers(infos), nil
 }

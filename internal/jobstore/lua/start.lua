@@ -4,6 +4,6 @@ local WIDTH = 5
 local t = now()
 
 local function quick(key, from)
-  local h, m, p = begin(key, t, ARGV[from + 1], ARGV[from + 2], ARGV[from + 3], ARGV[from + 5])
-  return h and { 'ok', h, m, p }
+  local h, m, p, past = begin(key, t, ARGV[from + 1], ARGV[from + 2], ARGV[from + 3], ARGV[from + 5])
+  return h and { 'ok', h, m, p, past }
 end

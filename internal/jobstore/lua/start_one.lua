@@ -1,5 +1,6 @@
 -- start_one: takes one job. types are those that the caller serves, with a space
--- before and behind each; '' = all.
+-- before and behind each; '' = all. The last text of the answer is the job's
+-- past: when it was created, when it was to run ('0' = at once), its progress.
 local function one(key, t, delivery, fence, lease_ms, suspects, types)
   local j = load(key)
   if not j then return { 'gone' } end
@@ -16,5 +17,7 @@ local function one(key, t, delivery, fence, lease_ms, suspects, types)
     move(j, 'running') -- its next look finds it running and goes far ahead
   end
   if not j.cr then gather(added, j.base .. 'leases', text[t + lease_ms], j.id) end
-  return { 'ok', j.h, j.packed or pack(j), call('HGET', key, 'p') or call('GET', j.base .. 'p:' .. j.id) or '' }
+  local spec, created, run_at = unpack(call('HMGET', key, 'p', 'c', 'at'))
+  return { 'ok', j.h, j.packed or pack(j), spec or call('GET', j.base .. 'p:' .. j.id) or '',
+    (created or '0') .. ' ' .. (run_at or '0') .. ' ' .. (call('GET', j.base .. 'g:' .. j.id) or '') }
 end

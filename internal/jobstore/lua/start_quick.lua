@@ -1,10 +1,11 @@
 -- begin is the short way of start_one, for a job that nobody has touched since
--- it was created: it answers h, m and p, or nil for all others.
+-- it was created: it answers h, m, p and when it was
+-- created, or nil for all others.
 local stamp, lease_end
 local served, leases, events, size = {}, {}, {}, 0
 local function begin(key, t, delivery, fence, lease_ms, types)
   if delivery ~= '1' then return nil end
-  local record = call('HMGET', key, 'h', 'm', 'p')
+  local record = call('HMGET', key, 'h', 'm', 'p', 'c')
   local h, m = record[1], record[2]
   if m ~= FRESH or not h then return nil end
   local serve = served[h]
@@ -28,7 +29,7 @@ local function begin(key, t, delivery, fence, lease_ms, types)
   entries[i + 1], entries[i + 2] = lease_end, id
   size = size + 1
   events[size] = id .. ' 2 running'
-  return h, m, spec
+  return h, m, spec, record[4] or ''
 end
 
 local function write()

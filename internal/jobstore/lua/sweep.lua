@@ -7,6 +7,7 @@
 --   upload an upload in pieces that was silent for a while: is it whole, or over?
 --   gone   removed: its blobs may go
 --   used   its retention is over, but others may still use its files
+--   lost   its lease ended: for the log, with the state that came of it
 --   bad    quarantined
 -- and whether more is due than the limit let it take. looks is the limit of
 -- looks for tickets that can hardly be lost; what is beyond it waits for the next sweep.
@@ -36,6 +37,12 @@ local function lost(j)
     enqueue(j, t)
     tell('head', j)
   end
+end
+
+local function told(j)
+  local was = j.s
+  lost(j)
+  if was == 'running' or was == 'uploading' then found[#found + 1] = { 'lost', ticket(j), j.s } end
 end
 
 -- later says when to look again: at doubling age.
@@ -172,7 +179,7 @@ for _, key in ipairs(KEYS) do
     if gap < 0 or gap > STALL then rearm(base) end
     if gap < 0 then call('SET', base .. 'rewind', '0') end
     rewind(base)
-    take(base, 'leases', lost)
+    take(base, 'leases', told)
     take(base, 'due', due)
     if looks > 0 then look(base) end
   end

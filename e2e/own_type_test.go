@@ -1,0 +1,124 @@
+//go:build linux
+
+package e2e
+
+import (
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"longshore/client"
+	"longshore/internal/httpapi"
+	"longshore/job"
+)
+
+// ownWorker builds the example of a worker with types of its own.
+var ownWorker = sync.OnceValue(func() error {
+	dir, err := programs()
+	if err != nil {
+		return err
+	}
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "own-worker"), ".")
+	build.Dir = filepath.Join("..", "examples", "own-worker")
+	return build.Run()
+})
+
+// TestOwnTypeBesideStockWorkers holds what README invites to: one worker with a
+// type of its own beside three that don't know it. While it is away the job says
+// so, the queues, the doctor and the log do; once it is there nobody waits longer than
+// for a built-in type.
+func TestOwnTypeBesideStockWorkers(t *testing.T) {
+	t.Parallel()
+	in := install(t, "CPU_CONCURRENCY=2")
+	if err := ownWorker(); err != nil {
+		t.Fatal(err)
+	}
+	own := in.start(t, "own-worker")
+	own.await(t, `"msg":"worker takes jobs"`)
+	_, url := in.web(t) // it loads the published types as it starts
+	c := clientOf(t, url)
+	for range 3 {
+		in.worker(t)
+	}
+	fractal := client.Submission{Type: "fractal.render", Payload: map[string]int{"width": 16}}
+	workers := func(what string, right func([]client.WorkerInfo) bool) {
+		t.Helper()
+		for late := time.Now().Add(20 * time.Second); ; {
+			list, err := c.Workers(t.Context())
+			if err != nil || time.Now().After(late) {
+				t.Fatalf("%s: workers are %+v, %v", what, list, err)
+			}
+			if right(list) {
+				return
+			}
+		}
+	}
+	draining := func(w client.WorkerInfo) bool { return w.State == httpapi.WorkerDraining }
+	workers("all are there", func(list []client.WorkerInfo) bool { return len(list) == 4 && !slices.ContainsFunc(list, draining) })
+	own.signal(syscall.SIGTERM)
+	workers("the own one has gone", func(list []client.WorkerInfo) bool { return len(list) == 3 })
+
+	lonely := submit(t, c, fractal)
+	poll(t, c, lonely.ID, "waits for a worker", func(s job.Snapshot) bool { return s.WaitingFor == job.WaitingWorker && s.State == job.Queued })
+	queues, err := c.Queues(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := httpapi.ParkedInfo{Type: "fractal.render", Pending: 1}
+	if !slices.ContainsFunc(queues, func(q client.QueueInfo) bool { return q.Pending == 1 && slices.Contains(q.Parked, want) }) {
+		t.Errorf("queues are %+v", queues)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(own.cmd.Path), "enqueue"), "doctor")
+	cmd.Env = append(slices.Clone(in.env), "LONGSHORE_URL="+url)
+	if said, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(said), "no worker takes their types: fractal.render") {
+		t.Errorf("doctor: %v\n%s", err, said)
+	}
+
+	own = in.start(t, "own-worker")
+	own.await(t, `"msg":"worker takes jobs"`)
+	began := time.Now()
+	if snap := wait(t, c, lonely.ID); snap.State != job.Succeeded || snap.Overall == nil || *snap.Overall != 1 {
+		t.Errorf("ended as %+v", snap)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it waited %v more once its worker was there", took)
+	}
+	var waits []time.Duration
+	for range 10 {
+		snap := wait(t, c, submit(t, c, fractal).ID)
+		waits = append(waits, snap.StartedAt.Sub(snap.CreatedAt))
+	}
+	if slowest := slices.Max(waits); slowest > 3*time.Second {
+		t.Errorf("with its worker there, a job waited %v", slowest)
+	}
+}
+
+// TestQuietWorker holds SIGTSTP and SIGCONT: it takes nothing, stays and is
+// listed as draining, and takes again.
+func TestQuietWorker(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	_, url := in.web(t)
+	c := clientOf(t, url)
+	w := in.worker(t)
+	primes := client.Submission{Type: "math.primes", Payload: map[string]int{"n": 1000}}
+	wait(t, c, submit(t, c, primes).ID)
+	for range 2 {
+		w.signal(syscall.SIGTSTP)
+		w.signal(syscall.SIGTSTP) // once is as good as twice
+		waiting := submit(t, c, primes)
+		poll(t, c, waiting.ID, "waits, for the worker drains", func(s job.Snapshot) bool { return s.WaitingFor == job.WaitingWorker })
+		if list, err := c.Workers(t.Context()); err != nil || len(list) != 1 || list[0].State != httpapi.WorkerDraining {
+			t.Fatalf("workers are %+v, %v", list, err)
+		}
+		w.signal(syscall.SIGCONT)
+		if snap := wait(t, c, waiting.ID); snap.State != job.Succeeded {
+			t.Fatalf("ended as %+v", snap)
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package connect
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"longshore/internal/queue"
+	"longshore/job"
+)
+
+// An Overview is what waits and who is there to take it, at one moment.
+type Overview struct {
+	Queues  []queue.Info
+	Workers []queue.WorkerInfo
+	// Types are those of the oldest jobs that wait, by queue as in Queues.
+	Types []map[string]bool
+}
+
+// Overview reads the queues and the workers. The age of a queue is that of its
+// jobs: one that a deploy gave back has a new ticket, and is no younger.
+func (s *System) Overview(ctx context.Context) (o Overview, err error) {
+	if o.Queues, err = s.Queue.Queues(ctx); err != nil {
+		return o, err
+	}
+	if o.Workers, err = s.Queue.Workers(ctx); err != nil {
+		return o, err
+	}
+	var ids []job.ID
+	for _, q := range o.Queues {
+		for _, w := range q.Oldest {
+			ids = append(ids, w.Ticket.ID)
+		}
+	}
+	waits, err := s.Store.Waits(ctx, ids)
+	if err != nil {
+		return o, err
+	}
+	o.Types = make([]map[string]bool, len(o.Queues))
+	for i := range o.Queues {
+		q := &o.Queues[i]
+		o.Types[i] = map[string]bool{}
+		for _, p := range q.Parked {
+			o.Types[i][p.Type] = true
+		}
+		for _, w := range q.Oldest {
+			if waits[0].Type != "" {
+				o.Types[i][waits[0].Type] = true
+			}
+			// A first delivery's ticket is as old as the wait; the record of an
+			// upload is older.
+			if since := waits[0].Since; w.Ticket.Delivery > 1 && !since.IsZero() {
+				q.Latency = max(q.Latency, q.At.Sub(since))
+			}
+			waits = waits[1:]
+		}
+	}
+	return o, nil
+}
+
+// Served reports whether a worker that is alive takes jobs of a type from a lane.
+func (o Overview) Served(typ string, l job.Lane) bool {
+	return slices.ContainsFunc(o.Workers, func(w queue.WorkerInfo) bool { return w.Serves(typ, l) })
+}
+
+// Unserved lists the types with jobs that wait, as far as is seen, and nobody to
+// take them. Each has the lane of one that waits.
+func (o Overview) Unserved() map[string]job.Lane {
+	types := map[string]job.Lane{}
+	for i, q := range o.Queues {
+		for typ := range o.Types[i] {
+			if !o.Served(typ, q.Lane) {
+				types[typ] = q.Lane
+			}
+		}
+	}
+	return types
+}
+
+// WaitingFor says what a job waits for, "" for one that doesn't.
+func (o Overview) WaitingFor(snap *job.Snapshot) job.Waiting {
+	switch snap.State {
+	case job.Scheduled, job.Retrying:
+		return job.WaitingTime
+	case job.Queued:
+	default:
+		return ""
+	}
+	paused := func(q queue.Info) bool { return q.Paused && q.Lane == snap.Lane && q.Priority == snap.Priority }
+	switch {
+	case slices.ContainsFunc(o.Queues, paused):
+		return job.WaitingPaused
+	case !o.Served(snap.Type, snap.Lane):
+		return job.WaitingWorker
+	default:
+		return job.WaitingSlots
+	}
+}
+
+// A Watch is an Overview that is kept: WaitingFor costs no call. Run keeps it.
+type Watch struct {
+	system *System
+	last   atomic.Pointer[seen]
+}
+
+type seen struct {
+	Overview
+	at time.Time
+}
+
+const (
+	watchEvery = 2 * time.Second
+	// staleAfter is when a Watch that could not look says nothing any more.
+	staleAfter = 15 * time.Second
+)
+
+// Watch returns a Watch that has looked once, if it could.
+func (s *System) Watch(ctx context.Context) *Watch {
+	w := &Watch{system: s}
+	_ = w.look(ctx) // Run says so
+	return w
+}
+
+// Run looks again and again until ctx ends.
+func (w *Watch) Run(ctx context.Context) error {
+	return w.system.every(ctx, watchEvery, "look at queues and workers", w.look)
+}
+
+func (w *Watch) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, staleAfter)
+	defer cancel()
+	at := time.Now()
+	queues, err1 := w.system.Queue.Paused(ctx)
+	workers, err2 := w.system.Queue.Workers(ctx)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	w.last.Store(&seen{Overview{Queues: queues, Workers: workers}, at})
+	return nil
+}
+
+// WaitingFor is Overview.WaitingFor as it was some seconds ago. What depends on
+// others is not told while Redis is out of reach.
+func (w *Watch) WaitingFor(snap *job.Snapshot) job.Waiting {
+	last := w.last.Load()
+	if last == nil || time.Since(last.at) > staleAfter {
+		if snap.State == job.Queued {
+			return ""
+		}
+		last = &seen{}
+	}
+	return last.WaitingFor(snap)
+}
+
+// mind looks after what nobody serves, and says which types those are: once a
+// minute each, by one process of all.
+func (s *System) mind(ctx context.Context) error {
+	return s.every(ctx, 5*time.Second, "look after jobs that nobody serves", func(ctx context.Context) error {
+		did, err := s.Queue.Mind(ctx)
+		if err != nil || !did {
+			return err
+		}
+		o, err := s.Overview(ctx)
+		if err != nil {
+			return err
+		}
+		types := o.Unserved()
+		for _, typ := range slices.Sorted(maps.Keys(types)) {
+			first, err := s.Redis.SetNX(ctx, s.Prefix+":warned:"+typ, "1", time.Minute).Result()
+			if err != nil {
+				return err
+			}
+			if first {
+				s.Log.WarnContext(ctx, "jobs wait for a worker, and none that is alive takes their type", "type", typ, "lane", types[typ],
+					"at_least", o.waiting(typ))
+			}
+		}
+		return nil
+	})
+}
+
+// waiting is how many jobs of a type are known to wait, 1 at least.
+func (o Overview) waiting(typ string) int64 {
+	var n int64
+	for _, q := range o.Queues {
+		for _, p := range q.Parked {
+			if p.Type == typ {
+				n += p.Pending
+			}
+		}
+	}
+	return cmp.Or(n, 1)
+}

@@ -25,7 +25,7 @@ func TestCommandLine(t *testing.T) {
 	in := install(t)
 	_, url := in.web(t, "LONGSHORE_TOKEN="+webToken)
 	in.worker(t)
-	env := []string{"LONGSHORE_URL=" + url, "LONGSHORE_TOKEN="+webToken}
+	env := []string{"LONGSHORE_URL=" + url, "LONGSHORE_TOKEN=" + webToken}
 	enqueue := func(code int, args ...string) (stdout, stderr string) {
 		t.Helper()
 		got, stdout, stderr := call(t, "a line\n", env, "enqueue", args...)

@@ -74,7 +74,7 @@ func badRequests() []badRequest {
 		{name: "unknown job, deleted", method: "DELETE", path: unknown, status: 404, code: notFound},
 		{name: "unknown job's result", method: "GET", path: unknown + "/result", status: 404, code: notFound},
 		{name: "odd wait", method: "GET", path: unknown + "?wait=forever", status: 422, code: invalid, pointer: "?wait"},
-		{name: "unknown parameter", method: "GET", path: unknown + "?wiat=1s", status: 422, code: invalid, pointer: "?wiat"},
+		{name: "unknown parameter", method: "GET", path: "/v1/jobs?wiat=1s", status: 422, code: invalid, pointer: "?wiat"},
 		{name: "malformed query", method: "GET", path: unknown + "?wait=%zz", status: 400, code: invalid},
 		{name: "odd cursor", method: "GET", path: "/v1/jobs?cursor=%00", status: 422, code: invalid, pointer: "?cursor"},
 		{name: "odd limit", method: "GET", path: "/v1/jobs?limit=-1", status: 422, code: invalid, pointer: "?limit"},

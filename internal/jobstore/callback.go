@@ -16,7 +16,7 @@ import (
 //	c   number of the last claim    nx  next attempt
 //	la  last attempt                ls  its HTTP status, 0 = none
 //	le  its error code              s   delivered or failed, once it is over
-//	e   when that was
+//	e   when that was               d   how long it waits at most, for its next attempt or its claim (ms)
 //
 // The script that ends a job enters it in the zset of callbacks that are due;
 // a claim moves it ahead in there by its lease; a settlement moves it to its

@@ -47,7 +47,7 @@ var versionText = strconv.Itoa(recordVersion)
 // scripts are the programs that run in Redis, one a file of folder lua.
 type scripts struct {
 	create, uploaded, start, beat, finish, postpone, cancel, remove, look, sweep, use, unuse *redis.Script
-	claim, settle, callback                                                                  *redis.Script
+	claim, hold, settle, callback                                                            *redis.Script
 
 	take *redis.Script // nil where tickets and records are not on one Redis
 }
@@ -103,7 +103,7 @@ func loadScripts(w words) scripts {
 		cancel: script("cancel", write), remove: script("remove", write), look: script("look", write),
 		sweep: script("sweep", write),
 		use:   script("use", ""), unuse: script("unuse", write),
-		claim: script("claim", write), settle: script("settle", write), callback: script("callback", read),
+		claim: script("claim", write), hold: script("hold", write), settle: script("settle", write), callback: script("callback", read),
 	}
 	if w.tickets.Claim != "" {
 		s.take = short(write, w.tickets.Claim, "start_one", "start_quick take")

@@ -300,3 +300,55 @@ func TestCallbacksWhenTimeGoesBack(t *testing.T) {
 		}
 	}
 }
+
+// TestHoldCallbacks holds that a claim that nobody knows of is due again soon, one
+// that is kept is not, and that only the one who holds it can keep it.
+func TestHoldCallbacks(t *testing.T) {
+	t.Parallel()
+	s := turnedStore(t)
+	n := simple()
+	n.CallbackURL = "https://receiver.example/"
+	mustCreate(t, s.Store, n)
+	if _, err := s.Cancel(t.Context(), n.ID); err != nil {
+		t.Fatal(err)
+	}
+	claim := func() []CallbackClaim {
+		t.Helper()
+		list, err := s.ClaimCallbacks(t.Context(), 9, 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	hold := func(list []CallbackClaim) {
+		t.Helper()
+		if err := s.HoldCallbacks(t.Context(), list, 40*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lost := claim()
+	s.turn(t, 6*time.Second)
+	known := claim()
+	if len(lost) != 1 || len(known) != 1 {
+		t.Fatalf("claimed %v, then %v", lost, known)
+	}
+	hold(lost) // void: it must not lengthen the other one's
+	s.turn(t, 6*time.Second)
+	known = claim()
+	if len(known) != 1 {
+		t.Fatal("a void claim was kept")
+	}
+	hold(known)
+	s.turn(t, 39*time.Second)
+	if list := claim(); len(list) != 0 {
+		t.Fatalf("a claim that is kept was given to another one: %v", list)
+	}
+	if err := s.SettleCallbacks(t.Context(), []CallbackSettlement{{Claim: known[0], Outcome: CallbackDelivered, Status: 200}}); err != nil {
+		t.Fatal(err)
+	}
+	hold(known)
+	s.turn(t, time.Minute)
+	if list := claim(); len(list) != 0 {
+		t.Fatalf("what was delivered is due again: %v", list)
+	}
+}

@@ -68,11 +68,11 @@ func (s *Store) ClaimCallbacks(ctx context.Context, limit int, lease time.Durati
 // HoldCallbacks keeps claims for a lease from now on. What another one has claimed or
 // settled meanwhile, and jobs that are gone, stay as they are without an error.
 func (s *Store) HoldCallbacks(ctx context.Context, claims []CallbackClaim, lease time.Duration) error {
-	calls := make([]*redisdb.Call, len(claims))
+	calls := make([]*batch.Call, len(claims))
 	for i, c := range claims {
-		calls[i] = &redisdb.Call{Key: s.key(c.ID), Args: []any{c.Number, ms(lease)}}
+		calls[i] = &batch.Call{Key: s.key(c.ID), Args: []any{c.Number, ms(lease)}}
 	}
-	if err := redisdb.RunAll(ctx, s.rdb, s.scripts.hold, bulkSize, calls); err != nil {
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.hold, bulkSize, calls); err != nil {
 		return fmt.Errorf("hold callbacks: %w", err)
 	}
 	return nil

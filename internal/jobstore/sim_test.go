@@ -48,6 +48,7 @@ type sim struct {
 	swept      int64
 	watched    int64 // how much time sweepers have seen: a long gap counts little
 	jumped     int64 // … when Redis's time jumped last
+	jumpedBy   int64 // how far, since the last sweep
 	violations []string
 	trace      []string
 	rules      rules

@@ -47,6 +47,17 @@ func (s *sim) sweep(p *proc) {
 		return
 	}
 	s.redis(func(ctx context.Context) {
+		if s.jumpedBy < 0 && s.mono-s.swept+s.jumpedBy >= 0 {
+			// Nobody swept for longer than TIME went back, so nobody can see that it did.
+			s.jumped = s.watched + 120_000
+			for _, j := range s.jobs {
+				j.granted = s.jumped
+				if j.capped > 0 {
+					j.capped = s.jumped
+				}
+			}
+		}
+		s.jumpedBy = 0
 		s.watched, s.swept = s.watched+min(s.mono-s.swept, 300), s.mono
 		sum, _ := s.sweeper.Sweep(ctx)
 		if sum != (Swept{}) {
@@ -331,7 +342,7 @@ func (s *sim) nemesis() {
 		s.lastJump = s.mono
 		d := s.rng.Int64N(120_000) - 60_000
 		s.skew += d
-		s.jumped = s.watched
+		s.jumped, s.jumpedBy = s.watched, s.jumpedBy+d
 		for _, j := range s.jobs { // what a jump does to a lease is not told here
 			j.granted = s.watched
 			if j.capped > 0 {

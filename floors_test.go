@@ -115,6 +115,7 @@ var keepers = map[string][]string{
 	"github.com/vbauerster/mpb/v8":      {"cmd/enqueue"},
 	"github.com/tus/tusd/v2":            {"internal/tus"},
 	"golang.org/x/exp":                  {"internal/tus"}, // tusd's slog
+	"golang.org/x/net":                  {"internal/webhook"},
 	"golang.org/x/image":                {"internal/imaging"},
 	"github.com/aws/aws-sdk-go-v2":      {"internal/blob/bucket"},
 	"github.com/aws/smithy-go":          {"internal/blob/bucket"},

@@ -101,6 +101,14 @@ func (j *Jobs) check(m *mistakes) {
 	if n := len(j.CallbackSecrets()); n > 2 || n == 0 && j.Callbacks.IsSet() {
 		m.expect("CALLBACK_SECRETS", "one secret, or two separated by a comma")
 	}
+	for _, key := range j.CallbackKeys() {
+		if len(key) < 32 {
+			m.expect("CALLBACK_KEY", "at least 32 characters, as openssl rand -base64 32 prints them")
+		}
+	}
+	if n := len(j.CallbackKeys()); n > 2 || n == 0 && j.CallbackKey.IsSet() {
+		m.expect("CALLBACK_KEY", "one key, or two separated by a comma")
+	}
 	within(m, "RETENTION", j.Retention, time.Second, 366*24*time.Hour) // the most that a submission may ask for
 }
 

@@ -39,7 +39,9 @@ type Jobs struct {
 	Lease     time.Duration `env:"LEASE" doc:"how long a job belongs to a process that has fallen silent; it is renewed four times as often"`
 	Retention time.Duration `env:"RETENTION" doc:"how long a job and its files stay after its end"`
 	// Callbacks holds one or two secrets; CallbackSecrets splits them.
-	Callbacks Secret `env:"CALLBACK_SECRETS" doc:"secret that signs callbacks, whsec_ and 24 to 64 bytes in base64; two, separated by a comma, while receivers change over; without one no callback_url is accepted"`
+	Callbacks Secret `env:"CALLBACK_SECRETS" doc:"secret that signs callbacks, whsec_ and 24 to 64 bytes in base64; two, separated by a comma, while receivers change over; without one or a CALLBACK_KEY no callback_url is accepted"`
+	// CallbackKey holds one or two keys; CallbackKeys splits them.
+	CallbackKey Secret `env:"CALLBACK_KEY" doc:"key from which each receiver's own secret and ed25519 key pair are derived (enqueue callback-secret prints them), at least 32 characters and given to nobody; two, separated by a comma, while receivers change over"`
 }
 
 // Web says how the web server serves.
@@ -97,6 +99,7 @@ type Work struct {
 	StreamConcurrency int           `env:"STREAM_CONCURRENCY" shown:"8 × number of cores" doc:"jobs of lane io at once"`
 	ChildMemory       Bytes         `env:"CHILD_MEMORY" doc:"memory that one job of lane cpu may use"`
 	CallbackAllow     Allow         `env:"CALLBACK_ALLOW" doc:"places beyond the public internet that callbacks may go to: networks (10.0.0.0/8), addresses, hosts or host:port, separated by commas"`
+	CallbackPorts     Ports         `env:"CALLBACK_PORTS" doc:"ports that callbacks may go to although they are barred (docs/webhooks.md), separated by commas"`
 	KillGrace         time.Duration `env:"KILL_GRACE" doc:"time that a job gets to end by itself when it is canceled or out of time; at most 2s"`
 }
 
@@ -261,3 +264,6 @@ func (p Proxies) Contains(a netip.Addr) bool {
 
 // CallbackSecrets returns the secrets that sign callbacks, the newest first.
 func (j Jobs) CallbackSecrets() []string { return split(j.Callbacks.Reveal()) }
+
+// CallbackKeys returns the keys of receivers' own secrets, the newest first.
+func (j Jobs) CallbackKeys() []string { return split(j.CallbackKey.Reveal()) }

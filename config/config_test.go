@@ -116,7 +116,8 @@ const secretA, secretB = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_c2l4dH
 func TestCallbacks(t *testing.T) {
 	t.Parallel()
 	c, err := config.LoadWorker(env("CALLBACK_SECRETS="+secretA+", "+secretB,
-		"CALLBACK_ALLOW=10.0.0.0/8,fd00::/8, ::1,hooks.internal:8080,[::1]:80,Sink"))
+		"CALLBACK_ALLOW=10.0.0.0/8,fd00::/8, ::1,hooks.internal:8080,[::1]:80,Sink",
+		"CALLBACK_PORTS=25, 6379", "CALLBACK_KEY="+strings.Repeat("k", 32)+","+strings.Repeat("l", 40)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +127,9 @@ func TestCallbacks(t *testing.T) {
 	want := config.Allow{"10.0.0.0/8", "fd00::/8", "::1", "hooks.internal:8080", "[::1]:80", "Sink"}
 	if !slices.Equal(c.Work.CallbackAllow, want) {
 		t.Errorf("allow %q", c.Work.CallbackAllow)
+	}
+	if keys := c.Jobs.CallbackKeys(); !slices.Equal(c.Work.CallbackPorts, config.Ports{25, 6379}) || len(keys) != 2 || len(keys[1]) != 40 {
+		t.Errorf("ports %v, %d keys", c.Work.CallbackPorts, len(keys))
 	}
 }
 
@@ -170,6 +174,8 @@ func TestMistakes(t *testing.T) {
 		"LEASE":                 {"1s", "hunter2", "99999999999h"},
 		"RETENTION":             {"0", "200000h"},
 		"CALLBACK_SECRETS":      {"hunter2", "whsec_hunter2", ",", "whsec_aHVudGVyMg==", strings.Repeat(secretA+",", 3), "whsec_" + strings.Repeat("hunter2A", 20)},
+		"CALLBACK_KEY":          {"hunter2", ",", strings.Repeat("hunter2", 5) + ",hunter2", strings.Repeat(strings.Repeat("hunter2", 5)+",", 3)},
+		"CALLBACK_PORTS":        {"hunter2", "0", "65536", "-1", "25 26"},
 		"CALLBACK_ALLOW":        {"http://hunter2", "10.0.0.0/33", "hunter2:x", "h:0", "a b", "*"},
 		"LOG_FORMAT":            {"hunter2"},
 		"LOG_LEVEL":             {"hunter2"},

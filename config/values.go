@@ -224,6 +224,23 @@ func (a *Allow) EnvDecode(text string) error {
 	return nil
 }
 
+// Ports is a list of ports.
+type Ports []uint16
+
+// EnvDecode reads numbers, separated by commas.
+func (p *Ports) EnvDecode(text string) error {
+	var ports Ports
+	for _, s := range split(text) {
+		n, err := strconv.ParseUint(s, 10, 16)
+		if err != nil || n == 0 {
+			return formError("ports from 1 to 65535, separated by commas")
+		}
+		ports = append(ports, uint16(n))
+	}
+	*p = ports
+	return nil
+}
+
 // split cuts a list at its commas; space around the elements doesn't count.
 func split(text string) []string {
 	var list []string

@@ -294,8 +294,8 @@ func TestCallbackIsTriedAgain(t *testing.T) {
 	if cb.LastStatus != 308 || cb.LastError != "redirect" {
 		t.Errorf("after a redirect: %+v", cb)
 	}
-	cb = awaitCallback(t, c, refused, func(cb job.Callback) bool { return cb.Attempts > 0 && cb.NextAttemptAt != nil })
-	if cb.LastStatus != 0 || cb.LastError != "address_refused" || cb.State != job.CallbackPending {
+	cb = awaitCallback(t, c, refused, func(cb job.Callback) bool { return cb.State == job.CallbackFailed })
+	if cb.Attempts != 1 || cb.LastStatus != 0 || cb.LastError != "address_refused" || cb.GaveUpAt == nil {
 		t.Errorf("to an address that is not allowed: %+v", cb)
 	}
 	if len(elsewhere.got) > 0 || len(gone.got) != 1 {

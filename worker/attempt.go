@@ -25,7 +25,7 @@ var (
 // Pauses of the worker.
 const (
 	noHandlerPause = 10 * time.Second // a ticket whose type is not served here is postponed by this
-	suspectPause   = time.Second      // … one that must wait for the suspects' slot
+	suspectPause   = time.Second      // … one for which there is no room among the suspects
 	noChildPause   = time.Second      // … one for which no child process could be started
 	backoffFirst   = time.Second      // between attempts: doubled each time,
 	backoffMost    = 5 * time.Minute  // … up to this, with full jitter
@@ -57,17 +57,15 @@ func (w *worker) handle(ctx context.Context, c jobstore.Claim) {
 	}
 	a := &attempt{worker: w, ticket: t, fence: c.Fence, started: c.Started, renewals: make(chan time.Time, 1)}
 	if err != nil && !jobstore.Answered(err) {
-		sent, err = a.start(ctx, false) // whether it was started is not known: the same fence is the same start
+		sent, err = a.start(ctx, 0) // whether it was started is not known: the same fence is the same start
 	}
 	if errors.Is(err, jobstore.ErrSuspect) {
-		select {
-		case w.suspect <- struct{}{}:
-			defer func() { <-w.suspect }()
-			sent, err = a.start(ctx, true)
-		default:
+		var leave func()
+		if sent, leave, err = a.startSuspect(ctx); errors.Is(err, jobstore.ErrSuspect) {
 			w.postpone(ctx, t, suspectPause)
 			return
 		}
+		defer leave()
 	}
 	switch {
 	case err == nil:
@@ -99,11 +97,32 @@ func (a *attempt) logger() *slog.Logger {
 	return a.worker.log.With("job_id", a.ticket.ID, "type", a.started.Type, "attempt", a.started.Attempt)
 }
 
+// startSuspect starts a job that has lost young runs, if there is room for it
+// among the suspects: it counts there until leave is called, or until its run is
+// so old that it is no suspect any more. One after the other asks, for the room
+// that the one before left.
+func (a *attempt) startSuspect(ctx context.Context) (sent time.Time, leave func(), err error) {
+	w := a.worker
+	w.suspectGate.Lock()
+	defer w.suspectGate.Unlock()
+	most := w.suspects.Most()
+	if most == 0 {
+		return sent, nil, jobstore.ErrSuspect
+	}
+	if sent, err = a.start(ctx, most); err != nil {
+		return sent, func() {}, err
+	}
+	out := w.suspects.Add(a.started.Losses)
+	clock := time.AfterFunc(jobstore.Young, out)
+	return sent, func() { clock.Stop(); out() }, nil
+}
+
 // start asks for the job until Redis answers: the same fence is the same start.
-func (a *attempt) start(ctx context.Context, suspect bool) (sent time.Time, err error) {
+// most is how suspicious it may be.
+func (a *attempt) start(ctx context.Context, most int) (sent time.Time, err error) {
 	err = a.worker.ask(ctx, func(ctx context.Context) error {
 		sent = time.Now()
-		a.started, err = a.worker.sys.Store.Start(ctx, a.ticket, a.fence, suspect)
+		a.started, err = a.worker.sys.Store.StartWithin(ctx, a.ticket, a.fence, most)
 		return err
 	})
 	return sent, err

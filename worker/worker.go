@@ -78,7 +78,7 @@ func Serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Regis
 	c = c.withDefaults()
 	w := &worker{
 		config: c, sys: sys, registry: r, log: sys.Log,
-		keeper: jobstore.NewKeeper(sys.Store, sys.Log), suspect: make(chan struct{}, 1),
+		keeper: jobstore.NewKeeper(sys.Store, sys.Log), suspects: jobstore.NewSuspects(c.slots()[job.LaneIO] + c.slots()[job.LaneCPU]),
 	}
 	if sys.Callbacks != nil {
 		// An attempt that is cut needs time to be given back.
@@ -147,7 +147,8 @@ type worker struct {
 	callbacks *webhook.Deliverer // nil where nothing can sign them
 	pool      *isolate.Pool      // of children for lane cpu; nil where nothing needs them
 
-	suspect chan struct{} // the one slot for jobs that cost workers before
+	suspects    *jobstore.Suspects // jobs that cost workers before, and how many of them may run
+	suspectGate sync.Mutex         // held by the one that asks to start
 
 	running sync.Map // *attempt → struct{}
 	giveUp  context.Context

@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	log := program.Logger(c.Log, stdout)
 	where := program.Connection(c.Redis, c.Blobs, c.Jobs, log)
-	where.CallbackAllow = c.Work.CallbackAllow
+	where.CallbackAllow, where.CallbackPorts = c.Work.CallbackAllow, c.Work.CallbackPorts
 	sys, err := connect.Open(ctx, where)
 	if err != nil {
 		return err

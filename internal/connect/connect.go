@@ -41,11 +41,15 @@ type Config struct {
 	S3KeyID, S3SecretKey, S3SessionToken, S3Region string
 
 	// CallbackSecrets, one or two of the form whsec_<base64>, sign callbacks;
-	// without one no callback is taken in or delivered.
+	// without one or a key no callback is taken in or delivered.
 	CallbackSecrets []string
+	// CallbackKeys, one or two, sign callbacks with each receiver's own secret and key pair.
+	CallbackKeys []string
 	// CallbackAllow lists places beyond the public internet that callbacks may
 	// go to: networks, addresses, hosts or host:port.
 	CallbackAllow []string
+	// CallbackPorts lists barred ports that callbacks may go to.
+	CallbackPorts []uint16
 }
 
 // ErrSettings marks an error that other settings would mend, not time.
@@ -107,8 +111,10 @@ func (s *System) open(ctx context.Context, c Config) error {
 		return err
 	}
 	s.Store = jobstore.New(s.Redis, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease, Tickets: tickets})
-	if len(c.CallbackSecrets) > 0 {
-		if s.Callbacks, err = webhook.NewSender(c.CallbackSecrets, c.CallbackAllow); err != nil {
+	if len(c.CallbackSecrets)+len(c.CallbackKeys) > 0 {
+		s.Callbacks, err = webhook.NewSender(webhook.Config{Secrets: c.CallbackSecrets, Keys: c.CallbackKeys,
+			Allow: c.CallbackAllow, Ports: c.CallbackPorts})
+		if err != nil {
 			return fmt.Errorf("%w: callbacks: %w", ErrSettings, err)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 //	c   number of the last claim    nx  next attempt
 //	la  last attempt                ls  its HTTP status, 0 = none
 //	le  its error code              s   delivered or failed, once it is over
-//	e   when that was
+//	e   when that was               d   how long it waits at most, for its next attempt or its claim (ms)
 //
 // The script that ends a job enters it in the zset of callbacks that are due;
 // a claim moves it ahead in there by its lease; a settlement moves it to its
@@ -33,7 +33,8 @@ type CallbackClaim struct {
 }
 
 // ClaimCallbacks takes callbacks that are due, at most limit. Those that are
-// not settled when the lease ends are due again.
+// not settled when the lease ends are due again: a short one, for nobody knows of a
+// claim whose answer is lost. HoldCallbacks makes it longer.
 func (s *Store) ClaimCallbacks(ctx context.Context, limit int, lease time.Duration) ([]CallbackClaim, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -62,6 +63,19 @@ func (s *Store) ClaimCallbacks(ctx context.Context, limit int, lease time.Durati
 		}
 	}
 	return claims, nil
+}
+
+// HoldCallbacks keeps claims for a lease from now on. What another one has claimed or
+// settled meanwhile, and jobs that are gone, stay as they are without an error.
+func (s *Store) HoldCallbacks(ctx context.Context, claims []CallbackClaim, lease time.Duration) error {
+	calls := make([]*batch.Call, len(claims))
+	for i, c := range claims {
+		calls[i] = &batch.Call{Key: s.key(c.ID), Args: []any{c.Number, ms(lease)}}
+	}
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.hold, bulkSize, calls); err != nil {
+		return fmt.Errorf("hold callbacks: %w", err)
+	}
+	return nil
 }
 
 // A CallbackOutcome is what became of a claimed callback.

@@ -30,6 +30,7 @@
 //	P:{k}:ids         zset    all jobs, by id (score 0), for lists
 //	P:{k}:swept       string  TIME of the last sweep (ms)
 //	P:{k}:rewind      string  cursor of a walk over due after TIME went back
+//	P:{k}:rewind:callbacks    … and of one over callbacks
 //	P:{k}:quarantine  zset    damaged records, by the time they were found (ms)
 //	P:claim:<token>   string  what a worker's last claim popped, for its repeat; a minute
 //	P:blobs           string  id of the blob store that all processes share

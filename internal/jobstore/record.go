@@ -18,7 +18,7 @@ import (
 //
 //	h   what never changes: version, lane and priority ("io-high"), max attempts, timeout,
 //	    retention, expires at (0 = never), has a callback (0, 1), type
-//	m   what moves: state (a letter), rev, delivery, attempts consumed, leases lost in a row,
+//	m   what moves: state (a letter), rev, delivery, attempts consumed, young runs lost in a row,
 //	    started (last time, 0 = never), cancel requested (0, 1), fence of the run or upload,
 //	    last fence that finished (- = none)
 //	c   created                     fi  finished
@@ -26,6 +26,7 @@ import (
 //	ik  hash of the idempotency key ih  digest of the request, if its key or id was chosen
 //	k   wait until the next look    ka  delivery seen active
 //	ec  failure code                u   usage: wall ms, CPU ms, peak bytes
+//	lo  other runs lost since the last failed attempt
 //	ux  end of an upload in pieces  p   what it is to do, if that is short (script.go, shortSpec)
 //
 // Times and durations are in milliseconds.

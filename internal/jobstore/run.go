@@ -21,7 +21,7 @@ type Started struct {
 	Attempt         int // this one, from 1
 	MaxAttempts     int
 	Timeout         time.Duration
-	Losses          int  // leases lost in a row before this start
+	Losses          int  // young runs lost in a row before this start
 	CancelRequested bool // since the first of several calls with this fence
 	// Wait is from when it could have run, by its creation and its time, to this start.
 	Wait    time.Duration
@@ -30,11 +30,21 @@ type Started struct {
 }
 
 // Start takes the job of a ticket under a fence. The same fence again is the
-// same start and renews the lease. suspect says that the caller has a free slot
-// for a job that may take its process down. Errors: ErrStale, ErrSuspect,
+// same start and renews the lease. suspect says that the job may be one that
+// has cost workers before. Errors: ErrStale, ErrSuspect,
 // job.ErrNotFound, job.ErrDamaged; any other leaves the outcome unknown.
 func (s *Store) Start(ctx context.Context, t job.Ticket, fence string, suspect bool) (Started, error) {
-	reply, err := s.starts.Do(ctx, s.key(t.ID), t.Delivery, fence, ms(s.lease), flag(suspect), "")
+	most := 0
+	if suspect {
+		most = poisonLosses
+	}
+	return s.StartWithin(ctx, t, fence, most)
+}
+
+// StartWithin is Start for a job that has lost most young runs in a row at the
+// most, or too few to be a suspect: see Suspects.
+func (s *Store) StartWithin(ctx context.Context, t job.Ticket, fence string, most int) (Started, error) {
+	reply, err := s.starts.Do(ctx, s.key(t.ID), t.Delivery, fence, ms(s.lease), strconv.Itoa(most), "")
 	if err != nil {
 		return Started{}, err
 	}

@@ -23,11 +23,16 @@ const (
 	lookMS        = 5_000      // a queued job is looked at this long after it was queued, then at doubling age
 	lookMaxMS     = 600_000    // … up to this
 	pushMS        = 60_000     // a record of a future version is looked at again after this
-	stallMS       = 1_000      // a gap between sweeps from which leases are re-armed
+	stallMS       = 1_000      // a gap between sweeps from which leases get time back
+	paceMS        = 500        // … but for this much of it
 	sweepGapMS    = 200        // a sweep this soon after another one has nothing to do
 	cancelCapMS   = 4_500      // a canceled run's lease ends this soon
-	suspectLosses = 2          // lost leases that make a job a suspect
-	poisonLosses  = 5          // lost leases that end it
+	youngMS       = 60_000     // a run that lives this long is no reason to suspect its job
+	suspectLosses = 2          // young runs lost in a row that make a job a suspect
+	poisonLosses  = 5          // … and that end it
+	patientLosses = 8          // other lost runs from which it waits before the next one
+	restMS        = 10_000     // … this long, doubled each time,
+	restMaxMS     = 600_000    // … up to this
 	sweepLimit    = 100        // due entries taken a shard and index
 	lookLimit     = 4          // looks for tickets that can hardly be lost: the oldest a shard and sweep, and as many of the newest
 	asideMS       = 1e13       // such looks are kept in due at this much less than their time, below zero
@@ -42,7 +47,7 @@ var versionText = strconv.Itoa(recordVersion)
 // scripts are the programs that run in Redis, one a file of folder lua.
 type scripts struct {
 	create, uploaded, start, beat, finish, postpone, cancel, remove, look, sweep, use, unuse *redis.Script
-	claim, settle, callback                                                                  *redis.Script
+	claim, hold, settle, callback                                                            *redis.Script
 
 	take *redis.Script // nil where tickets and records are not on one Redis
 }
@@ -98,7 +103,7 @@ func loadScripts(w words) scripts {
 		cancel: script("cancel", write), remove: script("remove", write), look: script("look", write),
 		sweep: script("sweep", write),
 		use:   script("use", ""), unuse: script("unuse", write),
-		claim: script("claim", write), settle: script("settle", write), callback: script("callback", read),
+		claim: script("claim", write), hold: script("hold", write), settle: script("settle", write), callback: script("callback", read),
 	}
 	if w.tickets.Claim != "" {
 		s.take = short(write, w.tickets.Claim, "start_one", "start_quick take")
@@ -130,6 +135,8 @@ func prelude(w words) string {
 	fmt.Fprintf(&b, "local VERSION, LOOK, LOOK_MAX, PUSH, STALL = '%d', %d, %d, %d, %d\n",
 		recordVersion, lookMS, lookMaxMS, pushMS, stallMS)
 	fmt.Fprintf(&b, "local SUSPECT, POISONED, MAX_ERRORS = %d, %d, %d\n", suspectLosses, poisonLosses, job.MaxErrors)
+	fmt.Fprintf(&b, "local PACE, YOUNG, PATIENT, REST, REST_MAX = %d, %d, %d, %d, %d\n",
+		paceMS, youngMS, patientLosses, restMS, restMaxMS)
 	fmt.Fprintf(&b, "local USED_MIN, USED_MAX = %d, %d\n", usedMinMS, usedMaxMS)
 	fmt.Fprintf(&b, "local ASIDE = %d\n", int64(asideMS))
 	fmt.Fprintf(&b, "local CALLBACK_HOLD = %d\n", callbackHold)

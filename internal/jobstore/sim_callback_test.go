@@ -83,3 +83,18 @@ func (s *sim) judgeCallback(j *simJob) {
 		s.violate("%s: callback %s that nobody sent", j.id, cb.State)
 	}
 }
+
+// judgeCallbackTimes holds that no callback waits longer than for its pause or its
+// claim, when sweepers have had their time after a jump of Redis's.
+func (s *sim) judgeCallbackTimes() {
+	if s.watched-s.jumped < 6000 || s.stalled > s.mono {
+		return
+	}
+	most := float64(s.mono + s.skew + simCallbackLease.Milliseconds())
+	for _, base := range s.store.bases {
+		last := s.rdb.ZRevRangeWithScores(context.Background(), base+"callbacks", 0, 0).Val()
+		if len(last) > 0 && last[0].Score > most {
+			s.violate("%s: callback waits %.0f ms too long", last[0].Member, last[0].Score-most)
+		}
+	}
+}

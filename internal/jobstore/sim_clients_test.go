@@ -89,6 +89,7 @@ func (s *sim) create(p *proc, j *simJob, nj NewJob) {
 	var c Created
 	s.ask(p, func(ctx context.Context) (err error) {
 		c, err = s.store.Create(ctx, nj)
+		s.grant(j, err == nil)
 		s.observe(j)
 		return err
 	}, func(err error) {
@@ -121,7 +122,8 @@ func (s *sim) upload(p *proc, j *simJob, fence string) {
 	beat = func() {
 		if left -= 2000; left > 0 {
 			s.rpc(p, func(ctx context.Context) error {
-				_, err := s.store.Beats(ctx, []Beat{{ID: j.id, Fence: fence, Renew: true}})
+				replies, err := s.store.Beats(ctx, []Beat{{ID: j.id, Fence: fence, Renew: true}})
+				s.grant(j, err == nil && replies[0].Err == nil)
 				return err
 			}, func(error) {})
 			s.after(p, 2000, beat)
@@ -150,6 +152,9 @@ func (s *sim) cancel(p *proc, j *simJob) {
 		err := s.store.RequestCancel(ctx, j.id)
 		if err == nil && was != "" && !was.Terminal() && j.canceledAt == 0 {
 			j.canceledAt = s.mono
+			if was == job.Running {
+				j.capped = s.watched
+			}
 			s.say("cancel of %s accepted while %s", j.id[30:], was)
 		}
 		s.observe(j)

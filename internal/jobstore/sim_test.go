@@ -44,6 +44,11 @@ type sim struct {
 	stalled    int64 // Redis answers nobody before this
 	lastJump   int64
 	used       int // jobs that use files of others
+	slots      int // of a worker
+	swept      int64
+	watched    int64 // how much time sweepers have seen: a long gap counts little
+	jumped     int64 // … when Redis's time jumped last
+	jumpedBy   int64 // how far, since the last sweep
 	violations []string
 	trace      []string
 	rules      rules
@@ -52,6 +57,7 @@ type sim struct {
 // rules can be switched off, to see that the simulation notices.
 type rules struct {
 	noKillClock, noSweeper bool
+	noShares               bool                // among suspects
 	script                 func(string) string // edits the scripts
 }
 
@@ -87,6 +93,8 @@ type proc struct {
 	cut    int64 // off from Redis, until
 	free   int   // slots
 	runs   []*simRun
+
+	suspects *Suspects
 }
 
 type simJob struct {
@@ -101,6 +109,7 @@ type simJob struct {
 	canceledAt    int64 // when an accepted cancel met a job that had not ended
 	failsLeft     int
 	duration      int64
+	exact         bool   // it works just so long, each time
 	short         bool   // its retention is: it may be gone soon after its end
 	gone          bool   // its record was
 	owner         job.ID // whose files it uses, "" = its own
@@ -108,6 +117,12 @@ type simJob struct {
 	callback      bool
 	called        int // how often the receiver heard of its end
 	settled       bool
+	granted       int64 // watched time when its lease was last given or renewed
+	capped        int64 // … when its cancel capped it, 0 = it has not
+	poison        int64 // it ends its worker after this, 0 = never
+	deaths        int   // … and has done so
+	lostAt        int64 // when its run was lost, 0 = it was not, or runs again
+	slowest       int64 // the longest that a lost run took to run again
 }
 
 type simRun struct {
@@ -117,7 +132,8 @@ type simRun struct {
 	fence   string
 	began   bool
 	stopped bool
-	renewed int64 // send time of the last good renewal
+	renewed int64  // send time of the last good renewal
+	out     func() // of the suspects
 }
 
 const simLease = 8000
@@ -128,7 +144,7 @@ var noTickets = TicketLua{Create: "local function push() end\nlocal settle\n"}
 
 func newSim(t testing.TB, rdb redis.UniversalClient, prefix string, seed uint64, r rules) *sim {
 	clock := prefix + ":clock"
-	s := &sim{rng: rand.New(rand.NewPCG(seed, 7)), rdb: rdb, clock: clock, jobs: map[job.ID]*simJob{}, faults: true, rules: r,
+	s := &sim{rng: rand.New(rand.NewPCG(seed, 7)), rdb: rdb, clock: clock, jobs: map[job.ID]*simJob{}, faults: true, rules: r, slots: 3,
 		mono: 1_700_000_000_000}
 	tickets := TicketLua{}
 	if seed%2 == 1 { // creation believes that its ticket can hardly be lost
@@ -275,6 +291,12 @@ func (s *sim) observe(j *simJob) {
 		if state.Terminal() && state != job.Canceled && j.canceledAt > 0 {
 			s.violate("%s: ended as %s after an accepted cancel", j.id, state)
 		}
+	}
+	if j.state == job.Running && state == job.Queued {
+		j.lostAt = s.mono
+	}
+	if state == job.Running && j.lostAt > 0 {
+		j.slowest, j.lostAt = max(j.slowest, s.mono-j.lostAt), 0
 	}
 	j.state, j.rev = state, rev
 }

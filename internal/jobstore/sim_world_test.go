@@ -17,7 +17,7 @@ import (
 
 // spawn starts a process; workers take tickets, every process sweeps.
 func (s *sim) spawn(name string, worker bool) *proc {
-	p := &proc{name: name, worker: worker, free: 3}
+	p := &proc{name: name, worker: worker, free: s.slots, suspects: NewSuspects(s.slots)}
 	s.procs = append(s.procs, p)
 	if worker {
 		s.every(p, 20, 40, func() { s.take(p) })
@@ -47,12 +47,51 @@ func (s *sim) sweep(p *proc) {
 		return
 	}
 	s.redis(func(ctx context.Context) {
+		if s.jumpedBy < 0 && s.mono-s.swept+s.jumpedBy >= 0 {
+			// Nobody swept for longer than TIME went back, so nobody can see that it did.
+			s.jumped = s.watched + 120_000
+			for _, j := range s.jobs {
+				j.granted = s.jumped
+				if j.capped > 0 {
+					j.capped = s.jumped
+				}
+			}
+		}
+		s.jumpedBy = 0
+		s.watched, s.swept = s.watched+min(s.mono-s.swept, 300), s.mono
 		sum, _ := s.sweeper.Sweep(ctx)
 		if sum != (Swept{}) {
 			s.say("%s swept %+v", p.name, sum)
 			s.observeAll()
 		}
 	})
+	s.judgeLeases()
+}
+
+// grant notes that a lease was given to a job, or renewed.
+func (s *sim) grant(j *simJob, ok bool) {
+	if ok {
+		j.granted = s.watched
+	}
+}
+
+// judgeLeases holds that a lease which nobody renews ends when its time was
+// watched, however often Redis stood still in between.
+func (s *sim) judgeLeases() {
+	const slack = 1500
+	for _, id := range s.order {
+		j := s.jobs[id]
+		late := func() bool {
+			return (j.state == job.Running || j.state == job.Uploading) && (s.watched-j.granted > simLease+slack ||
+				j.state == job.Running && j.capped > 0 && s.watched-j.capped > cancelCapMS+slack)
+		}
+		if !late() {
+			continue
+		}
+		if s.observe(j); late() {
+			s.violate("%s: still %s, %d ms after its lease was given (canceled %d ms ago)", id, j.state, s.watched-j.granted, s.watched-j.capped)
+		}
+	}
 }
 
 func (s *sim) sweepActive(p *proc) {
@@ -83,7 +122,16 @@ func (s *sim) start(r *simRun) {
 		sent := s.mono
 		var started Started
 		s.rpc(r.p, func(ctx context.Context) (err error) {
-			started, err = s.store.Start(ctx, r.t, r.fence, true)
+			most := r.p.suspects.Most()
+			if s.rules.noShares {
+				most = poisonLosses
+			}
+			started, err = s.store.StartWithin(ctx, r.t, r.fence, most)
+			if err == nil && r.out == nil {
+				r.out = r.p.suspects.Add(started.Losses)
+				s.after(nil, Young.Milliseconds(), r.out)
+			}
+			s.grant(r.j, err == nil)
 			s.observe(r.j)
 			return err
 		}, func(err error) {
@@ -98,6 +146,11 @@ func (s *sim) start(r *simRun) {
 			case errors.Is(err, errNoAnswer):
 				s.after(r.p, pause, try)
 				pause = min(2*pause, 1000)
+			case errors.Is(err, ErrSuspect):
+				wait := 1000 + s.rng.Int64N(250)
+				s.ask(r.p, func(ctx context.Context) error {
+					return s.store.Postpone(ctx, r.t, time.Duration(wait)*time.Millisecond)
+				}, func(error) { s.leave(r) })
 			default:
 				s.leave(r)
 			}
@@ -126,7 +179,19 @@ func (s *sim) begin(r *simRun, canceled bool) {
 	r.j.active = r
 	s.say("%s runs %s", r.p.name, r.j.id[30:])
 	s.watch(r)
-	duration := 1 + s.rng.Int64N(r.j.duration)
+	if r.j.poison > 0 {
+		s.after(nil, r.j.poison, func() {
+			if !r.stopped && !r.p.dead {
+				r.j.deaths++
+				s.kill(r.p)
+			}
+		})
+		return
+	}
+	duration := r.j.duration
+	if !r.j.exact {
+		duration = 1 + s.rng.Int64N(duration)
+	}
 	s.after(nil, duration, func() {
 		if r.stopped {
 			return
@@ -192,6 +257,9 @@ func (s *sim) leave(r *simRun) {
 	if i < 0 {
 		return
 	}
+	if r.out != nil {
+		r.out()
+	}
 	r.p.runs = slices.Delete(r.p.runs, i, i+1)
 	r.p.free++
 	s.queue.done(r.t)
@@ -213,6 +281,9 @@ func (s *sim) beat(p *proc) {
 	var replies []BeatReply
 	s.rpc(p, func(ctx context.Context) (err error) {
 		replies, err = s.store.Beats(ctx, beats)
+		for i, reply := range replies {
+			s.grant(runs[i].j, reply.Err == nil && !reply.Cancel)
+		}
 		return err
 	}, func(err error) {
 		if err != nil {
@@ -234,6 +305,18 @@ func (s *sim) beat(p *proc) {
 	})
 }
 
+// kill ends a process; another one takes its place some time later.
+func (s *sim) kill(p *proc) {
+	s.say("fault: %s killed", p.name)
+	p.dead = true
+	for _, r := range p.runs { // the children go along, their tickets stay
+		s.stop(r)
+		s.queue.orphan(r.t)
+	}
+	name, worker := p.name+"'", p.worker
+	s.after(nil, s.rng.Int64N(10_000), func() { s.spawn(name, worker) })
+}
+
 // nemesis breaks something now and then.
 func (s *sim) nemesis() {
 	p := s.procs[s.rng.IntN(len(s.procs))]
@@ -242,17 +325,7 @@ func (s *sim) nemesis() {
 		if p.dead {
 			break
 		}
-		s.say("fault: %s killed", p.name)
-		p.dead = true
-		for _, r := range p.runs { // the children go along, their tickets stay
-			r.stopped = true
-			if r.j.active == r {
-				r.j.active = nil
-			}
-			s.queue.orphan(r.t)
-		}
-		name, worker := p.name+"'", p.worker
-		s.after(nil, s.rng.Int64N(10_000), func() { s.spawn(name, worker) })
+		s.kill(p)
 	case 1:
 		p.paused = s.mono + []int64{300, 5000, 20_000, 90_000}[s.rng.IntN(4)]
 		s.say("fault: %s paused", p.name)
@@ -269,6 +342,13 @@ func (s *sim) nemesis() {
 		s.lastJump = s.mono
 		d := s.rng.Int64N(120_000) - 60_000
 		s.skew += d
+		s.jumped, s.jumpedBy = s.watched, s.jumpedBy+d
+		for _, j := range s.jobs { // what a jump does to a lease is not told here
+			j.granted = s.watched
+			if j.capped > 0 {
+				j.capped = s.watched
+			}
+		}
 		s.say("fault: redis time jumps by %d ms", d)
 	case 5:
 		s.queue.lose()
@@ -291,6 +371,12 @@ func world(t testing.TB, seed uint64, prefix string, r rules) *sim {
 	for at := s.rng.Int64N(5000); at < faultTime; at += 1000 + s.rng.Int64N(9000) {
 		s.after(nil, at, func() { s.nemesis() })
 	}
+	if seed%3 == 0 { // Redis stands still again and again, each time for a little
+		for at := s.rng.Int64N(5000); at < faultTime; at += 4000 + s.rng.Int64N(1500) {
+			s.after(nil, at, func() { s.stalled = max(s.stalled, s.mono+1300) })
+		}
+	}
+	s.every(nil, 10_000, 10, s.judgeCallbackTimes)
 	begin := s.mono
 	s.after(nil, faultTime, func() {
 		s.faults = false
@@ -409,7 +495,9 @@ func TestSimulationNotices(t *testing.T) {
 		"no fence":               instead("j.f ~= fence", "false"),
 		"cancel loses, in short": instead("(%d+ %d+) 0 (%S+) '", "(%d+ %d+) [01] (%S+) '"),
 		"no delivery":            instead("j.s ~= 'queued' or j.d ~= number(delivery)", "j.s ~= 'queued' and j.s ~= 'running'"),
-		"no rearming":            without("if gap < 0 or gap > STALL then rearm(base) end"),
+		"no rearming":            without("if gap < 0 or gap > STALL then rearm(base, gap) end"),
+		"rearmed in full":        instead("math.min(was + still, most)", "most"),
+		"callbacks not rewound":  instead(", base .. 'rewind:callbacks', '0')", ")"),
 		"no look":                without("tell('look', j)"),
 		"no late look":           without("if looks > 0 then look(base) end"),
 		"no users":               instead("if call('EXISTS', users(j)) == 1 then", "if false then"),

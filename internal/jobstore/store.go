@@ -86,7 +86,7 @@ var (
 	ErrStale = errors.New("ticket is stale")
 	// ErrLost says that the fence is no longer the job's: what the run did doesn't count.
 	ErrLost = errors.New("run has lost its job")
-	// ErrSuspect says that the job has cost workers before and needs a suspect's slot.
+	// ErrSuspect says that the job has cost workers before and needs room among the suspects.
 	ErrSuspect = errors.New("job is a suspect")
 	// ErrUnserved says that the caller doesn't serve the job's type.
 	ErrUnserved = errors.New("type is not served here")

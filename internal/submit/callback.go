@@ -16,7 +16,7 @@ func (d *Door) checkCallback(text string) string {
 		return ""
 	}
 	if !d.Callbacks {
-		return "this installation sends no callbacks: CALLBACK_SECRETS is not set"
+		return "this installation sends no callbacks: neither CALLBACK_SECRETS nor CALLBACK_KEY is set"
 	}
 	const form = "expected an http or https URL with a host, without user, password or fragment"
 	if len(text) > maxCallbackURL {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -17,21 +18,27 @@ import (
 // Records is what a Deliverer needs of the job store.
 type Records interface {
 	ClaimCallbacks(ctx context.Context, limit int, lease time.Duration) ([]jobstore.CallbackClaim, error)
+	HoldCallbacks(ctx context.Context, claims []jobstore.CallbackClaim, lease time.Duration) error
 	SettleCallbacks(ctx context.Context, settlements []jobstore.CallbackSettlement) error
 	Get(ctx context.Context, id job.ID) (job.Snapshot, error)
 }
 
 // Poster makes one attempt. *Sender implements it.
 type Poster interface {
-	Post(ctx context.Context, id, to string, body []byte) Result
+	// Find returns the addresses that an attempt would connect to. A result with a
+	// code says that there will be no attempt.
+	Find(ctx context.Context, to string) ([]netip.Addr, Result)
+	// Post sends to one of those addresses.
+	Post(ctx context.Context, id, to string, at []netip.Addr, body []byte) Result
 }
 
 // The numbers of a process's deliveries.
 const (
 	lookEvery   = 250 * time.Millisecond // between looks for what is due
-	claimLease  = 40 * time.Second       // then a claim is void
+	claimFirst  = 5 * time.Second        // a claim whose caller may have got no answer is void then
+	claimLease  = 40 * time.Second       // … and one that is known and kept, then
 	startBefore = 15 * time.Second       // a claim older than this is given back, not begun
-	maxHeld     = 256                    // claims of a process at once
+	maxClaim    = 256                    // claims of one call
 	unreadable  = time.Minute            // a record that this version can't read is looked at again after this
 )
 
@@ -53,7 +60,7 @@ type Deliverer struct {
 
 // NewDeliverer returns a deliverer; Run makes it work.
 func NewDeliverer(r Records, s Poster, log *slog.Logger, grace time.Duration) *Deliverer {
-	return &Deliverer{Records: r, Sender: s, Log: log, Grace: grace, wake: make(chan struct{}, 1), lines: lines{}}
+	return &Deliverer{Records: r, Sender: s, Log: log, Grace: grace, wake: make(chan struct{}, 1), lines: newLines()}
 }
 
 // Ring says that a callback is due, so that it need not wait for the next look.
@@ -80,7 +87,7 @@ func (d *Deliverer) drain(ctx context.Context, cut func()) {
 	d.mu.Lock()
 	waiting := d.lines.clear()
 	d.mu.Unlock()
-	d.release(ctx, waiting)
+	d.release(ctx, time.Now(), waiting)
 	patience := time.AfterFunc(d.Grace, cut)
 	defer patience.Stop()
 	d.wg.Wait()
@@ -89,69 +96,83 @@ func (d *Deliverer) drain(ctx context.Context, cut func()) {
 // claim takes what is due and begins it, as far as there is room. More is true
 // if it took all that it asked for: there may be more.
 func (d *Deliverer) claim(ctx, attempts context.Context) (more bool, err error) {
-	d.mu.Lock()
-	room := maxHeld - d.lines.held()
-	d.mu.Unlock()
-	if room <= 0 {
-		return false, nil
-	}
 	now := time.Now()
-	claims, err := d.Records.ClaimCallbacks(ctx, room, claimLease)
+	claims, err := d.Records.ClaimCallbacks(ctx, maxClaim, claimFirst)
+	var kept []jobstore.CallbackClaim
 	var crowded []jobstore.CallbackSettlement
 	d.mu.Lock()
 	for _, c := range claims {
-		t := task{c, now}
-		switch name := hostOf(c.URL); d.lines.join(name, t) {
-		case begin:
-			d.wg.Go(func() { d.serve(attempts, name, t) })
-		case crowd:
-			crowded = append(crowded, released(c, jittered(d.lines.delay(name))))
+		t := &task{claim: c, at: now, to: hostOf(c.URL)}
+		fate, away := d.lines.join(t)
+		if fate == crowd {
+			crowded = append(crowded, released(c, jittered(away)))
+			continue
+		}
+		kept = append(kept, c)
+		if fate == begin {
+			d.wg.Go(func() { d.serve(attempts, t) })
 		}
 	}
 	d.mu.Unlock()
-	d.release(ctx, crowded)
-	return err == nil && len(claims) == room, err
+	d.wg.Go(func() { d.hold(attempts, now, kept) })
+	d.release(ctx, now, crowded)
+	return err == nil && len(claims) == maxClaim, err
 }
 
-// serve delivers one callback after the other as long as its host has a line.
-func (d *Deliverer) serve(ctx context.Context, name string, t task) {
-	for ok := true; ok; {
-		began := time.Now()
-		settlement := d.attempt(ctx, t)
-		d.settle(ctx, t, settlement)
-		d.mu.Lock()
-		t, ok = d.lines.next(name, time.Since(began))
-		d.mu.Unlock()
-		d.Ring() // there is room
+// serve makes one attempt, and then lets those begin that waited for it.
+func (d *Deliverer) serve(ctx context.Context, t *task) {
+	began := time.Now()
+	d.settle(ctx, t, d.attempt(ctx, t))
+	d.mu.Lock()
+	begun, crowded := d.lines.next(t, max(1, time.Since(began)))
+	for _, n := range begun {
+		d.wg.Go(func() { d.serve(ctx, n) })
 	}
+	d.mu.Unlock()
+	d.release(ctx, time.Now(), crowded)
+	d.Ring() // there is room
 }
 
-// attempt makes one attempt. A settlement without an outcome says that nothing
-// can be said: the claim is left to its lease.
-func (d *Deliverer) attempt(ctx context.Context, t task) (s jobstore.CallbackSettlement) {
-	log := d.Log.With("job_id", t.claim.ID, "host", hostOf(t.claim.URL), "attempt", t.claim.Attempts+1)
-	if ctx.Err() != nil || time.Since(t.at) > startBefore {
-		return released(t.claim, 0)
-	}
-	snap, err := d.Records.Get(ctx, t.claim.ID)
+// attempt makes one attempt. A settlement without an outcome says that there is
+// nothing to settle.
+func (d *Deliverer) attempt(ctx context.Context, t *task) (s jobstore.CallbackSettlement) {
+	log := d.Log.With("job_id", t.claim.ID, "host", t.to, "attempt", t.claim.Attempts+1)
+	var snap job.Snapshot
+	err := d.ask(ctx, t.at, startBefore, func() (err error) {
+		snap, err = d.Records.Get(ctx, t.claim.ID)
+		return err
+	})
 	switch {
 	case errors.Is(err, job.ErrNotFound):
 		return s // removed by hand, and its callback with it
 	case errors.Is(err, job.ErrDamaged):
 		return released(t.claim, unreadable) // another version of us may read it
-	case err != nil:
-		log.DebugContext(ctx, "callback waits for its record", "error", err)
-		return s
+	case err != nil || ctx.Err() != nil || time.Since(t.at) > startBefore:
+		log.DebugContext(ctx, "callback was not begun in time", "error", err)
+		return released(t.claim, 0)
 	}
 	body, err := httpapi.Encode(httpapi.Show(snap))
 	if err != nil {
 		log.ErrorContext(ctx, "callback has no body", "error", err)
 		return released(t.claim, unreadable)
 	}
-	r := d.Sender.Post(ctx, string(snap.ID), t.claim.URL, body)
+	began := time.Now()
+	at, r := d.Sender.Find(ctx, t.claim.URL)
+	if r.Code == "" {
+		d.mu.Lock()
+		ok, away := d.lines.found(t, at)
+		d.mu.Unlock()
+		if !ok {
+			return released(t.claim, jittered(away))
+		}
+		r = d.Sender.Post(ctx, string(snap.ID), t.claim.URL, at, body)
+	}
 	if ctx.Err() != nil && r.Status == 0 {
 		return released(t.claim, 0) // cut by us
 	}
+	d.mu.Lock()
+	d.lines.judge(t, r.Status != 0, time.Since(began))
+	d.mu.Unlock()
 	s = settle(t.claim, r)
 	switch s.Outcome {
 	case jobstore.CallbackDelivered:
@@ -164,20 +185,13 @@ func (d *Deliverer) attempt(ctx context.Context, t task) (s jobstore.CallbackSet
 	return s
 }
 
-// settle records the outcome, asking until it is answered or the claim is over:
-// then another worker delivers it once more.
-func (d *Deliverer) settle(ctx context.Context, t task, s jobstore.CallbackSettlement) {
-	if s.Outcome == "" {
-		return
-	}
+// ask calls f until it is answered, or until so long after since.
+func (d *Deliverer) ask(ctx context.Context, since time.Time, patience time.Duration, f func() error) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		err := d.Records.SettleCallbacks(context.WithoutCancel(ctx), []jobstore.CallbackSettlement{s})
-		if err == nil {
-			return
-		}
-		if ctx.Err() != nil || time.Since(t.at) > claimLease {
-			d.Log.WarnContext(ctx, "outcome of a callback not recorded, it will be sent again", "job_id", t.claim.ID, "error", err)
-			return
+		err := f()
+		if err == nil || errors.Is(err, job.ErrNotFound) || errors.Is(err, job.ErrDamaged) ||
+			ctx.Err() != nil || time.Since(since)+pause > patience {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -186,12 +200,39 @@ func (d *Deliverer) settle(ctx context.Context, t task, s jobstore.CallbackSettl
 	}
 }
 
+// settle records the outcome, asking until it is answered or the claim is over:
+// then another worker delivers it once more.
+func (d *Deliverer) settle(ctx context.Context, t *task, s jobstore.CallbackSettlement) {
+	if s.Outcome == "" {
+		return
+	}
+	err := d.ask(ctx, t.at, claimLease, func() error {
+		return d.Records.SettleCallbacks(context.WithoutCancel(ctx), []jobstore.CallbackSettlement{s})
+	})
+	if err != nil {
+		d.Log.WarnContext(ctx, "outcome of a callback not recorded, it will be sent again", "job_id", t.claim.ID, "error", err)
+	}
+}
+
+// hold keeps claims for as long as an attempt may take. Where that fails their first,
+// short lease ends, and they may be sent twice.
+func (d *Deliverer) hold(ctx context.Context, claimed time.Time, claims []jobstore.CallbackClaim) {
+	if len(claims) == 0 {
+		return
+	}
+	err := d.ask(ctx, claimed, claimFirst, func() error { return d.Records.HoldCallbacks(ctx, claims, claimLease) })
+	if err != nil {
+		d.Log.DebugContext(ctx, "callbacks may be sent twice", "count", len(claims), "error", err)
+	}
+}
+
 // release gives claims back that were not begun. Where that fails their lease does it.
-func (d *Deliverer) release(ctx context.Context, list []jobstore.CallbackSettlement) {
+func (d *Deliverer) release(ctx context.Context, claimed time.Time, list []jobstore.CallbackSettlement) {
 	if len(list) == 0 {
 		return
 	}
-	if err := d.Records.SettleCallbacks(context.WithoutCancel(ctx), list); err != nil {
+	err := d.ask(ctx, claimed, claimFirst, func() error { return d.Records.SettleCallbacks(context.WithoutCancel(ctx), list) })
+	if err != nil {
 		d.Log.DebugContext(ctx, "callbacks are left to their lease", "count", len(list), "error", err)
 	}
 }
@@ -200,11 +241,11 @@ func released(c jobstore.CallbackClaim, delay time.Duration) jobstore.CallbackSe
 	return jobstore.CallbackSettlement{Claim: c, Outcome: jobstore.CallbackRelease, Delay: delay}
 }
 
-// hostOf is the receiver's host with its port, as the URL names it.
+// hostOf is the receiver: the URL's host, as it is looked up, and its port.
 func hostOf(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
-		return ""
+		return ":"
 	}
-	return hostName(u.Hostname()) + ":" + u.Port()
+	return asciiHost(u.Hostname()) + ":" + portOf(u)
 }

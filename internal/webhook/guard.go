@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/idna"
 )
 
 // ErrAddress says that an address is not one of the public internet, and that
@@ -73,18 +77,45 @@ func within(list []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// A guard dials public addresses, and those that are allowed by name.
+// barred are ports behind which no receiver of webhooks is, but servers that would
+// take a request for something else, or must not hear from strangers: those that
+// browsers bar too, and those of databases, queues and machines' own control.
+var barred = portSet("1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117 " +
+	"119 123 135 137 138 139 143 161 179 389 427 445 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601 636 " +
+	"873 989 990 993 995 1080 1433 1521 1719 1720 1723 2049 2181 2375 2376 2379 2380 3128 3306 3389 3659 4045 4190 4369 " +
+	"5060 5061 5432 5672 5900 5984 6000 6379 6380 6566 6665 6666 6667 6668 6669 6679 6697 8086 9042 9092 9200 9300 10080 " +
+	"10250 11211 15672 26379 27017 27018")
+
+func portSet(list string) map[string]bool {
+	set := map[string]bool{}
+	for port := range strings.FieldsSeq(list) {
+		set[port] = true
+	}
+	return set
+}
+
+// A Resolver finds the addresses of a name. *net.Resolver is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// A guard finds and dials public addresses, and those that are allowed by name.
 type guard struct {
-	nets  []netip.Prefix
-	hosts map[string]bool // "host" and "host:port", lower case
+	resolver Resolver
+	nets     []netip.Prefix
+	hosts    map[string]bool // "host" and "host:port", lower case
+	ports    map[string]bool // of the barred ones
 }
 
 var hostForm = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$`)
 
 // newGuard reads what is allowed beyond public addresses: networks
-// (10.0.0.0/8), addresses, hosts, and both with a port.
-func newGuard(allow []string) (*guard, error) {
-	g := &guard{hosts: map[string]bool{}}
+// (10.0.0.0/8), addresses, hosts, and both with a port; and barred ports.
+func newGuard(allow []string, ports ...uint16) (*guard, error) {
+	g := &guard{resolver: net.DefaultResolver, hosts: map[string]bool{}, ports: map[string]bool{}}
+	for _, port := range ports {
+		g.ports[strconv.Itoa(int(port))] = true
+	}
 	for _, text := range allow {
 		if p, err := netip.ParsePrefix(text); err == nil {
 			if p.Addr().Is4In6() {
@@ -127,20 +158,141 @@ func hostName(host string) string {
 	return strings.TrimSuffix(strings.ToLower(host), ".")
 }
 
-// dial connects to host:port. The address is looked at when the name has been
-// resolved and the socket is about to be connected, so a name that resolves to
-// something else the second time gains nothing.
+// named reports whether a place is allowed by its name, wherever that leads.
+func (g *guard) named(host, port string) bool {
+	return g.hosts[host] || g.hosts[net.JoinHostPort(host, port)]
+}
+
+// maxAddresses of a name are tried in one attempt: one of each family, if it has both.
+const maxAddresses = 2
+
+// find returns the addresses of host:port that may be connected to. ErrAddress says
+// that there is none, and not why: a name that nobody has, one that leads to
+// where nobody may go, and a port that is barred look alike from outside.
+func (g *guard) find(ctx context.Context, host, port string) ([]netip.Addr, error) {
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		port = strconv.FormatUint(n, 10) // one spelling
+	}
+	if host = hostName(host); barred[port] && !g.ports[port] && !g.hosts[net.JoinHostPort(host, port)] {
+		return nil, fmt.Errorf("%w: port %s is barred", ErrAddress, port)
+	}
+	all, err := g.addresses(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	if !g.named(host, port) {
+		all = slices.DeleteFunc(all, func(a netip.Addr) bool { return !g.allows(a) })
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%w: %s", ErrAddress, host)
+	}
+	first := all[:1:1]
+	other := slices.IndexFunc(all, func(a netip.Addr) bool { return a.Is4() != first[0].Is4() })
+	if other < 0 && len(all) >= maxAddresses {
+		other = 1
+	}
+	if other > 0 {
+		first = append(first, all[other])
+	}
+	return first, nil
+}
+
+// addresses looks a host up. Only what may be otherwise in a while is an error but ErrAddress.
+func (g *guard) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a.Unmap()}, nil
+	}
+	all, err := g.resolver.LookupNetIP(ctx, "ip", host)
+	var dns *net.DNSError
+	if errors.As(err, &dns) && dns.IsNotFound && !dns.IsTemporary && !dns.IsTimeout {
+		return nil, fmt.Errorf("%w: no such host", ErrAddress)
+	}
+	for i, a := range all {
+		all[i] = a.Unmap()
+	}
+	return all, err
+}
+
+// found carries the addresses that find has found for a request to its dial.
+type found struct{}
+
+// dial connects to host:port, at the addresses that ctx has for it. Each is
+// looked at once more when its socket is about to be connected, so a name that
+// resolves to something else the second time gains nothing.
 func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
-	if host = hostName(host); !g.hosts[host] && !g.hosts[net.JoinHostPort(host, port)] {
+	list, _ := ctx.Value(found{}).([]netip.Addr)
+	if len(list) == 0 {
+		if list, err = g.find(ctx, host, port); err != nil {
+			return nil, err
+		}
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
+	if !g.named(hostName(host), port) {
 		dialer.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error { return g.check(address) }
 	}
-	return dialer.DialContext(ctx, network, address)
+	return race(ctx, list, func(ctx context.Context, a netip.Addr) (net.Conn, error) {
+		return dialer.DialContext(ctx, network, net.JoinHostPort(a.String(), port))
+	})
 }
+
+// race dials the first address, and the next when that has failed or takes long
+// (as RFC 8305 does). The first connection wins; of errors, the first.
+func race(ctx context.Context, list []netip.Addr, dial func(context.Context, netip.Addr) (net.Conn, error)) (net.Conn, error) {
+	if len(list) == 1 {
+		return dial(ctx, list[0])
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type outcome struct {
+		conn net.Conn
+		err  error
+	}
+	const headStart = 300 * time.Millisecond
+	outcomes, ahead := make(chan outcome), make(chan struct{})
+	for i, a := range list {
+		go func() {
+			if i > 0 {
+				select {
+				case <-ctx.Done():
+				case <-ahead:
+				case <-time.After(time.Duration(i) * headStart):
+				}
+			}
+			conn, err := dial(ctx, a)
+			if i == 0 && err != nil {
+				close(ahead)
+			}
+			outcomes <- outcome{conn, err}
+		}()
+	}
+	var won net.Conn
+	var failed error
+	for range list {
+		o := <-outcomes
+		switch {
+		case o.err != nil:
+			if failed == nil {
+				failed = o.err
+			}
+		case won == nil:
+			won = o.conn
+			cancel()
+		default:
+			o.conn.Close()
+		}
+	}
+	if won != nil {
+		return won, nil
+	}
+	return nil, failed
+}
+
+// allows reports whether an address may be connected to.
+func (g *guard) allows(a netip.Addr) bool { return public(a) || within(g.nets, a.Unmap().WithZone("")) }
 
 // check says whether ip:port may be connected to.
 func (g *guard) check(address string) error {
@@ -148,8 +300,28 @@ func (g *guard) check(address string) error {
 	if err != nil {
 		return fmt.Errorf("%w: no address", ErrAddress)
 	}
-	if a := to.Addr(); !public(a) && !within(g.nets, a.Unmap().WithZone("")) {
+	if a := to.Addr(); !g.allows(a) {
 		return fmt.Errorf("%w: %s", ErrAddress, a)
 	}
 	return nil
+}
+
+// asciiHost is a URL's host as it is looked up.
+func asciiHost(host string) string {
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
+		host = ascii
+	}
+	return hostName(host)
+}
+
+// portOf is a URL's port, its scheme's if it names none.
+func portOf(u *url.URL) string {
+	switch port := u.Port(); {
+	case port == "" && u.Scheme == "https":
+		return "443"
+	case port == "":
+		return "80"
+	default:
+		return strings.TrimLeft(port[:len(port)-1], "0") + port[len(port)-1:] // one spelling
+	}
 }

@@ -6,6 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"longshore/internal/jobstore"
 )
 
 func TestPublic(t *testing.T) {
@@ -173,4 +177,84 @@ func FuzzAllow(f *testing.F) {
 			conn.Close()
 		}
 	})
+}
+
+// TestOneCode holds that from outside a name that nobody has, one that leads to
+// a private address, a private address and a barred port look alike, and that each
+// ends at the first attempt.
+func TestOneCode(t *testing.T) {
+	t.Parallel()
+	private, open := netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("1.1.1.1")
+	s, err := NewSender(Config{Secrets: []string{secretA}, Allow: []string{"cache.internal:6379"}, Ports: []uint16{8086}, Resolver: names{
+		"private.example": {private}, "open.example": {open, private}, "empty.example": nil, "cache.internal": {private},
+		"four.example": {open, open, open, open, netip.MustParseAddr("2606:4700::1111")},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for to, want := range map[string]int{
+		"http://nobody.example/": 0, "http://private.example/": 0, "http://10.0.0.7/": 0, "http://empty.example/": 0,
+		"http://127.1/": 0, "http://0x7f.1/": 0, "http://localhost/": 0, "http://[::1]/": 0,
+		"http://open.example:25/": 0, "http://open.example:025/": 0, "https://1.1.1.1:6379/": 0, "http://nobody.example:22/": 0,
+		"http://cache.internal:6380/": 0, "http://cache.internal/": 0,
+		"http://open.example/": 1, "http://open.example:8086/": 1, "http://cache.internal:6379/": 1, "http://four.example/": 2,
+	} {
+		at, r := s.Find(t.Context(), to)
+		switch {
+		case len(at) != want, want == 0 && r.Code != CodeAddress, want > 0 && r.Code != "":
+			t.Errorf("%s: %v, %+v", to, at, r)
+		case want == 0 && settle(jobstore.CallbackClaim{}, r).Outcome != jobstore.CallbackFailed:
+			t.Errorf("%s is tried again", to)
+		}
+	}
+}
+
+// TestLookupMayFail holds that a resolver that is out of order ends nothing.
+func TestLookupMayFail(t *testing.T) {
+	t.Parallel()
+	for _, failure := range []*net.DNSError{{Err: "server misbehaving", IsTemporary: true}, {Err: "i/o timeout", IsTimeout: true, IsTemporary: true}} {
+		s, err := NewSender(Config{Secrets: []string{secretA}, Resolver: broken{failure}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, r := s.Find(t.Context(), "http://a.example/")
+		if r.Code != CodeDNS || settle(jobstore.CallbackClaim{}, r).Outcome != jobstore.CallbackRetry {
+			t.Errorf("%v: %+v", failure, r)
+		}
+	}
+}
+
+type broken struct{ err error }
+
+func (b broken) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) { return nil, b.err }
+
+// TestRace holds that a dead address delays a living one a little only.
+func TestRace(t *testing.T) {
+	t.Parallel()
+	dead, alive := netip.MustParseAddr("2606:4700::1111"), netip.MustParseAddr("1.1.1.1")
+	for name, refuses := range map[string]bool{"silent": false, "refuses": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				conn, err := race(t.Context(), []netip.Addr{dead, alive}, func(ctx context.Context, a netip.Addr) (net.Conn, error) {
+					if a == alive {
+						ours, theirs := net.Pipe()
+						theirs.Close()
+						return ours, nil
+					}
+					if !refuses {
+						<-ctx.Done()
+					}
+					return nil, errors.New("dead")
+				})
+				if err != nil || time.Since(began) > 300*time.Millisecond {
+					t.Fatalf("%v after %v", err, time.Since(began))
+				}
+				conn.Close()
+			})
+		})
+	}
+	if _, err := race(t.Context(), []netip.Addr{dead, alive}, func(context.Context, netip.Addr) (net.Conn, error) { return nil, errDown }); !errors.Is(err, errDown) {
+		t.Errorf("both dead: %v", err)
+	}
 }

@@ -38,7 +38,7 @@ func settle(c jobstore.CallbackClaim, r Result) jobstore.CallbackSettlement {
 	switch {
 	case r.Code == "":
 		s.Outcome = jobstore.CallbackDelivered
-	case r.Code == CodeGone, r.Code == CodeURL, attempt >= maxAttempts:
+	case r.Code == CodeGone, r.Code == CodeURL, r.Code == CodeAddress, attempt >= maxAttempts:
 		s.Outcome = jobstore.CallbackFailed
 	default:
 		s.Outcome = jobstore.CallbackRetry

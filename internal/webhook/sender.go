@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
@@ -16,7 +17,8 @@ import (
 
 // Limits of one attempt.
 const (
-	attemptTimeout = 15 * time.Second // from the name's resolution to the end of the answer
+	findTimeout    = 5 * time.Second  // of the name's resolution
+	attemptTimeout = 15 * time.Second // from then to the end of the answer
 	dialTimeout    = 10 * time.Second
 	maxAnswer      = 64 << 10 // bytes read of an answer, and of its header
 )
@@ -26,8 +28,8 @@ type Code string
 
 // The codes of a failed attempt.
 const (
-	CodeAddress    Code = "address_refused"  // not a public address, and not in CALLBACK_ALLOW
-	CodeDNS        Code = "dns_error"        // the host has no address
+	CodeAddress    Code = "address_refused"  // no such host, no public address, a barred port: no more attempts
+	CodeDNS        Code = "dns_error"        // the host could not be looked up
 	CodeTLS        Code = "tls_error"        // no good certificate, or no TLS
 	CodeConnection Code = "connection_error" // refused, or broken off
 	CodeTimeout    Code = "timeout"          // no whole answer within 15 s
@@ -48,25 +50,41 @@ type Result struct {
 // A Sender signs and posts. It is safe for concurrent use.
 type Sender struct {
 	signer signer
+	guard  *guard
 	client *http.Client
 }
 
-// NewSender returns a sender that signs with one or two secrets
-// ("whsec_<base64>" of 24 to 64 bytes) and posts to public addresses only, but
-// for those that allow names: networks, addresses, hosts, each also with a port.
-func NewSender(secrets, allow []string) (*Sender, error) {
-	s, err := newSigner(secrets)
+// Config of a Sender. It needs Secrets or Keys.
+type Config struct {
+	// Secrets, one or two of the form whsec_<base64> of 24 to 64 bytes, sign for all
+	// receivers alike.
+	Secrets []string
+	// Keys, one or two texts of at least 32 bytes, give each receiver a secret and a
+	// key pair of its own: see Derive.
+	Keys []string
+	// Allow lists places beyond public addresses that may be posted to: networks,
+	// addresses, hosts, the last two also with a port.
+	Allow []string
+	// Ports lists barred ports that may be posted to.
+	Ports []uint16
+	// Resolver finds the addresses of names; nil = the system's.
+	Resolver Resolver
+}
+
+// NewSender returns a sender.
+func NewSender(c Config) (*Sender, error) {
+	s, err := newSigner(c.Secrets, c.Keys)
 	if err != nil {
 		return nil, err
 	}
-	if len(s.keys) == 0 {
-		return nil, errors.New("no webhook secret")
-	}
-	g, err := newGuard(allow)
+	g, err := newGuard(c.Allow, c.Ports...)
 	if err != nil {
 		return nil, err
 	}
-	return &Sender{signer: s, client: &http.Client{
+	if c.Resolver != nil {
+		g.resolver = c.Resolver
+	}
+	return &Sender{signer: s, guard: g, client: &http.Client{
 		Transport: &http.Transport{
 			// No proxy: it would resolve names behind the guard's back.
 			DialContext:            g.dial,
@@ -87,9 +105,26 @@ func NewSender(secrets, allow []string) (*Sender, error) {
 // CloseIdleConnections closes the connections that no attempt uses.
 func (s *Sender) CloseIdleConnections() { s.client.CloseIdleConnections() }
 
-// Post makes one attempt. id names the message, the same for each attempt.
-func (s *Sender) Post(ctx context.Context, id, to string, body []byte) Result {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+// Find returns the addresses that an attempt would connect to; a code says why
+// there is to be none.
+func (s *Sender) Find(ctx context.Context, to string) ([]netip.Addr, Result) {
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
+	u, err := url.Parse(to)
+	if err != nil || u.Host == "" {
+		return nil, Result{Code: CodeURL} // err tells the URL
+	}
+	at, err := s.guard.find(ctx, asciiHost(u.Hostname()), portOf(u))
+	if err != nil {
+		return nil, failure(err)
+	}
+	return at, Result{}
+}
+
+// Post makes one attempt at addresses that Find has found. id names the message, the
+// same for each attempt.
+func (s *Sender) Post(ctx context.Context, id, to string, at []netip.Addr, body []byte) Result {
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, found{}, at), attemptTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
 	if err != nil {
@@ -98,7 +133,7 @@ func (s *Sender) Post(ctx context.Context, id, to string, body []byte) Result {
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "longshore-webhook/1")
 	now := time.Now()
-	s.signer.sign(request.Header, id, now, body)
+	s.signer.sign(request.Header, request.URL, id, now, body)
 	answer, err := s.client.Do(request)
 	if err != nil {
 		return failure(err)
@@ -138,10 +173,10 @@ func failure(err error) Result {
 	switch {
 	case errors.Is(err, ErrAddress):
 		result.Code = CodeAddress
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		result.Code = CodeTimeout
 	case errors.As(err, &dns):
 		result.Code = CodeDNS
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		result.Code = CodeTimeout
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &alert), errors.As(err, &unknown):
 		result.Code = CodeTLS
 	}

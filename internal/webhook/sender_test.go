@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,7 @@ import (
 
 func testSender(t *testing.T) *Sender {
 	t.Helper()
-	s, err := NewSender([]string{secretA}, []string{"127.0.0.0/8"})
+	s, err := NewSender(Config{Secrets: []string{secretA}, Allow: []string{"127.0.0.0/8"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func TestPost(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	defer sink.Close()
-	if r := testSender(t).Post(t.Context(), "id-1", sink.URL+"/hook?token=x", []byte(`{"a":1}`)); r != (Result{Status: 204}) {
+	if r := testSender(t).once(t.Context(), "id-1", sink.URL+"/hook?token=x", []byte(`{"a":1}`)); r != (Result{Status: 204}) {
 		t.Errorf("result %+v", r)
 	}
 	if got.Method != http.MethodPost || got.URL.String() != "/hook?token=x" || string(body) != `{"a":1}` ||
@@ -47,12 +48,12 @@ func TestPost(t *testing.T) {
 		t.Errorf("request %v %v %v, body %s", got.Method, got.URL, got.Header, body)
 	}
 	again := http.Header{}
-	s, _ := newSigner([]string{secretA})
+	s, _ := newSigner([]string{secretA}, nil)
 	at, err := time.ParseDuration(got.Header.Get("Webhook-Timestamp") + "s")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.sign(again, "id-1", time.Unix(int64(at.Seconds()), 0), body)
+	s.sign(again, got.URL, "id-1", time.Unix(int64(at.Seconds()), 0), body)
 	if diff := cmp.Diff(again.Get("Webhook-Signature"), got.Header.Get("Webhook-Signature")); diff != "" {
 		t.Errorf("signature (-want +got):\n%s", diff)
 	}
@@ -81,7 +82,7 @@ func TestAnswers(t *testing.T) {
 		"/429/120": {Status: 429, Code: CodeStatus, RetryAfter: 2 * time.Minute},
 		"/503/-7":  {Status: 503, Code: CodeStatus},
 	} {
-		if got := testSender(t).Post(t.Context(), "id", sink.URL+path, nil); got != want {
+		if got := testSender(t).once(t.Context(), "id", sink.URL+path, nil); got != want {
 			t.Errorf("%s: %+v, want %+v", path, got, want)
 		}
 	}
@@ -133,11 +134,13 @@ func TestNoAnswer(t *testing.T) {
 		secure.URL:                               CodeTLS,
 		"http://10.1.2.3/?token=hunter2":         CodeAddress,
 		"http://[::ffff:169.254.169.254]/latest": CodeAddress,
-		"http://no-such-host.invalid/hunter2":    CodeDNS,
+		"http://no-such-host.invalid/hunter2":    CodeAddress,
+		"http://127.0.0.1:6379/hunter2":          CodeAddress,
+		"http://127.0.0.1:06379/hunter2":         CodeAddress,
 		"http://127.0.0.1:99999/hunter2":         CodeConnection,
 		"http://127.0.0.1:80\x00/hunter2":        CodeURL,
 	} {
-		got := testSender(t).Post(t.Context(), "id", to, nil)
+		got := testSender(t).once(t.Context(), "id", to, nil)
 		if got.Code != want || got.Status != 0 {
 			t.Errorf("%s: %+v, want %s", to, got, want)
 		}
@@ -165,7 +168,7 @@ func TestHTTP2(t *testing.T) {
 	s := testSender(t)
 	s.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: sink.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
 	for range 2 {
-		if r := s.Post(t.Context(), "id", sink.URL, []byte("{}")); r.Code != "" {
+		if r := s.once(t.Context(), "id", sink.URL, []byte("{}")); r.Code != "" {
 			t.Fatalf("result %+v", r)
 		}
 		if v := <-versions; v != "HTTP/2.0" {
@@ -190,7 +193,7 @@ func TestEndlessAnswer(t *testing.T) {
 		}
 	}))
 	defer sink.Close()
-	if r := testSender(t).Post(t.Context(), "id", sink.URL, nil); r.Code != "" || r.Status != 200 {
+	if r := testSender(t).once(t.Context(), "id", sink.URL, nil); r.Code != "" || r.Status != 200 {
 		t.Errorf("result %+v", r)
 	}
 	if n := <-sent; n > 32<<20 {
@@ -224,7 +227,7 @@ func TestSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var talks sync.WaitGroup
-				s, err := NewSender([]string{secretA}, nil)
+				s, err := NewSender(Config{Secrets: []string{secretA}, Resolver: names{"receiver.example": {netip.MustParseAddr("1.1.1.1")}}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -237,7 +240,7 @@ func TestSilence(t *testing.T) {
 					return ours, nil
 				}
 				began := time.Now()
-				r := s.Post(t.Context(), "id", "http://receiver.example/", []byte("{}"))
+				r := s.once(t.Context(), "id", "http://receiver.example/", []byte("{}"))
 				if took := time.Since(began); r.Code != CodeTimeout || took != attemptTimeout || r.Status != 0 {
 					t.Errorf("result %+v after %v", r, took)
 				}

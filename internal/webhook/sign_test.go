@@ -1,8 +1,13 @@
 package webhook
 
 import (
+	"crypto/ed25519"
 	"encoding/base64"
+	"errors"
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,12 +25,12 @@ const (
 // TestSign holds the example that the libraries of Standard Webhooks test with.
 func TestSign(t *testing.T) {
 	t.Parallel()
-	s, err := newSigner([]string{secretA})
+	s, err := newSigner([]string{secretA}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := http.Header{}
-	s.sign(h, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
+	s.sign(h, &url.URL{}, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
 	if got, want := h.Get("webhook-signature"), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="; got != want {
 		t.Errorf("signature %s, want %s", got, want)
 	}
@@ -38,12 +43,12 @@ func TestTwoSecretsSignBoth(t *testing.T) {
 	t.Parallel()
 	var parts []string
 	for _, secrets := range [][]string{{secretA, secretB}, {secretA}, {secretB}} {
-		s, err := newSigner(secrets)
+		s, err := newSigner(secrets, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		h := http.Header{}
-		s.sign(h, "id", time.Unix(1, 0), nil)
+		s.sign(h, &url.URL{}, "id", time.Unix(1, 0), nil)
 		parts = append(parts, h.Get("webhook-signature"))
 	}
 	if parts[0] != parts[1]+" "+parts[2] {
@@ -58,7 +63,7 @@ func TestSecrets(t *testing.T) {
 		encode(24): true, encode(64): true, encode(23): false, encode(65): false, "": false,
 		strings.TrimPrefix(secretA, "whsec_"): false, secretA + "!": false,
 	} {
-		_, err := newSigner([]string{secret})
+		_, err := newSigner([]string{secret}, nil)
 		if (err == nil) != good {
 			t.Errorf("%q: %v", secret, err)
 		}
@@ -66,10 +71,107 @@ func TestSecrets(t *testing.T) {
 			t.Errorf("the error tells the secret: %v", err)
 		}
 	}
-	if _, err := newSigner([]string{secretA, secretA, secretB}); err == nil {
+	if _, err := newSigner([]string{secretA, secretA, secretB}, nil); err == nil {
 		t.Error("three secrets are fine")
 	}
-	if _, err := NewSender(nil, nil); err == nil {
+	if _, err := NewSender(Config{}); err == nil {
 		t.Error("no secret is fine")
+	}
+}
+
+// verify is the receiver's side, as docs/webhooks.md shows it.
+func verify(key ed25519.PublicKey, h http.Header, body []byte) bool {
+	sent, err := strconv.ParseInt(h.Get("webhook-timestamp"), 10, 64)
+	if err != nil || time.Since(time.Unix(sent, 0)).Abs() > 5*time.Minute {
+		return false
+	}
+	message := []byte(h.Get("webhook-id") + "." + h.Get("webhook-timestamp") + "." + string(body))
+	for signature := range strings.FieldsSeq(h.Get("webhook-signature")) {
+		text, ok := strings.CutPrefix(signature, "v1a,")
+		raw, err := base64.StdEncoding.DecodeString(text)
+		if ok && err == nil && ed25519.Verify(key, message, raw) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestReceiversOwnSecrets posts to two receivers with two keys and a secret of all:
+// each verifies what is its own, either way, and nothing that is another one's.
+func TestReceiversOwnSecrets(t *testing.T) {
+	t.Parallel()
+	keyA, keyB := strings.Repeat("a", 32), strings.Repeat("b", 40)
+	body := []byte(`{"n":1}`)
+	s, err := newSigner([]string{secretA}, []string{keyA, keyB})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, _ := url.Parse("https://App.example.com:443/hook?x=1")
+	other, _ := url.Parse("https://other.example.com/hook")
+	h := http.Header{}
+	s.sign(h, to, "id-1", time.Now(), body)
+	parts := strings.Fields(h.Get("webhook-signature"))
+	if len(parts) != 5 || !strings.HasPrefix(parts[0], "v1,") {
+		t.Fatalf("signatures %v", parts)
+	}
+	for _, key := range []string{keyA, keyB} {
+		c, err1 := Derive(key, Receiver{Origin: OriginOf(to)})
+		foreign, err2 := Derive(key, Receiver{Origin: OriginOf(other)})
+		next, err3 := Derive(key, Receiver{Origin: OriginOf(to), Number: 2})
+		tenant, err4 := Derive(key, Receiver{Origin: OriginOf(to), Tenant: "acme"})
+		if err := errors.Join(err1, err2, err3, err4); err != nil {
+			t.Fatal(err)
+		}
+		if !verify(c.PublicKey, h, body) || verify(c.PublicKey, h, []byte(`{"n":2}`)) {
+			t.Error("the receiver can't verify by v1a, or verifies anything")
+		}
+		own, err := newSigner([]string{c.SecretText()}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := http.Header{}
+		sent, _ := strconv.ParseInt(h.Get("webhook-timestamp"), 10, 64)
+		own.sign(again, to, "id-1", time.Unix(sent, 0), body)
+		if !slices.Contains(parts, again.Get("webhook-signature")) {
+			t.Error("the receiver can't verify by v1")
+		}
+		for _, c2 := range []Credentials{foreign, next, tenant} {
+			if verify(c2.PublicKey, h, body) || c2.SecretText() == c.SecretText() {
+				t.Error("another receiver's key verifies")
+			}
+		}
+	}
+}
+
+// TestDeriveStays holds what receivers were given: nothing may change it.
+func TestDeriveStays(t *testing.T) {
+	t.Parallel()
+	c, err := Derive(strings.Repeat("k", 32), Receiver{Origin: "https://app.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.SecretText()+" "+c.PublicKeyText(), "whsec_RxYG3YgylqRM5z+ACGQqAN5PKbEtd3ZF750mudEHegA= whpk_2kety5ZnPtUGIfoDoUm/5mQcwrsNjKeGhIuusGLbelk="; got != want {
+		t.Errorf("derived %s", got)
+	}
+	if _, err := Derive("short", Receiver{}); err == nil {
+		t.Error("a short key is fine")
+	}
+}
+
+func TestOriginOf(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"https://A.Example.com/x?y": "https://a.example.com", "https://a.example.com.:443": "https://a.example.com",
+		"http://a.example.com:443": "http://a.example.com:443", "http://a.example.com:080/": "http://a.example.com",
+		"https://[::FFFF:1.2.3.4]:8443/": "https://1.2.3.4:8443", "https://[2001:DB8::1]/": "https://[2001:db8::1]",
+		"https://Bücher.example/": "https://xn--bcher-kva.example",
+	} {
+		u, err := url.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := OriginOf(u); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
 	}
 }

@@ -145,5 +145,6 @@ func Logger(c config.Log, w io.Writer) *slog.Logger {
 func Connection(r config.Redis, b config.Blobs, j config.Jobs, log *slog.Logger) connect.Config {
 	return connect.Config{RedisURL: r.URL.Reveal(), RedisTLSInsecure: r.TLSInsecure, MaxConnections: r.MaxConnections,
 		Prefix: r.Prefix, BlobURL: b.URL, S3KeyID: b.KeyID.Reveal(), S3SecretKey: b.SecretKey.Reveal(),
-		S3SessionToken: b.SessionToken.Reveal(), S3Region: b.Region, Lease: j.Lease, CallbackSecrets: j.CallbackSecrets(), Log: log}
+		S3SessionToken: b.SessionToken.Reveal(), S3Region: b.Region, Lease: j.Lease, CallbackSecrets: j.CallbackSecrets(),
+		CallbackKeys: j.CallbackKeys(), Log: log}
 }

@@ -15,6 +15,7 @@ local function take(base, id)
   end
   call('ZADD', base .. 'callbacks', t + lease_ms, id)
   call('HDEL', about, 'nx')
+  call('HSET', about, 'd', lease_ms)
   found[#found + 1] = { id, call('HINCRBY', about, 'c', 1), url, number(attempts or 0) }
 end
 

@@ -20,6 +20,7 @@ local function one(key, t, fence, outcome, delay, usage, progress, result, code,
     end
   elseif outcome == 'retry' and j.a + 1 < j.m then
     j.a, j.ls = j.a + 1, 0
+    call('HDEL', j.key, 'lo')
     remember(j, t, code, message)
     schedule(j, 'retrying', t + number(delay), 'u', usage)
   elseif outcome == 'succeeded' then

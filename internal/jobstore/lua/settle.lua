@@ -16,7 +16,7 @@ return each(5, function(key, t, claim, outcome, delay, status, code)
     call('HSET', about, 'la', t, 'ls', status, 'le', code)
   end
   if outcome == 'retry' or outcome == 'release' then
-    call('HSET', about, 'nx', t + delay)
+    call('HSET', about, 'nx', t + delay, 'd', delay)
     call('ZADD', due, t + delay, j.id)
   else
     call('HSET', about, 's', outcome, 'e', t)

@@ -12,7 +12,7 @@ local function one(key, t, delivery, fence, lease_ms, suspects, types)
       return { 'stale' }
     end
     if types ~= '' and not string.find(types, ' ' .. j.t .. ' ', 1, true) then return { 'unserved', j.t } end
-    if j.ls >= SUSPECT and suspects ~= '1' then return { 'suspect', j.t } end
+    if j.ls >= SUSPECT and j.ls > number(suspects) then return { 'suspect', j.t } end
     j.f, j.st = fence, text[t]
     move(j, 'running') -- its next look finds it running and goes far ahead
   end

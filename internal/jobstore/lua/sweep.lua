@@ -17,7 +17,21 @@ local t, found, more = now(), {}, 0
 
 local function tell(kind, j) found[#found + 1] = { kind, ticket(j) } end
 
--- lost: nobody renewed the lease.
+-- again: the job runs once more. After many losses that proved nothing it waits
+-- first, longer each time: whatever ends its workers, they get some peace.
+local function again(j)
+  local late = number(call('HGET', j.key, 'lo') or 0) - PATIENT
+  if late < 0 then
+    enqueue(j, t)
+    tell('head', j)
+  else
+    schedule(j, 'scheduled', t + math.min(REST * 2 ^ late, REST_MAX))
+  end
+end
+
+-- lost: nobody renewed the lease. Only a run that was young when it was heard of
+-- last makes a suspect: a job that ends its worker does so soon, and one that
+-- has run for long has shown that it doesn't.
 local function lost(j)
   if j.s == 'uploading' then
     finish(j, t, 'failed', 'ec', 'upload_incomplete')
@@ -28,14 +42,17 @@ local function lost(j)
     call('ZREM', j.base .. 'leases', j.id)
   elseif j.cr then
     finish(j, t, 'canceled')
+  elseif t - lease_ms - number(j.st or t) >= YOUNG then
+    j.ls = 0
+    call('HINCRBY', j.key, 'lo', 1)
+    again(j)
   elseif j.ls + 1 >= POISONED then
     j.ls = j.ls + 1
     finish(j, t, 'failed', 'ec', 'poisoned')
     remember(j, t, 'poisoned', 'its workers died ' .. j.ls .. ' times in a row')
   else
     j.ls = j.ls + 1
-    enqueue(j, t)
-    tell('head', j)
+    again(j)
   end
 end
 
@@ -85,7 +102,7 @@ local function due(j)
       look_at(j, run_at)
     else
       enqueue(j, t)
-      tell('tail', j)
+      tell(j.ls >= SUSPECT and 'head' or 'tail', j) -- a suspect has waited for its turn already
     end
   elseif j.s == 'queued' then
     look_some_time(j, later(j))
@@ -141,23 +158,37 @@ local function look(base)
   index()
 end
 
--- rearm gives every lease its full time again: nobody swept for a while, so
--- nobody knows who could have renewed. It counts no loss.
-local function rearm(base)
-  for _, id in ipairs(call('ZRANGE', base .. 'leases', 0, -1)) do
+-- rearm gives leases back the time that stood still since the last sweep, in
+-- which nobody could renew, and no more: a lease that got its full time again
+-- would never end where Redis stalls now and then. The first part of a gap
+-- (PACE) doesn't stand still, so that leases end even if every gap is long. Where
+-- TIME went back there is nothing to give. It counts no loss.
+local function rearm(base, gap)
+  local still = gap > PACE and gap - PACE or 0
+  local all = call('ZRANGE', base .. 'leases', 0, -1, 'WITHSCORES')
+  for i = 1, #all, 2 do
+    local id, was = all[i], tonumber(all[i + 1])
     local ok, j = pcall(load, base .. 'j:' .. id)
-    local ms = (ok and j and j.cr and cap_ms < lease_ms) and cap_ms or lease_ms
-    call('ZADD', base .. 'leases', t + ms, id)
+    local most = t + ((ok and j and j.cr and cap_ms < lease_ms) and cap_ms or lease_ms)
+    local ends = math.min(was + still, most)
+    if ends ~= was then call('ZADD', base .. 'leases', text[ends], id) end
   end
 end
 
--- rewind walks over the jobs, a part a sweep: TIME went back, so the looks lie too far ahead.
-local function rewind(base)
-  local cursor = call('GET', base .. 'rewind')
+-- walk goes over an index, a part a sweep, from when its cursor was set until it has seen all.
+local function walk(base, set, cursor_key, f)
+  local cursor = call('GET', cursor_key)
   if not cursor then return end
-  local page = call('ZSCAN', base .. 'due', cursor, 'COUNT', limit)
-  for i = 1, #page[2], 2 do
-    local id, score, again = page[2][i], tonumber(page[2][i + 1]), look_at
+  local page = call('ZSCAN', base .. set, cursor, 'COUNT', limit)
+  for i = 1, #page[2], 2 do f(page[2][i], tonumber(page[2][i + 1])) end
+  index()
+  if page[1] == '0' then call('DEL', cursor_key) else call('SET', cursor_key, page[1]) end
+end
+
+-- rewind: TIME went back, so the looks and the callbacks lie too far ahead.
+local function rewind(base)
+  walk(base, 'due', base .. 'rewind', function(id, score)
+    local again = look_at
     if score < 0 then score, again = score + ASIDE, look_some_time end
     local spread = (tonumber(string.sub(id, -3), 16) or 0) * 2
     if score > t + LOOK + spread then
@@ -165,19 +196,24 @@ local function rewind(base)
         if not TERMINAL[j.s] and j.s ~= 'scheduled' and j.s ~= 'retrying' then again(j, t + LOOK + spread) end
       end)
     end
-  end
-  index()
-  if page[1] == '0' then call('DEL', base .. 'rewind') else call('SET', base .. 'rewind', page[1]) end
+  end)
+  walk(base, 'callbacks', base .. 'rewind:callbacks', function(id, score)
+    if score <= t then return end
+    -- It waits for its pause or its claim at most; one that was never claimed for nothing.
+    local ok, wait = pcall(call, 'HGET', base .. 'w:' .. id, 'd')
+    local most = t + (ok and tonumber(wait or 0) or 0)
+    if score > most then call('ZADD', base .. 'callbacks', text[most], id) end
+  end)
 end
 
 for _, key in ipairs(KEYS) do
   local base = string.sub(key, 1, -6)
   local last = tonumber(call('GET', key) or nil)
-  local gap = last and t - last or STALL + 1
+  local gap = last and t - last or STALL + lease_ms
   if gap < 0 or gap >= min_gap then
     call('SET', key, t)
-    if gap < 0 or gap > STALL then rearm(base) end
-    if gap < 0 then call('SET', base .. 'rewind', '0') end
+    if gap < 0 or gap > STALL then rearm(base, gap) end
+    if gap < 0 then call('MSET', base .. 'rewind', '0', base .. 'rewind:callbacks', '0') end
     rewind(base)
     take(base, 'leases', told)
     take(base, 'due', due)

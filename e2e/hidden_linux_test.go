@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -37,7 +38,8 @@ func TestProcessesAreHidden(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { os.RemoveAll(folder) })
-		if err := os.Chown(folder, nobody, nobody); err != nil {
+		socket := strings.TrimPrefix(in.redis.URL(), "unix://")
+		if err := errors.Join(os.Chown(folder, nobody, nobody), os.Chmod(filepath.Dir(socket), 0o711), os.Chmod(socket, 0o777)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,7 +62,7 @@ func TestProcessesAreHidden(t *testing.T) {
 	worker := start("worker")
 	worker.await(t, `"msg":"worker takes jobs"`)
 
-	c := clientOf(t, "http://"+address)
+	c := clientOf(t, address)
 	for _, format := range []string{"png", "jpeg"} {
 		snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "image.resize", Payload: map[string]any{"width": 8, "format": format}},
 			bytes.NewReader(pngOf(t, 64, 64)), -1)

@@ -156,12 +156,17 @@ func imageName(taken map[string]bool, frame imaging.Frame, format imaging.Format
 // imageError gives errors of package imaging their failure codes. What is
 // wrong with a file stays wrong, so these are final.
 func imageError(err error) error {
-	for cause, code := range map[error]job.Code{
-		imaging.ErrFormat: job.TypeMismatch, imaging.ErrCorrupt: job.CorruptInput,
-		imaging.ErrTooLarge: job.ImageTooLarge, imaging.ErrWebP: job.Unsupported, imaging.ErrUnsupported: job.Unsupported,
+	for _, kind := range []struct {
+		cause error
+		code  job.Code
+	}{
+		// Where both ways have failed, what the first lacks comes before what is
+		// wrong with what the second wrote.
+		{imaging.ErrWebP, job.Unsupported}, {imaging.ErrUnsupported, job.Unsupported}, {imaging.ErrTooLarge, job.ImageTooLarge},
+		{imaging.ErrFormat, job.TypeMismatch}, {imaging.ErrCorrupt, job.CorruptInput},
 	} {
-		if errors.Is(err, cause) {
-			return FailWith(code, err)
+		if errors.Is(err, kind.cause) {
+			return FailWith(kind.code, err)
 		}
 	}
 	return err

@@ -136,7 +136,7 @@ func (r *imageRenderer) recover(ctx context.Context, w io.Writer, frame imaging.
 	r.session.Lenient, r.direct, r.settled = !r.strict, true, true
 	err := r.session.Render(ctx, w, frame, r.format, r.quality)
 	if errors.Is(err, imaging.ErrVips) {
-		return fmt.Errorf("%w; and %v", failed, err) // the words of a program are no kind of error
+		return fmt.Errorf("%w; and %w", failed, err)
 	}
 	return err
 }
@@ -144,7 +144,7 @@ func (r *imageRenderer) recover(ctx context.Context, w io.Writer, frame imaging.
 // unreadable says of a second size what was said of the first.
 func (r *imageRenderer) unreadable(err error) error {
 	if errors.Is(err, imaging.ErrVips) {
-		return fmt.Errorf("%w: %v", imaging.ErrCorrupt, err)
+		return fmt.Errorf("%w: %w", imaging.ErrCorrupt, err)
 	}
 	return err
 }

@@ -162,7 +162,7 @@ func (h *Header) decodePNG(decode decoder) (image.Image, []string, error) {
 		w.CloseWithError(h.parts.repack(w, want))
 	}()
 	img, err = decode(r)
-	r.Close() // ends the writer, should the decoder not have read to the end
+	_ = r.Close() // ends the writer, should the decoder not have read to the end
 	<-ended
 	if err != nil {
 		return nil, nil, first

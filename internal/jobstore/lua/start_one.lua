@@ -1,6 +1,8 @@
 -- start_one: takes one job. types are those that the caller serves, with a space
 -- before and behind each; '' = all. The last text of the answer is the job's
 -- past: when it was created, when it was to run ('0' = at once), its progress.
+-- suspects is how many young runs in a row a suspect may have lost to be started:
+-- beyond that it needs more room than the caller has (suspects.go).
 local function one(key, t, delivery, fence, lease_ms, suspects, types)
   local j = load(key)
   if not j then return { 'gone' } end

@@ -67,7 +67,7 @@ func compareLong(l, r []byte) (c int, ok bool) {
 }
 
 // whole reports whether a number has neither fraction nor exponent.
-func whole(number []byte) bool { return bytes.IndexAny(number, ".eE") < 0 }
+func whole(number []byte) bool { return !bytes.ContainsAny(number, ".eE") }
 
 // decodeAlong is decode of the parts that a scanner looks for. What lies beside
 // its paths is left out, lists and objects at their ends are empty, and a long

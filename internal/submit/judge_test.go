@@ -3,7 +3,6 @@ package submit
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +59,6 @@ func TestRefusalsAreCheap(t *testing.T) {
 		if took > 300*time.Millisecond {
 			t.Errorf("%s: refused after %v", name, took)
 		}
-		t.Log(fmt.Sprintf("%s: %d bytes refused in %v", name, len(c.payload), took))
+		t.Logf("%s: %d bytes refused in %v", name, len(c.payload), took)
 	}
 }

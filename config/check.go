@@ -124,7 +124,6 @@ func (h *HTTP) check(m *mistakes) {
 	within(m, "MAX_UPLOAD", h.MaxUpload, 1, 1<<60)
 	within(m, "MAX_UPLOADS_PER_ADDRESS", h.MaxPerAddress, 0, 1_000_000)
 	within(m, "MIN_UPLOAD_RATE", h.MinRate, 0, GiB)
-	within(m, "MIN_FREE_SPACE", h.MinFree, 0, 1<<60)
 	within(m, "UPLOAD_EXPIRY", h.UploadExpiry, time.Second, 8784*time.Hour)
 	within(m, "MAX_WAIT", h.MaxWait, time.Second, time.Hour)
 	within(m, "MAX_WAITERS", h.MaxWaiters, 1, 10_000_000)
@@ -146,10 +145,14 @@ func (c *Ceilings) check(m *mistakes) {
 	within(m, "MAX_ATTEMPTS", c.Attempts, 1, most.Attempts)
 }
 
+func (s *Space) check(m *mistakes) { within(m, "MIN_FREE_SPACE", s.MinFree, 0, 1<<60) }
+
 func (w *Work) check(m *mistakes) {
 	within(m, "CPU_CONCURRENCY", w.CPUConcurrency, 1, 1024)
 	within(m, "STREAM_CONCURRENCY", w.StreamConcurrency, 1, 10_000)
 	within(m, "CHILD_MEMORY", w.ChildMemory, 32*MiB, 1<<60)
+	within(m, "MAX_OUTPUT", w.MaxOutput, 1, 1<<60)
+	within(m, "MAX_LEFT_BEHIND", w.LeftBehind, 0, 10_000)
 	within(m, "KILL_GRACE", w.KillGrace, 0, 2*time.Second)
 }
 

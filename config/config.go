@@ -34,6 +34,11 @@ type Blobs struct {
 	Region       string `env:"AWS_REGION" doc:"region of an s3:// BLOB_URL that names none"`
 }
 
+// Space says what is left of the disks.
+type Space struct {
+	MinFree Bytes `env:"MIN_FREE_SPACE" doc:"space in the blob folder, and in the work folders of lane cpu (TMPDIR), that no upload and no output may use, but at most a twentieth of its disk; 0 = none"`
+}
+
 // Jobs says how jobs live.
 type Jobs struct {
 	Lease     time.Duration `env:"LEASE" doc:"how long a job belongs to a process that has fallen silent; it is renewed four times as often"`
@@ -49,6 +54,7 @@ type Web struct {
 	Redis Redis
 	Blobs Blobs
 	Jobs  Jobs
+	Space Space
 	HTTP  HTTP
 	Stop  Stop
 	Log   Log
@@ -62,7 +68,6 @@ type HTTP struct {
 	MaxUpload      Bytes         `env:"MAX_UPLOAD" doc:"largest input of a job"`
 	MaxPerAddress  int           `env:"MAX_UPLOADS_PER_ADDRESS" doc:"uploads that one client address may have under way; 0 = no limit. Behind a proxy set TRUSTED_PROXIES, or all clients count as one"`
 	MinRate        Bytes         `env:"MIN_UPLOAD_RATE" doc:"bytes a second at which an upload must keep coming, over half a minute; 0 = any"`
-	MinFree        Bytes         `env:"MIN_FREE_SPACE" doc:"space in the blob folder that no upload may use, but at most a twentieth of its disk; 0 = none"`
 	UploadExpiry   time.Duration `env:"UPLOAD_EXPIRY" doc:"how long an upload in pieces may be silent before it is given up"`
 	MaxWait        time.Duration `env:"MAX_WAIT" doc:"longest wait of a long-poll; Heroku's router gives up at 30s"`
 	MaxWaiters     int           `env:"MAX_WAITERS" doc:"most long-polls, event streams and WebSockets that wait at a time; who comes beyond them is answered at once"`
@@ -87,6 +92,7 @@ type Worker struct {
 	Redis Redis
 	Blobs Blobs
 	Jobs  Jobs
+	Space Space
 	Work  Work
 	Stop  Stop
 	Log   Log
@@ -98,6 +104,8 @@ type Work struct {
 	CPUConcurrency    int           `env:"CPU_CONCURRENCY" shown:"number of cores" doc:"jobs of lane cpu at once"`
 	StreamConcurrency int           `env:"STREAM_CONCURRENCY" shown:"8 × number of cores" doc:"jobs of lane io at once"`
 	ChildMemory       Bytes         `env:"CHILD_MEMORY" doc:"memory that one job of lane cpu may use"`
+	MaxOutput         Bytes         `env:"MAX_OUTPUT" doc:"the most bytes that one job may write, all its outputs together; a payload's max_bytes can only lower it"`
+	LeftBehind        int           `env:"MAX_LEFT_BEHIND" doc:"jobs of lane io that go on though they were to end, at which the worker takes no more, lets the others end and exits with code 75, to be started anew; 0 = never"`
 	CallbackAllow     Allow         `env:"CALLBACK_ALLOW" doc:"places beyond the public internet that callbacks may go to: networks (10.0.0.0/8), addresses, hosts or host:port, separated by commas"`
 	CallbackPorts     Ports         `env:"CALLBACK_PORTS" doc:"ports that callbacks may go to although they are barred (docs/webhooks.md), separated by commas"`
 	KillGrace         time.Duration `env:"KILL_GRACE" doc:"time that a job gets to end by itself when it is canceled or out of time; at most 2s"`
@@ -123,6 +131,7 @@ type Enqueue struct {
 	Redis     Redis
 	Blobs     Blobs
 	Jobs      Jobs
+	Space     Space
 	MaxUpload Bytes `env:"MAX_UPLOAD" doc:"largest input of a job"`
 	Ceilings  Ceilings
 }
@@ -132,6 +141,7 @@ type Enqueue struct {
 type Dev struct {
 	DataDir string `env:"DATA_DIR" shown:"data, in the working directory" doc:"folder for Redis's data and the files of jobs"`
 	Jobs    Jobs
+	Space   Space
 	HTTP    HTTP
 	Work    Work
 	Stop    Stop
@@ -146,10 +156,12 @@ func defaultRedis(url string, connections int) Redis {
 
 func defaultBlobs() Blobs { return Blobs{URL: "file:data/blobs"} }
 
+func defaultSpace() Space { return Space{MinFree: 64 * MiB} }
+
 func defaultJobs() Jobs { return Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour} }
 
 func defaultHTTP() HTTP {
-	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256, MinRate: KiB, MinFree: 64 * MiB,
+	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256, MinRate: KiB,
 		MaxWait: 25 * time.Second, MaxWaiters: 20_000, MaxConns: 50_000, Ceilings: defaultCeilings()}
 }
 
@@ -166,6 +178,8 @@ func defaultWork() Work {
 		CPUConcurrency:    cores,
 		StreamConcurrency: 8 * cores,
 		ChildMemory:       512 * MiB,
+		MaxOutput:         10 * GiB,
+		LeftBehind:        3,
 		KillGrace:         2 * time.Second,
 	}
 }
@@ -177,27 +191,27 @@ func defaultLog() Log { return Log{Format: "text", Level: slog.LevelInfo} }
 func defaultWeb() Web {
 	return Web{
 		Redis: defaultRedis(localRedis, 4), Blobs: defaultBlobs(), Jobs: defaultJobs(),
-		HTTP: defaultHTTP(), Stop: defaultStop(), Log: defaultLog(),
+		Space: defaultSpace(), HTTP: defaultHTTP(), Stop: defaultStop(), Log: defaultLog(),
 	}
 }
 
 func defaultWorker() Worker {
 	return Worker{
 		Redis: defaultRedis(localRedis, 6), Blobs: defaultBlobs(), Jobs: defaultJobs(),
-		Work: defaultWork(), Stop: defaultStop(), Log: defaultLog(),
+		Space: defaultSpace(), Work: defaultWork(), Stop: defaultStop(), Log: defaultLog(),
 	}
 }
 
 func defaultEnqueue() Enqueue {
 	return Enqueue{
-		Redis: defaultRedis("", 3), Blobs: defaultBlobs(), Jobs: defaultJobs(),
+		Redis: defaultRedis("", 3), Blobs: defaultBlobs(), Jobs: defaultJobs(), Space: defaultSpace(),
 		MaxUpload: defaultMaxUpload, Ceilings: defaultCeilings(),
 	}
 }
 
 func defaultDev() Dev {
 	return Dev{
-		DataDir: "data", Jobs: defaultJobs(), HTTP: defaultHTTP(), Work: defaultWork(),
+		DataDir: "data", Jobs: defaultJobs(), Space: defaultSpace(), HTTP: defaultHTTP(), Work: defaultWork(),
 		Stop: defaultStop(), Log: defaultLog(),
 	}
 }
@@ -210,6 +224,7 @@ func LoadWeb(getenv func(string) string) (Web, error) {
 	c.Redis.check(m)
 	c.Blobs.check(m)
 	c.Jobs.check(m)
+	c.Space.check(m)
 	c.HTTP.check(m)
 	c.Stop.check(m)
 	c.Log.check(m)
@@ -223,6 +238,7 @@ func LoadWorker(getenv func(string) string) (Worker, error) {
 	c.Redis.check(m)
 	c.Blobs.check(m)
 	c.Jobs.check(m)
+	c.Space.check(m)
 	c.Work.check(m)
 	c.Stop.check(m)
 	c.Log.check(m)
@@ -237,6 +253,7 @@ func LoadEnqueue(getenv func(string) string) (Enqueue, error) {
 	c.Redis.check(m)
 	c.Blobs.check(m)
 	c.Jobs.check(m)
+	c.Space.check(m)
 	return c, m.err()
 }
 
@@ -245,6 +262,7 @@ func LoadDev(getenv func(string) string) (Dev, error) {
 	c := defaultDev()
 	m := read(getenv, &c)
 	c.Jobs.check(m)
+	c.Space.check(m)
 	c.HTTP.check(m)
 	c.Work.check(m)
 	c.Stop.check(m)

@@ -42,12 +42,13 @@ func TestDefaults(t *testing.T) {
 	}
 	redis := config.Redis{URL: config.NewSecret("redis://127.0.0.1:6379"), MaxConnections: 4, Prefix: "longshore"}
 	jobs := config.Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour}
-	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 25 * time.Second, MaxWaiters: 20_000,
+	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256, MinRate: 1 << 10, MaxWait: 25 * time.Second, MaxWaiters: 20_000,
 		MaxConns: 50_000, Ceilings: ceilings}
 	log := config.Log{Format: "text", Level: slog.LevelInfo}
 	stop := config.Stop{Grace: 25 * time.Second}
 	blobs := config.Blobs{URL: "file:data/blobs"}
-	wantWeb := config.Web{Redis: redis, Blobs: blobs, Jobs: jobs, HTTP: http, Stop: stop, Log: log}
+	space := config.Space{MinFree: 64 << 20}
+	wantWeb := config.Web{Redis: redis, Blobs: blobs, Jobs: jobs, Space: space, HTTP: http, Stop: stop, Log: log}
 	if diff := cmp.Diff(wantWeb, web, secrets); diff != "" {
 		t.Errorf("web (-want +got):\n%s", diff)
 	}
@@ -58,9 +59,9 @@ func TestDefaults(t *testing.T) {
 	redis.MaxConnections = 6
 	work := config.Work{
 		Lanes: config.Lanes{"io", "cpu"}, CPUConcurrency: cores, StreamConcurrency: 8 * cores,
-		ChildMemory: 512 << 20, KillGrace: 2 * time.Second,
+		ChildMemory: 512 << 20, MaxOutput: 10 << 30, LeftBehind: 3, KillGrace: 2 * time.Second,
 	}
-	wantWorker := config.Worker{Redis: redis, Blobs: blobs, Jobs: jobs, Work: work, Stop: stop, Log: log}
+	wantWorker := config.Worker{Redis: redis, Blobs: blobs, Jobs: jobs, Space: space, Work: work, Stop: stop, Log: log}
 	if diff := cmp.Diff(wantWorker, worker, secrets); diff != "" {
 		t.Errorf("worker (-want +got):\n%s", diff)
 	}
@@ -68,7 +69,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantDev := config.Dev{DataDir: "data", Jobs: jobs, HTTP: http, Work: work, Stop: stop, Log: log}
+	wantDev := config.Dev{DataDir: "data", Jobs: jobs, Space: space, HTTP: http, Work: work, Stop: stop, Log: log}
 	if diff := cmp.Diff(wantDev, dev, secrets); diff != "" {
 		t.Errorf("dev (-want +got):\n%s", diff)
 	}
@@ -92,8 +93,9 @@ func TestValues(t *testing.T) {
 		},
 		Blobs: config.Blobs{URL: "file:///var/lib/long%20shore"},
 		Jobs:  config.Jobs{Lease: 90 * time.Second, Retention: 2 * time.Hour},
+		Space: config.Space{MinFree: 64 << 20},
 		HTTP: config.HTTP{
-			Token: config.NewSecret("hunter2-0123456789abcdef"), HSTS: 8760 * time.Hour, MaxUpload: 10e9, UploadExpiry: 36 * time.Hour, MaxPerAddress: 256, MinRate: 1 << 10, MinFree: 64 << 20, MaxWait: 55 * time.Second, MaxWaiters: 100, AddressWaiters: 7,
+			Token: config.NewSecret("hunter2-0123456789abcdef"), HSTS: 8760 * time.Hour, MaxUpload: 10e9, UploadExpiry: 36 * time.Hour, MaxPerAddress: 256, MinRate: 1 << 10, MaxWait: 55 * time.Second, MaxWaiters: 100, AddressWaiters: 7,
 			MaxConns: 50_000, Ceilings: ceilings,
 			CORSOrigins:    config.Origins{"https://a.example", "http://localhost:3000"},
 			TrustedProxies: config.Proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
@@ -168,6 +170,8 @@ func TestMistakes(t *testing.T) {
 		"WORKER_LANES":          {"hunter2", "io,io", ",", "gpu"},
 		"CPU_CONCURRENCY":       {"0", "-4", "hunter2", "2000"},
 		"STREAM_CONCURRENCY":    {"0", "18446744073709551615"},
+		"MAX_OUTPUT":            {"hunter2", "0", "-1", "1 GiB", "9999999TiB"},
+		"MAX_LEFT_BEHIND":       {"hunter2", "-1", "10001", "1.5"},
 		"CHILD_MEMORY":          {"hunter2", "1KiB", "-1", "512 MiB", "9999999TiB", "MiB", "1.5GiB"},
 		"KILL_GRACE":            {"3s", "-1s", "hunter2"},
 		"SHUTDOWN_GRACE":        {"0", "2h", "NaN", "1e3", "10 s"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -15,7 +16,13 @@ import (
 	"longshore/job"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(boundVariable) != "" {
+		runBoundCase()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // run runs a built-in handler and checks that it leaves nothing open.
 func run(t testing.TB, ctx context.Context, typ, payload string, r *handlers.Run, files *handlerstest.Files) ([]byte, error) {

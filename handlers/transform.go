@@ -10,10 +10,6 @@ import (
 
 const skip = "skip" // the on_error that leaves records out
 
-// maxRecordsBytes bounds the output of the tasks that have no limit in their
-// payload.
-const maxRecordsBytes = 100 << 30
-
 // records is the result of the tasks that turn records into others.
 type records struct {
 	RecordsIn  int64           `json:"records_in"`
@@ -72,7 +68,7 @@ func turn(ctx context.Context, run *Run, file outputFile, onError string, stages
 	if err != nil {
 		return nil, Fail(err)
 	}
-	report, err := pipe(ctx, run, p, file, stream.Options{SkipErrors: onError == skip, MaxBytes: maxRecordsBytes})
+	report, err := pipe(ctx, run, p, file, stream.Options{SkipErrors: onError == skip})
 	if err != nil {
 		return nil, err
 	}

@@ -17,8 +17,12 @@ import (
 // A Catalog is the set of types that a program accepts. It is safe for
 // concurrent use: definitions that workers publish are added while it serves.
 type Catalog struct {
-	mu    sync.RWMutex
-	types map[string]entry
+	mu      sync.RWMutex // guards types, and refused's writing
+	types   map[string]entry
+	refused map[string]string // why published definitions are not used
+
+	publishing sync.Mutex        // one Publish at a time
+	bodies     map[string]string // of the definitions published last
 }
 
 type entry struct {
@@ -81,6 +85,16 @@ func (c *Catalog) All() []Info {
 // Check returns the payload in compact form ({} for an empty one) if it fits
 // the type. Otherwise the error is ErrUnknownType, ErrJSON or Problems.
 func (c *Catalog) Check(typ string, payload []byte) ([]byte, error) {
+	return c.check(typ, payload, true)
+}
+
+// CheckSchema is Check without the type's own check, which may cost more than it
+// is worth for a request that is refused anyway.
+func (c *Catalog) CheckSchema(typ string, payload []byte) ([]byte, error) {
+	return c.check(typ, payload, false)
+}
+
+func (c *Catalog) check(typ string, payload []byte, own bool) ([]byte, error) {
 	e, err := c.entry(typ)
 	if err != nil {
 		return nil, err
@@ -94,11 +108,11 @@ func (c *Catalog) Check(typ string, payload []byte) ([]byte, error) {
 	if e.plain.accepts(payload) {
 		return payload, nil
 	}
-	return e.check(payload)
+	return e.check(payload, own)
 }
 
 // check is Check by everything that is known of the type.
-func (e entry) check(payload []byte) ([]byte, error) {
+func (e entry) check(payload []byte, own bool) ([]byte, error) {
 	if err := CheckJSON(payload); err != nil {
 		return nil, err
 	}
@@ -112,7 +126,7 @@ func (e entry) check(payload []byte) ([]byte, error) {
 	if problems := validateWhole(e.schema, payload); problems != nil {
 		return nil, problems
 	}
-	if e.info.check != nil {
+	if own && e.info.check != nil {
 		if err := e.info.check(payload); err != nil {
 			if problems := (Problems)(nil); errors.As(err, &problems) {
 				return nil, problems

@@ -28,7 +28,7 @@ var FileCompress = Definition[Compress]{
 // Decompress is the payload of file.decompress.
 type Decompress struct {
 	Format   string `json:"format,omitempty" doc:"the format to read; auto looks at the first bytes" enum:"auto,gzip,zstd" default:"auto"`
-	MaxBytes int64  `json:"max_bytes,omitempty" doc:"the most bytes to write" minimum:"1" default:"10737418240"`
+	MaxBytes int64  `json:"max_bytes,omitempty" doc:"the most bytes to write; the installation's own limit (MAX_OUTPUT) holds too" minimum:"1" maximum:"1099511627776" default:"10737418240"`
 	MaxRatio int    `json:"max_ratio,omitempty" doc:"the most bytes to write for one read, once 1 MiB was written" minimum:"1" default:"100"`
 }
 

@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"strings"
 	"testing"
 
 	"longshore/job"
@@ -19,12 +20,16 @@ func TestLaneFor(t *testing.T) {
 	}{
 		{filter, `{"filter":".status >= 500 and .a.b == null"}`, io},
 		{filter, `{"filter":"select(.ok)"}`, io},
+		{filter, `{"filter":".a == .b"}`, cpu}, // two lists of a million
+		{filter, `{"filter":".a == 1` + strings.Repeat(" or .b == 1", 100) + `"}`, cpu},
 		{filter, `{"filter":".[300000000] = 1"}`, cpu},
 		{filter, `{"filter":"\"x\" * 1000000000"}`, cpu},
 		{filter, `{"filter":"("}`, io}, // refused anyway
 		{filter, `{}`, io},
 		{transform, `{"stages":[{"ndjson":{}},{"filter":".a == 1"},{"csv":{}}]}`, io},
-		{transform, `{"stages":[{"lines":{}},{"replace":{"pattern":"a+","with":"b"}}]}`, io},
+		{transform, `{"stages":[{"lines":{}},{"replace":{"pattern":"a+","with":"b"}}]}`, cpu},
+		{transform, `{"stages":[{"lines":{}},{"replace":{"old":"a+","with":"b"}}]}`, io},
+		{transform, `{"stages":[{"ndjson":{}},{"map":".a"}]}`, cpu}, // it makes values of records
 		{transform, `{"stages":[{"ndjson":{}},{"filter":".a == 1"},{"map":"[., .]"}]}`, cpu},
 		{transform, `{"stages":[{"lines":{}},{"filter":"length > 5"}]}`, cpu},
 		{published(t, transform), `{"stages":[{"ndjson":{}},{"map":"[., .]"}]}`, io},

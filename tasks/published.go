@@ -19,6 +19,9 @@ func parseSchema(text []byte) (s *huma.Schema, err error) {
 			s, err = nil, fmt.Errorf("schema: %v", p)
 		}
 	}()
+	if err := checkSchema(text); err != nil {
+		return nil, err
+	}
 	var tree any
 	if err := json.Unmarshal(text, &tree); err != nil {
 		return nil, fmt.Errorf("schema: %w", err)

@@ -68,7 +68,7 @@ var NDJSONFilterTask = Definition[NDJSONFilter]{
 	Type: "ndjson.filter", Doc: "The records of NDJSON for which a jq expression holds. The input may be packed with gzip or zstd.",
 	Lane: job.LaneIO, Input: InputRequired,
 	Check:      func(p NDJSONFilter) error { _, err := p.Expression(); return err },
-	NeedsChild: func(p NDJSONFilter) bool { return untamed(p.Filter) },
+	NeedsChild: func(p NDJSONFilter) bool { return jq.Untamed(p.Filter) },
 }
 
 // Expression returns the compiled filter. The error is Problems.

@@ -81,11 +81,15 @@ func newPayloadType(t reflect.Type) (p *payloadType) {
 }
 
 // validate checks a decoded payload against a schema.
-func validate(s *huma.Schema, payload map[string]any) Problems {
+func validate(s *huma.Schema, payload map[string]any) (problems Problems) {
+	defer func() {
+		if p := recover(); p != nil { // a published schema that nobody thought of
+			problems = Problems{{"", "can't be checked against the schema of its type"}}
+		}
+	}()
 	path := huma.NewPathBuffer(make([]byte, 0, 64), 0)
 	res := &huma.ValidateResult{}
 	huma.Validate(registry, s, path, huma.ModeWriteToServer, payload, res)
-	var problems Problems
 	for _, err := range res.Errors {
 		p := Problem{Detail: "is not valid"}
 		var detail *huma.ErrorDetail

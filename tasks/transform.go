@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"longshore/internal/jq"
 	"longshore/internal/stream"
@@ -16,7 +17,7 @@ import (
 type Transform struct {
 	Stages   []Stage `json:"stages" doc:"what the input goes through, in this order; each has exactly one member, which names it" minItems:"1" maxItems:"32" nullable:"false"`
 	OnError  string  `json:"on_error,omitempty" doc:"fail ends the job at the first record that is broken or that an expression fails on, skip leaves such records out and counts them" enum:"fail,skip" default:"fail"`
-	MaxBytes int64   `json:"max_bytes,omitempty" doc:"the most bytes to write, and for each stage to decompress" minimum:"1" default:"10737418240"`
+	MaxBytes int64   `json:"max_bytes,omitempty" doc:"the most bytes to write, and for each stage to decompress; the installation's own limit (MAX_OUTPUT) holds too" minimum:"1" maximum:"1099511627776" default:"10737418240"`
 }
 
 // A Stage is one step of a Transform: one of the members is set.
@@ -30,7 +31,7 @@ type Stage struct {
 	NDJSON   *Text       `json:"ndjson,omitempty" doc:"bytes or lines: read records, one a line; records: write them so"`
 	Filter   *Expression `json:"filter,omitempty" doc:"a jq expression: keep the lines or records for which it gives anything but null and false" nullable:"false"`
 	Map      *Expression `json:"map,omitempty" doc:"a jq expression: each value it gives for a line or record becomes a record" nullable:"false"`
-	Select   *Names      `json:"select,omitempty" doc:"keep these members of each record, in this order" nullable:"false"`
+	Select   *Names      `json:"select,omitempty" doc:"keep these members of each record, in this order" maxItems:"10000" nullable:"false"`
 	Upper    *NoOptions  `json:"upper,omitempty" doc:"bytes or lines to upper case"`
 	Lower    *NoOptions  `json:"lower,omitempty" doc:"bytes or lines to lower case"`
 	Replace  *Replace    `json:"replace,omitempty" doc:"replace text within each line"`
@@ -85,21 +86,94 @@ const DefaultMaxRatio = 100
 var TextTransform = Definition[Transform]{
 	Type: "text.transform", Doc: "A file sent through a pipeline: decompress, split, read CSV or NDJSON, filter, map, write, compress.",
 	Lane: job.LaneIO, Input: InputRequired,
-	Check: func(t Transform) error { _, err := t.Pipeline(); return err },
-	NeedsChild: func(t Transform) bool {
-		return slices.ContainsFunc(t.Stages, func(s Stage) bool {
-			return s.Filter != nil && untamed(string(*s.Filter)) || s.Map != nil && untamed(string(*s.Map))
-		})
-	},
+	Check:      func(t Transform) error { _, err := t.Pipeline(); return err },
+	NeedsChild: func(t Transform) bool { return slices.ContainsFunc(t.Stages, Stage.untamed) || t.weight() > maxWeight },
 }
 
-// Pipeline returns the stages as a pipeline. The error is Problems.
+// maxWeight is the memory that the stages of one job of lane io may take
+// together at their worst, in MiB. With what the collector has not seen yet it is
+// twice that.
+const maxWeight = 100
+
+// weight is what the stages may take at their worst, in MiB: a line of 4 MiB that
+// is read and one that is written, the window and the tables of a packer.
+func (t Transform) weight() int {
+	sum := 0
+	for _, s := range t.Stages {
+		switch {
+		case s.Lines != nil, s.NDJSON != nil:
+			sum += 5
+		case s.CSV != nil, s.Select != nil, s.Upper != nil, s.Lower != nil, s.Replace != nil:
+			sum += 14
+		case s.Unzstd != nil:
+			sum += 34
+		case s.Zstd != nil && s.Zstd.Level > 6:
+			sum += 45
+		case s.Zstd != nil:
+			sum += 16
+		default:
+			sum++
+		}
+	}
+	return sum
+}
+
+// Pipeline returns the stages as a pipeline. The error is Problems. What costs
+// most, to compile expressions, comes when nothing else is wrong.
 func (t Transform) Pipeline() (*stream.Pipeline, error) {
+	if err := t.judge(); err != nil {
+		return nil, err
+	}
+	if _, err := t.pipeline(func(string) (*jq.Expr, error) { return anyExpression() }); err != nil {
+		return nil, err
+	}
+	return t.pipeline(compileExpression)
+}
+
+// anyExpression stands for one that is not compiled yet.
+var anyExpression = sync.OnceValues(func() (*jq.Expr, error) { return jq.Compile(".") })
+
+// judge looks at the size of patterns and expressions.
+func (t Transform) judge() error {
+	var problems Problems
+	var patterns stream.PatternJudge
+	sources := 0
+	for i, s := range t.Stages {
+		place := fmt.Sprintf("/stages/%d", i)
+		if s.Replace != nil && s.Replace.Pattern != "" {
+			if err := patterns.Judge(s.Replace.Pattern); err != nil {
+				problems = append(problems, Problem{place + "/replace", "pattern " + explainPattern(err)})
+			}
+		}
+		if s.Filter != nil {
+			sources += len(*s.Filter)
+		}
+		if s.Map != nil {
+			sources += len(*s.Map)
+		}
+	}
+	if sources > jq.MaxSource {
+		problems = append(problems, Problem{"/stages", fmt.Sprintf("expressions are over %d bytes together", jq.MaxSource)})
+	}
+	if problems != nil {
+		return problems
+	}
+	return nil
+}
+
+func explainPattern(err error) string {
+	if errors.Is(err, stream.ErrPatternSize) {
+		return err.Error()
+	}
+	return "is not a regular expression of RE2"
+}
+
+func (t Transform) pipeline(compile func(string) (*jq.Expr, error)) (*stream.Pipeline, error) {
 	stages := make([]stream.Stage, len(t.Stages))
 	var problems Problems
 	for i, s := range t.Stages {
 		place := fmt.Sprintf("/stages/%d", i)
-		name, made, err := s.stage()
+		name, made, err := s.stage(compile)
 		if err != nil {
 			problems = append(problems, Problem{place + name, err.Error()})
 		}
@@ -121,7 +195,7 @@ func explainKind(err error) string {
 }
 
 // stage returns what is set. name is the pointer to it within the stage, for errors.
-func (s Stage) stage() (name string, made stream.Stage, err error) {
+func (s Stage) stage(compile func(string) (*jq.Expr, error)) (name string, made stream.Stage, err error) {
 	set := s.set()
 	if len(set) != 1 {
 		return "", made, errors.New("expected exactly one member, the stage's name")
@@ -147,9 +221,9 @@ func (s Stage) stage() (name string, made stream.Stage, err error) {
 	case s.NDJSON != nil:
 		made = stream.NDJSON().In(stream.Encoding(s.NDJSON.Encoding))
 	case s.Filter != nil:
-		made, err = expression(*s.Filter, stream.Filter)
+		made, err = expression(string(*s.Filter), compile, stream.Filter)
 	case s.Map != nil:
-		made, err = expression(*s.Map, stream.Map)
+		made, err = expression(string(*s.Map), compile, stream.Map)
 	case s.Select != nil:
 		if made = stream.Select(*s.Select...); len(*s.Select) == 0 {
 			err = errors.New("expected at least one name")
@@ -180,11 +254,11 @@ func (s Stage) set() []string {
 	if err != nil {
 		return nil
 	}
-	return jq.Names(text)
+	return jq.Names(text, len(text))
 }
 
-func expression[E ~string](source E, stage func(*jq.Expr) stream.Stage) (stream.Stage, error) {
-	e, err := compileExpression(string(source))
+func expression(source string, compile func(string) (*jq.Expr, error), stage func(*jq.Expr) stream.Stage) (stream.Stage, error) {
+	e, err := compile(source)
 	if err != nil {
 		return stream.Stage{}, err
 	}
@@ -201,11 +275,11 @@ func compileExpression(source string) (*jq.Expr, error) {
 	return e, nil
 }
 
-// untamed reports whether an expression may take any amount of memory, in a
-// step or two: all may that do more than compare fields.
-func untamed(source string) bool {
-	e, err := jq.Compile(source)
-	return err == nil && !e.Fast()
+// untamed reports whether a stage may take any amount of memory, in a step or
+// two, or time that no context ends: expressions do that do more than compare
+// fields, what makes values of whole records, and patterns.
+func (s Stage) untamed() bool {
+	return s.Map != nil || s.Filter != nil && jq.Untamed(string(*s.Filter)) || s.Replace != nil && s.Replace.Pattern != ""
 }
 
 func (r Replace) stage() (stream.Stage, error) {
@@ -217,7 +291,7 @@ func (r Replace) stage() (stream.Stage, error) {
 	}
 	s, err := stream.ReplacePattern(r.Pattern, r.With)
 	if err != nil {
-		return s, errors.New("pattern is not a regular expression of RE2, or there is a newline in with")
+		return s, errors.New("pattern is not a regular expression of RE2, or too large, or there is a newline in with")
 	}
 	return s, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"longshore/handlers"
+	"longshore/internal/blob"
 	"longshore/internal/isolate"
 	"longshore/internal/jobstore"
 	"longshore/internal/stream"
@@ -26,6 +27,7 @@ var (
 const (
 	noHandlerPause = 10 * time.Second // a ticket whose type is not served here is postponed by this
 	suspectPause   = time.Second      // … one for which there is no room among the suspects
+	noSpacePause   = 10 * time.Second // … of a run that found the disk full: up to this, beside its backoff
 	noChildPause   = time.Second      // … one for which no child process could be started
 	backoffFirst   = time.Second      // between attempts: doubled each time,
 	backoffMost    = 5 * time.Minute  // … up to this, with full jitter
@@ -202,7 +204,8 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 
 func (a *attempt) newRun() *handlers.Run {
 	run := &handlers.Run{ID: a.ticket.ID, Type: a.started.Type, Attempt: a.started.Attempt, Counts: &stream.Counts{},
-		Files: &files{blobs: a.worker.sys.Blobs, spec: a.started.Spec, prefix: string(a.ticket.ID) + "/" + a.fence + "/"}}
+		Files: &files{blobs: a.worker.sys.Blobs, spec: a.started.Spec,
+			room: allowance{max: a.worker.config.MaxOutput}, prefix: string(a.ticket.ID) + "/" + a.fence + "/"}}
 	if in := a.started.Spec.Input; in != nil {
 		run.InputSize = in.Size
 	}
@@ -238,7 +241,15 @@ func (a *attempt) call(ctx context.Context, run *handlers.Run) ([]byte, error) {
 	case o := <-done:
 		return o.result, o.err
 	case <-timer.C:
-		a.logger().ErrorContext(ctx, "handler ignores the end of its context and is left behind", "cause", context.Cause(ctx))
+		n := a.worker.left.Add(1)
+		a.logger().ErrorContext(ctx, "handler ignores the end of its context and is left behind", "cause", context.Cause(ctx), "left_behind", n)
+		go func() { // as long as the handler itself, which nobody waits for
+			<-done
+			a.logger().InfoContext(ctx, "handler that was left behind has returned", "left_behind", a.worker.left.Add(-1))
+		}()
+		if limit := int64(a.worker.config.LeftBehind); limit > 0 && n >= limit {
+			a.worker.restart(ErrLeftBehind)
+		}
 		return nil, context.Cause(ctx)
 	}
 }
@@ -279,6 +290,9 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 		}
 		if failure.Code == job.StorageError {
 			end.Message = storageMessage(err)
+		}
+		if errors.Is(err, blob.ErrNoSpace) {
+			end.Delay += rand.N(noSpacePause) // space comes back when others end
 		}
 	}
 	var death *isolate.Death

@@ -72,7 +72,7 @@ func serveChild(ctx context.Context, r *handlers.Registry, o *isolate.Order) (re
 	}
 	ctx, end := stoppedBy(ctx)
 	defer end()
-	files := &childFiles{folder: o.Folder, input: o.Input}
+	files := &childFiles{folder: o.Folder, input: o.Input, room: allowance{max: w.MaxOutput}, floor: floorOf(o.Folder, w.MinFree)}
 	run := &handlers.Run{ID: w.ID, Type: w.Type, Attempt: w.Attempt, InputSize: w.InputSize, Counts: &stream.Counts{}, Files: files}
 	told := make(chan struct{})
 	stop := make(chan struct{})

@@ -14,6 +14,7 @@ import (
 
 	"longshore/handlers"
 	"longshore/internal/blob"
+	"longshore/internal/blob/disk"
 )
 
 // childFiles are a run's files in a child: the input is a descriptor, outputs
@@ -21,6 +22,8 @@ import (
 type childFiles struct {
 	folder string
 	input  *os.File
+	room   allowance
+	floor  *blob.Floor // of the folder's disk
 
 	mu      sync.Mutex
 	begun   int
@@ -50,7 +53,7 @@ func (f *childFiles) Output(_ context.Context, name, contentType string) (handle
 	if err != nil {
 		return nil, fmt.Errorf("create output %s: %w", name, spaceError(err))
 	}
-	return &childFile{File: w, files: f, output: childOutput{File: file, Name: name, ContentType: contentType}}, nil
+	return &childFile{File: w, files: f, meter: f.floor.Meter(), output: childOutput{File: file, Name: name, ContentType: contentType}}, nil
 }
 
 // outputPrefix begins the names of outputs in a work folder.
@@ -65,11 +68,17 @@ func (f *childFiles) committed() []childOutput {
 type childFile struct {
 	*os.File
 	files  *childFiles
+	meter  *blob.Meter
+	size   int64
 	output childOutput
 	ended  bool
 }
 
 func (o *childFile) Write(p []byte) (int, error) {
+	if err := errors.Join(o.files.room.take(len(p)), o.meter.Take(len(p))); err != nil {
+		return 0, err
+	}
+	o.size += int64(len(p))
 	n, err := o.File.Write(p)
 	return n, spaceError(err)
 }
@@ -80,6 +89,7 @@ func (o *childFile) Commit() error {
 		return fmt.Errorf("commit output %s: %w", o.output.Name, os.ErrClosed)
 	}
 	o.ended = true
+	o.meter.End()
 	if err := o.File.Close(); err != nil {
 		return fmt.Errorf("commit output %s: %w", o.output.Name, spaceError(err))
 	}
@@ -95,6 +105,8 @@ func (o *childFile) Abort() error {
 		return nil
 	}
 	o.ended = true
+	o.meter.End()
+	o.files.room.used.Add(-o.size)
 	return errors.Join(o.File.Close(), os.Remove(o.File.Name()))
 }
 
@@ -107,8 +119,8 @@ func spaceError(err error) error {
 }
 
 // inputFile opens a job's input as a file. One in the blob folder is used as
-// it is; any other is copied into the work folder.
-func inputFile(ctx context.Context, blobs blob.Store, name, folder string) (io.Closer, syscall.Conn, error) {
+// it is; any other is copied into the work folder, above the floor of its disk.
+func inputFile(ctx context.Context, blobs blob.Store, name, folder string, floor *blob.Floor) (io.Closer, syscall.Conn, error) {
 	in, err := blobs.Open(ctx, name)
 	if err != nil {
 		return nil, nil, err
@@ -121,10 +133,32 @@ func inputFile(ctx context.Context, blobs blob.Store, name, folder string) (io.C
 	if err != nil {
 		return nil, nil, fmt.Errorf("copy input: %w", spaceError(err))
 	}
-	if _, err := io.Copy(copied, in); err != nil {
+	metered := &meteredFile{copied, floor.Meter()}
+	defer metered.meter.End()
+	if _, err := io.Copy(metered, in); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("copy input: %w", spaceError(err)), copied.Close())
 	}
 	return copied, copied, nil
+}
+
+// floorOf is what is to stay free on the disk of the work folders.
+func floorOf(folder string, bytes int64) *blob.Floor {
+	if bytes <= 0 {
+		return nil
+	}
+	return &blob.Floor{Min: bytes, Space: func() (free, total int64, err error) { return disk.SpaceOf(folder) }}
+}
+
+type meteredFile struct {
+	file  io.Writer
+	meter *blob.Meter
+}
+
+func (m *meteredFile) Write(p []byte) (int, error) {
+	if err := m.meter.Take(len(p)); err != nil {
+		return 0, err
+	}
+	return m.file.Write(p)
 }
 
 // collect makes the outputs in a work folder the run's. The child that wrote

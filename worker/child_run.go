@@ -30,14 +30,15 @@ func (a *attempt) isolated(ctx context.Context, run *handlers.Run, killAt time.T
 		}
 	}()
 	w := isolate.Work{Folder: folder, Stop: a.worker.stopChild, Renewals: a.renewals,
-		Body: encode(childWork{ID: run.ID, Type: run.Type, Attempt: run.Attempt, InputSize: run.InputSize, Payload: a.started.Spec.Payload}),
+		Body: encode(childWork{ID: run.ID, Type: run.Type, Attempt: run.Attempt, InputSize: run.InputSize, Payload: a.started.Spec.Payload,
+			MaxOutput: a.worker.config.MaxOutput, MinFree: a.worker.sys.MinFreeSpace}),
 		News: func(news []byte) { take(news, run) },
 		Log:  func(line []byte) { relay(ctx, a.logger(), line) }}
 	if a.entry.Info.ForbidOverlap {
 		w.Until = killAt
 	}
 	if in := a.started.Spec.Input; in != nil {
-		closer, file, err := inputFile(ctx, a.worker.sys.Blobs, in.Blob, folder)
+		closer, file, err := inputFile(ctx, a.worker.sys.Blobs, in.Blob, folder, floorOf(folder, a.worker.sys.MinFreeSpace))
 		if err != nil {
 			return nil, &handlers.Failure{Code: job.StorageError, Err: err}
 		}

@@ -20,6 +20,8 @@ type childWork struct {
 	Attempt   int             `json:"attempt"`
 	InputSize int64           `json:"input_size,omitempty"`
 	Payload   json.RawMessage `json:"payload"`
+	MaxOutput int64           `json:"max_output"` // as worker.Config has it
+	MinFree   int64           `json:"min_free"`   // … and connect.Config: of the work folder's disk
 }
 
 // A childReply is how it ended.

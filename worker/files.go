@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"longshore/handlers"
 	"longshore/internal/blob"
@@ -21,8 +22,25 @@ type files struct {
 	spec   jobstore.Spec
 	prefix string // "<id>/<fence>/": no two runs write the same blob
 
+	room allowance
+
 	mu      sync.Mutex
 	outputs []job.Output
+}
+
+// An allowance bounds what a run writes: the bytes of all its outputs. It is
+// safe for concurrent use.
+type allowance struct {
+	max  int64
+	used atomic.Int64
+}
+
+// take counts n bytes before they are written.
+func (a *allowance) take(n int) error {
+	if a.used.Add(int64(n)) > a.max {
+		return handlers.FailWith(job.OutputLimit, fmt.Errorf("outputs are over %d bytes, the most that a job may write here", a.max))
+	}
+	return nil
 }
 
 var _ handlers.Files = (*files)(nil)
@@ -62,7 +80,7 @@ func (f *files) Output(ctx context.Context, name, contentType string) (handlers.
 	if err != nil {
 		return nil, err
 	}
-	return &output{w, f, name, contentType}, nil
+	return &output{Writer: w, files: f, name: name, contentType: contentType}, nil
 }
 
 type output struct {
@@ -70,10 +88,30 @@ type output struct {
 	files       *files
 	name        string
 	contentType string
+	size        int64
+	ended       bool
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if err := o.files.room.take(len(p)); err != nil {
+		return 0, err
+	}
+	o.size += int64(len(p))
+	return o.Writer.Write(p)
+}
+
+// Abort throws the output away, so that its bytes count no more.
+func (o *output) Abort() error {
+	if !o.ended {
+		o.ended = true
+		o.files.room.used.Add(-o.size)
+	}
+	return o.Writer.Abort()
 }
 
 // Commit makes the output durable; it becomes the job's if the run succeeds.
 func (o *output) Commit() error {
+	o.ended = true
 	info, err := o.Writer.Commit()
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"longshore/handlers"
@@ -36,6 +37,13 @@ type Config struct {
 
 	// ChildMemory is what one job of lane cpu may use, in bytes; 0 = 512 MiB.
 	ChildMemory int64
+	// MaxOutput is what one run may write, all its outputs together, in bytes;
+	// 0 = 10 GiB. A run that writes more fails with output_limit.
+	MaxOutput int64
+	// LeftBehind is how many handlers of lane io that go on though their context
+	// has ended are too many, for nothing can stop them: then Run takes nothing
+	// more, lets run what runs, and returns ErrLeftBehind. 0 = 3, negative = never.
+	LeftBehind int
 
 	// ChildEnv names the variables of this process's environment that handlers of
 	// lane cpu get too, as DATABASE_URL. Their processes have few others (docs/isolation.md):
@@ -60,6 +68,10 @@ func Run(ctx context.Context, c Config, r *handlers.Registry) error {
 	}
 	return errors.Join(Serve(ctx, sys, c, r), sys.Close())
 }
+
+// ErrLeftBehind says that handlers of lane io that nothing can stop take this
+// process's time: it should end, and be started anew.
+var ErrLeftBehind = errors.New("handlers that ignore the end of their context go on: the worker must be started anew")
 
 // ErrSettings marks an error that other settings would mend, not time.
 var ErrSettings = connect.ErrSettings
@@ -120,6 +132,12 @@ func (c Config) withDefaults() Config {
 	if c.KillGrace == 0 {
 		c.KillGrace = 2 * time.Second
 	}
+	if c.LeftBehind == 0 {
+		c.LeftBehind = 3
+	}
+	if c.MaxOutput == 0 {
+		c.MaxOutput = 10 << 30
+	}
 	if c.ChildMemory == 0 {
 		c.ChildMemory = 512 << 20
 	}
@@ -151,6 +169,8 @@ type worker struct {
 	suspectGate sync.Mutex         // held by the one that asks to start
 
 	running sync.Map // *attempt → struct{}
+	left    atomic.Int64
+	restart context.CancelCauseFunc // ends Run with a cause of its own
 	giveUp  context.Context
 }
 
@@ -168,6 +188,8 @@ func (w *worker) types() []string {
 // run starts everything in the order of the data's way and ends it in the
 // reverse order.
 func (w *worker) run(ctx context.Context) error {
+	ctx, w.restart = context.WithCancelCause(ctx)
+	defer w.restart(nil)
 	// The background lives until the last run has ended: leases must be kept
 	// and ends recorded while the worker drains.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -205,6 +227,9 @@ func (w *worker) run(ctx context.Context) error {
 	wg.Go(func() { w.hush(ctx) })
 	err := w.server.Run(ctx, w.handle)
 	w.log.InfoContext(background, "worker has stopped")
+	if errors.Is(context.Cause(ctx), ErrLeftBehind) {
+		err = errors.Join(err, ErrLeftBehind)
+	}
 	return err
 }
 

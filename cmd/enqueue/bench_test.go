@@ -66,7 +66,7 @@ func serveWeb(tb testing.TB, env map[string]string) string {
 		tb.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	sys, err := connect.Open(tb.Context(), program.Connection(settings.Redis, settings.Blobs, settings.Jobs, log))
+	sys, err := connect.Open(tb.Context(), program.Connection(settings.Redis, settings.Blobs, settings.Jobs, settings.Space, log))
 	if err != nil {
 		tb.Fatal(err)
 	}

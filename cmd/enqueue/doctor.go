@@ -23,6 +23,7 @@ import (
 	"longshore/internal/printable"
 	"longshore/internal/redisdb"
 	"longshore/job"
+	"longshore/tasks"
 )
 
 func (p *cli) doctorCommand() *cobra.Command {
@@ -317,7 +318,7 @@ func (d *doctor) lanes(workers []client.WorkerInfo) (without []job.Lane) {
 }
 
 func (d *doctor) types(ctx context.Context, sys *connect.System) {
-	types, err := sys.Store.Types(ctx)
+	types, err := sys.Store.Types(ctx, tasks.MaxDefinition)
 	switch {
 	case err != nil:
 		d.fail(exitUnavailable, "types", "", "%v", err)
@@ -325,6 +326,7 @@ func (d *doctor) types(ctx context.Context, sys *connect.System) {
 		d.warn("types", "start a worker", "no worker has published its types")
 	default:
 		d.ok("types", "workers have published %d", len(types))
+		d.refused(types)
 	}
 }
 
@@ -394,4 +396,16 @@ func (d *doctor) verdict() error {
 		return nil
 	}
 	return &exit{cmp.Or(code, exitOther), fmt.Errorf("%d of %d checks failed", failed, len(d.findings))}
+}
+
+// refused names the published definitions that nobody can use.
+func (d *doctor) refused(published map[string]string) {
+	catalog, err := tasks.NewCatalog()
+	if err != nil {
+		return
+	}
+	_ = catalog.Publish(published) // what is wrong is listed
+	for _, r := range catalog.Refused() {
+		d.warn("types", "update or stop the workers that publish it, or delete it from Redis", "type %q is refused: %s", r.Type, r.Reason)
+	}
 }

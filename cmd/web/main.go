@@ -29,7 +29,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return program.Settings(err)
 	}
 	log := program.Logger(c.Log, stdout)
-	sys, err := connect.Open(ctx, program.Connection(c.Redis, c.Blobs, c.Jobs, log))
+	sys, err := connect.Open(ctx, program.Connection(c.Redis, c.Blobs, c.Jobs, c.Space, log))
 	if err != nil {
 		return err
 	}

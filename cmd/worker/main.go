@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return program.Settings(err)
 	}
 	log := program.Logger(c.Log, stdout)
-	where := program.Connection(c.Redis, c.Blobs, c.Jobs, log)
+	where := program.Connection(c.Redis, c.Blobs, c.Jobs, c.Space, log)
 	where.CallbackAllow, where.CallbackPorts = c.Work.CallbackAllow, c.Work.CallbackPorts
 	sys, err := connect.Open(ctx, where)
 	if err != nil {

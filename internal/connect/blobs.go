@@ -69,6 +69,7 @@ func openPlace(ctx context.Context, c Config) (place, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: BLOB_URL: %w", ErrSettings, err)
 	}
+	store.KeepFree(c.MinFreeSpace)
 	return store, nil
 }
 

@@ -33,6 +33,7 @@ type Config struct {
 	MaxConnections   int           // to Redis, pub/sub included; 0 = 6
 	Prefix           string        // of keys, channels and queues; "" = "longshore"
 	BlobURL          string        // file:///folder, file:folder for one in the working directory, or s3://bucket
+	MinFreeSpace     int64         // of the blob folder's disk, that no writer may use; 0 = none
 	Lease            time.Duration // of a running job; 0 = 8 s
 	Log              *slog.Logger  // nil = silent
 
@@ -66,6 +67,8 @@ type System struct {
 	Callbacks *webhook.Sender
 	// Prefix of all keys and channels.
 	Prefix string
+	// MinFreeSpace is the config's.
+	MinFreeSpace int64
 
 	blobs place       // the same as Blobs
 	gone  chan job.ID // whose blobs are to be deleted
@@ -83,7 +86,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), gone: make(chan job.ID, maxGone), looks: make(chan job.ID, maxLooks), memory: redisdb.NewMemory(rdb)}
+	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), MinFreeSpace: c.MinFreeSpace, gone: make(chan job.ID, maxGone), looks: make(chan job.ID, maxLooks), memory: redisdb.NewMemory(rdb)}
 	err = sys.open(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())
@@ -201,23 +204,14 @@ func (s *System) PublishTypes(ctx context.Context, infos []tasks.Info) error {
 	return s.Store.PublishTypes(ctx, definitions)
 }
 
-// LoadTypes adds the types that workers published to a catalog. One that can't
-// be used is reported in the error and hides no other.
+// LoadTypes makes a catalog have the types that workers published. One that
+// can't be used is reported in the error, once, and hides no other.
 func (s *System) LoadTypes(ctx context.Context, catalog *tasks.Catalog) error {
-	published, err := s.Store.Types(ctx)
+	published, err := s.Store.Types(ctx, tasks.MaxDefinition)
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for name, body := range published {
-		var info tasks.Info
-		if err := json.Unmarshal([]byte(body), &info); err != nil || info.Type != name {
-			errs = append(errs, fmt.Errorf("published type %q can't be read", name))
-			continue
-		}
-		errs = append(errs, catalog.Add(info))
-	}
-	return errors.Join(errs...)
+	return catalog.Publish(published)
 }
 
 // RefreshTypes keeps a catalog up to date until ctx ends.

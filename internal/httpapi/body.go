@@ -58,7 +58,14 @@ type TypeInfo struct {
 
 // A TypeList is the answer to GET /v1/types, sorted by type.
 type TypeList struct {
-	Types []TypeInfo `json:"types"`
+	Types   []TypeInfo    `json:"types"`
+	Refused []RefusedType `json:"refused,omitempty" doc:"definitions that workers published and that can't be used"`
+}
+
+// RefusedType says why a published definition is not used.
+type RefusedType struct {
+	Type   string `json:"type"`
+	Reason string `json:"reason"`
 }
 
 // A QueueInfo is the state of one queue.

@@ -40,6 +40,7 @@
 //	P:legacy          string  workers are about that know nothing of parked tickets; some seconds
 //	P:minded          string  somebody has looked after parked tickets; some seconds
 //	P:warned:<type>   string  that nobody serves the type was logged; a minute
+//	P:types:seen      zset    those types, by the time of their last publication (ms)
 //	P:events          channel "<id> <rev> <state>" for each change, a line each
 //	P:cancel          channel "<id>": its running attempt is to stop
 //

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 
 	"github.com/itchyny/gojq"
 )
@@ -26,6 +27,9 @@ func (e *encoder) value(v any, o *memberOrder) error {
 	}
 	switch v := v.(type) {
 	case string:
+		if len(v) > e.max-len(e.b) { // it gets no shorter
+			return errTooLong
+		}
 		e.b = AppendString(e.b, v)
 	case json.Number:
 		e.b = append(e.b, v...)
@@ -48,12 +52,20 @@ func (e *encoder) value(v any, o *memberOrder) error {
 			if i > 0 {
 				e.b = append(e.b, ',')
 			}
-			e.b = append(AppendString(e.b, key), ':')
+			if err := e.value(key, nil); err != nil {
+				return err
+			}
+			e.b = append(e.b, ':')
 			if err := e.value(v[key], o.child(key)); err != nil {
 				return err
 			}
 		}
 		e.b = append(e.b, '}')
+	case *big.Int:
+		if v.BitLen()/4 > e.max { // more than four bits make no digit
+			return errTooLong
+		}
+		e.b = v.Append(e.b, 10)
 	default:
 		text, err := gojq.Marshal(v)
 		if err != nil {

@@ -20,7 +20,13 @@ const (
 // ErrSteps says that an expression did not come to an end within the limits.
 var ErrSteps = errors.New("the expression takes too many steps")
 
-var errSource = fmt.Errorf("expression is over %d bytes", MaxSource)
+// maxNested is how deep brackets may stand in each other.
+const maxNested = 500
+
+var (
+	errSource = fmt.Errorf("expression is over %d bytes", MaxSource)
+	errNested = fmt.Errorf("expression has brackets over %d deep", maxNested)
+)
 
 // ErrTooLong says that an expression made a record longer than allowed.
 var ErrTooLong = errTooLong
@@ -41,21 +47,20 @@ type Expr struct {
 	test  test // nil if the expression is more than a comparison of fields
 	paths [][]string
 	order *memberOrder // of what Map gives
+	tame  bool
 }
 
 // Compile compiles an expression. It sees no environment and no modules, and
 // has no further inputs.
 func Compile(source string) (*Expr, error) {
-	if len(source) > MaxSource {
-		return nil, errSource
-	}
-	query, err := gojq.Parse(source)
+	query, err := parse(source)
 	if err != nil {
-		return nil, fmt.Errorf("parse expression: %w", err)
+		return nil, err
 	}
 	e := &Expr{order: orderOf(query)}
 	if t, paths, ok := compileTest(query); ok {
 		e.test, e.paths = t, paths
+		e.tame = tame(t, paths)
 	}
 	if e.code, err = gojq.Compile(query); err != nil {
 		return nil, fmt.Errorf("compile expression: %w", err)
@@ -63,8 +68,47 @@ func Compile(source string) (*Expr, error) {
 	return e, nil
 }
 
+// parse reads an expression, unless it is longer or deeper than it may be.
+func parse(source string) (*gojq.Query, error) {
+	if len(source) > MaxSource {
+		return nil, errSource
+	}
+	depth := 0 // about: brackets within texts count too
+	for i := range len(source) {
+		switch source[i] {
+		case '(', '[', '{':
+			depth++
+		case ')', ']', '}':
+			depth--
+		}
+		if depth > maxNested {
+			return nil, errNested
+		}
+	}
+	query, err := gojq.Parse(source)
+	if err != nil {
+		return nil, fmt.Errorf("parse expression: %w", err)
+	}
+	return query, nil
+}
+
 // Fast reports whether Match needs to decode no record.
 func (e *Expr) Fast() bool { return e.test != nil }
+
+// Tame reports whether Match takes little time and memory, whatever the record:
+// some fields are compared with literals, and none with another one.
+func (e *Expr) Tame() bool { return e.tame }
+
+// Untamed reports whether an expression is one whose compiled form would not be
+// Tame. It compiles nothing; what can't be parsed is not untamed.
+func Untamed(source string) bool {
+	query, err := parse(source)
+	if err != nil || source == "" {
+		return false
+	}
+	t, paths, ok := compileTest(query)
+	return !ok || !tame(t, paths)
+}
 
 // A Machine runs an expression on one record after the other. It is not safe
 // for concurrent use.
@@ -93,8 +137,15 @@ func (m *Machine) Match(b []byte, start, end int) (bool, error) {
 	if t := m.expr.test; t != nil && !m.scanner.odd {
 		return t.holds(b, m.scanner.found), nil
 	}
+	if m.expr.tame && end-start > maxWhole {
+		return m.match(decodeAlong(b[start:end], m.scanner.root))
+	}
 	return m.match(decode(b[start:end]))
 }
+
+// maxWhole is how long a record may be, in bytes, to be decoded whole for an
+// expression that looks at some fields of it.
+const maxWhole = 64 << 10
 
 // MatchText is Match for a line of text, which the expression sees as a string.
 func (m *Machine) MatchText(line []byte) (bool, error) { return m.match(string(line)) }
@@ -111,12 +162,12 @@ func (m *Machine) match(v any) (keep bool, err error) {
 
 // Map runs the expression on the record b[start:end] and hands each value that
 // it gives to emit, as a JSON text of at most max bytes that is valid until
-// emit returns. What Match says of b and of errors holds here too, and a value
+// emit returns; an error of emit ends the run. What Match says of b and of errors holds here too, and a value
 // that is too long is ErrTooLong. Values given before an error are thrown away
 // by the caller. Members keep their order, as in jq: an object of the record has
 // the record's, one that the expression makes has the expression's. Names that
 // are computed come last, sorted, and so do all where the expression doesn't tell.
-func (m *Machine) Map(b []byte, start, end, max int, emit func(text []byte)) error {
+func (m *Machine) Map(b []byte, start, end, max int, emit func(text []byte) error) error {
 	if err := m.scanner.scan(b, start, end); err != nil {
 		return err
 	}
@@ -124,12 +175,12 @@ func (m *Machine) Map(b []byte, start, end, max int, emit func(text []byte)) err
 }
 
 // MapText is Map for a line of text, which the expression sees as a string.
-func (m *Machine) MapText(line []byte, max int, emit func(text []byte)) error {
+func (m *Machine) MapText(line []byte, max int, emit func(text []byte) error) error {
 	m.encoder.members.forget()
 	return m.mapped(string(line), max, emit)
 }
 
-func (m *Machine) mapped(v any, max int, emit func([]byte)) error {
+func (m *Machine) mapped(v any, max int, emit func([]byte) error) error {
 	m.encoder.max = max
 	return m.each(v, func(v any) error {
 		m.encoder.b = m.encoder.b[:0]
@@ -139,8 +190,7 @@ func (m *Machine) mapped(v any, max int, emit func([]byte)) error {
 		if len(m.encoder.b) > max {
 			return errTooLong
 		}
-		emit(m.encoder.b)
-		return nil
+		return emit(m.encoder.b)
 	})
 }
 
@@ -231,7 +281,7 @@ func Where(err error) string {
 	if parse := (*gojq.ParseError)(nil); errors.As(err, &parse) {
 		return fmt.Sprintf("syntax error at byte %d", parse.Offset)
 	}
-	if errors.Is(err, errSource) {
+	if errors.Is(err, errSource) || errors.Is(err, errNested) {
 		return err.Error()
 	}
 	return "it calls something that there is not"

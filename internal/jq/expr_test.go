@@ -236,7 +236,7 @@ func mapped(source, record string) (string, error) {
 	}
 	var out []string
 	b := Padded([]byte(record))
-	err = NewMachine(context.Background(), e).Map(b, 0, len(b), 1000, func(text []byte) { out = append(out, string(text)) })
+	err = NewMachine(context.Background(), e).Map(b, 0, len(b), 1000, func(text []byte) error { out = append(out, string(text)); return nil })
 	return strings.Join(out, "\n"), err
 }
 

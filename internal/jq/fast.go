@@ -253,10 +253,16 @@ func compare(l, r []byte) int {
 				return cmp.Compare(x, y)
 			}
 		}
+		if c, ok := compareLong(l, r); ok {
+			return c
+		}
 	case typ == 4:
 		if bytes.IndexByte(l, '\\') < 0 && bytes.IndexByte(r, '\\') < 0 {
 			return bytes.Compare(l[1:len(l)-1], r[1:len(r)-1])
 		}
+		most := min(len(l), len(r))
+		l, r = front(l[1:len(l)-1], most), front(r[1:len(r)-1], most)
+		return bytes.Compare(AppendUnquoted(nil, l), AppendUnquoted(nil, r))
 	}
 	return gojq.Compare(decode(l), decode(r))
 }

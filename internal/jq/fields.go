@@ -42,8 +42,8 @@ func (f *Fields) Unknown() (raw []byte, ok bool) {
 }
 
 // Names returns the names of a checked record's members in their order, each
-// once; nil if it is no object.
-func Names(record []byte) []string {
+// once; nil if it is no object. It stops behind the most-th one.
+func Names(record []byte, most int) []string {
 	d := decoder{b: record}
 	d.skip()
 	if d.b[d.i] != '{' {
@@ -51,7 +51,7 @@ func Names(record []byte) []string {
 	}
 	names, seen := []string{}, map[string]bool{}
 	d.i++
-	for d.skip(); d.b[d.i] != '}'; d.skip() {
+	for d.skip(); d.b[d.i] != '}' && len(names) < most; d.skip() {
 		if d.b[d.i] == ',' {
 			d.i++
 			d.skip()
@@ -63,7 +63,7 @@ func Names(record []byte) []string {
 		d.skip()
 		d.i++ // the colon
 		d.skip()
-		d.value()
+		d.pass()
 	}
 	return names
 }

@@ -83,7 +83,7 @@ func TestMapKeepsOrder(t *testing.T) {
 	m := NewMachine(context.Background(), e)
 	b := Padded([]byte(`"q"`))
 	var got []string
-	emit := func(text []byte) { got = append(got, string(text)) }
+	emit := func(text []byte) error { got = append(got, string(text)); return nil }
 	if err := m.Map(b, 0, len(b), 1000, emit); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestOrderIsCheap(t *testing.T) {
 			t.Fatalf("%.40s: %v", c.source, err)
 		}
 		b := Padded([]byte(c.record))
-		if err := NewMachine(t.Context(), e).Map(b, 0, len(b), 4<<20, func([]byte) {}); err != nil && !strings.Contains(err.Error(), "steps") {
+		if err := NewMachine(t.Context(), e).Map(b, 0, len(b), 4<<20, func([]byte) error { return nil }); err != nil && !strings.Contains(err.Error(), "steps") {
 			t.Errorf("%.40s: %v", c.source, err)
 		}
 	}
@@ -151,7 +151,10 @@ func FuzzMapOrder(f *testing.F) {
 		m := NewMachine(t.Context(), e)
 		for range 2 {
 			got = nil
-			if err = m.Map(b, 0, len(b), 1<<16, func(text []byte) { got = append(got, decode(append([]byte(nil), text...))) }); err != nil {
+			if err = m.Map(b, 0, len(b), 1<<16, func(text []byte) error {
+				got = append(got, decode(append([]byte(nil), text...)))
+				return nil
+			}); err != nil {
 				return
 			}
 		}

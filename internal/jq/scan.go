@@ -39,7 +39,8 @@ type node struct {
 	quoted   string // key as it usually stands in a text, between its quotes
 	leaf     int    // index into found; -1 = only a step on the way
 	children []*node
-	seen     uint64 // the scan in which it was met last; only of a step on the way
+	index    map[string]*node // of the children by quoted, once there are many
+	seen     uint64           // the scan in which it was met last; only of a step on the way
 }
 
 // A span is where a value stands: b[start:end]. An empty one was not found.
@@ -82,15 +83,38 @@ func newScanner(paths [][]string) *scanner {
 
 // child returns the child of that name and makes it if need be.
 func (n *node) child(key string) *node {
+	if c := n.named(key); c != nil {
+		return c
+	}
+	quoted, _ := AppendQuoted(nil, []byte(key))
+	c := &node{key: key, quoted: string(quoted), leaf: -1}
+	n.children = append(n.children, c)
+	switch {
+	case n.index != nil:
+		n.index[string(quoted)] = c
+	case len(n.children) > fewChildren:
+		n.index = map[string]*node{}
+		for _, c := range n.children {
+			n.index[c.quoted] = c
+		}
+	}
+	return c
+}
+
+// fewChildren are looked through faster than a map finds one of them.
+const fewChildren = 16
+
+func (n *node) named(key string) *node {
+	if n.index != nil {
+		quoted, _ := AppendQuoted(nil, []byte(key))
+		return n.index[string(quoted)]
+	}
 	for _, c := range n.children {
 		if c.key == key {
 			return c
 		}
 	}
-	quoted, _ := AppendQuoted(nil, []byte(key))
-	c := &node{key: key, quoted: string(quoted), leaf: -1}
-	n.children = append(n.children, c)
-	return c
+	return nil
 }
 
 // scan checks the record b[start:end], which b[end] == '\n' must follow, and
@@ -249,9 +273,15 @@ func (s *scanner) take(n *node, at span) {
 
 // match returns the child that a key, as it stands in the text, belongs to.
 func (n *node) match(raw []byte) *node {
-	for _, c := range n.children {
-		if string(raw) == c.quoted {
+	if n.index != nil {
+		if c := n.index[string(raw)]; c != nil {
 			return c
+		}
+	} else {
+		for _, c := range n.children {
+			if string(raw) == c.quoted {
+				return c
+			}
 		}
 	}
 	for _, x := range raw {
@@ -263,13 +293,7 @@ func (n *node) match(raw []byte) *node {
 }
 
 func (n *node) matchEscaped(raw []byte) *node {
-	key := unquote(raw)
-	for _, c := range n.children {
-		if key == c.key {
-			return c
-		}
-	}
-	return nil
+	return n.named(unquote(raw))
 }
 
 func (s *scanner) array(b []byte, i int) int {

@@ -24,8 +24,8 @@ func Decompress(format Format, maxRatio int64) Stage {
 // Compress is the stage gzip or zstd at a level of 0 to MaxLevel, see NewWriter.
 func Compress(format Format, level int) Stage {
 	return Stage{name: string(format), gives: toBytes,
-		push: func(_ *run, _ Kind, next flow) (flow, error) {
-			c := &compressing{next: next}
+		push: func(r *run, _ Kind, next flow) (flow, error) {
+			c := &compressing{next: next, pace: pacer{ctx: r.ctx}}
 			var err error
 			c.z, err = NewWriter(&flowWriter{next: next}, format, level)
 			return c, err
@@ -35,10 +35,26 @@ func Compress(format Format, level int) Stage {
 type compressing struct {
 	z    *Writer
 	next flow
+	pace pacer
 }
 
+// packedAtOnce is what the slowest level does in some milliseconds.
+const packedAtOnce = 32 << 10
+
 func (c *compressing) take(b *batch) error {
-	return eachRun(b, func(p []byte) error { return writeAll(c.z, p) })
+	return eachRun(b, func(p []byte) error {
+		for len(p) > 0 {
+			piece := p[:min(len(p), packedAtOnce)]
+			if err := writeAll(c.z, piece); err != nil {
+				return err
+			}
+			if err := c.pace.did(paceBytes); err != nil { // the context's turn
+				return err
+			}
+			p = p[len(piece):]
+		}
+		return nil
+	})
 }
 
 func (c *compressing) finish() error {

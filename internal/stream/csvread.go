@@ -2,7 +2,9 @@ package stream
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
@@ -64,9 +66,11 @@ func CSV(o CSVOptions) Stage {
 func ReadCSV(o CSVOptions) Stage {
 	return Stage{name: "csv", text: true, gives: func(in Kind) (Kind, bool) { return KindRecords, in != KindRecords },
 		push: func(r *run, _ Kind, next flow) (flow, error) {
-			c := &csvReader{r: r, next: next, count: r.countOf(next), delimiter: o.delimiter(), at: Position{Line: 1}, header: !o.NoHeader}
+			c := &csvReader{r: r, next: next, count: r.countOf(next), delimiter: o.delimiter(), at: Position{Line: 1}, header: !o.NoHeader, pace: pacer{ctx: r.ctx}}
 			if o.Columns != nil {
-				c.name(o.Columns)
+				if err := c.name(o.Columns); err != nil {
+					return nil, err
+				}
 			}
 			in, out := chunks.Get().(*chunk), chunks.Get().(*chunk)
 			c.buf, c.out = in[:], out[:]
@@ -99,30 +103,51 @@ type csvReader struct {
 	out []byte
 	o   int // end of what is written
 	b   batch
+
+	wrote int // bytes of the last row, kept or not
+
+	growth growth
+	pace   pacer
 }
 
-// name sets the names of the columns.
-func (c *csvReader) name(columns []string) {
-	used := map[string]bool{}
+// name sets the names of the columns. Together they must fit into a record.
+func (c *csvReader) name(columns []string) error {
+	used := map[string]int{} // and the number to try next behind the name
 	c.prefixes = nil
+	size := len(columns)
 	for i, column := range columns {
-		name := column
-		for n := 2; used[name]; n++ {
+		name, n := column, used[column]
+		for ; used[name] > 0; n++ {
 			name = column + "_" + strconv.Itoa(n)
 		}
-		used[name] = true
+		used[column] = max(n, 2)
+		used[name] = max(used[name], 2)
 		prefix := []byte(`","`)
 		if i == 0 {
 			prefix = []byte(`{"`)
 		}
 		prefix, _ = jq.AppendQuoted(prefix, []byte(name))
 		c.prefixes = append(c.prefixes, append(prefix, `":"`...))
+		if size += len(prefix); size > MaxRecord {
+			at := Position{Line: 1}
+			return &RecordError{c.count.Stage, at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: at.Line}}
+		}
 	}
+	return nil
 }
 
-func (c *csvReader) take(b *batch) error { return eachRun(b, c.bytes) }
+// take reads the rows once for a batch: one that goes on is read from its start
+// again, which for each line that comes by itself would take for ever.
+func (c *csvReader) take(b *batch) error {
+	if err := eachRun(b, c.bytes); err != nil {
+		return err
+	}
+	return c.rows(false)
+}
 
+// bytes takes a piece, and reads the rows only where there is no room for it.
 func (c *csvReader) bytes(p []byte) error {
+	c.growth.in += int64(len(p))
 	for len(p) > 0 {
 		free := len(c.buf) - jq.Pad - c.n
 		if free < len(p) && c.n > len(c.buf)/2 && len(c.buf) < MaxRecord+chunkSize {
@@ -132,7 +157,9 @@ func (c *csvReader) bytes(p []byte) error {
 		}
 		m := copy(c.buf[c.n:c.n+min(free, len(p))], p)
 		c.n += m
-		p = p[m:]
+		if p = p[m:]; len(p) == 0 {
+			break
+		}
 		if err := c.rows(false); err != nil {
 			return err
 		}
@@ -180,6 +207,9 @@ func (c *csvReader) rows(final bool) error {
 			err = c.failed(c.at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: c.at.Line, Quoted: c.open.Line > 0})
 			c.resync, next = true, i
 		}
+		if err == nil {
+			err = c.pace.did(next - i + c.wrote)
+		}
 		if err != nil {
 			return err
 		}
@@ -206,6 +236,12 @@ func (c *csvReader) failed(at Position, err error) error {
 func (c *csvReader) give() error {
 	if c.o == 0 {
 		return nil
+	}
+	if err := c.growth.gave(c.o); err != nil {
+		return err
+	}
+	if c.r.ctx.Err() != nil {
+		return context.Cause(c.r.ctx)
 	}
 	c.b.data = c.out[:c.o]
 	err := c.next.take(&c.b)
@@ -236,7 +272,11 @@ func (c *csvReader) row(i int, final bool) (int, error) {
 		return c.firstRow(i, final)
 	}
 	w := csvRow{c: c, i: i, o: c.o, prefixes: c.prefixes, final: final}
-	if err := w.read(); err != nil {
+	err := w.read()
+	if c.wrote = w.o - c.o; w.over {
+		c.wrote = MaxRecord
+	}
+	if err != nil {
 		return w.end(i, err)
 	}
 	at := c.at
@@ -244,6 +284,9 @@ func (c *csvReader) row(i int, final bool) (int, error) {
 	c.at.Offset += int64(w.i - i)
 	if w.fields != len(c.prefixes) {
 		return w.i, c.failed(at, &RowError{fmt.Sprintf("row has %d fields, not %d", w.fields, len(c.prefixes))})
+	}
+	if w.over || w.o-1-c.o > MaxRecord {
+		return w.i, c.failed(at, jq.ErrTooLong)
 	}
 	c.b.texts = append(c.b.texts, text{c.o, w.o - 1, at})
 	c.o = w.o
@@ -278,8 +321,15 @@ func (w *csvRow) end(i int, err error) (int, error) {
 // firstRow reads the names, or how many fields there are.
 func (c *csvReader) firstRow(i int, final bool) (int, error) {
 	w := csvRow{c: c, i: i, o: c.o, prefixes: [][]byte{[]byte(`["`)}, final: final}
-	if err := w.read(); err != nil {
+	err := w.read()
+	if errors.Is(err, errColumns) { // and none is left out, whatever comes
+		return 0, &RecordError{c.count.Stage, c.at, err}
+	}
+	if err != nil {
 		return w.end(i, err)
+	}
+	if w.over {
+		return 0, &RecordError{c.count.Stage, c.at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: c.at.Line}}
 	}
 	var names []string
 	c.out[w.o-2] = ']' // in place of the object's end
@@ -288,7 +338,9 @@ func (c *csvReader) firstRow(i int, final bool) (int, error) {
 	}
 	if c.header {
 		c.header = false
-		c.name(names)
+		if err := c.name(names); err != nil {
+			return 0, err
+		}
 		c.at.Line += int64(w.lines)
 		c.at.Offset += int64(w.i - i)
 		return w.i, nil
@@ -296,6 +348,5 @@ func (c *csvReader) firstRow(i int, final bool) (int, error) {
 	for k := range names {
 		names[k] = strconv.Itoa(k + 1)
 	}
-	c.name(names)
-	return i, nil
+	return i, c.name(names)
 }

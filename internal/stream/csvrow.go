@@ -23,7 +23,8 @@ type csvRow struct {
 	quoteLine int  // lines ended before it
 	open      bool // it has not been closed
 
-	replaced int // fields with bytes that are not UTF-8
+	over     bool // it is longer than a record: what is in out is of no use
+	replaced int  // fields with bytes that are not UTF-8
 }
 
 var otherPrefix = []byte(`","`)
@@ -36,8 +37,12 @@ func (w *csvRow) read() error {
 		prefix := otherPrefix
 		if w.fields < len(w.prefixes) {
 			prefix = w.prefixes[w.fields]
+		} else if w.fields == MaxColumns {
+			return errColumns
 		}
-		w.room(len(prefix))
+		if w.o+len(prefix)+slack > len(c.out) {
+			w.grow(len(prefix))
+		}
 		w.o += copy(c.out[w.o:], prefix)
 		w.fields++
 		var ended bool
@@ -51,17 +56,25 @@ func (w *csvRow) read() error {
 			return err
 		}
 		if ended {
-			w.room(3)
-			w.o += copy(c.out[w.o:], "\"}\n")
+			w.o += copy(c.out[w.o:], "\"}\n") // there is room: see slack
 			return nil
 		}
 	}
 }
 
-// room makes room for n bytes, and the eight that are written at once.
-func (w *csvRow) room(n int) {
-	if c := w.c; w.o+n+16 > len(c.out) {
-		bigger := make([]byte, 2*len(c.out)+n)
+// slack is room that is there whenever something has been written: for the eight
+// bytes that are written at once, the longest escape, and the end of the row.
+const slack = 16
+
+// grow makes room for n bytes and the slack. Of a row that is longer than a record
+// no more is kept: it is read to its end and is an error then.
+func (w *csvRow) grow(n int) {
+	c := w.c
+	if w.o-c.o > MaxRecord {
+		w.over, w.o = true, c.o
+	}
+	if need := w.o + n + 2*slack; need > len(c.out) {
+		bigger := make([]byte, max(min(2*len(c.out), c.o+MaxRecord+chunkSize), need))
 		copy(bigger, c.out[:w.o])
 		c.out = bigger
 	}
@@ -74,7 +87,9 @@ func (w *csvRow) plain() (rowEnded bool, err error) {
 	delimiters := lowBits * uint64(c.delimiter)
 	bad := false
 	for {
-		w.room(0)
+		if w.o+slack > len(c.out) {
+			w.grow(0)
+		}
 		x := binary.LittleEndian.Uint64(buf[w.i:])
 		binary.LittleEndian.PutUint64(c.out[w.o:], x)
 		d := x ^ delimiters
@@ -164,7 +179,9 @@ func (w *csvRow) quoted() (rowEnded bool, err error) {
 	w.quote, w.quoteLine, w.open = w.i, w.lines, true
 	w.i++
 	for {
-		w.room(0)
+		if w.o+slack > len(c.out) {
+			w.grow(0)
+		}
 		x := binary.LittleEndian.Uint64(buf[w.i:])
 		binary.LittleEndian.PutUint64(c.out[w.o:], x)
 		m := jq.Special(x) | x&highBits

@@ -17,13 +17,13 @@ import (
 func WriteCSV(o CSVOptions) Stage {
 	return Stage{name: "csv", check: true, gives: func(in Kind) (Kind, bool) { return KindBytes, in == KindRecords },
 		push: func(r *run, _ Kind, next flow) (flow, error) {
-			w := &csvWriter{r: r, next: next, count: r.countOf(next), delimiter: o.delimiter(), header: !o.NoHeader, only: o.Columns != nil}
+			w := &csvWriter{r: r, next: next, count: r.countOf(next), delimiter: o.delimiter(), header: !o.NoHeader, only: o.Columns != nil, pace: pacer{ctx: r.ctx}}
 			w.special = string([]byte{w.delimiter, '"', '\r', '\n'})
 			c := chunks.Get().(*chunk)
 			w.out = c[:0]
 			r.atEnd(func() { chunks.Put(c) })
 			if w.only {
-				w.name(o.Columns)
+				return w, w.name(o.Columns)
 			}
 			return w, nil
 		}}
@@ -42,9 +42,13 @@ type csvWriter struct {
 	out       []byte
 	plain     []byte // a string without its escapes
 	b         batch
+
+	row    int // where the row begins in out
+	growth growth
+	pace   pacer
 }
 
-func (w *csvWriter) name(columns []string) {
+func (w *csvWriter) name(columns []string) error {
 	var members []string // each once, though it may be written twice
 	known := map[string]int{}
 	for _, name := range columns {
@@ -57,12 +61,16 @@ func (w *csvWriter) name(columns []string) {
 	}
 	w.fields = jq.NewFields(members...)
 	if !w.header {
-		return
+		return nil
 	}
+	w.row = len(w.out)
 	for i, name := range columns {
-		w.field(i, []byte(name), len(columns))
+		if err := w.field(i, []byte(name), len(columns)); err != nil {
+			return err
+		}
 	}
 	w.out = append(w.out, '\n')
+	return nil
 }
 
 func (w *csvWriter) take(b *batch) error {
@@ -70,10 +78,18 @@ func (w *csvWriter) take(b *batch) error {
 		return context.Cause(w.r.ctx)
 	}
 	for _, t := range b.texts {
-		if err := w.record(b.data, t); err != nil {
+		w.growth.in += int64(t.end - t.start + 1)
+		w.row = len(w.out)
+		err := w.record(b.data, t)
+		did := t.end - t.start + len(w.out) - w.row
+		if err != nil {
+			w.out = w.out[:w.row]
 			if err = w.r.fail(w.count, t.at, err); err != nil {
 				return err
 			}
+		}
+		if err := w.pace.did(did); err != nil {
+			return err
 		}
 		if len(w.out) >= chunkSize/2 {
 			if err := w.give(); err != nil {
@@ -87,6 +103,9 @@ func (w *csvWriter) take(b *batch) error {
 func (w *csvWriter) give() error {
 	if len(w.out) == 0 {
 		return nil
+	}
+	if err := w.growth.gave(len(w.out)); err != nil {
+		return err
 	}
 	w.b.data, w.b.texts = w.out, nil
 	err := w.next.take(&w.b)
@@ -106,14 +125,20 @@ func (w *csvWriter) record(data []byte, t text) error {
 		if err := jq.NewFields().Find(data, t.start, t.end); err != nil {
 			return err
 		}
-		names := jq.Names(data[t.start:t.end])
+		names := jq.Names(data[t.start:t.end], MaxColumns+1)
 		if names == nil {
 			return &RowError{"record is not an object"}
 		}
 		if len(names) == 0 {
 			return &RowError{"record has no members, from which the columns would come"}
 		}
-		w.name(names)
+		if len(names) > MaxColumns {
+			return &RecordError{w.count.Stage, t.at, errColumns}
+		}
+		if err := w.name(names); err != nil {
+			return &RecordError{w.count.Stage, t.at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: t.at.Line}}
+		}
+		w.row = len(w.out)
 	}
 	if err := w.fields.Find(data, t.start, t.end); err != nil {
 		return err
@@ -136,21 +161,26 @@ func (w *csvWriter) record(data []byte, t text) error {
 				raw = w.plain
 			}
 		}
-		w.field(i, raw, len(w.columns))
+		if err := w.field(i, raw, len(w.columns)); err != nil {
+			return err
+		}
 	}
 	w.out = append(w.out, '\n')
 	return nil
 }
 
 // field writes one field. Alone in its row, an empty one gets quotes: an empty
-// line is no row.
-func (w *csvWriter) field(i int, value []byte, of int) {
+// line is no row. The error is jq.ErrTooLong, of a row longer than a record.
+func (w *csvWriter) field(i int, value []byte, of int) error {
+	if len(w.out)-w.row+len(value) > MaxRecord {
+		return jq.ErrTooLong
+	}
 	if i > 0 {
 		w.out = append(w.out, w.delimiter)
 	}
 	if !bytes.ContainsAny(value, w.special) && (len(value) > 0 || of > 1) {
 		w.out = append(w.out, value...)
-		return
+		return nil
 	}
 	w.out = append(w.out, '"')
 	for {
@@ -162,4 +192,5 @@ func (w *csvWriter) field(i int, value []byte, of int) {
 		value = value[k+1:]
 	}
 	w.out = append(append(w.out, value...), '"')
+	return nil
 }

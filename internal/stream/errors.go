@@ -35,6 +35,7 @@ const (
 	LimitRatio  Limit = "ratio"         // bytes decompressed for one byte read
 	LimitWindow Limit = "window"        // memory that a zstd frame asks for, in bytes
 	LimitOutput Limit = "output"        // written by a pipeline, in bytes
+	LimitGrowth Limit = "growth"        // bytes of a table for one byte that it is made from
 	LimitRecord Limit = "record length" // of one line, in bytes
 )
 
@@ -55,6 +56,8 @@ func (e *LimitError) Error() string {
 		return fmt.Sprintf("data decompresses to over %d times its size", e.Max)
 	case LimitWindow:
 		return fmt.Sprintf("a zstd frame needs a window of over %d bytes; compress without --long, or with --long=27", e.Max)
+	case LimitGrowth:
+		return fmt.Sprintf("the table becomes over %d times as long as what it is made from", e.Max)
 	case LimitOutput:
 		return fmt.Sprintf("output is over %d bytes", e.Max)
 	default:

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 
 	"longshore/internal/jq"
 )
@@ -15,7 +16,7 @@ func toRecords(in Kind) (Kind, bool) { return KindRecords, in != KindBytes }
 // expression gives a value other than null and false. A line is a string to it.
 func Filter(e *jq.Expr) Stage {
 	return Stage{name: "filter", gives: sameTexts, check: true, push: func(r *run, in Kind, next flow) (flow, error) {
-		return &filter{r: r, next: next, count: r.countOf(next), lines: in == KindLines, machine: jq.NewMachine(r.ctx, e)}, nil
+		return &filter{r: r, next: next, count: r.countOf(next), lines: in == KindLines, machine: jq.NewMachine(r.ctx, e), pace: pacer{ctx: r.ctx}}, nil
 	}}
 }
 
@@ -25,6 +26,7 @@ type filter struct {
 	count   *StageCount
 	lines   bool
 	machine *jq.Machine
+	pace    pacer
 }
 
 // take drops from the batch what doesn't match; nothing is copied.
@@ -46,6 +48,9 @@ func (f *filter) take(b *batch) error {
 		if keep {
 			kept = append(kept, t)
 		}
+		if err := f.pace.did(t.end - t.start); err != nil {
+			return err
+		}
 	}
 	b.texts = kept
 	return f.next.take(b)
@@ -59,12 +64,43 @@ type textWriter struct {
 	next  flow
 	count *StageCount
 	b     batch
+	pace  pacer
 }
 
 func newTextWriter(r *run, next flow) textWriter {
 	c := chunks.Get().(*chunk)
 	r.atEnd(func() { chunks.Put(c) })
-	return textWriter{r: r, next: next, count: r.countOf(next), b: batch{data: c[:0]}}
+	return textWriter{r: r, next: next, count: r.countOf(next), b: batch{data: c[:0]}, pace: pacer{ctx: r.ctx}}
+}
+
+// add appends a piece to the text that began at data[start:], unless the text
+// would be longer than a record may be: then the error is jq.ErrTooLong.
+func (w *textWriter) add(start int, p []byte) error {
+	if len(w.b.data)-start+len(p) > MaxRecord {
+		return jq.ErrTooLong
+	}
+	w.b.data = append(w.b.data, p...)
+	return nil
+}
+
+// close ends the text that began at data[start:], or throws it away if it is too
+// long.
+func (w *textWriter) close(start int, at Position) error {
+	if len(w.b.data)-start > MaxRecord {
+		return w.drop(start, at, jq.ErrTooLong)
+	}
+	w.end(start, at)
+	return w.pace.did(len(w.b.data) - start)
+}
+
+// drop throws away the text that began at data[start:], because of an error.
+func (w *textWriter) drop(start int, at Position, err error) error {
+	did := len(w.b.data) - start
+	w.b.data = w.b.data[:start]
+	if err := w.r.fail(w.count, at, err); err != nil {
+		return err
+	}
+	return w.pace.did(did)
 }
 
 // end ends the text that began at data[start:].
@@ -89,6 +125,10 @@ func (w *textWriter) full(last bool) error {
 	return err
 }
 
+// maxMapped bounds what an expression makes of one record, in bytes: nothing of
+// it is passed on before it has come to its end without an error.
+const maxMapped = 4 * MaxRecord
+
 // Map is the stage map: each value that the expression gives for a line or a
 // record becomes a record. A line is a string to it.
 func Map(e *jq.Expr) Stage {
@@ -106,10 +146,14 @@ type mapper struct {
 func (m *mapper) take(b *batch) error {
 	for _, t := range b.texts {
 		size, texts := len(m.b.data), len(m.b.texts)
-		emit := func(record []byte) {
+		emit := func(record []byte) error {
 			start := len(m.b.data)
+			if start-size+len(record) > maxMapped {
+				return jq.ErrTooLong
+			}
 			m.b.data = append(m.b.data, record...)
 			m.end(start, t.at)
+			return nil
 		}
 		var err error
 		if m.lines {
@@ -163,7 +207,15 @@ func (s *selecting) take(b *batch) error {
 			}
 			continue
 		}
-		s.write(t.at)
+		start := len(s.b.data)
+		if err = s.write(start); err == nil {
+			err = s.close(start, t.at)
+		} else {
+			err = s.drop(start, t.at, err)
+		}
+		if err != nil {
+			return err
+		}
 		if err := s.full(false); err != nil {
 			return err
 		}
@@ -171,8 +223,9 @@ func (s *selecting) take(b *batch) error {
 	return s.full(true)
 }
 
-func (s *selecting) write(at Position) {
-	start := len(s.b.data)
+// write writes the fields that were found, as long as they fit into a record:
+// one may be asked for many times.
+func (s *selecting) write(start int) error {
 	s.b.data = append(s.b.data, '{')
 	for i, key := range s.keys {
 		raw := s.fields.Raw(i)
@@ -182,10 +235,12 @@ func (s *selecting) write(at Position) {
 		if len(s.b.data) > start+1 {
 			s.b.data = append(s.b.data, ',')
 		}
-		s.b.data = append(append(s.b.data, key...), raw...)
+		if err := errors.Join(s.add(start, key), s.add(start, raw)); err != nil {
+			return jq.ErrTooLong
+		}
 	}
 	s.b.data = append(s.b.data, '}')
-	s.end(start, at)
+	return nil
 }
 
 func (s *selecting) finish() error { return s.next.finish() }

@@ -1,9 +1,6 @@
 package stream
 
 import (
-	"bytes"
-	"errors"
-	"regexp"
 	"unicode"
 	"unicode/utf8"
 )
@@ -111,8 +108,10 @@ func (c *caser) take(b *batch) error {
 	}
 	for _, t := range b.texts {
 		start := len(c.b.data)
-		c.change(b.data[t.start:t.end])
-		c.end(start, t.at)
+		c.change(b.data[t.start:t.end]) // by half at most
+		if err := c.close(start, t.at); err != nil {
+			return err
+		}
 		if err := c.full(false); err != nil {
 			return err
 		}
@@ -186,67 +185,3 @@ func (c *caser) finish() error {
 	}
 	return c.next.finish()
 }
-
-// Replace is the stage replace: in each line it puts with in the place of every
-// occurrence of old.
-func Replace(old, with string) (Stage, error) {
-	if old == "" || bytes.ContainsAny([]byte(old+with), "\n") {
-		return Stage{}, errors.New("what to replace is empty, or there is a newline in it")
-	}
-	return replacing(func(to, line []byte) []byte {
-		for {
-			i := bytes.Index(line, []byte(old))
-			if i < 0 {
-				return append(to, line...)
-			}
-			to = append(append(to, line[:i]...), with...)
-			line = line[i+len(old):]
-		}
-	}), nil
-}
-
-// ReplacePattern is the stage replace with a regular expression (RE2, see
-// package regexp), to whose groups $1 or ${name} in with refer.
-func ReplacePattern(pattern, with string) (Stage, error) {
-	re, err := regexp.Compile(pattern)
-	if err != nil {
-		return Stage{}, err
-	}
-	if bytes.ContainsAny([]byte(with), "\n") {
-		return Stage{}, errors.New("there is a newline in what to put in the place")
-	}
-	return replacing(func(to, line []byte) []byte { return append(to, re.ReplaceAll(line, []byte(with))...) }), nil
-}
-
-func replacing(replace func(to, line []byte) []byte) Stage {
-	return Stage{name: "replace", gives: func(in Kind) (Kind, bool) { return KindLines, in == KindLines },
-		push: func(r *run, _ Kind, next flow) (flow, error) {
-			return &replacer{newTextWriter(r, next), replace}, nil
-		}}
-}
-
-type replacer struct {
-	textWriter
-	replace func(to, line []byte) []byte
-}
-
-func (s *replacer) take(b *batch) error {
-	for _, t := range b.texts {
-		start := len(s.b.data)
-		s.b.data = s.replace(s.b.data, b.data[t.start:t.end])
-		if len(s.b.data)-start > MaxRecord {
-			s.b.data = s.b.data[:start]
-			if err := s.r.fail(s.count, t.at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: t.at.Line}); err != nil {
-				return err
-			}
-			continue
-		}
-		s.end(start, t.at)
-		if err := s.full(false); err != nil {
-			return err
-		}
-	}
-	return s.full(true)
-}
-
-func (s *replacer) finish() error { return s.next.finish() }

@@ -178,18 +178,6 @@ func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 		bad("/type", "unknown type; /v1/types lists those there are")
 		return jobstore.NewJob{}, info, invalid(wrong)
 	}
-	payload, err := d.Catalog.Check(r.Type, r.Payload)
-	var problems tasks.Problems
-	switch {
-	case errors.Is(err, tasks.ErrJSON):
-		return jobstore.NewJob{}, info, httpapi.NewError(httpapi.Invalid, "payload: "+err.Error()).WithStatus(http.StatusBadRequest)
-	case errors.As(err, &problems):
-		for _, p := range problems {
-			bad("/payload"+p.Pointer, p.Detail)
-		}
-	case err != nil:
-		return jobstore.NewJob{}, info, httpapi.AsError(err)
-	}
 	if info.Input == tasks.InputRequired && !r.hasInput() {
 		bad("/input", "this type works on a file: send it as the body of POST /v1/jobs/"+r.Type+", or name another job's output")
 	}
@@ -205,22 +193,51 @@ func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 		}
 	}
 	now := time.Now()
-	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Lane: info.LaneFor(payload), Priority: r.Priority, RunAt: r.RunAt,
+	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Priority: r.Priority, RunAt: r.RunAt,
 		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
 		RetryOf: r.RetryOf, CallbackURL: r.CallbackURL, IdempotencyKey: r.IdempotencyKey}
-	if r.IdempotencyKey != "" || r.ID != "" {
-		n.Digest = digest(r, payload)
-	}
-	n.Spec.Payload = payload
 	d.checkPolicy(&n, info, now, bad)
 	checkNames(&n, r, now, bad)
 	if why := d.checkCallback(r.CallbackURL); why != "" {
 		bad("/callback_url", why)
 	}
-	if wrong != nil {
-		return n, info, invalid(wrong)
+	payload, err := d.checkPayload(r, wrong)
+	if err != nil {
+		return n, info, err
+	}
+	n.Lane, n.Spec.Payload = info.LaneFor(payload), payload
+	if r.IdempotencyKey != "" || r.ID != "" {
+		n.Digest = digest(r, payload)
 	}
 	return n, info, nil
+}
+
+// checkPayload checks the payload of a request of which something else may be
+// wrong: then no more is asked of the payload than its schema says, which costs
+// little whatever it holds.
+func (d *Door) checkPayload(r Request, wrong []httpapi.Pointer) ([]byte, error) {
+	check := d.Catalog.Check
+	if wrong != nil {
+		check = d.Catalog.CheckSchema
+	}
+	payload, err := check(r.Type, r.Payload)
+	var problems tasks.Problems
+	switch {
+	case errors.Is(err, tasks.ErrJSON):
+		return nil, httpapi.NewError(httpapi.Invalid, "payload: "+err.Error()).WithStatus(http.StatusBadRequest)
+	case errors.As(err, &problems):
+		first := make([]httpapi.Pointer, len(problems), len(problems)+len(wrong))
+		for i, p := range problems {
+			first[i] = httpapi.Pointer{Pointer: "/payload" + p.Pointer, Detail: p.Detail}
+		}
+		wrong = append(first, wrong...)
+	case err != nil:
+		return nil, httpapi.AsError(err)
+	}
+	if wrong != nil {
+		return nil, invalid(wrong)
+	}
+	return payload, nil
 }
 
 // checkPolicy checks times and counts, and fills in the type's. It is the one place

@@ -16,6 +16,9 @@ func (s *Server) listTypes(context.Context, *struct{}) (*typesOutput, error) {
 	for _, i := range s.Catalog.All() {
 		out.Body.Types = append(out.Body.Types, typeInfo(i))
 	}
+	for _, r := range s.Catalog.Refused() {
+		out.Body.Refused = append(out.Body.Refused, httpapi.RefusedType{Type: r.Type, Reason: r.Reason})
+	}
 	return out, nil
 }
 

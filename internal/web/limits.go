@@ -68,10 +68,6 @@ func (s *Server) tooManyUploads() *httpapi.Error {
 	return e
 }
 
-// spaceShare is the part of the whole space that is kept free at most: a small
-// store is not closed by a floor that is meant for large ones.
-const spaceShare = 20
-
 // checkSpace refuses an upload that would leave the blob store with less space
 // than Config.MinFreeSpace. A store that doesn't know its space has enough.
 func (s *Server) checkSpace(ctx context.Context, size int64) error {
@@ -79,12 +75,13 @@ func (s *Server) checkSpace(ctx context.Context, size int64) error {
 	if !ok || s.MinFreeSpace <= 0 {
 		return nil
 	}
-	free, total, err := store.Space(ctx)
-	if err != nil {
-		s.Log.DebugContext(ctx, "free space of the blob store is not known", "error", err)
-		return nil
-	}
-	if free-max(0, size) >= min(s.MinFreeSpace, total/spaceShare) {
+	floor := blob.Floor{Min: s.MinFreeSpace, Space: func() (free, total int64, err error) {
+		if free, total, err = store.Space(ctx); err != nil {
+			s.Log.DebugContext(ctx, "free space of the blob store is not known", "error", err)
+		}
+		return free, total, err
+	}}
+	if floor.Room(max(0, size)) == nil {
 		return nil
 	}
 	e := httpapi.NewError(httpapi.Unavailable, "not enough space left for inputs").WithStatus(http.StatusInsufficientStorage)

@@ -20,13 +20,15 @@ import (
 	"longshore/internal/connect"
 	"longshore/internal/redisdb"
 	"longshore/internal/sandbox"
+	"longshore/worker"
 )
 
-// Exit codes; 69 and 78 are sysexits.h's EX_UNAVAILABLE and EX_CONFIG.
+// Exit codes; 69, 75 and 78 are sysexits.h's EX_UNAVAILABLE, EX_TEMPFAIL and EX_CONFIG.
 const (
 	exitOther         = 1
 	exitUsage         = 2
 	exitUnavailable   = 69
+	exitRestart       = 75 // EX_TEMPFAIL: start it again
 	exitConfiguration = 78
 	exitInterrupted   = 130
 )
@@ -70,6 +72,8 @@ func Report(err error, stderr io.Writer) int {
 		return exitUsage
 	case errors.Is(err, connect.ErrSettings):
 		return exitConfiguration
+	case errors.Is(err, worker.ErrLeftBehind):
+		return exitRestart
 	case redisdb.Unavailable(err), errors.Is(err, blob.ErrUnavailable):
 		return exitUnavailable
 	default:
@@ -142,9 +146,9 @@ func Logger(c config.Log, w io.Writer) *slog.Logger {
 }
 
 // Connection says where the installation of these settings is.
-func Connection(r config.Redis, b config.Blobs, j config.Jobs, log *slog.Logger) connect.Config {
+func Connection(r config.Redis, b config.Blobs, j config.Jobs, s config.Space, log *slog.Logger) connect.Config {
 	return connect.Config{RedisURL: r.URL.Reveal(), RedisTLSInsecure: r.TLSInsecure, MaxConnections: r.MaxConnections,
 		Prefix: r.Prefix, BlobURL: b.URL, S3KeyID: b.KeyID.Reveal(), S3SecretKey: b.SecretKey.Reveal(),
-		S3SessionToken: b.SessionToken.Reveal(), S3Region: b.Region, Lease: j.Lease, CallbackSecrets: j.CallbackSecrets(),
+		S3SessionToken: b.SessionToken.Reveal(), S3Region: b.Region, MinFreeSpace: int64(s.MinFree), Lease: j.Lease, CallbackSecrets: j.CallbackSecrets(),
 		CallbackKeys: j.CallbackKeys(), Log: log}
 }

@@ -71,7 +71,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	server, err := web.New(web.Config{Version: Version(), Token: h.Token.Reveal(), Origins: h.CORSOrigins,
 		MaxWait: h.MaxWait, MaxWaiters: h.MaxWaiters, MaxWaitersPerAddress: h.AddressWaiters, MaxUpload: int64(h.MaxUpload),
 		MaxConnections: h.MaxConns, MaxConnectionsPerAddress: h.AddressConns,
-		MaxUploadsPerAddress: h.MaxPerAddress, MinUploadRate: int64(h.MinRate), MinFreeSpace: int64(h.MinFree),
+		MaxUploadsPerAddress: h.MaxPerAddress, MinUploadRate: int64(h.MinRate), MinFreeSpace: sys.MinFreeSpace,
 		TrustedProxies: h.TrustedProxies, HSTS: h.HSTS, Grace: s.Grace, Log: sys.Log},
 		web.Deps{Door: door, Uploads: uploads, Records: records{sys.Store, sys},
 			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Unavailable: redisdb.Unavailable,
@@ -187,9 +187,13 @@ func Worker(ctx context.Context, sys *connect.System, w config.Work, s config.St
 	for i, l := range w.Lanes {
 		lanes[i] = job.Lane(l)
 	}
+	leftBehind := w.LeftBehind
+	if leftBehind == 0 {
+		leftBehind = -1
+	}
 	return worker.Serve(ctx, sys, worker.Config{Lanes: lanes, CPUConcurrency: w.CPUConcurrency,
 		StreamConcurrency: w.StreamConcurrency, ShutdownGrace: s.Grace, KillGrace: w.KillGrace,
-		ChildMemory: int64(w.ChildMemory), Ready: ready, Quiet: quiet}, handlers.BuiltIn())
+		ChildMemory: int64(w.ChildMemory), MaxOutput: int64(w.MaxOutput), LeftBehind: leftBehind, Ready: ready, Quiet: quiet}, handlers.BuiltIn())
 }
 
 // Quiet returns what SIGTSTP (true) and SIGCONT (false) ask for, and a function

@@ -113,7 +113,7 @@ func (s *Store) Append(ctx context.Context, name, token string, offset int64, r 
 	if info, err := f.Stat(); err != nil || info.Size() < offset {
 		return 0, fmt.Errorf("append to partial blob %s at %d: it is shorter (%w)", name, offset, errors.Join(err, io.ErrUnexpectedEOF))
 	}
-	n, cause := appendAt(ctx, f, offset, r)
+	n, cause := s.appendAt(ctx, f, offset, r)
 	if err := f.Sync(); err != nil {
 		// What was written since may be lost in part. What was acknowledged before is not.
 		return 0, fmt.Errorf("sync partial blob %s: %w", name, storeError(errors.Join(err, f.Truncate(offset))))
@@ -127,14 +127,19 @@ func (s *Store) Append(ctx context.Context, name, token string, offset int64, r 
 	return n, nil
 }
 
-func appendAt(ctx context.Context, f *os.File, offset int64, r io.Reader) (n int64, err error) {
+func (s *Store) appendAt(ctx context.Context, f *os.File, offset int64, r io.Reader) (n int64, err error) {
 	buf := make([]byte, pieceBuffer)
+	meter := s.floor.Meter()
+	defer meter.End()
 	handed := offset
 	for {
 		if ctx.Err() != nil {
 			return n, context.Cause(ctx)
 		}
 		got, readErr := r.Read(buf)
+		if err := meter.Take(got); err != nil {
+			return n, err
+		}
 		put, err := f.WriteAt(buf[:got], offset+n)
 		if n += int64(put); err != nil {
 			return n, err

@@ -32,8 +32,9 @@ import (
 
 // A Store is a folder of blobs. Several processes may use one folder.
 type Store struct {
-	root *os.Root
-	id   string
+	root  *os.Root
+	id    string
+	floor *blob.Floor // nil = the disk may be filled
 }
 
 var _ blob.Store = (*Store)(nil)
@@ -65,6 +66,16 @@ func Open(folder string) (*Store, error) {
 // ID returns the random id that the folder got when it was first opened, 32
 // hexadecimal digits.
 func (s *Store) ID() string { return s.id }
+
+// KeepFree has every writer stop with ErrNoSpace where less than that many bytes
+// would be free behind it, but at most a twentieth of the disk; 0 = none need be.
+// It is called before the store is used.
+func (s *Store) KeepFree(bytes int64) {
+	s.floor = nil
+	if bytes > 0 {
+		s.floor = &blob.Floor{Min: bytes, Space: func() (free, total int64, err error) { return s.Space(context.Background()) }}
+	}
+}
 
 // Close lets go of the folder. Blobs that are open stay readable.
 func (s *Store) Close() error { return s.root.Close() }

@@ -30,6 +30,7 @@ type writer struct {
 	file   *os.File
 	buf    *bufio.Writer
 	digest *blob.Digest
+	meter  *blob.Meter
 	err    error // the first failure; later calls return it
 	ended  bool
 
@@ -39,13 +40,17 @@ type writer struct {
 func newWriter(ctx context.Context, s *Store, name, temp string, f *os.File) *writer {
 	return &writer{
 		ctx: ctx, store: s, name: name, temp: temp,
-		file: f, buf: bufio.NewWriterSize(f, bufSize), digest: blob.NewDigest(),
+		file: f, buf: bufio.NewWriterSize(f, bufSize), digest: blob.NewDigest(), meter: s.floor.Meter(),
 	}
 }
 
 func (w *writer) Write(p []byte) (int, error) {
 	if err := w.usable("write"); err != nil {
 		return 0, err
+	}
+	if err := w.meter.Take(len(p)); err != nil {
+		w.err = fmt.Errorf("write blob %s: %w", w.name, err)
+		return 0, w.err
 	}
 	n, err := w.buf.Write(p)
 	_, _ = w.digest.Write(p[:n])
@@ -134,6 +139,7 @@ func (w *writer) Abort() error {
 		return nil
 	}
 	w.ended = true
+	w.meter.End()
 	w.file.Close() // Commit has done so if it got there
 	if w.temp == "" {
 		return nil

@@ -326,7 +326,9 @@ func Refusal(err error) error {
 		e.RetryAfter = 5 * time.Second
 		return e
 	case errors.Is(err, context.Canceled): // before redisdb: there it is no trouble of Redis
-		return httpapi.NewError(httpapi.Unavailable, "the request was given up").Wrap(err)
+		e := httpapi.NewError(httpapi.Unavailable, "the request was given up, try again").Wrap(err)
+		e.RetryAfter = time.Second
+		return e
 	case redisdb.Unavailable(err):
 		e := httpapi.NewError(httpapi.Unavailable, "the job store can't be reached, try again").Wrap(err)
 		if redisdb.Reason(err) == redisdb.ReasonOutOfMemory {

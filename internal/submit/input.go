@@ -174,6 +174,7 @@ func (u *upload) giveUp(ctx context.Context, cause error) error {
 		answer = httpapi.AsError(Refusal(cause))
 		if answer.Code == httpapi.Internal {
 			answer = httpapi.NewError(httpapi.Unavailable, "the input could not be stored").Wrap(cause)
+			answer.RetryAfter = 5 * time.Second
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

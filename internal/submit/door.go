@@ -44,6 +44,9 @@ type Config struct {
 	MaxAttempts              int
 	// UploadExpiry ends an upload in pieces after this long without a byte; 0 = 24 h.
 	UploadExpiry time.Duration
+	// MaxOpenUploads bounds the uploads in pieces that are open in the installation,
+	// MaxOpenUploadsPerAddress those of one client's; 0 = no limit.
+	MaxOpenUploads, MaxOpenUploadsPerAddress int
 }
 
 // A Door takes jobs in. It is safe for concurrent use.

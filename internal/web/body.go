@@ -97,7 +97,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	begun, behind := time.Now(), b.behind()
 	n, err := b.ReadCloser.Read(p)
 	b.taken += int64(n)
-	if err == io.EOF { //nolint:errorlint // as net/http returns it
+	if err == io.EOF {
 		b.deadline.atEnd()
 	}
 	late := errors.Is(err, os.ErrDeadlineExceeded) && behind

@@ -74,8 +74,10 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodPost {
 		switch r.Header.Get(headerOverride) {
 		case http.MethodPatch, http.MethodDelete:
-		default: // as what else it were answered, its client could not read
+		case "":
 			return invalid("/headers/"+headerOverride, "expected PATCH or DELETE")
+		default: // what it were answered, its client would read as the answer to POST
+			return badOverride("PATCH or DELETE")
 		}
 	}
 	if _, err := headerNumber(r, headerOffset); err != nil {
@@ -89,6 +91,10 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) error {
 		defer end()
 	}
 	return s.servePieces(w, r, nil)
+}
+
+func badOverride(expected string) *httpapi.Error {
+	return httpapi.NewError(httpapi.Unsupported, "expected as "+headerOverride+": "+expected).WithStatus(http.StatusMethodNotAllowed)
 }
 
 // servePieces has a request of tus served. One whose bytes come too slowly ends
@@ -111,7 +117,7 @@ func (s *Server) createUpload(w http.ResponseWriter, r *http.Request) error {
 		return httpapi.NewError(httpapi.Unsupported, "uploads are not concatenated: send one file in one upload").WithStatus(http.StatusNotImplemented)
 	}
 	if r.Header.Get(headerOverride) != "" {
-		return invalid("/headers/"+headerOverride, "an upload is begun by POST, as nothing else")
+		return badOverride("none")
 	}
 	size, err := headerNumber(r, headerLength)
 	if err != nil {
@@ -122,7 +128,8 @@ func (s *Server) createUpload(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	req := submit.Request{Type: values.Get("type"), ID: job.ID(r.Header.Get(httpapi.HeaderJob)),
-		IdempotencyKey: r.Header.Get(httpapi.HeaderIdempotencyKey), ContentType: values.Get("filetype"), Filename: values.Get("name")}
+		IdempotencyKey: r.Header.Get(httpapi.HeaderIdempotencyKey), ContentType: values.Get("filetype"), Filename: values.Get("name"),
+		Client: addressText(household(s.clientAddress(r)))}
 	if err := checkNames(req); err != nil {
 		return err
 	}

@@ -123,6 +123,8 @@ func (h *HTTP) check(m *mistakes) {
 	within(m, "PORT", h.Port, 0, 65535)
 	within(m, "MAX_UPLOAD", h.MaxUpload, 1, 1<<60)
 	within(m, "MAX_UPLOADS_PER_ADDRESS", h.MaxPerAddress, 0, 1_000_000)
+	within(m, "MAX_OPEN_UPLOADS", h.MaxOpen, 0, 100_000_000)
+	within(m, "MAX_OPEN_UPLOADS_PER_ADDRESS", h.AddressOpen, 0, 100_000_000)
 	within(m, "MIN_UPLOAD_RATE", h.MinRate, 0, GiB)
 	within(m, "UPLOAD_EXPIRY", h.UploadExpiry, time.Second, 8784*time.Hour)
 	within(m, "MAX_WAIT", h.MaxWait, time.Second, time.Hour)

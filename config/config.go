@@ -67,6 +67,8 @@ type HTTP struct {
 	TokenFile      string        `env:"LONGSHORE_TOKEN_FILE" doc:"file that holds LONGSHORE_TOKEN"`
 	MaxUpload      Bytes         `env:"MAX_UPLOAD" doc:"largest input of a job"`
 	MaxPerAddress  int           `env:"MAX_UPLOADS_PER_ADDRESS" doc:"uploads that one client address may have under way; 0 = no limit. Behind a proxy set TRUSTED_PROXIES, or all clients count as one"`
+	MaxOpen        int           `env:"MAX_OPEN_UPLOADS" doc:"uploads in pieces that may have begun and not ended in the whole installation, be they silent or not; 0 = no limit"`
+	AddressOpen    int           `env:"MAX_OPEN_UPLOADS_PER_ADDRESS" doc:"the same for one client address, as TRUSTED_PROXIES tells it; 0 = no limit"`
 	MinRate        Bytes         `env:"MIN_UPLOAD_RATE" doc:"bytes a second at which an upload must keep coming, over half a minute; 0 = any"`
 	UploadExpiry   time.Duration `env:"UPLOAD_EXPIRY" doc:"how long an upload in pieces may be silent before it is given up"`
 	MaxWait        time.Duration `env:"MAX_WAIT" doc:"longest wait of a long-poll; Heroku's router gives up at 30s"`
@@ -161,7 +163,8 @@ func defaultSpace() Space { return Space{MinFree: 64 * MiB} }
 func defaultJobs() Jobs { return Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour} }
 
 func defaultHTTP() HTTP {
-	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256, MinRate: KiB,
+	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256,
+		MaxOpen: 100_000, AddressOpen: 1000, MinRate: KiB,
 		MaxWait: 25 * time.Second, MaxWaiters: 20_000, MaxConns: 50_000, Ceilings: defaultCeilings()}
 }
 

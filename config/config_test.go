@@ -42,7 +42,7 @@ func TestDefaults(t *testing.T) {
 	}
 	redis := config.Redis{URL: config.NewSecret("redis://127.0.0.1:6379"), MaxConnections: 4, Prefix: "longshore"}
 	jobs := config.Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour}
-	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256, MinRate: 1 << 10, MaxWait: 25 * time.Second, MaxWaiters: 20_000,
+	http := config.HTTP{Port: 8080, MaxUpload: 5 << 30, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256, MaxOpen: 100_000, AddressOpen: 1000, MinRate: 1 << 10, MaxWait: 25 * time.Second, MaxWaiters: 20_000,
 		MaxConns: 50_000, Ceilings: ceilings}
 	log := config.Log{Format: "text", Level: slog.LevelInfo}
 	stop := config.Stop{Grace: 25 * time.Second}
@@ -95,7 +95,7 @@ func TestValues(t *testing.T) {
 		Jobs:  config.Jobs{Lease: 90 * time.Second, Retention: 2 * time.Hour},
 		Space: config.Space{MinFree: 64 << 20},
 		HTTP: config.HTTP{
-			Token: config.NewSecret("hunter2-0123456789abcdef"), HSTS: 8760 * time.Hour, MaxUpload: 10e9, UploadExpiry: 36 * time.Hour, MaxPerAddress: 256, MinRate: 1 << 10, MaxWait: 55 * time.Second, MaxWaiters: 100, AddressWaiters: 7,
+			Token: config.NewSecret("hunter2-0123456789abcdef"), HSTS: 8760 * time.Hour, MaxUpload: 10e9, UploadExpiry: 36 * time.Hour, MaxPerAddress: 256, MaxOpen: 100_000, AddressOpen: 1000, MinRate: 1 << 10, MaxWait: 55 * time.Second, MaxWaiters: 100, AddressWaiters: 7,
 			MaxConns: 50_000, Ceilings: ceilings,
 			CORSOrigins:    config.Origins{"https://a.example", "http://localhost:3000"},
 			TrustedProxies: config.Proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
@@ -195,7 +195,7 @@ func TestMistakes(t *testing.T) {
 		"LONGSHORE_TOKEN_FILE": {"/hunter2", os.DevNull, t.TempDir()},
 		"LONGSHORE_URL":        {"hunter2", "ftp://hunter2", "https://u:hunter2@h", "https://h?hunter2=1", "https://"},
 
-		"MAX_UPLOADS_PER_ADDRESS": {"-1", "many"}, "MIN_UPLOAD_RATE": {"2GiB", "slow"}, "MIN_FREE_SPACE": {"-1", "some"},
+		"MAX_UPLOADS_PER_ADDRESS": {"-1", "many"}, "MAX_OPEN_UPLOADS": {"-1", "many"}, "MAX_OPEN_UPLOADS_PER_ADDRESS": {"-1", "many"}, "MIN_UPLOAD_RATE": {"2GiB", "slow"}, "MIN_FREE_SPACE": {"-1", "some"},
 		"MAX_WAITERS":             {"0", "-1", "hunter2"},
 		"MAX_WAITERS_PER_ADDRESS": {"-1", "hunter2"},
 		"MAX_CONNECTIONS":         {"0", "hunter2"}, "MAX_CONNECTIONS_PER_ADDRESS": {"-1", "hunter2"},

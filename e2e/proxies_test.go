@@ -59,6 +59,7 @@ func TestProxies(t *testing.T) {
 			if p.full {
 				t.Run("client gone", front.clientGone)
 				t.Run("client address", front.clientAddress)
+				t.Run("bodies", front.bodies)
 			}
 			t.Run("events resumed", front.resume) // last: it restarts the proxy
 			if said := web.said(`"level":"ERROR"`); len(said) > 0 {

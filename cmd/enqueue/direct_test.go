@@ -51,11 +51,11 @@ func TestSubmitStraightToRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sys.Close()
-	snap, err := sys.Store.Get(t.Context(), id)
-	if err != nil || snap.State != job.Queued {
-		t.Errorf("the record is %v, %v", snap.State, err)
+	r, err := sys.Store.Read(t.Context(), id)
+	if err != nil || r.Snapshot.State != job.Queued || r.Spec.Input == nil {
+		t.Fatalf("the record is %+v, %v", r, err)
 	}
-	in, err := sys.Blobs.Open(t.Context(), string(id)+"/in")
+	in, err := sys.Blobs.Open(t.Context(), r.Spec.Input.Blob)
 	if err != nil {
 		t.Fatal(err)
 	}

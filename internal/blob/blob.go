@@ -1,8 +1,9 @@
 // Package blob is the seam to the files of jobs: inputs and outputs. A store
 // makes a blob visible whole or not at all, and never changes it afterwards.
 //
-// Names are slash-separated: "<job>/in" is a job's input, "<job>/<fence>/<name>"
-// an output of the attempt that held the fence. Two attempts therefore never
+// Names are slash-separated: "<job>/<fence>/in" is a job's input that came in one
+// request, which held the fence, "<job>/in" one that came in pieces, and
+// "<job>/<fence>/<name>" an output of the attempt that held the fence. Two attempts therefore never
 // write the same blob, and the job's record says whose counts.
 package blob
 

@@ -41,6 +41,7 @@ type Upload struct {
 	Metadata    string `json:"m,omitempty"`
 	ContentType string `json:"t,omitempty"`
 	Filename    string `json:"f,omitempty"`
+	Client      string `json:"a,omitempty"` // address that it counts for, see OpenUpload
 }
 
 // Owner is the job whose record keeps the blob.
@@ -83,6 +84,9 @@ type NewJob struct {
 	// process would have to renew, but ends this long after the last Beat.
 	// Spec.Upload says more. 0 = the upload is one request.
 	UploadExpiry time.Duration
+	// UploadFrom is the fence of an upload under way (Created.Upload) that this one,
+	// with the same key or id, takes over. "" = none.
+	UploadFrom string
 
 	IdempotencyKey string // "" = none
 	// Digest stands for the request: a repeat with another digest is a mismatch.
@@ -97,6 +101,10 @@ type Created struct {
 	New    bool
 	Ticket job.Ticket // to be enqueued; Delivery 0 = the job waits for its input or its time
 	Sent   bool       // the ticket is in the queue already
+	// Upload is the fence of another upload that is under way, and that has the
+	// key or the id which this one came with; "" = none.
+	Upload string
+	Pieces bool // it is one in pieces: nobody takes it over, but goes on with it
 
 	at int64 // when the record was made, by Redis's clock; 0 = not told
 }
@@ -140,7 +148,9 @@ func claimHash(key string) string {
 }
 
 // Create makes the record of a job, or finds the one that the idempotency key
-// or the chosen id already names. It may be repeated with the same NewJob.
+// or the chosen id already names. It may be repeated with the same NewJob. A job
+// whose input never came whole gives its key and id free. With UploadFrom an
+// upload under way becomes this one: Created.ID is then its job's.
 func (s *Store) Create(ctx context.Context, n NewJob) (Created, error) {
 	args, err := s.createArgs(n)
 	if err != nil {
@@ -247,22 +257,29 @@ func (s *Store) createRest(n NewJob) string {
 	}
 	return string(state) + "\n" + unixMS(n.RunAt) + "\n" + ms(n.ExpiresIn) + "\n" + string(n.RetryOf) + "\n" +
 		claimHash(n.IdempotencyKey) + "\n" + digest + "\n" + ms(n.Claim) + "\n" + n.UploadFence + "\n" + ms(s.lease) + "\n" +
-		n.CallbackURL + "\n" + ms(n.UploadExpiry)
+		n.CallbackURL + "\n" + ms(n.UploadExpiry) + "\n" + n.UploadFrom
 }
 
 func (s *Store) created(n NewJob, reply []any) (Created, error) {
 	if err := status(n.ID, reply); err != nil {
 		return Created{}, err
 	}
-	c := Created{ID: n.ID, New: text(reply[0]) == "created"}
-	if c.New {
+	c := Created{ID: n.ID}
+	switch text(reply[0]) {
+	case "taken":
+		c.ID, c.New = job.ID(text(reply[1])), true
+	case "created":
+		c.New = true
 		c.Ticket = job.Ticket{ID: n.ID, Delivery: integer(reply[1]), Type: n.Type, Lane: n.Lane, Priority: n.Priority}
 		if len(reply) > 2 {
 			c.at = integer(reply[2])
 		}
 		c.Sent = s.scripts.take != nil && c.Ticket.Delivery > 0
-	} else {
+	default:
 		c.ID = job.ID(text(reply[1]))
+		if len(reply) > 3 {
+			c.Upload, c.Pieces = text(reply[2]), integer(reply[3]) == 1
+		}
 	}
 	return c, nil
 }

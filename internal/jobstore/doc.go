@@ -35,6 +35,8 @@
 //	P:claim:<token>   string  what a worker's last claim popped, for its repeat; a minute
 //	P:blobs           string  id of the blob store that all processes share
 //	P:epoch           string  random; another one than before says that all data was lost
+//	P:{open}:all      zset    uploads in pieces that are open, by when they stop to count (ms)
+//	P:{open}:a:<a>    zset    those of one client address
 //	P:types           hash    definitions that workers published, by type
 //	P:workers         zset    living workers (internal/queue), by their last sign of life (ms)
 //	P:legacy          string  workers are about that know nothing of parked tickets; some seconds

@@ -95,7 +95,7 @@ func TestKeyedRecord(t *testing.T) {
 		}
 		calls = append(calls, &batch.Call{Key: s.key(n.ID), Args: args})
 	}
-	calls[1].Args[2] = "queued\n0\n0\n\n" + claimHash("long") + "\nd\n0\n\n10000\n\n0"
+	calls[1].Args[2] = "queued\n0\n0\n\n" + claimHash("long") + "\nd\n0\n\n10000\n\n0\n"
 	if err := batch.RunAll(t.Context(), s.rdb, s.scripts.create, 1, calls); err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ var versionText = strconv.Itoa(recordVersion)
 // scripts are the programs that run in Redis, one a file of folder lua.
 type scripts struct {
 	create, uploaded, start, beat, finish, postpone, cancel, remove, look, sweep, use, unuse *redis.Script
-	claim, hold, settle, callback                                                            *redis.Script
+	claim, hold, settle, callback, open                                                      *redis.Script
 
 	take *redis.Script // nil where tickets and records are not on one Redis
 }
@@ -104,6 +104,7 @@ func loadScripts(w words) scripts {
 		sweep: script("sweep", write),
 		use:   script("use", ""), unuse: script("unuse", write),
 		claim: script("claim", write), hold: script("hold", write), settle: script("settle", write), callback: script("callback", read),
+		open: script("open", ""),
 	}
 	if w.tickets.Claim != "" {
 		s.take = short(write, w.tickets.Claim, "start_one", "start_quick take")

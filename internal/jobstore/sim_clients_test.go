@@ -22,9 +22,9 @@ func (s *sim) submit(p *proc) {
 	if s.rng.IntN(4) == 0 {
 		nj.RunAt = time.UnixMilli(s.mono + s.skew + s.rng.Int64N(20_000))
 	}
-	upload := s.rng.IntN(4) == 0
-	if upload {
-		nj.UploadFence = NewFence()
+	if s.rng.IntN(4) == 0 {
+		s.sendFile(nj)
+		return
 	}
 	j := &simJob{id: id, creator: p, completed: map[string]bool{}, forbidOverlap: s.rng.IntN(3) > 0, duration: 1 + s.rng.Int64N(25_000)}
 	nj.Spec.Payload = []byte(simPayloads[j.duration%3])
@@ -39,7 +39,7 @@ func (s *sim) submit(p *proc) {
 		j.callback, nj.CallbackURL = true, "https://receiver.example/"
 	}
 	s.jobs[id], s.order = j, append(s.order, id)
-	if owner := s.succeeded(); owner != nil && !upload {
+	if owner := s.succeeded(); owner != nil {
 		s.use(p, owner, j, nj)
 		return
 	}
@@ -83,9 +83,7 @@ func (s *sim) use(p *proc, owner, j *simJob, nj NewJob) {
 
 func (s *sim) create(p *proc, j *simJob, nj NewJob) {
 	id := j.id
-	if j.spec = nj.Spec; nj.UploadFence != "" {
-		j.spec.Input = &Input{Blob: "x"}
-	}
+	j.spec = nj.Spec
 	var c Created
 	s.ask(p, func(ctx context.Context) (err error) {
 		c, err = s.store.Create(ctx, nj)
@@ -101,10 +99,6 @@ func (s *sim) create(p *proc, j *simJob, nj NewJob) {
 			s.violate("%s: create: %v", id, err)
 			return
 		}
-		if nj.UploadFence != "" {
-			s.upload(p, j, nj.UploadFence)
-			return
-		}
 		j.acked = true
 		if c.Ticket.Delivery > 0 {
 			s.queue.Enqueue(context.Background(), []job.Ticket{c.Ticket})
@@ -113,35 +107,6 @@ func (s *sim) create(p *proc, j *simJob, nj NewJob) {
 	if s.rng.IntN(3) == 0 {
 		s.after(p, s.rng.Int64N(30_000), func() { s.cancel(p, j) })
 	}
-}
-
-// upload keeps the lease of an upload and then makes the job queued.
-func (s *sim) upload(p *proc, j *simJob, fence string) {
-	left := s.rng.Int64N(12_000)
-	var beat func()
-	beat = func() {
-		if left -= 2000; left > 0 {
-			s.rpc(p, func(ctx context.Context) error {
-				replies, err := s.store.Beats(ctx, []Beat{{ID: j.id, Fence: fence, Renew: true}})
-				s.grant(j, err == nil && replies[0].Err == nil)
-				return err
-			}, func(error) {})
-			s.after(p, 2000, beat)
-			return
-		}
-		var t job.Ticket
-		s.ask(p, func(ctx context.Context) (err error) {
-			t, err = s.store.Uploaded(ctx, j.id, fence, j.spec)
-			s.observe(j)
-			return err
-		}, func(err error) {
-			if err == nil && t.Delivery > 0 {
-				j.acked = true
-				s.queue.Enqueue(context.Background(), []job.Ticket{t})
-			}
-		})
-	}
-	s.after(p, 100, beat)
 }
 
 // cancel checks the promise: what was accepted before the end wins.

@@ -40,6 +40,8 @@ type sim struct {
 	procs      []*proc
 	jobs       map[job.ID]*simJob
 	order      []job.ID
+	files      []*simFile
+	entered    map[string]int64 // when an upload's fence came into a record
 	faults     bool
 	stalled    int64 // Redis answers nobody before this
 	lastJump   int64
@@ -109,11 +111,13 @@ type simJob struct {
 	canceledAt    int64 // when an accepted cancel met a job that had not ended
 	failsLeft     int
 	duration      int64
-	exact         bool   // it works just so long, each time
-	short         bool   // its retention is: it may be gone soon after its end
-	gone          bool   // its record was
-	owner         job.ID // whose files it uses, "" = its own
-	spec          Spec   // what it is to do, once it may run
+	exact         bool     // it works just so long, each time
+	short         bool     // its retention is: it may be gone soon after its end
+	gone          bool     // its record was
+	dead          bool     // it ended before its input was whole
+	owner         job.ID   // whose files it uses, "" = its own
+	spec          Spec     // what it is to do, once it may run
+	file          *simFile // that its input comes from; nil = none is sent
 	callback      bool
 	called        int // how often the receiver heard of its end
 	settled       bool
@@ -144,7 +148,7 @@ var noTickets = TicketLua{Create: "local function push() end\nlocal settle\n"}
 
 func newSim(t testing.TB, rdb redis.UniversalClient, prefix string, seed uint64, r rules) *sim {
 	clock := prefix + ":clock"
-	s := &sim{rng: rand.New(rand.NewPCG(seed, 7)), rdb: rdb, clock: clock, jobs: map[job.ID]*simJob{}, faults: true, rules: r, slots: 3,
+	s := &sim{rng: rand.New(rand.NewPCG(seed, 7)), rdb: rdb, clock: clock, jobs: map[job.ID]*simJob{}, entered: map[string]int64{}, faults: true, rules: r, slots: 3,
 		mono: 1_700_000_000_000}
 	tickets := TicketLua{}
 	if seed%2 == 1 { // creation believes that its ticket can hardly be lost
@@ -277,6 +281,10 @@ func (s *sim) observe(j *simJob) {
 	if rev < j.rev {
 		s.violate("%s: rev went back from %d to %d", j.id, j.rev, rev)
 	}
+	if j.dead && state == job.Uploading && j.file.id == j.id {
+		s.say("%s is made anew", j.id[30:])
+		j.state, j.dead = "", false
+	}
 	if j.state.Terminal() && (state != j.state || rev != j.rev) {
 		s.violate("%s: changed after its end, %s/%d to %s/%d", j.id, j.state, j.rev, state, rev)
 	}
@@ -298,7 +306,7 @@ func (s *sim) observe(j *simJob) {
 	if state == job.Running && j.lostAt > 0 {
 		j.slowest, j.lostAt = max(j.slowest, s.mono-j.lostAt), 0
 	}
-	j.state, j.rev = state, rev
+	j.state, j.rev, j.dead = state, rev, j.file != nil && state == job.Failed && m.started == 0
 }
 
 func (s *sim) observeAll() {

@@ -139,7 +139,9 @@ func (s *sim) start(r *simRun) {
 			case err == nil:
 				r.renewed = sent
 				want, _ := r.j.spec.encode()
-				if got, _ := started.Spec.encode(); got != want {
+				if r.j.file != nil {
+					s.wantFile(r.j, started.Spec)
+				} else if got, _ := started.Spec.encode(); got != want {
 					s.violate("%s: is to do %s, started with %s", r.j.id, want, got)
 				}
 				s.begin(r, started.CancelRequested)
@@ -406,8 +408,11 @@ func (s *sim) runUntil(done func() bool) {
 
 func (s *sim) allEnded() bool {
 	for _, j := range s.jobs {
-		if !j.gone && !j.state.Terminal() && (j.state != "" || !j.creator.dead) {
+		if !j.gone && !j.state.Terminal() && (j.state != "" || j.file == nil && !j.creator.dead) {
 			return false // a living creator asks until the job is there
+		}
+		if f := j.file; f != nil && f.again() && f.acked == "" && f.tries < mostTries {
+			return false
 		}
 		if j.callback && j.state.Terminal() && !j.settled {
 			return false
@@ -434,6 +439,7 @@ func (s *sim) judge() {
 		}
 		s.judgeCallback(j)
 	}
+	s.judgeFiles()
 	if len(s.violations) > 0 {
 		return
 	}
@@ -505,6 +511,9 @@ func TestSimulationNotices(t *testing.T) {
 		"cancel loses":           without("if j.cr then outcome = 'canceled' end"),
 		"no callback":            without("if j.cb then call('ZADD', j.base .. 'callbacks', text[t], j.id) end"),
 		"no hiding":              instead("call('ZADD', base .. 'callbacks', t + lease_ms, id)", "call('ZREM', base .. 'callbacks', id)"),
+		"no taking over":         instead("return { 'exists', j.id, j.f, pieces and 1 or 0 }", "return { 'exists', j.id }"),
+		"taken over unseen":      instead("if pieces or from ~= j.f then", "if pieces then"),
+		"the dead keep it":       instead("if dead(j) then return nil end", ""),
 		"no numbers":             instead("ended or c ~= claim", "false"),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -127,7 +127,7 @@ func (s *Store) key(id job.ID) string { return s.bases[id.Shard()] + "j:" + stri
 func status(id job.ID, reply []any) error {
 	word, _ := reply[0].(string)
 	switch word {
-	case "ok", "created", "exists", "raised", "cancel":
+	case "ok", "created", "taken", "exists", "raised", "cancel":
 		return nil
 	case "gone":
 		return job.ErrNotFound

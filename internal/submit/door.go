@@ -44,6 +44,9 @@ type Config struct {
 	MaxAttempts              int
 	// UploadExpiry ends an upload in pieces after this long without a byte; 0 = 24 h.
 	UploadExpiry time.Duration
+	// MaxOpenUploads bounds the uploads in pieces that are open in the installation,
+	// MaxOpenUploadsPerAddress those of one client's; 0 = no limit.
+	MaxOpenUploads, MaxOpenUploadsPerAddress int
 }
 
 // A Door takes jobs in. It is safe for concurrent use.
@@ -343,7 +346,9 @@ func Refusal(err error) error {
 		e.RetryAfter = 5 * time.Second
 		return e
 	case errors.Is(err, context.Canceled): // before redisdb: there it is no trouble of Redis
-		return httpapi.NewError(httpapi.Unavailable, "the request was given up").Wrap(err)
+		e := httpapi.NewError(httpapi.Unavailable, "the request was given up, try again").Wrap(err)
+		e.RetryAfter = time.Second
+		return e
 	case redisdb.Unavailable(err):
 		e := httpapi.NewError(httpapi.Unavailable, "the job store can't be reached, try again").Wrap(err)
 		if redisdb.Reason(err) == redisdb.ReasonOutOfMemory {

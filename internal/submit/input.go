@@ -36,21 +36,55 @@ func (d *Door) submitInput(ctx context.Context, r Request, n jobstore.NewJob) (j
 		return job.Snapshot{}, false, tooLarge(d.MaxInput)
 	}
 	u.new.UploadFence = u.fence
-	sent := time.Now()
-	c, err := d.Store.Create(ctx, u.new)
+	created, sent, err := u.begin(ctx)
 	if err != nil {
 		return job.Snapshot{}, false, Refusal(err)
 	}
-	if !c.New {
-		snap, err := d.snapshot(ctx, c.ID)
-		return snap, false, err
+	if created {
+		if err := u.run(ctx, sent); err != nil {
+			return job.Snapshot{}, true, err
+		}
 	}
-	if err := u.run(ctx, sent); err != nil {
-		return job.Snapshot{}, true, err
-	}
-	snap, err := d.snapshot(ctx, c.ID)
-	return snap, true, err
+	snap, err := d.snapshot(ctx, u.new.ID)
+	return snap, created, err
 }
+
+// takeOvers is how often an upload tries to take another one over, while yet
+// others do so too.
+const takeOvers = 3
+
+// begin makes the record, or takes over the upload under way that has the same
+// key or id: its client would not send all again if that one were to arrive. The
+// last to begin counts, whatever the others still send. created is false if the
+// job has its input, or has ended.
+func (u *upload) begin(ctx context.Context) (created bool, sent time.Time, err error) {
+	for range takeOvers {
+		sent = time.Now()
+		c, err := u.door.Store.Create(ctx, u.new)
+		if err != nil {
+			return false, sent, err
+		}
+		if c.New || c.Upload == "" {
+			u.new.ID = c.ID
+			return c.New, sent, nil
+		}
+		if c.Pieces {
+			return false, sent, conflict("an upload in pieces has this key or id: go on with it, or delete it", 0)
+		}
+		u.new.UploadFrom = c.Upload
+	}
+	return false, sent, conflict("other requests send the input of this key or id", time.Second)
+}
+
+func conflict(detail string, after time.Duration) *httpapi.Error {
+	e := httpapi.NewError(httpapi.Conflict, detail)
+	e.RetryAfter = after
+	return e
+}
+
+// name is where the input is stored. No two uploads write the same blob: one
+// that was taken over may still be writing.
+func (u *upload) name() string { return string(u.new.ID) + "/" + u.fence + "/in" }
 
 func (u *upload) run(request context.Context, sent time.Time) error {
 	ctx, stop := context.WithCancelCause(request)
@@ -68,8 +102,7 @@ func (u *upload) run(request context.Context, sent time.Time) error {
 	u.door.Keeper.Keep(hold)
 	defer hold.Drop()
 
-	name := string(u.new.ID) + "/in"
-	info, err := u.copy(ctx, name)
+	info, err := u.copy(ctx, u.name())
 	// The keeper stops us too when the job is queued, and its word may come late:
 	// it must not meet what the client sends next.
 	reading.Lock()
@@ -79,7 +112,8 @@ func (u *upload) run(request context.Context, sent time.Time) error {
 		return u.giveUp(ctx, err)
 	}
 	spec := u.new.Spec
-	spec.Input = &jobstore.Input{Blob: name, Size: info.Size, SHA256: info.SHA256, ContentType: plainName(info.ContentType), Filename: plainName(u.req.Filename)}
+	spec.Input = &jobstore.Input{Blob: u.name(), Size: info.Size, SHA256: info.SHA256,
+		ContentType: plainName(info.ContentType), Filename: plainName(u.req.Filename)}
 	// Not under ctx: once the job is queued the keeper finds that its fence is
 	// gone, and may say so before we have the answer. Nor does a client that
 	// left after the last byte take its job back.
@@ -144,10 +178,10 @@ func (u *upload) queued(ctx context.Context, spec jobstore.Spec) (job.Ticket, er
 		case errors.Is(err, jobstore.ErrLost), errors.Is(err, job.ErrNotFound):
 			// An answer may have been lost, and the job have run since: only an
 			// input that the record doesn't name may go.
-			if there, err := u.door.whole(ctx, u.new.ID); there || err != nil {
+			if there, err := u.door.whole(ctx, u.new.ID, u.name()); there || err != nil {
 				return job.Ticket{}, err
 			}
-			u.door.deleteBlobs(ctx, u.new.ID)
+			u.door.deleteBlobs(ctx, u.new.ID, string(u.new.ID)+"/"+u.fence)
 			return job.Ticket{}, u.lost(ctx)
 		case time.Now().After(until):
 			return job.Ticket{}, Refusal(err) // its fate is known to the record: lost with its lease, or queued
@@ -174,6 +208,7 @@ func (u *upload) giveUp(ctx context.Context, cause error) error {
 		answer = httpapi.AsError(Refusal(cause))
 		if answer.Code == httpapi.Internal {
 			answer = httpapi.NewError(httpapi.Unavailable, "the input could not be stored").Wrap(cause)
+			answer.RetryAfter = 5 * time.Second
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -184,22 +219,28 @@ func (u *upload) giveUp(ctx context.Context, cause error) error {
 	return answer
 }
 
-// lost answers for an upload that was canceled, or given up by the sweeper.
+// lost answers for an upload that was canceled, taken over, or given up by the
+// sweeper.
 func (u *upload) lost(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	snap, err := u.door.Store.Get(ctx, u.new.ID)
-	if err == nil && snap.State == job.Canceled {
+	switch {
+	case err != nil || snap.State == job.Failed:
+		return httpapi.NewError(httpapi.Conflict, "the upload was given up: it was not heard of for too long")
+	case snap.State == job.Canceled:
 		return httpapi.NewError(httpapi.Conflict, "the job was canceled")
+	default:
+		return httpapi.NewError(httpapi.Conflict, "another request has taken the upload over")
 	}
-	return httpapi.NewError(httpapi.Conflict, "the upload was given up: it was not heard of for too long")
 }
 
-func (d *Door) deleteBlobs(ctx context.Context, id job.ID) {
+// deleteBlobs deletes what a lost upload of a job has stored, below a prefix.
+func (d *Door) deleteBlobs(ctx context.Context, id job.ID, prefix string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := d.Blobs.Delete(ctx, string(id)); err != nil {
-		d.Log.WarnContext(ctx, "blob of a lost upload stays until orphans are swept", "job_id", id, "error", err)
+	if err := d.Blobs.Delete(ctx, prefix); err != nil {
+		d.Log.WarnContext(ctx, "blob of a lost upload stays until its job or orphans are swept", "job_id", id, "error", err)
 	}
 }
 

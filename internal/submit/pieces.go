@@ -55,21 +55,37 @@ func (d *Door) Begin(ctx context.Context, r Request, metadata string) (u *Resuma
 		return nil, false, err
 	}
 	// The partial blob comes first, since the record names its token. Without a
-	// record it is an orphan, and swept.
+	// record it is an orphan, and swept. Each try of a client while there is no job
+	// store would leave one: so that is asked before, for what it can say as well.
+	there, err := d.there(ctx, n)
+	if err == nil {
+		err = d.open(ctx, n.ID, r.Client, there)
+	}
+	if err != nil {
+		return nil, false, err
+	}
 	token, err := pieces.Begin(ctx, inputName(n.ID), r.InputSize)
 	if err != nil {
+		d.closeUpload(ctx, n.ID, r.Client)
 		return nil, false, Refusal(err)
 	}
 	n.UploadFence, n.UploadExpiry = jobstore.NewFence(), d.UploadExpiry
-	n.Spec.Upload = &jobstore.Upload{Size: r.InputSize, Token: token, Metadata: metadata, ContentType: plainName(r.ContentType), Filename: plainName(r.Filename)}
+	n.Spec.Upload = &jobstore.Upload{Size: r.InputSize, Token: token, Metadata: metadata,
+		ContentType: plainName(r.ContentType), Filename: plainName(r.Filename), Client: r.Client}
 	c, err := d.Store.Create(ctx, n)
 	if refused := errors.Is(err, jobstore.ErrMismatch) || errors.Is(err, jobstore.ErrClaimed); refused || err == nil && !c.New {
 		if err := pieces.Drop(ctx, inputName(n.ID), token); err != nil {
 			d.Log.WarnContext(ctx, "partial blob stays until orphans are swept", "job_id", n.ID, "error", err)
 		}
+		if c.ID != n.ID { // not this very id's, whose upload is open
+			d.closeUpload(ctx, n.ID, r.Client)
+		}
 	}
 	if err != nil {
 		return nil, false, Refusal(err) // its outcome may be unknown: nothing else is undone
+	}
+	if !c.New && c.Upload != "" && !c.Pieces {
+		return nil, false, conflict("another request sends the input of this key or id, whole", 2*time.Second)
 	}
 	if !c.New {
 		u, err := d.Resume(ctx, c.ID)
@@ -150,6 +166,9 @@ func (u *Resumable) Append(ctx context.Context, body io.Reader, interrupt func()
 		}
 		return 0, Refusal(err)
 	}
+	// It counts for as long as it can be silent from here on. A failure costs the
+	// count a little, and nobody an upload.
+	_ = u.door.Store.OpenUpload(ctx, u.ID, u.spec.Upload.Client, u.door.UploadExpiry, 0, 0)
 	counter := &counter{Reader: body, total: u.Size, reached: u.reached}
 	counter.done.Store(u.Offset)
 	var lost atomic.Bool
@@ -246,23 +265,24 @@ func (u *Resumable) Finish(ctx context.Context) error {
 	ticket, err := u.door.Store.Uploaded(ctx, u.ID, u.fence, spec)
 	switch {
 	case errors.Is(err, jobstore.ErrLost), errors.Is(err, job.ErrNotFound):
-		if there, err := u.door.whole(ctx, u.ID); there || err != nil {
+		there, err := u.door.whole(ctx, u.ID, inputName(u.ID))
+		if there || err != nil {
 			u.queued = there
 			return err
 		}
-		u.door.deleteBlobs(ctx, u.ID)
-		return gone()
+		return gone() // what is there goes with the record, or as an orphan: the id may be another upload's by now
 	case err != nil:
 		return Refusal(err)
 	}
 	u.queued, u.Expires = true, time.Time{}
 	u.door.enqueue(ctx, ticket)
+	u.door.closeUpload(ctx, u.ID, spec.Upload.Client)
 	return nil
 }
 
-// whole reports whether a job has its input: somebody else, or an earlier call
-// whose answer was lost, has said so. The job may have ended since.
-func (d *Door) whole(ctx context.Context, id job.ID) (bool, error) {
+// whole reports whether a job has an input of this name: somebody else, or an
+// earlier call whose answer was lost, has said so. The job may have ended since.
+func (d *Door) whole(ctx context.Context, id job.ID, name string) (bool, error) {
 	r, err := d.Store.Read(ctx, id)
 	if errors.Is(err, job.ErrNotFound) {
 		return false, nil
@@ -270,7 +290,7 @@ func (d *Door) whole(ctx context.Context, id job.ID) (bool, error) {
 	if err != nil {
 		return false, Refusal(err)
 	}
-	return r.Spec.Input != nil, nil
+	return r.Spec.Input != nil && r.Spec.Input.Blob == name, nil
 }
 
 // Terminate cancels the upload's job, whatever it has come to, and deletes what is there.
@@ -281,6 +301,7 @@ func (u *Resumable) Terminate(ctx context.Context) error {
 	if u.queued {
 		return nil // the job's files go with the job
 	}
+	u.door.closeUpload(ctx, u.ID, u.spec.Upload.Client)
 	if err := u.pieces.Drop(ctx, inputName(u.ID), u.spec.Upload.Token); err != nil {
 		return Refusal(err)
 	}
@@ -321,6 +342,7 @@ func (d *Door) LookAfter(ctx context.Context, id job.ID) error {
 	if _, err := d.Store.Finish(ctx, id, r.Fence, end); err != nil && !errors.Is(err, jobstore.ErrLost) {
 		return fmt.Errorf("end upload %s: %w", id, err)
 	}
+	d.closeUpload(ctx, id, r.Spec.Upload.Client)
 	return pieces.Drop(ctx, inputName(id), r.Spec.Upload.Token)
 }
 
@@ -337,6 +359,7 @@ func (d *Door) DropPartial(ctx context.Context, id job.ID) error {
 	if err != nil || r.Spec.Upload == nil || r.Spec.Input != nil || r.Snapshot.State == job.Uploading {
 		return err
 	}
+	d.closeUpload(ctx, id, r.Spec.Upload.Client)
 	return pieces.Drop(ctx, inputName(id), r.Spec.Upload.Token)
 }
 

@@ -37,6 +37,9 @@ type Request struct {
 	ContentType string // as the client said; only noted
 	Filename    string // as the client said; only a name, never a path
 
+	// Client is the address that an upload in pieces counts for; "" = none.
+	Client string
+
 	// From makes another job's output the input, by reference. Not beside Input.
 	From *Reference
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
@@ -91,9 +92,9 @@ func New(c Config) (*Handler, error) {
 func (h *Handler) Serve(stopping context.Context, w http.ResponseWriter, r *http.Request, create *submit.Request) error {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	defer context.AfterFunc(stopping, func() { cancel(handler.ErrServerShutdown) })()
 	c := &call{ResponseWriter: w, head: r.Method == http.MethodHead, create: create, metadata: r.Header.Get("Upload-Metadata"),
 		carries: r.Header.Get("Content-Type") == typeChunk, interrupt: func() { cancel(handler.ErrUploadInterrupted) }}
+	defer context.AfterFunc(stopping, func() { c.whenReceiving(func() { cancel(handler.ErrServerShutdown) }) })()
 	path := *r.URL
 	path.Path = "/" + r.PathValue("id")
 	r = r.WithContext(context.WithValue(ctx, callKey{}, c))
@@ -120,6 +121,31 @@ type call struct {
 	failed error             // ours, that tusd only knows the status of
 	status int
 	text   []byte // of a refusal by tusd
+
+	mu        sync.Mutex
+	receiving bool   // the body is being read
+	pending   func() // waits for that
+}
+
+// whenReceiving calls what ends the reading of the body once that has begun. tusd
+// forgets an end that comes before; and what never reads needs none.
+func (c *call) whenReceiving(end func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.receiving {
+		end()
+	} else if c.pending == nil {
+		c.pending = end
+	}
+}
+
+func (c *call) receive() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.receiving = true
+	if c.pending != nil {
+		c.pending()
+	}
 }
 
 type callKey struct{}

@@ -2,6 +2,7 @@ package tus_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -66,11 +67,13 @@ func (r records) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
 type config struct {
 	expiry, idle, lockWait time.Duration
 	most, rate             int64
+	redis                  string // "" = the tests' own
+	open, openPerAddress   int
 }
 
 func (in installation) start(t *testing.T, c config) *process {
 	t.Helper()
-	sys, err := connect.Open(t.Context(), connect.Config{RedisURL: redistest.URL(t), Prefix: in.prefix, BlobURL: "file://" + in.folder, MaxConnections: 8})
+	sys, err := connect.Open(t.Context(), connect.Config{RedisURL: cmp.Or(c.redis, redistest.URL(t)), Prefix: in.prefix, BlobURL: "file://" + in.folder, MaxConnections: 8})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +90,7 @@ func (in installation) start(t *testing.T, c config) *process {
 	if c.expiry > 0 {
 		door.UploadExpiry = c.expiry
 	}
+	door.MaxOpenUploads, door.MaxOpenUploadsPerAddress = c.open, c.openPerAddress
 	uploads, err := tus.New(tus.Config{Uploads: door, MaxSize: c.most, Idle: c.idle, LockWait: c.lockWait,
 		Lock: func(ctx context.Context, id job.ID, asked func()) (func() error, error) {
 			held, err := locks.Lock(ctx, string(id), asked)

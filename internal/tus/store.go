@@ -70,6 +70,7 @@ func (u upload) GetInfo(context.Context) (handler.FileInfo, error) {
 }
 
 func (u upload) WriteChunk(ctx context.Context, _ int64, src io.Reader) (int64, error) {
+	u.call.receive()
 	n, err := u.Append(ctx, src, u.call.interrupt)
 	return n, u.call.fail(err)
 }
@@ -104,7 +105,7 @@ func (k *lock) Lock(ctx context.Context, asked func()) error {
 	if err != nil {
 		return c.fail(httpapi.NewError(httpapi.NotFound, "there is no such upload").Wrap(err))
 	}
-	k.unlock, err = k.lock(ctx, id, asked)
+	k.unlock, err = k.lock(ctx, id, func() { c.whenReceiving(asked) })
 	if errors.Is(err, ErrLocked) {
 		e := httpapi.NewError(httpapi.Conflict, "another request holds the upload").WithStatus(http.StatusLocked).Wrap(err)
 		e.RetryAfter = time.Second

@@ -18,6 +18,9 @@ func (s *Server) admit(rt *route, a *answer, r *http.Request) error {
 			return err
 		}
 	}
+	if err := checkCoding(a, r); err != nil {
+		return err
+	}
 	if rt.json {
 		return checkJSONBody(a, r)
 	}

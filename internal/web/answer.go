@@ -18,15 +18,17 @@ type answer struct {
 	idle    time.Duration // how long the client may take no byte
 	slid    time.Time     // when the deadline was set
 
-	client  netip.Addr // zero: not known
-	route   *route     // nil: none matched
-	json    []byte     // the request's body, read and checked, on a route that takes JSON
-	status  int        // 0: nothing written yet
-	bytes   int64
-	cause   error // of an error status, for the log
-	cut     bool  // the answer broke off: so must the connection
-	mending bool  // a problem is being written in place of a plain text
-	swallow bool  // that text's body
+	client   netip.Addr   // zero: not known
+	body     *requestBody // nil: the request has none
+	route    *route       // nil: none matched
+	json     []byte       // the request's body, read and checked, on a route that takes JSON
+	status   int          // 0: nothing written yet
+	bytes    int64
+	cause    error // of an error status, for the log
+	cut      bool  // the answer broke off: so must the connection
+	upgraded bool  // to a socket: the connection is no longer ours
+	mending  bool  // a problem is being written in place of a plain text
+	swallow  bool  // that text's body
 }
 
 type answerKey struct{}
@@ -61,8 +63,14 @@ func (a *answer) WriteHeader(status int) {
 		a.swallow = true
 		return
 	}
-	if status >= 200 {
+	switch {
+	case status >= 200:
 		a.status = status
+		if a.body != nil && !a.body.duplex && !a.body.settle() {
+			a.Header().Set("Connection", "close")
+		}
+	case status == http.StatusSwitchingProtocols:
+		a.upgraded = true
 	}
 	a.ResponseWriter.WriteHeader(status)
 }

@@ -33,11 +33,17 @@ func (s *Server) batch(w http.ResponseWriter, r *http.Request) error {
 	// An error says that the connection is not HTTP/1, which needs no leave, or
 	// a test's recorder.
 	_ = a.control.EnableFullDuplex()
-	body, _ := r.Body.(*requestBody)
+	body := a.body
+	if body != nil {
+		body.duplex = true
+		defer func() { body.duplex = a.status != 0 }() // an error is yet to be answered
+	}
 	out := newOutbox(s.batchRoom)
 	lines := &batchLines{server: s, out: out, lines: submit.NewLines(r.Body, httpapi.MaxBatchLine)}
 	defer context.AfterFunc(s.stopping, func() {
-		a.control.SetReadDeadline(time.Now().Add(stopReading))
+		if body != nil {
+			body.endBy(time.Now().Add(stopReading))
+		}
 		out.stop()
 	})()
 	var wg sync.WaitGroup
@@ -47,7 +53,7 @@ func (s *Server) batch(w http.ResponseWriter, r *http.Request) error {
 		if e := body.refusal(); e != nil {
 			err = e
 		}
-		e := s.refusal(r.Context(), err)
+		e := s.refusal(r.Context(), a, err)
 		a.cause = e.Unwrap()
 		if lines.read > 0 {
 			_ = out.add([]httpapi.BatchAnswer{httpapi.Refusal(lines.read+1, e)}) // an error is the client's going
@@ -81,9 +87,6 @@ func checkBatch(r *http.Request) error {
 		"text/plain", "application/octet-stream", "application/x-www-form-urlencoded": // the last is what curl says of any body
 	default:
 		return httpapi.NewError(httpapi.Unsupported, "expected Content-Type "+httpapi.TypeNDJSON).Wrap(err)
-	}
-	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return httpapi.NewError(httpapi.Unsupported, "expected lines without Content-Encoding")
 	}
 	if r.URL.RawQuery != "" {
 		return invalid("?"+firstName(r), "unknown parameter")

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"longshore/internal/httpapi"
@@ -24,14 +23,16 @@ type requestBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	idle    time.Duration
-	until   time.Time // the end of it all; zero = none
+	length  int64 // bytes, declared; -1 = unknown
+	taken   int64 // bytes that were read
+	expects bool  // the client waits for "100 Continue"
 	slid    time.Time
 	limit   int64 // bytes that may still come; < 0 = no limit
 	pace    pace
 	failed  error
+	duplex  bool // the answer goes on beside it
 
-	mu    sync.Mutex // of the read deadline
-	ended bool       // by interrupt
+	deadline deadline
 }
 
 var (
@@ -45,51 +46,27 @@ func (s *Server) guardBody(a *answer, r *http.Request) *requestBody {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	b := &requestBody{ReadCloser: r.Body, control: &a.control, idle: s.Idle, limit: -1}
-	b.slide() // also for a body that nobody reads: net/http does so before it answers
+	b := &requestBody{ReadCloser: r.Body, control: &a.control, idle: s.Idle, length: r.ContentLength, limit: -1,
+		expects: r.Header.Get("Expect") != ""}
+	b.slide() // also for a body that nobody reads
 	r.Body = b
 	return b
 }
 
-// lingerTime is how long a client may go on sending a body that was refused.
-const lingerTime = 500 * time.Millisecond
-
-// linger lets a client that is still sending see its refusal: a connection that
-// is closed with bytes unread is reset, and the reset can overtake the answer.
-// net/http does as much by itself, but not where the client, as many proxies do,
-// has asked for the connection to be closed.
-func (b *requestBody) linger(a *answer, closing bool) {
-	if b == nil || a.cut || a.status < 400 {
-		return
-	}
-	if !closing {
-		if b.tooSlow() {
-			b.control.SetReadDeadline(longAgo) // else net/http waits for more of it before it answers
-		}
-		return
-	}
-	_ = a.control.Flush() // not supported: a test's recorder
-	a.control.SetReadDeadline(time.Now().Add(lingerTime))
-	_, _ = io.Copy(io.Discard, b.ReadCloser) // an error is the end of the time, or the client's going
+// Close ends all reads to come. What is left of the body is settle's: net/http
+// would wait for it here.
+func (b *requestBody) Close() error {
+	b.deadline.mu.Lock()
+	defer b.deadline.mu.Unlock()
+	b.deadline.closed = true
+	return nil
 }
-
-// longAgo is a deadline that ends a read at once.
-var longAgo = time.Unix(1, 0)
 
 // interrupt ends a read that waits for the client, and all that follow. Nobody
 // wants the body any more, and its client need not be waited for.
-func (b *requestBody) interrupt() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.ended = true
-	b.control.SetReadDeadline(longAgo)
-}
+func (b *requestBody) interrupt() { b.deadline.interrupt(b.control) }
 
-func (b *requestBody) interrupted() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.ended
-}
+func (b *requestBody) interrupted() bool { return b != nil && b.deadline.was(&b.deadline.ended) }
 
 // behind reports whether half the grace is used up. From then on it is the
 // deadline, which moves by more than a little with each read.
@@ -101,27 +78,28 @@ func (b *requestBody) slide() {
 		return
 	}
 	b.slid = now
-	deadline := now.Add(b.idle)
+	next := now.Add(b.idle)
 	if b.pace.rate > 0 && b.pace.left < b.idle {
-		deadline = now.Add(b.pace.left)
+		next = now.Add(b.pace.left)
 	}
-	if !b.until.IsZero() && b.until.Before(deadline) {
-		deadline = b.until
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.ended {
-		b.control.SetReadDeadline(deadline) // not supported: a test's recorder
-	}
+	b.deadline.set(b.control, next)
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
 	if b.failed != nil {
 		return 0, b.failed
 	}
+	if b.deadline.was(&b.deadline.closed) {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	b.expects = false // the client is told to go on
 	b.slide()
 	begun, behind := time.Now(), b.behind()
 	n, err := b.ReadCloser.Read(p)
+	b.taken += int64(n)
+	if err == io.EOF {
+		b.deadline.atEnd()
+	}
 	late := errors.Is(err, os.ErrDeadlineExceeded) && behind
 	if (err == nil || late) && !b.pace.took(n, time.Since(begun)) {
 		b.failed = errTooSlow
@@ -133,7 +111,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 			return 0, errTooLong
 		}
 	}
-	if err != nil && err != io.EOF { // at the end net/http clears the deadline
+	if err != nil && err != io.EOF {
 		b.failed = err
 	}
 	return n, err
@@ -157,6 +135,24 @@ func (b *requestBody) refusal() *httpapi.Error {
 	default:
 		return httpapi.NewError(httpapi.Invalid, "the body could not be read to its end").WithStatus(http.StatusBadRequest).Wrap(b.failed)
 	}
+}
+
+// checkCoding refuses a body that was compressed for its transport. Limits, rates
+// and digests are of the bytes that come, and an upload that goes on somewhere in
+// the middle could not be unpacked: a compressed file is sent as what it is.
+func checkCoding(a *answer, r *http.Request) error {
+	if a.body == nil {
+		return nil
+	}
+	for _, header := range r.Header["Content-Encoding"] {
+		for coding := range strings.SplitSeq(header, ",") {
+			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+				a.Header().Set("Accept-Encoding", "identity") // RFC 9110, 15.5.16
+				return httpapi.NewError(httpapi.Unsupported, "expected a body without Content-Encoding")
+			}
+		}
+	}
+	return nil
 }
 
 const (
@@ -195,9 +191,6 @@ func checkJSONBody(a *answer, r *http.Request) error {
 // readJSON reads a body that is to be JSON, within the limits of one. The text
 // is not checked yet.
 func readJSON(r *http.Request) ([]byte, error) {
-	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return nil, httpapi.NewError(httpapi.Unsupported, "expected JSON without Content-Encoding")
-	}
 	body, ok := r.Body.(*requestBody)
 	if !ok {
 		return nil, nil
@@ -205,7 +198,8 @@ func readJSON(r *http.Request) ([]byte, error) {
 	if r.ContentLength > maxJSON {
 		return nil, httpapi.NewError(httpapi.TooLarge, "the JSON body is over the limit; send data as a job's input")
 	}
-	body.limit, body.until, body.slid = maxJSON, time.Now().Add(jsonTimeout), time.Time{}
+	body.limit = maxJSON
+	body.endBy(time.Now().Add(jsonTimeout))
 	text, err := readWhole(body, r.ContentLength)
 	if err != nil {
 		return nil, body.refusal()

@@ -25,12 +25,10 @@ var (
 // holds for every route in admit.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
-	// Twice Idle: net/http may first wait for the rest of a body that nobody read.
 	a := &answer{ResponseWriter: w, control: *http.NewResponseController(w), idle: 2 * s.Idle, client: s.clientAddress(r)}
-	var body *requestBody
 	defer func() {
 		s.recovered(a, r, recover())
-		body.linger(a, r.Close)
+		a.body.end(a)
 		s.logRequest(a, r, time.Since(begun))
 		if a.cut {
 			panic(http.ErrAbortHandler)
@@ -45,7 +43,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.hsts != nil {
 		h["Strict-Transport-Security"] = s.hsts
 	}
-	body = s.guardBody(a, r)
+	a.body = s.guardBody(a, r)
 	if err := s.check(a, r); err != nil {
 		s.refuse(a, r, err)
 		return
@@ -112,7 +110,7 @@ func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.server.m
 
 // refuse answers with an error, or cuts the answer if it has begun.
 func (s *Server) refuse(a *answer, r *http.Request, err error) {
-	e := s.refusal(r.Context(), err)
+	e := s.refusal(r.Context(), a, err)
 	a.cause = e.Unwrap()
 	if a.status != 0 {
 		a.cut = true

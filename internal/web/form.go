@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -12,8 +13,15 @@ import (
 	"longshore/job"
 )
 
-// maxForm is the size limit of a form's parameters together, in bytes.
-const maxForm = 2 * job.MaxDocument
+const (
+	// maxForm is the size limit of a form's parameters together, in bytes.
+	maxForm = 2 * job.MaxDocument
+	// maxFormParts is how many there may be.
+	maxFormParts = 64
+	// maxFormFrame is what a form may have in bytes beside the parameters' names
+	// and values and the file: boundaries, headers, and what the parser reads ahead.
+	maxFormFrame = 64 << 10
+)
 
 // takeForm reads a form (RFC 7578): parameters first, as in the query, then one
 // file, which is left to be streamed. A form without a file has no input.
@@ -21,9 +29,10 @@ func takeForm(r *http.Request, boundary string, query url.Values, req *submit.Re
 	if boundary == "" {
 		return badForm(nil)
 	}
-	parts := multipart.NewReader(r.Body, boundary)
+	frame := &formFrame{Reader: r.Body, left: maxForm + maxFormFrame}
+	parts := multipart.NewReader(frame, boundary)
 	left := int64(maxForm)
-	for {
+	for n := 0; ; n++ {
 		part, err := parts.NextRawPart()
 		if err == io.EOF { //nolint:errorlint // a form that was cut wraps it
 			return nil
@@ -31,8 +40,12 @@ func takeForm(r *http.Request, boundary string, query url.Values, req *submit.Re
 		if err != nil {
 			return formError(r, err)
 		}
+		if n == maxFormParts {
+			return httpapi.NewError(httpapi.TooLarge, fmt.Sprintf("the form has over %d parts", maxFormParts))
+		}
 		if part.FileName() != "" {
-			req.Input = &formFile{parts: parts, part: part}
+			frame.left = -1
+			req.Input = &formFile{parts: parts, part: part, frame: frame}
 			req.Filename, req.ContentType = part.FileName(), part.Header.Get("Content-Type")
 			return nil
 		}
@@ -41,16 +54,43 @@ func takeForm(r *http.Request, boundary string, query url.Values, req *submit.Re
 			return formError(r, err)
 		}
 		if left -= int64(len(value) + len(part.FormName())); left < 0 {
-			return httpapi.NewError(httpapi.TooLarge, "the form's parameters are over the limit; a file needs a filename")
+			return formTooLarge()
 		}
 		query.Add(part.FormName(), string(value))
 	}
+}
+
+func formTooLarge() *httpapi.Error {
+	return httpapi.NewError(httpapi.TooLarge, "the form's parameters are over the limit; a file needs a filename")
+}
+
+// A formFrame is a form's bytes, of which few are there but for its file.
+type formFrame struct {
+	io.Reader
+	left int64 // bytes that may still come; < 0 = any number, while the file comes
+}
+
+var errFrame = errors.New("form is over its limit")
+
+func (f *formFrame) Read(p []byte) (int, error) {
+	if f.left < 0 {
+		return f.Reader.Read(p)
+	}
+	if f.left == 0 {
+		return 0, errFrame
+	}
+	n, err := f.Reader.Read(p[:min(int64(len(p)), f.left)])
+	f.left -= int64(n)
+	return n, err
 }
 
 // formError tells a body that broke off from one that is no form.
 func formError(r *http.Request, err error) error {
 	if body, ok := r.Body.(*requestBody); ok && body.failed != nil {
 		return body.refusal()
+	}
+	if errors.Is(err, errFrame) {
+		return formTooLarge()
 	}
 	return badForm(err)
 }
@@ -64,6 +104,7 @@ func badForm(cause error) error {
 type formFile struct {
 	parts *multipart.Reader
 	part  *multipart.Part
+	frame *formFrame
 	ended error
 }
 
@@ -79,7 +120,8 @@ func (f *formFile) Read(p []byte) (int, error) {
 	}
 	f.ended = err
 	if errors.Is(err, io.EOF) {
-		if _, err := f.parts.NextRawPart(); err == nil {
+		f.frame.left = maxFormFrame // of what follows
+		if _, err := f.parts.NextRawPart(); err == nil || errors.Is(err, errFrame) {
 			f.ended = errAfterFile
 		} else {
 			f.ended = err

@@ -52,6 +52,9 @@ func (s *Server) beginPieces(r *http.Request, size int64) (end func(), err error
 }
 
 func (s *Server) admitUpload(r *http.Request, size int64) (end func(), err error) {
+	if s.MaxUpload > 0 && size > s.MaxUpload { // first: no space that comes free would help
+		return nil, tooLarge(s.MaxUpload)
+	}
 	if err := s.checkSpace(r.Context(), size); err != nil {
 		return nil, err
 	}

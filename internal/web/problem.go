@@ -36,8 +36,12 @@ func (p *problem) ContentType(string) string { return httpapi.TypeProblem }
 
 func (p *problem) GetHeaders() http.Header {
 	h := http.Header{}
-	if p.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds()))))
+	after := p.RetryAfter
+	if after <= 0 && p.Status == http.StatusServiceUnavailable {
+		after = time.Second // it passes, whoever forgot to say so
+	}
+	if after > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
 	}
 	return h
 }
@@ -109,14 +113,18 @@ func pointer(location string) string {
 const statusClientGone = 499
 
 // refusal is the one table from what went wrong inside to what the client is told.
-func (s *Server) refusal(ctx context.Context, err error) *httpapi.Error {
+func (s *Server) refusal(ctx context.Context, a *answer, err error) *httpapi.Error {
 	var e *httpapi.Error
 	var used *job.InUseError
+	ended := ctx.Err() != nil // the client has left, or we have let go of its body
+	said := errors.As(err, &e)
 	switch {
-	case errors.As(err, &e):
+	case ended && !a.body.interrupted() && (!said || errors.Is(err, context.Canceled)):
+		return httpapi.NewError(httpapi.Unavailable, "the client is gone").WithStatus(statusClientGone).Wrap(err)
+	case said:
 		return e
-	case ctx.Err() != nil:
-		return httpapi.NewError(httpapi.Unavailable, "the client is gone").WithStatus(statusClientGone)
+	case ended:
+		return unavailable("the request was interrupted, try again", time.Second).Wrap(err)
 	case errors.Is(err, job.ErrNotFound), errors.Is(err, blob.ErrNotFound):
 		return httpapi.NewError(httpapi.NotFound, "there is no such job, or its retention is over").Wrap(err)
 	case errors.Is(err, job.ErrNotEnded):

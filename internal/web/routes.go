@@ -69,7 +69,7 @@ func typed[I, O any](handle func(context.Context, *I) (*O, error)) func(*Server,
 		huma.Register(api, rt.op, func(ctx context.Context, in *I) (*O, error) {
 			out, err := handle(ctx, in)
 			if err != nil {
-				e := s.refusal(ctx, err)
+				e := s.refusal(ctx, answerOf(ctx), err)
 				answerOf(ctx).cause = e.Unwrap()
 				return nil, (*problem)(e)
 			}

@@ -150,9 +150,6 @@ func (s *Server) takeBody(r *http.Request, body *requestBody, info tasks.Info, q
 		return nil
 	}
 	if body != nil && s.MaxUpload > 0 {
-		if r.ContentLength > s.MaxUpload {
-			return tooLarge(s.MaxUpload)
-		}
 		body.limit = s.MaxUpload
 	}
 	if kind == "multipart/form-data" {

@@ -24,7 +24,12 @@ type Uploads interface {
 	Serve(stopping context.Context, w http.ResponseWriter, r *http.Request, create *submit.Request) error
 }
 
-const headerMetadata = "Upload-Metadata"
+const (
+	headerMetadata = "Upload-Metadata"
+	headerLength   = "Upload-Length"
+	headerOffset   = "Upload-Offset"
+	headerOverride = "X-HTTP-Method-Override"
+)
 
 // uploadRoutes are the routes of tus 1.0.
 func (s *Server) uploadRoutes() []route {
@@ -57,7 +62,7 @@ func uploadParams() []*huma.Param {
 	text := &huma.Schema{Type: huma.TypeString}
 	return []*huma.Param{
 		{Name: "Tus-Resumable", In: "header", Required: true, Description: "1.0.0", Schema: text},
-		{Name: "Upload-Length", In: "header", Required: true, Description: "the input's size in bytes", Schema: &huma.Schema{Type: huma.TypeInteger}},
+		{Name: headerLength, In: "header", Required: true, Description: "the input's size in bytes", Schema: &huma.Schema{Type: huma.TypeInteger}},
 		{Name: headerMetadata, In: "header", Required: true, Schema: text,
 			Description: "type, and if wished payload (JSON), filename, filetype, priority, run_at, timeout, expires_in, max_attempts and retention; values in base64"},
 		{Name: httpapi.HeaderJob, In: "header", Description: "the id the job shall have: a UUIDv7 of the last hour", Schema: &huma.Schema{Type: huma.TypeString, Format: "uuid"}},
@@ -66,6 +71,18 @@ func uploadParams() []*huma.Param {
 }
 
 func (s *Server) upload(w http.ResponseWriter, r *http.Request) error {
+	if r.Method == http.MethodPost {
+		switch r.Header.Get(headerOverride) {
+		case http.MethodPatch, http.MethodDelete:
+		case "":
+			return invalid("/headers/"+headerOverride, "expected PATCH or DELETE")
+		default: // what it were answered, its client would read as the answer to POST
+			return badOverride("PATCH or DELETE")
+		}
+	}
+	if _, err := headerNumber(r, headerOffset); err != nil {
+		return err
+	}
 	if r.ContentLength != 0 { // else it asks or ends
 		end, err := s.beginPieces(r, r.ContentLength)
 		if err != nil {
@@ -74,6 +91,10 @@ func (s *Server) upload(w http.ResponseWriter, r *http.Request) error {
 		defer end()
 	}
 	return s.servePieces(w, r, nil)
+}
+
+func badOverride(expected string) *httpapi.Error {
+	return httpapi.NewError(httpapi.Unsupported, "expected as "+headerOverride+": "+expected).WithStatus(http.StatusMethodNotAllowed)
 }
 
 // servePieces has a request of tus served. One whose bytes come too slowly ends
@@ -95,25 +116,50 @@ func (s *Server) createUpload(w http.ResponseWriter, r *http.Request) error {
 	if r.Header.Get("Upload-Concat") != "" {
 		return httpapi.NewError(httpapi.Unsupported, "uploads are not concatenated: send one file in one upload").WithStatus(http.StatusNotImplemented)
 	}
+	if r.Header.Get(headerOverride) != "" {
+		return badOverride("none")
+	}
+	size, err := headerNumber(r, headerLength)
+	if err != nil {
+		return err
+	}
 	values, err := parseMetadata(r.Header.Values(headerMetadata))
 	if err != nil {
-		return invalid("/headers/"+headerMetadata, err.Error())
+		return err
 	}
 	req := submit.Request{Type: values.Get("type"), ID: job.ID(r.Header.Get(httpapi.HeaderJob)),
-		IdempotencyKey: r.Header.Get(httpapi.HeaderIdempotencyKey), ContentType: values.Get("filetype"), Filename: values.Get("name")}
+		IdempotencyKey: r.Header.Get(httpapi.HeaderIdempotencyKey), ContentType: values.Get("filetype"), Filename: values.Get("name"),
+		Client: addressText(household(s.clientAddress(r)))}
 	if err := checkNames(req); err != nil {
 		return err
 	}
 	if _, err := takeControls(values, &req); err != nil {
 		return inMetadata(err)
 	}
-	size, _ := strconv.ParseInt(r.Header.Get("Upload-Length"), 10, 64) // a wrong one is refused below
 	end, err := s.beginPieces(r, max(size, r.ContentLength))
 	if err != nil {
 		return err
 	}
 	defer end()
 	return inMetadata(s.servePieces(w, r, &req))
+}
+
+// headerNumber reads a header of tus that counts bytes: digits, and nothing else.
+// One that is not there is 0: who needs it says so.
+func headerNumber(r *http.Request, name string) (int64, error) {
+	values := r.Header.Values(name)
+	if len(values) == 0 {
+		return 0, nil
+	}
+	text := values[0]
+	if len(values) > 1 || text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, invalid("/headers/"+name, "expected a number of bytes, in digits").WithStatus(http.StatusBadRequest)
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil { // more than there are bytes in the world
+		return 0, httpapi.NewError(httpapi.TooLarge, "the input is over the limit").Wrap(err)
+	}
+	return n, nil
 }
 
 // parseMetadata reads pairs of a key and a base64 value: "type bG9n…,payload e30=".
@@ -124,9 +170,12 @@ func parseMetadata(headers []string) (url.Values, error) {
 		if key == "" {
 			continue
 		}
+		if values.Has(key) {
+			return nil, invalid("/headers/"+headerMetadata+"/"+key, "given more than once")
+		}
 		value, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 		if err != nil {
-			return nil, errors.New("expected pairs of a key and a value in base64, separated by commas")
+			return nil, invalid("/headers/"+headerMetadata, "expected pairs of a key and a value in base64, separated by commas")
 		}
 		values.Add(key, string(value))
 	}

@@ -67,7 +67,17 @@ func TestCreateUpload(t *testing.T) {
 		{[]string{"Upload-Metadata", "type log.analyze!"}, 422, "/headers/Upload-Metadata"},
 		{nil, 422, "/headers/Upload-Metadata/type"},
 		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "timeout", "soon")}, 422, "/headers/Upload-Metadata/timeout"},
-		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "type", "file.checksum", "priority", "low", "priority", "high")}, 422, "/headers/Upload-Metadata/priority"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "type", "file.checksum", "priority", "low", "priority", "high")}, 422, "/headers/Upload-Metadata/type"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "priority", "low", "priority", "high")}, 422, "/headers/Upload-Metadata/priority"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "name", "a", "name", "a")}, 422, "/headers/Upload-Metadata/name"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "+5"}, 400, "/headers/Upload-Length"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "-5"}, 400, "/headers/Upload-Length"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "0x5"}, 400, "/headers/Upload-Length"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "1_0"}, 400, "/headers/Upload-Length"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", ""}, 400, "/headers/Upload-Length"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "9223372036854775808"}, 413, ""},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", strings.Repeat("9", 400)}, 413, ""},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "X-HTTP-Method-Override", "PATCH"}, 405, ""},
 		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Longshore-Job", "mine"}, 422, "/headers/Longshore-Job"},
 		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Concat", "partial"}, 501, ""},
 	} {
@@ -145,5 +155,65 @@ func TestNoSpaceForPieces(t *testing.T) {
 	b.do("POST", "/v1/uploads", "", "Upload-Metadata", what, "Upload-Length", "1000000").problem(507, httpapi.Unavailable)
 	if r := b.do("POST", "/v1/uploads", "", "Upload-Metadata", what, "Upload-Length", "1000"); r.status != 201 {
 		t.Errorf("one that fits: %d %s", r.status, r.body)
+	}
+}
+
+// TestMethodOverride takes what a client that can't send PATCH or DELETE needs.
+func TestMethodOverride(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const path = "/v1/uploads/0199c0de-0000-7000-8000-000000000001"
+	for _, method := range []string{"HEAD", "OPTIONS", "GET", "POST", "PUT", "CONNECT", "patch", "PATCH, DELETE"} {
+		b.do("POST", path, "", "X-HTTP-Method-Override", method).problem(405, httpapi.Unsupported)
+	}
+	b.do("POST", path, "").problem(422, httpapi.Invalid)
+	for _, method := range []string{"PATCH", "DELETE"} {
+		b.do("POST", path, "", "X-HTTP-Method-Override", method).problem(404, httpapi.NotFound)
+	}
+	for _, offset := range []string{"+5", "", " 5,5", "1e3"} {
+		if got := b.do("PATCH", path, "", "Upload-Offset", offset); got.status != 400 {
+			t.Errorf("offset %q: %d %s", offset, got.status, got.body)
+		}
+	}
+}
+
+// TestTooLargeComesFirst refuses for good what would not fit into an empty store either.
+func TestTooLargeComesFirst(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *web.Config) { c.MinFreeSpace, c.MaxUpload = 1000, 5000 })
+	b.free, b.total = 999, 1_000_000
+	b.do("POST", "/v1/uploads", "", "Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "1152921504606846976").
+		problem(413, httpapi.TooLarge)
+	b.do("POST", "/v1/jobs/log.analyze", strings.Repeat("x", 5001)).problem(413, httpapi.TooLarge)
+	b.do("POST", "/v1/jobs/log.analyze", "x").problem(507, httpapi.Unavailable)
+}
+
+// TestFormFrame bounds a form's parts by their number and by all of their bytes,
+// also of those that have no name and no value.
+func TestFormFrame(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const kind, path, boundary = "multipart/form-data; boundary=b", "/v1/jobs/log.analyze", "--b\r\n"
+	part := func(headers, value string) string { return boundary + headers + "\r\n" + value + "\r\n" }
+	const file = "Content-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n"
+	long := strings.Repeat("X-Some: "+strings.Repeat("x", 1000)+"\r\n", 40)
+	for name, c := range map[string]struct {
+		body   string
+		status int
+	}{
+		"parts":          {strings.Repeat(part("", ""), 64) + part(file, "text") + "--b--", 413},
+		"many parts":     {strings.Repeat(part("", ""), 100_000), 413},
+		"named parts":    {strings.Repeat(part("Content-Disposition: form-data; name=\"filename\"\r\n", "x"), 65), 413},
+		"headers":        {strings.Repeat(part(long, ""), 63) + part(file, "text") + "--b--", 413},
+		"one header":     {part("X-Some: "+strings.Repeat("x", 9<<20)+"\r\n", "x"), 413},
+		"preamble":       {strings.Repeat("nothing\r\n", 100_000) + part(file, "text") + "--b--", 413},
+		"headers behind": {part(file, "text") + boundary + strings.Repeat(long, 100) + "\r\n", 422},
+		"file's headers": {part(file+strings.Repeat(long, 100), "text") + "--b--", 413},
+		"a few":          {part("Content-Disposition: form-data; name=\"priority\"\r\n", "low") + part(file, "text") + "--b--", 202},
+		"a large file":   {part(file, strings.Repeat("text", 1<<20)) + "--b--", 202},
+	} {
+		if got := b.do("POST", path, c.body, "Content-Type", kind); got.status != c.status {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
 	}
 }

@@ -63,6 +63,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	door := sys.Door(keeper, catalog, j.Retention, int64(h.MaxUpload))
 	door.UploadExpiry = h.UploadExpiry
 	door.MaxTimeout, door.MaxRetention, door.MaxAttempts = h.Ceilings.Timeout, h.Ceilings.Retention, h.Ceilings.Attempts
+	door.MaxOpenUploads, door.MaxOpenUploadsPerAddress = h.MaxOpen, h.AddressOpen
 	uploads, err := tus.New(tus.Config{Uploads: door, Lock: lockWith(locks), MaxSize: int64(h.MaxUpload)})
 	if err != nil {
 		return err

@@ -157,7 +157,7 @@ local function overdue(j, t) return t - number(call('HGET', j.key, 'fi')) - j.rt
 -- remove forgets the job.
 local function remove(j)
   local claimed = call('HGET', j.key, 'ik')
-  if claimed then call('DEL', j.base .. 'i:' .. claimed) end
+  if claimed and call('GET', j.base .. 'i:' .. claimed) == j.id then call('DEL', j.base .. 'i:' .. claimed) end
   call('DEL', j.key, j.base .. 'p:' .. j.id, j.base .. 'r:' .. j.id, j.base .. 'g:' .. j.id, j.base .. 'e:' .. j.id,
     users(j))
   for _, index in ipairs({ 'due', 'leases', 'ids' }) do

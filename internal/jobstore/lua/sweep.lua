@@ -36,8 +36,7 @@ local function lost(j)
   if j.s == 'uploading' then
     finish(j, t, 'failed', 'ec', 'upload_incomplete')
     remember(j, t, 'upload_incomplete', 'the upload ended before its last byte')
-    call('DEL', j.base .. 'p:' .. j.id)
-    tell('gone', j)
+    call('DEL', j.base .. 'p:' .. j.id) -- its files go with the record: the id may be another upload's by now
   elseif j.s ~= 'running' then
     call('ZREM', j.base .. 'leases', j.id)
   elseif j.cr then

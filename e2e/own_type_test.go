@@ -64,7 +64,7 @@ func TestOwnTypeBesideStockWorkers(t *testing.T) {
 	workers("the own one has gone", func(list []client.WorkerInfo) bool { return len(list) == 3 })
 
 	lonely := submit(t, c, fractal)
-	poll(t, c, lonely.ID, "waits for a worker", func(s job.Snapshot) bool { return s.WaitingFor == job.WaitingWorker && s.State == job.Queued })
+	waitsForWorker(t, c, lonely.ID)
 	queues, err := c.Queues(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +112,7 @@ func TestQuietWorker(t *testing.T) {
 		w.signal(syscall.SIGTSTP)
 		w.signal(syscall.SIGTSTP) // once is as good as twice
 		waiting := submit(t, c, primes)
-		poll(t, c, waiting.ID, "waits, for the worker drains", func(s job.Snapshot) bool { return s.WaitingFor == job.WaitingWorker })
+		waitsForWorker(t, c, waiting.ID)
 		if list, err := c.Workers(t.Context()); err != nil || len(list) != 1 || list[0].State != httpapi.WorkerDraining {
 			t.Fatalf("workers are %+v, %v", list, err)
 		}
@@ -121,4 +121,14 @@ func TestQuietWorker(t *testing.T) {
 			t.Fatalf("ended as %+v", snap)
 		}
 	}
+}
+
+// waitsForWorker asks until a job says that no worker takes it: that is no change, so
+// nobody is told of it.
+func waitsForWorker(t *testing.T, c *client.Client, id job.ID) {
+	t.Helper()
+	eventually(t, "the job waits for a worker", func() bool {
+		snap, err := c.Get(t.Context(), id)
+		return err == nil && snap.State == job.Queued && snap.WaitingFor == job.WaitingWorker
+	})
 }

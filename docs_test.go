@@ -74,3 +74,27 @@ func TestSettingsAreListed(t *testing.T) {
 		t.Errorf("README.md does not list the settings as package config has them; its rows should be:\n%s", want)
 	}
 }
+
+// TestNamedTestsAreThere holds docs/security.md to its word: each test that it names exists.
+func TestNamedTestsAreThere(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	for _, src := range sources(t) {
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllSubmatch(src.text, -1) {
+			there[string(m[1])] = true
+		}
+	}
+	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllSubmatch(text, -1)
+	if len(named) < 40 {
+		t.Errorf("docs/security.md names %d tests; its table of findings has more", len(named))
+	}
+	for _, m := range named {
+		if !there[string(m[1])] {
+			t.Errorf("docs/security.md names %s, which isn't there", m[1])
+		}
+	}
+}

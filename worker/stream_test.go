@@ -145,11 +145,18 @@ func TestTypeNobodyServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	snap := b.submit(t, submit.Request{Type: "test.there"})
-	snap = b.await(t, snap.ID, func(s job.Snapshot) bool { return s.State == job.Scheduled })
-	if snap.Attempt != 0 || snap.RunAt == nil {
-		t.Errorf("job is %+v", snap)
+	for parked := false; !parked; { // bounded by the test's own deadline
+		queues, err := b.sys.Queue.Queues(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range queues {
+			parked = parked || len(q.Parked) == 1 && q.Parked[0].Type == "test.there" && q.Parked[0].Pending == 1
+		}
 	}
-	if _, err := b.sys.Store.Cancel(t.Context(), snap.ID); err != nil {
-		t.Fatal(err)
+	if now, err := b.sys.Store.Get(t.Context(), snap.ID); err != nil || now.State != job.Queued || now.Attempt != 0 {
+		t.Errorf("job is %+v (%v), want it queued and not tried", now, err)
 	}
+	serve(t, b.sys, worker.Config{}, &there)
+	b.await(t, snap.ID, func(s job.Snapshot) bool { return s.State == job.Succeeded })
 }

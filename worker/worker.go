@@ -202,7 +202,8 @@ func (w *worker) run(ctx context.Context) error {
 	defer wg.Wait()
 	defer stop()
 	wg.Go(func() { w.listen(background) })
-	wg.Go(func() { w.publish(background) })
+	published := make(chan struct{})
+	wg.Go(func() { w.publish(background, sync.OnceFunc(func() { close(published) })) })
 	wg.Go(func() { w.sys.Background(background, w.keeper.Run, w.sys.Sweeper().Run, w.sys.SweepOrphans) })
 
 	delivering, last := context.WithCancel(ctx)
@@ -219,6 +220,10 @@ func (w *worker) run(ctx context.Context) error {
 	wg.Go(func() { w.drain(ctx, drained, abandon) })
 	defer close(drained)
 
+	select { // who is told that this worker is there may look for its types
+	case <-published:
+	case <-ctx.Done():
+	}
 	w.log.InfoContext(ctx, "worker takes jobs", "lanes", w.config.Lanes, "cpu_slots", w.config.CPUConcurrency,
 		"io_slots", w.config.StreamConcurrency, "types", len(w.registry.Types()))
 	if w.config.Ready != nil {
@@ -273,8 +278,8 @@ func (w *worker) listen(ctx context.Context) {
 }
 
 // publish tells the other programs the types served here; again now and then,
-// for a Redis that lost them.
-func (w *worker) publish(ctx context.Context) {
+// for a Redis that lost them. tried is called each time, also where it failed.
+func (w *worker) publish(ctx context.Context, tried func()) {
 	var infos []tasks.Info
 	for _, name := range w.registry.Types() {
 		entry, _ := w.registry.Lookup(name)
@@ -286,6 +291,7 @@ func (w *worker) publish(ctx context.Context) {
 		if err := w.sys.PublishTypes(ctx, infos); err != nil {
 			pause = often
 		}
+		tried()
 		select {
 		case <-ctx.Done():
 			return

@@ -14,9 +14,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -330,6 +332,31 @@ func FuzzBounds(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { byChance(data).hold(t) })
 }
 
+// boundProgram is what children run: these tests, without the race detector,
+// whose shadow memory is no part of the product's.
+var boundProgram = sync.OnceValues(func() (string, error) {
+	if !raceDetector {
+		return os.Executable()
+	}
+	build := exec.Command("go", "test", "-c", "-o", filepath.Join(boundFolder(), "bounds"), ".")
+	if text, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the children of TestBounds: %w\n%s", err, text)
+	}
+	return build.Args[4], nil
+})
+
+// boundFolder is where boundProgram builds to. TestMain removes it.
+var boundFolder = sync.OnceValue(func() string {
+	dir, err := os.MkdirTemp("", "longshore-bounds-")
+	if err != nil {
+		panic(err)
+	}
+	boundBuilt = dir
+	return dir
+})
+
+var boundBuilt string
+
 // hold runs a case in a child and says what doesn't hold.
 func (c boundCase) hold(t *testing.T) {
 	t.Helper()
@@ -350,7 +377,7 @@ func (c boundCase) hold(t *testing.T) {
 	child := entry.Info.LaneFor([]byte(c.Payload)) == job.LaneCPU // it can be killed
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	program, err := os.Executable()
+	program, err := boundProgram()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"mime"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -255,17 +253,6 @@ func (p *control) take(name string, set func(text []byte) error) {
 		p.wrong = httpapi.NewError(httpapi.Invalid, notValid)
 	}
 	p.wrong.Errors = append(p.wrong.Errors, httpapi.Pointer{Pointer: "?" + name, Detail: err.Error()})
-}
-
-// end refuses what is wrong, and parameters that nobody has taken.
-func (p *control) end() error {
-	for _, name := range slices.Sorted(maps.Keys(p.query)) {
-		p.take(name, func([]byte) error { return errors.New("unknown parameter") })
-	}
-	if p.wrong != nil {
-		return p.wrong
-	}
-	return nil
 }
 
 func durationInto(d *time.Duration) func([]byte) error {

@@ -46,7 +46,9 @@ func (q *Queue) DropVoid(ctx context.Context, store *jobstore.Store) error {
 }
 
 // dropVoid does so for one type; left is how many pages may be looked at.
-func (q *Queue) dropVoid(ctx context.Context, store *jobstore.Store, n queueName, typ string, left *int) error {
+func (q *Queue) dropVoid(
+	ctx context.Context, store *jobstore.Store, n queueName, typ string, left *int,
+) error {
 	all := true
 	for all && *left > 0 {
 		var err error
@@ -66,7 +68,9 @@ func (q *Queue) dropVoid(ctx context.Context, store *jobstore.Store, n queueName
 
 // dropPage looks at a page of a type's list that has some older tickets behind
 // it. all says that the page was full, and all of it void.
-func (q *Queue) dropPage(ctx context.Context, store *jobstore.Store, n queueName, typ string, older int64) (all bool, err error) {
+func (q *Queue) dropPage(
+	ctx context.Context, store *jobstore.Store, n queueName, typ string, older int64,
+) (all bool, err error) {
 	names, err := q.rdb.LRange(ctx, n.keys+"pending:type:"+typ, -older-voidPage, -older-1).Result()
 	if err != nil || len(names) == 0 {
 		return false, err

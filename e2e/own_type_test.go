@@ -65,14 +65,26 @@ func TestOwnTypeBesideStockWorkers(t *testing.T) {
 
 	lonely := submit(t, c, fractal)
 	waitsForWorker(t, c, lonely.ID)
-	queues, err := c.Queues(t.Context())
-	if err != nil {
+	parked := func(n int64) {
+		t.Helper()
+		want := httpapi.ParkedInfo{Type: "fractal.render", Pending: n}
+		for late := time.Now().Add(20 * time.Second); ; {
+			queues, err := c.Queues(t.Context())
+			if err != nil || time.Now().After(late) {
+				t.Fatalf("queues are %+v, %v", queues, err)
+			}
+			if slices.ContainsFunc(queues, func(q client.QueueInfo) bool { return q.Pending == n && slices.Contains(q.Parked, want) }) {
+				return
+			}
+		}
+	}
+	parked(1)
+	unwanted := submit(t, c, fractal)
+	parked(2)
+	if _, err := c.Cancel(t.Context(), unwanted.ID); err != nil {
 		t.Fatal(err)
 	}
-	want := httpapi.ParkedInfo{Type: "fractal.render", Pending: 1}
-	if !slices.ContainsFunc(queues, func(q client.QueueInfo) bool { return q.Pending == 1 && slices.Contains(q.Parked, want) }) {
-		t.Errorf("queues are %+v", queues)
-	}
+	parked(1) // though no worker meets its ticket
 	cmd := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(own.cmd.Path), "enqueue"), "doctor")
 	cmd.Env = append(slices.Clone(in.env), "LONGSHORE_URL="+url)
 	if said, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(said), "no worker takes their types: fractal.render") {

@@ -164,6 +164,9 @@ func (s *System) mind(ctx context.Context) error {
 		if err != nil || !did {
 			return err
 		}
+		if err := s.Queue.DropVoid(ctx, s.Store); err != nil {
+			return err
+		}
 		o, err := s.Overview(ctx)
 		if err != nil {
 			return err

@@ -56,8 +56,8 @@ func (s *Store) Fused() bool { return s.scripts.take != nil }
 
 // Claim takes up to n tickets of a queue; more says that the queue may have
 // more. With park those of other types are put aside for whoever serves them,
-// else they are returned with ErrUnserved. After an error the next call repeats this one, whatever it asks for.
-// Stale tickets are thrown away and not reported.
+// else they are returned with ErrUnserved. After an error the next call repeats
+// this one, whatever it asks for. Stale tickets are thrown away and not reported.
 func (c *Claimer) Claim(ctx context.Context, lane job.Lane, priority job.Priority, n int, park bool) (claims []Claim, more bool, err error) {
 	if c.open == nil {
 		c.serial++

@@ -51,3 +51,38 @@ func (s *Store) Waits(ctx context.Context, ids []job.ID) ([]Wait, error) {
 	}
 	return waits, nil
 }
+
+// Void tells of each ticket whether it can't bring a job to a worker any more:
+// its job is gone, has ended, or has another ticket. A void one stays so. A record
+// that can't be read, perhaps of a newer release, keeps its ticket.
+func (s *Store) Void(ctx context.Context, tickets []job.Ticket) ([]bool, error) {
+	if len(tickets) == 0 {
+		return nil, nil
+	}
+	pipe := s.rdb.Pipeline()
+	cmds := make([]*redis.SliceCmd, len(tickets))
+	for i, t := range tickets {
+		cmds[i] = pipe.HMGet(ctx, s.key(t.ID), "h", "m")
+	}
+	_, _ = pipe.Exec(ctx) // each command has its error too
+	void := make([]bool, len(tickets))
+	for i, cmd := range cmds {
+		fields, err := cmd.Result()
+		if redis.HasErrorPrefix(err, "WRONGTYPE") {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if fields[0] == nil && fields[1] == nil {
+			void[i] = true
+			continue
+		}
+		_, headErr := parseHead(text(fields[0]))
+		m, err := parseMoving(text(fields[1]))
+		if headErr == nil && err == nil {
+			void[i] = m.state != job.Queued || m.delivery != tickets[i].Delivery
+		}
+	}
+	return void, nil
+}

@@ -16,6 +16,7 @@ local function pick(keys, n, types, turn)
     if types == '' or find(types, ' ' .. kind .. ' ', 1, true) then kinds[#kinds + 1] = kind end
   end
   local pending, count = keys .. 'pending', #kinds
+  local first = math.floor(turn / 2) -- not turn: its last bit says who is first
   if count == 0 then return call('RPOP', pending, n) or {} end
   local names = {}
   local function pop(list, most)
@@ -25,7 +26,7 @@ local function pick(keys, n, types, turn)
   end
   local function parked(most)
     for i = 1, count do
-      local kind, share = kinds[(turn + i) % count + 1], math.ceil(most / (count - i + 1))
+      local kind, share = kinds[(first + i) % count + 1], math.ceil(most / (count - i + 1))
       local got = pop(aside(keys, kind), share)
       if got < share then call('SREM', keys .. 'parked', kind) end -- it is empty
       most = most - got

@@ -199,7 +199,7 @@ func (w *parkWorld) finish(ctx context.Context) {
 
 func (w *parkWorld) step(ctx context.Context) {
 	tk := w.takers[w.rng.IntN(len(w.takers))]
-	switch w.rng.IntN(12) {
+	switch w.rng.IntN(13) {
 	case 0, 1, 2, 3:
 		w.submit(ctx)
 	case 4, 5, 6:
@@ -215,6 +215,11 @@ func (w *parkWorld) step(ctx context.Context) {
 			if err := w.q.store.RequestCancel(ctx, id); err != nil {
 				w.Fatal(err)
 			}
+		}
+	case 11:
+		w.say("void ones go")
+		if err := w.q.DropVoid(ctx, w.q.store); err != nil {
+			w.Fatal(err)
 		}
 	default:
 		n, typ := w.source(), parkTypes[w.rng.IntN(3)]
@@ -328,7 +333,8 @@ func (w *parkWorld) end(ctx context.Context) string {
 
 func (w *parkWorld) left(ctx context.Context) string {
 	all := w.takers[len(w.takers)-1]
-	for _, n := range w.q.names[:3] { // each priority, until every list was found empty
+	first := w.q.names[:1]                                  // twice: the first call may repeat one for another queue whose reply was lost
+	for _, n := range slices.Concat(first, w.q.names[:3]) { // each priority, until every list was found empty
 		var claims []jobstore.Claim
 		var err error
 		if all.claimer != nil {

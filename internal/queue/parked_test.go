@@ -113,6 +113,40 @@ func TestParkedAndPendingShare(t *testing.T) {
 	})
 }
 
+// TestParkedTypesShare holds that each parked type gets its turn, also from a worker
+// that is busy and takes one ticket at a time.
+func TestParkedTypesShare(t *testing.T) {
+	bothWays(t, func(t *testing.T, q *bundle, _ redis.UniversalClient) {
+		kinds := []string{"own.job", "other.job", "third.job", "last.job"}
+		of := map[job.ID]string{}
+		for _, kind := range kinds {
+			for _, t := range q.submitType(t, 40, job.Default, kind) {
+				of[t.ID] = kind
+			}
+		}
+		for more := true; more; {
+			_, more = claimed(t, q, q.taker("test.job"), 128)
+		}
+		q.submit(t, 40, job.Default)
+		all, count := q.taker(append(kinds, "test.job")...), map[string]int{}
+		for range 40 {
+			ids, _ := claimed(t, q, all, 1)
+			if len(ids) != 1 {
+				t.Fatalf("took %v", ids)
+			}
+			count[of[ids[0]]]++
+		}
+		for _, kind := range kinds {
+			if count[kind] < 4 {
+				t.Errorf("of 40 only %d are of %s: %v", count[kind], kind, count)
+			}
+		}
+		if count[""] < 15 {
+			t.Errorf("of 40 only %d were not parked", count[""])
+		}
+	})
+}
+
 // TestHeadOfParked holds that a ticket that was served before is first in its
 // type's list too.
 func TestHeadOfParked(t *testing.T) {

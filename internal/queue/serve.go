@@ -92,8 +92,8 @@ func (s *Server) Quiet(quiet bool) {
 	}
 }
 
-// Run takes tickets and calls handle for each, as
-// many at once as the lane has slots. When ctx ends it takes no more, waits
+// Run takes tickets and calls handle for each, as many at once as the lane has
+// slots. When ctx ends it takes no more, waits
 // until every handle has returned, and returns.
 func (s *Server) Run(ctx context.Context, handle func(context.Context, jobstore.Claim)) error {
 	// A job that was started while ctx ended is run: the call can't be taken back.

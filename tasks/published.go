@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"longshore/internal/stream"
 )
 
 // parseSchema reads a published schema: an object with named properties. Whoever
@@ -97,6 +99,9 @@ func schemaOf(tree any, depth int) (*huma.Schema, error) {
 	if _, ref := object["$ref"]; ref {
 		return nil, errors.New("a schema must stand alone")
 	}
+	if s.Format == "regex" {
+		s.Format = formatPattern
+	}
 	s.Nullable = nullable
 	s.Items, s.Not, s.OneOf, s.AnyOf, s.AllOf = inner["items"], inner["not"], lists["oneOf"], lists["anyOf"], lists["allOf"]
 	if values := inner["additionalProperties"]; values != nil {
@@ -116,9 +121,15 @@ func schemaOf(tree any, depth int) (*huma.Schema, error) {
 	return s, nil
 }
 
-// validateWhole finds integers that are beyond 64 bits: to huma a number is a float64.
-func validateWhole(s *huma.Schema, payload []byte) Problems {
-	if !hasWhole(s) {
+// formatPattern stands for the format regex, of which huma would compile whatever
+// a payload says: see walker.
+const formatPattern = "longshore-pattern"
+
+// validateMore finds what huma lets pass, or would take much of the process to
+// find: integers that are beyond 64 bits (a number is a float64 to it), and
+// patterns, of all payloads' length a program of gigabytes.
+func validateMore(s *huma.Schema, payload []byte) Problems {
+	if !hasMore(s) {
 		return nil
 	}
 	dec := json.NewDecoder(bytes.NewReader(payload))
@@ -127,24 +138,24 @@ func validateWhole(s *huma.Schema, payload []byte) Problems {
 	if dec.Decode(&tree) != nil {
 		return nil // somebody else says so
 	}
-	var problems Problems
-	walkWhole(s, tree, "", &problems)
-	return problems
+	var w walker
+	w.walk(s, tree, "")
+	return w.problems
 }
 
-// hasWhole reports whether integers may stand anywhere in a value.
-func hasWhole(s *huma.Schema) bool {
+// hasMore reports whether integers or patterns may stand anywhere in a value.
+func hasMore(s *huma.Schema) bool {
 	if s == nil {
 		return false
 	}
-	if s.Type == huma.TypeInteger || hasWhole(s.Items) {
+	if s.Type == huma.TypeInteger || s.Format == formatPattern || hasMore(s.Items) {
 		return true
 	}
-	if values, ok := s.AdditionalProperties.(*huma.Schema); ok && hasWhole(values) {
+	if values, ok := s.AdditionalProperties.(*huma.Schema); ok && hasMore(values) {
 		return true
 	}
 	for _, property := range s.Properties {
-		if hasWhole(property) {
+		if hasMore(property) {
 			return true
 		}
 	}
@@ -156,7 +167,13 @@ func unsigned(s *huma.Schema) bool {
 	return s.Format == formatUint64 || s.Type == huma.TypeInteger && s.Minimum != nil && *s.Minimum >= 0
 }
 
-func walkWhole(s *huma.Schema, tree any, at string, problems *Problems) {
+// A walker goes through one payload.
+type walker struct {
+	problems Problems
+	patterns stream.PatternJudge
+}
+
+func (w *walker) walk(s *huma.Schema, tree any, at string) {
 	if s == nil {
 		return
 	}
@@ -171,11 +188,18 @@ func walkWhole(s *huma.Schema, tree any, at string, problems *Problems) {
 			_, err = strconv.ParseUint(digits, 10, 64)
 		}
 		if !ok || err != nil || unsigned(s) && digits[0] == '-' { // -0 is none to Go
-			*problems = append(*problems, Problem{at, "expected integer of 64 bits"})
+			w.problems = append(w.problems, Problem{at, "expected integer of 64 bits"})
+		}
+	case string:
+		if s.Format != formatPattern {
+			return
+		}
+		if err := w.patterns.Judge(v); err != nil {
+			w.problems = append(w.problems, Problem{at, "pattern " + explainPattern(err)})
 		}
 	case []any:
 		for i, one := range v {
-			walkWhole(s.Items, one, at+"/"+strconv.Itoa(i), problems)
+			w.walk(s.Items, one, at+"/"+strconv.Itoa(i))
 		}
 	case map[string]any:
 		values, _ := s.AdditionalProperties.(*huma.Schema)
@@ -184,7 +208,7 @@ func walkWhole(s *huma.Schema, tree any, at string, problems *Problems) {
 			if property == nil {
 				property = values
 			}
-			walkWhole(property, one, at+"/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(name), problems)
+			w.walk(property, one, at+"/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -172,6 +173,21 @@ func TestAllStraightToRedis(t *testing.T) {
 	try(exitOK, "succeeded", "wait", id)
 	if got := try(exitOK, "", "fetch", id); got != "a\nb" {
 		t.Errorf("fetch: %q", got)
+	}
+	into := filepath.Join(folder, "pipe") // it stays one
+	if err := syscall.Mkfifo(into, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(into, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	try(exitOK, "wrote "+into, "fetch", id, "-o", into)
+	if info, err := os.Lstat(into); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+		t.Errorf("the pipe has become %v, %v", info, err)
+	} else if text, err := io.ReadAll(io.LimitReader(pipe, 4)); string(text) != "a\nb\n" || err != nil {
+		t.Errorf("%q, %v", text, err)
 	}
 	failed := try(exitOK, "", "submit", "test.fail")
 	try(exitFailed, `bad \u001b[31m luck`, "wait", failed)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -133,8 +134,13 @@ func (p *cli) toStdout(in io.Reader) error {
 	return w.Flush()
 }
 
-// writeFile writes a file whole or not at all.
+// writeFile writes a file whole or not at all. What is there and is no file, as
+// /dev/null or a named pipe, is written to: a file in its place would be the end
+// of it, for all programs.
 func writeFile(name string, from io.Reader) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return writeInto(name, from)
+	}
 	f, err := os.CreateTemp(filepath.Dir(name), ".longshore-*")
 	if err != nil {
 		return err
@@ -152,6 +158,15 @@ func writeFile(name string, from io.Reader) error {
 		return err
 	}
 	return os.Rename(f.Name(), name)
+}
+
+func writeInto(name string, from io.Reader) error {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, from)
+	return errors.Join(err, f.Close())
 }
 
 // maxName is the most bytes of a name that is made of a stranger's word.

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os/exec"
 	"runtime"
 	"sync"
@@ -16,6 +17,7 @@ func run(cmd *exec.Cmd, policy Policy) error {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	ownFiles()
 	started, ended := make(chan error, 1), make(chan error, 1)
 	onThread(func() {
 		if err := restrict(policy); err != nil {
@@ -38,6 +40,12 @@ func run(cmd *exec.Cmd, policy Policy) error {
 	}
 	return errors.Join(limits, <-ended)
 }
+
+// ownFiles makes this process's open files its own. Go opens none that a program
+// inherits, but those that were open when it was started it passes on: a
+// shell's, a supervisor's, and no limit of ours holds for what is open already.
+// What a command is meant to have (Stdin, ExtraFiles) it gets as copies.
+func ownFiles() { _ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) }
 
 // onThread runs a function on a thread that ends with it, for a thread can't be
 // freed of its limits again. The main thread must not be the one: it can't end,

@@ -33,7 +33,9 @@ func TestMain(m *testing.M) {
 // targets are what the hostile program goes for.
 type targets struct {
 	Secret, Outside, TCP, Unix string
+	Datagrams                  string // a socket
 	Parent                     int
+	Inherited                  int // a descriptor that its parent's parent forgot to close
 	Limited                    bool
 }
 
@@ -72,8 +74,15 @@ func attempts(t targets) map[string]func() error {
 		"connect by TCP":     func() error { return dial("tcp", t.TCP) },
 		"send by UDP":        func() error { return dial("udp", t.TCP) },
 		"connect to a file":  func() error { return dial("unix", t.Unix) },
-		"listen":             func() error { _, err := net.Listen("tcp", "127.0.0.1:0"); return err },
-		"signal its parent":  func() error { return unix.Kill(t.Parent, unix.SIGCONT) },
+		"send to a file":     func() error { return sendFromPair(t.Datagrams) },
+		"use its parent's files": func() error {
+			var stat unix.Stat_t
+			return unix.Fstat(t.Inherited, &stat)
+		},
+		"change a time, named at an odd address": func() error { return touchOddly(t.Secret) },
+		"change an attribute, the new way":       func() error { return setAttribute(t.Secret) },
+		"listen":                                 func() error { _, err := net.Listen("tcp", "127.0.0.1:0"); return err },
+		"signal its parent":                      func() error { return unix.Kill(t.Parent, unix.SIGCONT) },
 		"read memory": func() error {
 			local, b := make([]byte, 8), []byte("12345678")
 			_, err := unix.ProcessVMReadv(t.Parent, []unix.Iovec{{Base: &local[0], Len: 8}}, []unix.RemoteIovec{{Base: 1 << 20, Len: len(b)}}, 0)
@@ -101,6 +110,67 @@ func attempts(t targets) map[string]func() error {
 			return err
 		},
 	}
+}
+
+// sendFromPair turns one end of a pair of sockets to an address: a pair needs no
+// call of socket(2).
+func sendFromPair(to string) error {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) }()
+	return unix.Sendto(pair[0], []byte("READY=1"), 0, &unix.SockaddrUnix{Name: to})
+}
+
+// touchOddly changes a file's times by a name whose address ends with 32 zero bits.
+func touchOddly(name string) error {
+	const address = 7 << 32
+	_, _, errno := unix.Syscall6(unix.SYS_MMAP, address, 4096, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED_NOREPLACE, ^uintptr(0), 0)
+	if errno != 0 {
+		return errno
+	}
+	text, err := unix.BytePtrFromString(name)
+	if err != nil {
+		return err
+	}
+	// The kernel copies the name there, since Go knows nothing of that memory.
+	pipe := make([]int, 2)
+	if err := unix.Pipe(pipe); err != nil {
+		return err
+	}
+	if _, err := unix.Write(pipe[1], unsafe.Slice(text, len(name)+1)); err != nil {
+		return err
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_READ, uintptr(pipe[0]), address, uintptr(len(name)+1)); errno != 0 {
+		return errno
+	}
+	dir := unix.AT_FDCWD
+	if _, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(dir), address, 0, 0, 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// setAttribute calls setxattrat(2), which came long after setxattr.
+func setAttribute(name string) error {
+	path, err1 := unix.BytePtrFromString(name)
+	attribute, err2 := unix.BytePtrFromString("user.longshore-test")
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	args := struct {
+		value       uint64
+		size, flags uint32
+	}{}
+	dir := unix.AT_FDCWD
+	_, _, errno := unix.Syscall6(unix.SYS_SETXATTRAT, uintptr(dir), uintptr(unsafe.Pointer(path)), 0,
+		uintptr(unsafe.Pointer(attribute)), uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args))
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // hostile says in a file which of its attempts came off.
@@ -161,8 +231,28 @@ func setup(t *testing.T) (targets, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { tcp.Close(); local.Close() })
-	return targets{secret, outside, tcp.Addr().String(), socket, os.Getpid(), true}, t.TempDir()
+	datagrams := filepath.Join(outside, "datagrams")
+	box, err := net.ListenPacket("unixgram", datagrams)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inherited, err := unix.Open(secret, unix.O_RDONLY, 0) // as a shell leaves it open
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Numbers this high nobody has, so that the program itself opens none of them.
+	const high = 200
+	if inherited, err = moved(inherited, high); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tcp.Close(); local.Close(); box.Close(); _ = unix.Close(inherited) })
+	return targets{secret, outside, tcp.Addr().String(), socket, datagrams, os.Getpid(), inherited, true}, t.TempDir()
+}
+
+// moved gives a descriptor a number of at least low, and leaves it to be inherited.
+func moved(fd, low int) (int, error) {
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD, low)
+	return high, errors.Join(err, unix.Close(fd))
 }
 
 func command(t *testing.T, to targets, folder string) *exec.Cmd {
@@ -222,8 +312,15 @@ func TestHostile(t *testing.T) {
 	}
 
 	free := t.TempDir()
-	to.Limited = false
-	if err := command(t, to, free).Run(); err != nil {
+	open, err := os.Open(to.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	to.Limited, to.Inherited = false, 3
+	cmd = command(t, to, free)
+	cmd.ExtraFiles = []*os.File{open}
+	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
 	var refused []string
@@ -233,7 +330,8 @@ func TestHostile(t *testing.T) {
 		}
 	}
 	// A container's own rules may bar some of these.
-	mayFail := []string{"make a namespace", "make a ring", "add a key", "open its parent's memory", "read memory", "send by UDP"}
+	mayFail := []string{"make a namespace", "make a ring", "add a key", "open its parent's memory", "read memory", "send by UDP",
+		"change an attribute, the new way"}
 	if i := slices.IndexFunc(refused, func(r string) bool { name, _, _ := strings.Cut(r, ":"); return !slices.Contains(mayFail, name) }); i >= 0 {
 		t.Errorf("without the sandbox it could not %s", refused[i])
 	}

@@ -13,7 +13,8 @@ import (
 // refused are the calls that the filter answers with EPERM, whatever is asked.
 var refused = append([]uint32{
 	// The network, and the way around it.
-	unix.SYS_SOCKET, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
+	unix.SYS_SOCKET, unix.SYS_SOCKETPAIR, // of a pair too, each end can be turned to another address
+	unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
 	// Other processes.
 	unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PROCESS_MADVISE, unix.SYS_PROCESS_MRELEASE,
 	unix.SYS_KCMP, unix.SYS_PIDFD_GETFD, unix.SYS_SETPRIORITY, unix.SYS_IOPRIO_SET, unix.SYS_MIGRATE_PAGES, unix.SYS_MOVE_PAGES,
@@ -24,6 +25,8 @@ var refused = append([]uint32{
 	unix.SYS_NAME_TO_HANDLE_AT, unix.SYS_FANOTIFY_INIT,
 	// What others' files are, by their names: Landlock guards what is in them only.
 	unix.SYS_FCHMODAT, unix.SYS_FCHMODAT2, unix.SYS_FCHOWNAT, unix.SYS_SETXATTR, unix.SYS_LSETXATTR, unix.SYS_REMOVEXATTR, unix.SYS_LREMOVEXATTR,
+	unix.SYS_SETXATTRAT, unix.SYS_REMOVEXATTRAT, unix.SYS_FILE_SETATTR, unix.SYS_OPEN_TREE_ATTR,
+	unix.SYS_TRUNCATE, // of which older versions of Landlock know nothing
 	// The kernel's larger doors.
 	unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_KEYCTL,
 	unix.SYS_KEXEC_LOAD, unix.SYS_KEXEC_FILE_LOAD, unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE,
@@ -79,7 +82,8 @@ func program() []unix.SockFilter {
 		// Its flags lie in memory, where no filter sees them. C libraries fall back to clone.
 		op(equal, unix.SYS_CLONE3, 0, 1), absent,
 		// The times of an open file only; those of a named one are others' business.
-		op(equal, unix.SYS_UTIMENSAT, 0, 4), op(load, argumentAt+8, 0, 0), op(equal, 0, 0, 1), accept, refuse,
+		op(equal, unix.SYS_UTIMENSAT, 0, 6), op(load, argumentAt+8, 0, 0), op(equal, 0, 0, 3),
+		op(load, argumentAt+12, 0, 0), op(equal, 0, 0, 1), accept, refuse,
 		op(equal, unix.SYS_CLONE, 0, 4), op(load, argumentAt, 0, 0), op(anyOf, newNamespaces, 0, 1), refuse, accept,
 		// Typing into a terminal.
 		op(equal, unix.SYS_IOCTL, 0, 4), op(load, argumentAt+8, 0, 0), op(equal, unix.TIOCSTI, 1, 0), op(equal, unix.TIOCLINUX, 0, 1), refuse,

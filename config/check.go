@@ -145,6 +145,7 @@ func (c *Ceilings) check(m *mistakes) {
 	within(m, "MAX_TIMEOUT", c.Timeout, time.Second, most.Timeout)
 	within(m, "MAX_RETENTION", c.Retention, time.Second, most.Retention)
 	within(m, "MAX_ATTEMPTS", c.Attempts, 1, most.Attempts)
+	within(m, "MAX_JOBS", c.Jobs, 0, 1_000_000_000)
 }
 
 func (s *Space) check(m *mistakes) { within(m, "MIN_FREE_SPACE", s.MinFree, 0, 1<<60) }

@@ -202,6 +202,7 @@ func TestMistakes(t *testing.T) {
 		"MAX_TIMEOUT":   {"0", "25h", "hunter2"},
 		"MAX_RETENTION": {"0", "9000h", "hunter2"},
 		"MAX_ATTEMPTS":  {"0", "101", "hunter2"},
+		"MAX_JOBS":      {"-1", "1000000001", "hunter2"},
 		"HSTS_MAX_AGE":  {"-1s", "hunter2", "999999h"},
 	}
 	for name, values := range bad {

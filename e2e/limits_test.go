@@ -3,9 +3,11 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,4 +106,71 @@ func TestUploadLimits(t *testing.T) {
 	if answer, err := io.ReadAll(io.LimitReader(conn, 12)); err != nil || string(answer) != "HTTP/1.1 507" {
 		t.Errorf("a file larger than the disk: %q, %v", answer, err)
 	}
+}
+
+// TestMaxJobs refuses new jobs by every door while as many are there as may be,
+// ended ones too, and takes some again when one is gone.
+func TestMaxJobs(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	_, url := in.web(t, "MAX_JOBS=3")
+	const one = `{"type":"math.primes","payload":{"n":100}}`
+	post := func() reply {
+		t.Helper()
+		return request(t, "POST", url+httpapi.PathJobs, strings.NewReader(one))
+	}
+	var first job.Snapshot
+	for i := range 3 {
+		r := post()
+		if r.StatusCode != http.StatusAccepted {
+			t.Fatalf("job %d: %s", i, r.Status)
+		}
+		first = r.snapshot(t)
+	}
+	line := func() string { // one job, however often it is sent
+		t.Helper()
+		text := strings.Replace(one, "{", `{"idempotency_key":"k",`, 1) + "\n"
+		return string(request(t, "POST", url+httpapi.PathBatch, strings.NewReader(text)).body)
+	}
+	eventually(t, "lines are refused", func() bool { return strings.Contains(line(), `"code":"queue_full"`) })
+	for what, r := range map[string]reply{
+		"job":  post(),
+		"file": request(t, "POST", url+httpapi.SubmitPath("file.checksum"), strings.NewReader("some")),
+		"upload": request(t, "POST", url+httpapi.PathUploads, nil, "Tus-Resumable: 1.0.0", "Upload-Length: 4",
+			"Upload-Metadata: "+metadata("type", "file.checksum")),
+	} {
+		if p := r.problem(t, http.StatusServiceUnavailable, httpapi.QueueFull); !strings.Contains(p.Detail, "MAX_JOBS") || r.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: %s, Retry-After %q", what, r.body, r.Header.Get("Retry-After"))
+		}
+	}
+	enqueue := func(env ...string) (int, string) {
+		code, _, stderr := call(t, "", slices.Concat(in.env, env), "enqueue", "submit", "math.primes", "--set", "n=100")
+		return code, stderr
+	}
+	if code, stderr := enqueue("MAX_JOBS=3"); code != 69 || !strings.Contains(stderr, "MAX_JOBS") {
+		t.Errorf("enqueue past web: exit code %d, %s", code, stderr)
+	}
+	if code, stderr := enqueue("MAX_JOBS=10"); code != 0 {
+		t.Errorf("enqueue below its ceiling: exit code %d, %s", code, stderr)
+	}
+
+	c := clientOf(t, url)
+	if _, err := c.Cancel(t.Context(), first.ID); err != nil {
+		t.Fatal(err)
+	}
+	again := request(t, "POST", url+httpapi.JobPath(first.ID)+"/retry", nil)
+	again.problem(t, http.StatusServiceUnavailable, httpapi.QueueFull) // an ended one counts
+	var list struct{ Jobs []job.Snapshot }
+	if err := json.Unmarshal(request(t, "GET", url+httpapi.PathJobs, nil).body, &list); err != nil || len(list.Jobs) < 4 {
+		t.Fatalf("%d jobs, %v", len(list.Jobs), err)
+	}
+	for _, snap := range list.Jobs[2:] { // two stay
+		if _, err := c.Cancel(t.Context(), snap.ID); err != nil && !snap.Done {
+			t.Fatal(err)
+		}
+		if err := c.Delete(t.Context(), snap.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "submits are taken again", func() bool { return post().StatusCode == http.StatusAccepted })
 }

@@ -89,7 +89,7 @@ func (d *dev) run(ctx context.Context) (err error) {
 		return err
 	}
 	sys, err := connect.Open(ctx, connect.Config{RedisURL: redis.URL(), MaxConnections: 16, BlobURL: "file://" + folder,
-		MinFreeSpace: int64(d.config.Space.MinFree), Lease: d.config.Jobs.Lease, CallbackSecrets: d.config.Jobs.CallbackSecrets(), CallbackKeys: d.config.Jobs.CallbackKeys(),
+		MinFreeSpace: int64(d.config.Space.MinFree), MaxJobs: d.config.HTTP.Ceilings.Jobs, Lease: d.config.Jobs.Lease, CallbackSecrets: d.config.Jobs.CallbackSecrets(), CallbackKeys: d.config.Jobs.CallbackKeys(),
 		CallbackAllow: d.config.Work.CallbackAllow, CallbackPorts: d.config.Work.CallbackPorts, Log: d.log})
 	if err != nil {
 		return errors.Join(err, l.Close())

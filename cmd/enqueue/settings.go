@@ -54,7 +54,8 @@ func connection(s config.Enqueue) connect.Config {
 		RedisURL: s.Redis.URL.Reveal(), RedisTLSInsecure: s.Redis.TLSInsecure,
 		MaxConnections: s.Redis.MaxConnections, Prefix: s.Redis.Prefix,
 		BlobURL: s.Blobs.URL, S3KeyID: s.Blobs.KeyID.Reveal(), S3SecretKey: s.Blobs.SecretKey.Reveal(),
-		S3SessionToken: s.Blobs.SessionToken.Reveal(), S3Region: s.Blobs.Region, MinFreeSpace: int64(s.Space.MinFree), Lease: s.Jobs.Lease, CallbackSecrets: s.Jobs.CallbackSecrets(),
+		S3SessionToken: s.Blobs.SessionToken.Reveal(), S3Region: s.Blobs.Region, MinFreeSpace: int64(s.Space.MinFree), MaxJobs: s.Ceilings.Jobs,
+		Lease: s.Jobs.Lease, CallbackSecrets: s.Jobs.CallbackSecrets(),
 		CallbackKeys: s.Jobs.CallbackKeys(),
 	}
 }

@@ -29,7 +29,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return program.Settings(err)
 	}
 	log := program.Logger(c.Log, stdout)
-	sys, err := connect.Open(ctx, program.Connection(c.Redis, c.Blobs, c.Jobs, c.Space, log))
+	where := program.Connection(c.Redis, c.Blobs, c.Jobs, c.Space, log)
+	where.MaxJobs = c.HTTP.Ceilings.Jobs
+	sys, err := connect.Open(ctx, where)
 	if err != nil {
 		return err
 	}

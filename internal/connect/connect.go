@@ -34,6 +34,7 @@ type Config struct {
 	Prefix           string        // of keys, channels and queues; "" = "longshore"
 	BlobURL          string        // file:///folder, file:folder for one in the working directory, or s3://bucket
 	MinFreeSpace     int64         // of the blob folder's disk, that no writer may use; 0 = none
+	MaxJobs          int           // beyond which the door takes no more; 0 = no limit
 	Lease            time.Duration // of a running job; 0 = 8 s
 	Log              *slog.Logger  // nil = silent
 
@@ -75,6 +76,7 @@ type System struct {
 	looks chan job.ID // uploads to be looked after
 
 	memory *redisdb.Memory
+	jobs   census
 }
 
 // Open connects and checks that this Redis and this folder may be used.
@@ -86,7 +88,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), MinFreeSpace: c.MinFreeSpace, gone: make(chan job.ID, maxGone), looks: make(chan job.ID, maxLooks), memory: redisdb.NewMemory(rdb)}
+	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), MinFreeSpace: c.MinFreeSpace, gone: make(chan job.ID, maxGone), looks: make(chan job.ID, maxLooks), memory: redisdb.NewMemory(rdb), jobs: census{max: int64(c.MaxJobs)}}
 	err = sys.open(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())
@@ -105,7 +107,6 @@ func (s *System) open(ctx context.Context, c Config) error {
 		}
 		return fmt.Errorf("%w: redis at %s: %w", ErrSettings, redisdb.Address(c.RedisURL), err)
 	}
-	_ = s.memory.Look(ctx) // who may not look was warned just now
 	if s.Queue, err = queue.New(s.Redis, queue.Config{Prefix: c.Prefix, Log: c.Log}); err != nil {
 		return fmt.Errorf("%w: PREFIX: %w", ErrSettings, err)
 	}
@@ -114,6 +115,7 @@ func (s *System) open(ctx context.Context, c Config) error {
 		return err
 	}
 	s.Store = jobstore.New(s.Redis, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease, Tickets: tickets})
+	_ = s.lookForRoom(ctx) // who may not look at the memory was warned just now
 	if len(c.CallbackSecrets)+len(c.CallbackKeys) > 0 {
 		s.Callbacks, err = webhook.NewSender(webhook.Config{Secrets: c.CallbackSecrets, Keys: c.CallbackKeys,
 			Allow: c.CallbackAllow, Ports: c.CallbackPorts})
@@ -184,12 +186,8 @@ func (s *System) Delete(ctx context.Context, id job.ID) error {
 // inputs are taken in.
 func (s *System) Door(keeper *jobstore.Keeper, catalog *tasks.Catalog, retention time.Duration, maxInput int64) *submit.Door {
 	return submit.NewDoor(submit.Config{Store: s.Store, Tickets: s.Queue, Blobs: s.Blobs, Catalog: catalog,
-		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput, Full: s.memory.Full, Callbacks: s.Callbacks != nil})
+		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput, Full: s.full, Callbacks: s.Callbacks != nil})
 }
-
-// WatchMemory lets the door know how full Redis is, until ctx ends. Without it
-// the door knows what was so when the system was opened.
-func (s *System) WatchMemory(ctx context.Context) error { return s.memory.Run(ctx) }
 
 // PublishTypes tells the other programs which types the workers here run.
 func (s *System) PublishTypes(ctx context.Context, infos []tasks.Info) error {

@@ -86,11 +86,13 @@ type shard struct {
 }
 
 // An entry is one Want of one waiter, in the list of those with the same job.
-// Its shard guards it.
+// Its shard guards it, but for the mark. There may be hundreds of thousands: what it
+// takes is what a subscription costs.
 type entry struct {
 	want       Want
 	since      uint64        // look-ups up to this one began before the entry was there
 	looked     bool          // one has answered since
+	marked     bool          // its watcher is to look; the watcher guards it
 	woken      chan *outcome // a Wait's
 	watcher    *Watcher      // or a Watcher's
 	prev, next *entry
@@ -106,7 +108,7 @@ type outcome struct {
 // wake tells the waiter of a revision.
 func (e *entry) wake(r job.Rev) {
 	if e.watcher != nil {
-		e.watcher.mark(r.ID)
+		e.watcher.mark(e)
 	} else {
 		tell(e.woken, &outcome{rev: r})
 	}
@@ -302,6 +304,7 @@ func (h *Hub) register(e *entry) {
 	e.since = h.looks.Load()
 	if first := s.waiting[e.want.ID]; first != nil {
 		e.next, first.prev = first, e
+		e.want.ID = first.want.ID // the same text, kept once
 	}
 	s.waiting[e.want.ID] = e
 }

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"sync"
 
 	"longshore/job"
@@ -14,16 +15,15 @@ import (
 type Watcher struct {
 	hub     *Hub
 	entries map[job.ID]*entry
-	ready   chan struct{} // one token: marked is not empty
+	ready   chan struct{} // one token: some are marked
 
-	mu     sync.Mutex
-	marked map[job.ID]struct{}
-	order  []job.ID // those in marked, and some that are gone from it
+	mu    sync.Mutex
+	order []*entry // those that are marked, and some that no longer are
 }
 
 // Watch returns a watcher of no jobs.
 func (h *Hub) Watch() *Watcher {
-	return &Watcher{hub: h, entries: map[job.ID]*entry{}, ready: make(chan struct{}, 1), marked: map[job.ID]struct{}{}}
+	return &Watcher{hub: h, entries: map[job.ID]*entry{}, ready: make(chan struct{}, 1)}
 }
 
 // Add watches a job of which the revision after was seen (0 = none). It is
@@ -33,9 +33,9 @@ func (w *Watcher) Add(id job.ID, after int64) {
 		w.Remove(id)
 	}
 	e := &entry{want: Want{ID: id, After: after}, watcher: w}
-	w.entries[id] = e
 	w.hub.register(e)
-	w.mark(id)
+	w.entries[e.want.ID] = e
+	w.mark(e)
 }
 
 // Remove ends the watch of a job.
@@ -47,7 +47,7 @@ func (w *Watcher) Remove(id job.ID) {
 	delete(w.entries, id)
 	w.hub.unregister(e)
 	w.mu.Lock()
-	delete(w.marked, id)
+	e.marked = false
 	w.mu.Unlock()
 }
 
@@ -91,30 +91,24 @@ func (w *Watcher) Take(max int) []job.ID {
 	defer w.mu.Unlock()
 	var ids []job.ID
 	n := 0
-	for _, id := range w.order {
+	for _, e := range w.order {
 		if len(ids) == max {
 			break
 		}
 		n++
-		if _, ok := w.marked[id]; ok {
-			delete(w.marked, id)
-			ids = append(ids, id)
+		if e.marked {
+			e.marked = false
+			ids = append(ids, e.want.ID)
 		}
 	}
-	w.order = append(w.order[:0], w.order[n:]...)
+	w.order = slices.Delete(w.order, 0, n)
 	if len(w.order) == 0 {
 		w.order = nil // a burst's room is not kept
-		if n > burst {
-			w.marked = map[job.ID]struct{}{}
-		}
 	} else {
 		w.signal()
 	}
 	return ids
 }
-
-// burst is how many marks are many: a map that has held them keeps their room.
-const burst = 64
 
 // Close ends all watches.
 func (w *Watcher) Close() {
@@ -126,14 +120,14 @@ func (w *Watcher) Close() {
 
 // mark is called by the hub too, which holds a shard's lock then: it takes no
 // other lock than its own.
-func (w *Watcher) mark(id job.ID) {
+func (w *Watcher) mark(e *entry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, ok := w.marked[id]; ok {
+	if e.marked {
 		return
 	}
-	w.marked[id] = struct{}{}
-	w.order = append(w.order, id)
+	e.marked = true
+	w.order = append(w.order, e)
 	w.signal()
 }
 

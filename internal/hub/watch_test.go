@@ -2,10 +2,13 @@ package hub
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -190,4 +193,36 @@ func TestWatcherHammer(t *testing.T) {
 		})
 	}
 	g.Wait()
+}
+
+// What many watchers of a job keep of it is one text, and nothing of a burst of
+// marks once all are taken, in however small parts.
+func TestWatchersKeepLittle(t *testing.T) {
+	t.Parallel()
+	h := New(nil, slog.New(slog.DiscardHandler))
+	var first *Watcher
+	for range 3 {
+		w := h.Watch()
+		defer w.Close()
+		for i := range 1000 {
+			id := job.ID(fmt.Sprintf("job%d", i))
+			w.Add(id, 0)
+			if first == nil {
+				continue
+			}
+			if a, b := string(first.entries[id].want.ID), string(w.entries[id].want.ID); unsafe.StringData(a) != unsafe.StringData(b) {
+				t.Fatalf("%s is kept twice", id)
+			}
+		}
+		if first == nil {
+			first = w
+		}
+		n := 0
+		for ids := w.Take(32); len(ids) > 0; ids = w.Take(32) {
+			n += len(ids)
+		}
+		if n != 1000 || cap(w.order) > 0 {
+			t.Errorf("%d were marked, room for %d marks is kept", n, cap(w.order))
+		}
+	}
 }

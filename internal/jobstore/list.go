@@ -112,6 +112,23 @@ func (s *Store) sift(ctx context.Context, ids []job.ID, f job.Filter) ([]job.ID,
 	return found, nil
 }
 
+// Count returns how many jobs there are: all that a list would show.
+func (s *Store) Count(ctx context.Context) (int64, error) {
+	pipe := s.rdb.Pipeline()
+	var counts [job.Shards]*redis.IntCmd
+	for k, base := range s.bases {
+		counts[k] = pipe.ZCard(ctx, base+"ids")
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, fmt.Errorf("count jobs: %w", err)
+	}
+	var n int64
+	for _, c := range counts {
+		n += c.Val()
+	}
+	return n, nil
+}
+
 // idsBefore returns at most n of the newest ids before a cursor, newest first, over all
 // shards; at least one, unless it is the end. Each shard is asked for little more than
 // its share. Below the last id of a shard that has more, nothing is known, and so nothing told.

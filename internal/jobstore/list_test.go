@@ -125,3 +125,28 @@ func TestListOfOneShard(t *testing.T) {
 		}
 	}
 }
+
+// All jobs count, whatever their shard and state, until they are gone.
+func TestCount(t *testing.T) {
+	t.Parallel()
+	s := testStore(t)
+	count := func(want int64) {
+		t.Helper()
+		if n, err := s.Count(t.Context()); n != want || err != nil {
+			t.Errorf("%d jobs, %v; want %d", n, err, want)
+		}
+	}
+	count(0)
+	ids := makeJobs(t, s, 100, 0, "test.type")
+	count(100)
+	for _, id := range ids[:3] {
+		if _, err := s.Cancel(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count(100)
+	if err := s.Remove(t.Context(), ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	count(99)
+}

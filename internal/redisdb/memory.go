@@ -18,36 +18,23 @@ type Memory struct {
 }
 
 const (
-	memoryEvery = time.Second
+	// lookTimeout bounds a look, so that a Redis that hangs doesn't stop the next.
+	lookTimeout = time.Second
 	// memoryFull is the part of maxmemory, in percent, from which Redis counts as full.
 	memoryFull = 80
 )
 
-// NewMemory returns a watch; Look or Run makes it know something.
+// NewMemory returns a watch; Look makes it know something.
 func NewMemory(rdb redis.UniversalClient) *Memory { return &Memory{rdb: rdb} }
 
 // Full reports whether Redis used at least 80 % of its maxmemory when it was
 // last looked at. One without a limit, or that doesn't tell, is never full.
 func (m *Memory) Full() bool { return m.full.Load() }
 
-// Run looks every second until ctx ends. While Redis is away it is not full:
-// what is submitted meanwhile meets that trouble, not this one.
-func (m *Memory) Run(ctx context.Context) error {
-	tick := time.NewTicker(memoryEvery)
-	defer tick.Stop()
-	for {
-		_ = m.Look(ctx)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
-
-// Look asks Redis, each node of a Cluster, now.
+// Look asks Redis, each node of a Cluster, now. One that is away is not full: what is
+// submitted meanwhile meets that trouble, not this one.
 func (m *Memory) Look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, memoryEvery)
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	full, err := anyFull(ctx, m.rdb)
 	m.full.Store(full)

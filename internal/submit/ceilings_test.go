@@ -3,9 +3,11 @@ package submit_test
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"longshore/internal/blob/disk"
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
 	"longshore/internal/submit"
@@ -80,6 +82,83 @@ func TestExpiresBeforeItStarts(t *testing.T) {
 		var e *httpapi.Error
 		if errors.As(err, &e) != c.refused || c.refused && (e.Status != 422 || e.Errors[0].Pointer != "/expires_in") {
 			t.Errorf("run_at in %v, expires_in %v: %v", c.ahead, c.expires, err)
+		}
+	}
+}
+
+// Where there is no room, no way in is open, what was wrong anyway is told as
+// such, and everything is taken once there is room.
+func TestNoRoom(t *testing.T) {
+	t.Parallel()
+	var full atomic.Pointer[string]
+	blobs, err := disk.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { blobs.Close() })
+	b := setup(t, func(c *submit.Config) {
+		c.Blobs = blobs
+		c.Full = func() string {
+			if why := full.Load(); why != nil {
+				return *why
+			}
+			return ""
+		}
+	})
+	old := b.upload("file.checksum")
+	b.finish(old.ID, jobstore.Succeeded, "out")
+	refer := &submit.Reference{Job: old.ID, Output: "out"}
+	file := submit.Request{Type: "file.checksum", InputSize: 4}
+	text := `{"type":"math.primes","payload":{"n":10}}` + "\n" + `{"type":"no.such"}` + "\n" +
+		`{"type":"file.checksum","input":{"job":"` + string(old.ID) + `","output":"out"}}` + "\n"
+	ways := map[string]func() error{
+		"without a file": func() error {
+			_, _, err := b.Submit(t.Context(), primes(func(*submit.Request) {}))
+			return err
+		},
+		"with a file": func() error {
+			r := file
+			r.Input = strings.NewReader("data")
+			_, _, err := b.Submit(t.Context(), r)
+			return err
+		},
+		"by reference": func() error {
+			_, _, err := b.Submit(t.Context(), submit.Request{Type: "file.checksum", From: refer})
+			return err
+		},
+		"in pieces": func() error { _, _, err := b.Begin(t.Context(), file, ""); return err },
+		"again":     func() error { _, err := b.Retry(t.Context(), old.ID); return err },
+		"in lines": func() error {
+			answers := send(t, b.Door, text)
+			if answers[1].Status != 422 {
+				t.Errorf("a line that is wrong: %+v", answers[1])
+			}
+			first, third := answers[0].Refused(), answers[2].Refused()
+			if (first == nil) != (third == nil) {
+				t.Errorf("lines 1 and 3: %+v", answers)
+			}
+			if first == nil {
+				return nil
+			}
+			return first
+		},
+	}
+	why := "no more"
+	full.Store(&why)
+	for name, way := range ways {
+		var e *httpapi.Error
+		if err := way(); !errors.As(err, &e) || e.Code != httpapi.QueueFull || e.Status != 503 || e.RetryAfter == 0 && name != "in lines" ||
+			!strings.Contains(e.Detail, why) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n, err := b.Store.Count(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d jobs, %v", n, err)
+	}
+	full.Store(nil)
+	for name, way := range ways {
+		if err := way(); err != nil {
+			t.Errorf("%s, with room: %v", name, err)
 		}
 	}
 }

@@ -33,9 +33,10 @@ type Config struct {
 	Log       *slog.Logger
 	Retention time.Duration // of jobs that name none; 0 = 24 h
 	MaxInput  int64         // bytes; 0 = no limit
-	// Full reports that the job store has little room left: new jobs are
-	// refused, so that those that are there can end. nil = never.
-	Full      func() bool
+	// Full says why no new job may come, for a client to read, and "" where one may: the
+	// job store has little room left, or as many jobs as the operator wants. nil = never.
+	// It is asked for each job, so it must know.
+	Full      func() string
 	Callbacks bool // there is a secret to sign callbacks with
 	// MaxTimeout, MaxRetention and MaxAttempts are the most that a submission may ask
 	// for; 0 = the most there is: tasks.MaxTimeout, 366 days, tasks.MaxMaxAttempts. What a type
@@ -86,12 +87,17 @@ func (d *Door) Submit(ctx context.Context, r Request) (snap job.Snapshot, create
 	return d.create(ctx, n)
 }
 
-// room refuses new jobs while the job store is nearly full.
+// room refuses new jobs while the job store is full, so that those that are there
+// can end.
 func (d *Door) room() error {
-	if d.Full == nil || !d.Full() {
+	if d.Full == nil {
 		return nil
 	}
-	e := httpapi.NewError(httpapi.QueueFull, "the job store is nearly full, try again later")
+	why := d.Full()
+	if why == "" {
+		return nil
+	}
+	e := httpapi.NewError(httpapi.QueueFull, why+", try again later")
 	e.RetryAfter = 5 * time.Second
 	return e
 }

@@ -192,9 +192,23 @@ func (g *group) refuse(i int, e *httpapi.Error) {
 	g.answers[i] = httpapi.Refusal(g.answers[i].Line, e)
 }
 
+// refuseAll refuses all that was not refused before.
+func (g *group) refuseAll(e *httpapi.Error) {
+	for _, i := range g.at {
+		g.refuse(i, e)
+	}
+	for _, r := range g.referred {
+		g.refuse(r.at, e)
+	}
+}
+
 // createMany makes the records. All of it is one call or a few, and goes on
 // when ctx ends: who asked may be gone, what was sent can't be taken back.
 func (d *Door) createMany(ctx context.Context, g *group) {
+	if err := d.room(); err != nil {
+		g.refuseAll(httpapi.AsError(err))
+		return
+	}
 	for _, r := range g.referred {
 		d.createReferred(ctx, g, r)
 	}

@@ -84,7 +84,7 @@ func TestSubscriptionsCount(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *web.Config) { c.MaxWaiters, c.MaxWait = 4, 10*time.Second })
 	var revs []job.Rev
-	for range 100 {
+	for range 52 {
 		snap := newSnapshot(job.Running, 5)
 		b.put(snap)
 		revs = append(revs, job.Rev{ID: snap.ID, Rev: 5})
@@ -98,17 +98,17 @@ func TestSubscriptionsCount(t *testing.T) {
 		return r.header.Get("Retry-After") != ""
 	}
 	conn := b.socket(nil)
-	conn.ask("subscribe", revs[:96]...) // three seats
+	conn.ask("subscribe", revs[:48]...) // three seats
 	conn.ask("nonsense")
 	conn.errs(httpapi.Invalid) // so the first message was taken
 	if full() {
-		t.Error("96 jobs take more than three of four seats")
+		t.Error("48 jobs take more than three of four seats")
 	}
-	conn.ask("subscribe", revs[96:]...)
+	conn.ask("subscribe", revs[48:]...)
 	conn.ask("nonsense")
 	conn.errs(httpapi.Invalid)
 	if !full() {
-		t.Error("100 jobs take less than four seats")
+		t.Error("52 jobs take less than four seats")
 	}
 	other := b.socket(nil)
 	other.closes(1013)

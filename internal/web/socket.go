@@ -32,7 +32,7 @@ const (
 	// maxWatched is the most jobs that one socket may watch.
 	maxWatched = 1000
 	// jobsPerSeat is how many of them count as one that waits.
-	jobsPerSeat = 32
+	jobsPerSeat = 16
 	// maxMessage is the size limit of a client's message, in bytes.
 	maxMessage = 64 << 10
 

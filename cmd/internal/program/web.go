@@ -90,7 +90,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	defer wg.Wait()
 	defer stop()
 	wg.Go(func() {
-		sys.Background(background, keeper.Run, waiters.Run, sys.Sweeper().Run, sys.SweepOrphans, sys.WatchMemory, watch.Run,
+		sys.Background(background, keeper.Run, waiters.Run, sys.Sweeper().Run, sys.SweepOrphans, sys.WatchRoom, watch.Run,
 			func(ctx context.Context) error { return sys.RefreshTypes(ctx, catalog) })
 	})
 	sys.Log.InfoContext(ctx, "web listens", "address", "http://"+l.Addr().String())

@@ -1,6 +1,9 @@
 package stream
 
-import "io"
+import (
+	"io"
+	"slices"
+)
 
 // A drain is the end of a pipeline: it writes to dst, in large pieces.
 type drain struct {
@@ -78,7 +81,7 @@ type flowWriter struct {
 }
 
 func (w *flowWriter) Write(p []byte) (int, error) {
-	w.b.data, w.b.texts = p, nil
+	w.b.data, w.b.texts = slices.Clip(p), nil // what is behind is its owner's
 	if err := w.next.take(&w.b); err != nil {
 		return 0, err
 	}

@@ -26,12 +26,13 @@ func (d *drain) write(p []byte) error {
 	if limit := d.r.options.MaxBytes; limit > 0 && d.n > limit {
 		return &LimitError{Limit: LimitOutput, Max: limit}
 	}
-	if len(d.buf)+len(p) > cap(d.buf) {
+	large := len(p) > cap(d.buf)/2 // to be written as it is, behind what came before
+	if large || len(d.buf)+len(p) > cap(d.buf) {
 		if err := d.flush(); err != nil {
 			return err
 		}
 	}
-	if len(p) > cap(d.buf)/2 {
+	if large {
 		return writeAll(d.dst, p)
 	}
 	d.buf = append(d.buf, p...)

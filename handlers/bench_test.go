@@ -6,7 +6,9 @@ import (
 	"io"
 	"runtime"
 	"strconv"
+	"syscall"
 	"testing"
+	"time"
 
 	"longshore/handlers"
 	"longshore/handlers/handlerstest"
@@ -33,12 +35,27 @@ func benchmark(b *testing.B, typ, payload string, input []byte) {
 	b.SetBytes(int64(len(input)))
 	b.ReportAllocs()
 	runtime.GC()
+	began := cpuTime(b)
 	for b.Loop() {
 		run, _ := handlerstest.NewRun(typ, input)
 		if _, err := entry.Run(b.Context(), run, []byte(payload)); err != nil {
 			b.Fatal(err)
 		}
 	}
+	if len(input) > 0 {
+		b.ReportMetric(float64(len(input))*float64(b.N)/1e6/(cpuTime(b)-began).Seconds(), "MB/cpu-s")
+	}
+}
+
+// cpuTime is what the process has used: on a busy machine it says more than the
+// clock on the wall.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func BenchmarkLogAnalyze(b *testing.B) {

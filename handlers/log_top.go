@@ -23,7 +23,7 @@ type counter struct {
 	slack      int64
 
 	seed    maphash.Seed
-	slots   []uint32 // index into entries plus 1; 0 is free; a power of two
+	slots   []uint32 // index into entries plus 1, below a part of the hash; 0 is free; a power of two
 	entries []counted
 	keys    []byte // in the order of entries
 
@@ -36,6 +36,10 @@ type counted struct {
 	start uint32 // in keys
 	size  uint32
 }
+
+// indexBits of a slot hold the index, the others those bits of the hash: so the
+// entry of another key is hardly ever looked at. They are enough for maxAddresses.
+const indexBits = 18
 
 // maxKey is where longer keys are cut; those that agree so far count as one.
 const maxKey = 512
@@ -57,7 +61,10 @@ func (c *counter) add(key []byte) {
 		if slot == 0 {
 			break
 		}
-		e := &c.entries[slot-1]
+		if (slot^hash)>>indexBits != 0 {
+			continue
+		}
+		e := &c.entries[slot&(1<<indexBits-1)-1]
 		if e.hash == hash && string(c.keys[e.start:e.start+e.size]) == string(key) {
 			e.count++
 			return
@@ -97,7 +104,7 @@ func (c *counter) place(entry int, hash uint32) {
 	for c.slots[i] != 0 {
 		i = (i + 1) & mask
 	}
-	c.slots[i] = uint32(entry + 1)
+	c.slots[i] = hash>>indexBits<<indexBits | uint32(entry+1)
 }
 
 // purge makes room: about half of the keys go.

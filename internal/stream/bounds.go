@@ -41,9 +41,13 @@ const (
 
 // did counts work on n bytes. The error is the context's cause.
 func (p *pacer) did(n int) error {
-	if p.left -= n + paceRecord; p.left > 0 {
+	if p.left -= n + paceRecord; p.left > 0 { // short, to be inlined
 		return nil
 	}
+	return p.look()
+}
+
+func (p *pacer) look() error {
 	p.left = paceBytes
 	if p.ctx.Err() != nil {
 		return context.Cause(p.ctx)

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"errors"
 
 	"longshore/internal/jq"
 )
@@ -235,9 +234,10 @@ func (s *selecting) write(start int) error {
 		if len(s.b.data) > start+1 {
 			s.b.data = append(s.b.data, ',')
 		}
-		if err := errors.Join(s.add(start, key), s.add(start, raw)); err != nil {
+		if len(s.b.data)-start+len(key)+len(raw) > MaxRecord {
 			return jq.ErrTooLong
 		}
+		s.b.data = append(append(s.b.data, key...), raw...)
 	}
 	s.b.data = append(s.b.data, '}')
 	return nil

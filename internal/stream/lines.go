@@ -16,6 +16,8 @@ type Lines struct {
 	pooled *chunk // what buf is made of, or nil
 	start  int    // buf[start:end] is read and not yet given out
 	end    int
+	clear  int        // there is no CR in buf[start:clear]
+	crs    bool       // one was met in buf
 	find   lineFinder // in buf[:end]
 	max    int
 	line   int64
@@ -42,17 +44,43 @@ func NewLines(r io.Reader, max int) *Lines {
 // the error is io.EOF, or what the source said. A line that is too long is a
 // *LimitError with its number; the call after that goes on with the next line.
 func (l *Lines) Next() ([]byte, error) {
-	if l.find.cr < l.end || l.long { // a CR is there, or nobody has looked
-		return l.slow()
-	}
-	i := bytes.IndexByte(l.buf[l.start:l.end], '\n')
-	if i > 0 && i <= l.max && l.buf[l.start] != 0 && l.buf[l.start] != byteOrderMark[0] || i == 0 {
-		line := l.buf[l.start : l.start+i]
-		l.start += i + 1
-		l.line++
+	if line := l.quick(); line != nil {
 		return line, nil
 	}
 	return l.slow()
+}
+
+// clearStep is how much is searched for a CR at once: little enough to be still
+// in the first-level cache when its lines are read.
+const clearStep = 16 << 10
+
+// quick returns a line that is like most: it ends with LF, nothing is to be left
+// out before it, and no CR has been met. nil = it may be another one.
+func (l *Lines) quick() []byte {
+	if l.crs || l.long {
+		return nil
+	}
+	i := bytes.IndexByte(l.buf[l.start:l.end], '\n')
+	if i < 0 || i > l.max {
+		return nil
+	}
+	end := l.start + i
+	if end >= l.clear {
+		from := max(l.start, l.clear)
+		to := min(max(end+1, from+clearStep), l.end)
+		l.clear = indexFrom(l.buf[:to], from, '\r')
+		l.crs = l.clear < to
+		if end >= l.clear {
+			return nil
+		}
+	}
+	line := l.buf[l.start:end]
+	if i > 0 && (line[0] == 0 || line[0] == byteOrderMark[0]) {
+		return nil
+	}
+	l.start = end + 1
+	l.line++
+	return line
 }
 
 // Line is the number of the line that Next returned last, from 1.
@@ -89,6 +117,9 @@ func (l *Lines) slow() ([]byte, error) {
 			return nil, l.err
 		}
 		l.fill()
+		if line := l.quick(); line != nil {
+			return line, nil
+		}
 	}
 }
 
@@ -114,7 +145,7 @@ func (l *Lines) tooLong() error {
 // fill moves the begun line to the front and reads behind it.
 func (l *Lines) fill() {
 	l.end = copy(l.buf, l.buf[l.start:l.end])
-	l.start = 0
+	l.start, l.clear, l.crs = 0, 0, false
 	l.find.reset()
 	for range 100 {
 		n, err := l.r.Read(l.buf[l.end:])
@@ -133,7 +164,7 @@ func (l *Lines) Close() {
 	if l.pooled != nil {
 		chunks.Put(l.pooled)
 	}
-	l.pooled, l.buf, l.start, l.end = nil, nil, 0, 0
+	l.pooled, l.buf, l.start, l.end, l.clear = nil, nil, 0, 0, 0
 	l.long, l.err = false, io.ErrClosedPipe
 	l.find.reset()
 }

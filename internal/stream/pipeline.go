@@ -248,13 +248,17 @@ func (p *Pipeline) run(r *run, out flow, src io.Reader) error {
 	return nil
 }
 
+// pumped is how much is given to the first stage at once: whole pages, with room
+// for jq.Pad bytes behind.
+const pumped = chunkSize - 4<<10
+
 // pump moves src into a flow until it ends.
 func pump(ctx context.Context, src io.Reader, to flow) error {
 	buf := chunks.Get().(*chunk)
 	defer chunks.Put(buf)
 	b := &batch{}
 	for {
-		n, readErr := fill(ctx, src, buf[:])
+		n, readErr := fill(ctx, src, buf[:pumped])
 		if n > 0 && (readErr == nil || Ended(readErr)) {
 			b.data, b.texts = buf[:n], nil
 			if err := to.take(b); err != nil {

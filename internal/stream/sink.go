@@ -1,6 +1,9 @@
 package stream
 
-import "io"
+import (
+	"io"
+	"slices"
+)
 
 // A drain is the end of a pipeline: it writes to dst, in large pieces.
 type drain struct {
@@ -23,12 +26,13 @@ func (d *drain) write(p []byte) error {
 	if limit := d.r.options.MaxBytes; limit > 0 && d.n > limit {
 		return &LimitError{Limit: LimitOutput, Max: limit}
 	}
-	if len(d.buf)+len(p) > cap(d.buf) {
+	large := len(p) > cap(d.buf)/2 // to be written as it is, behind what came before
+	if large || len(d.buf)+len(p) > cap(d.buf) {
 		if err := d.flush(); err != nil {
 			return err
 		}
 	}
-	if len(p) > cap(d.buf)/2 {
+	if large {
 		return writeAll(d.dst, p)
 	}
 	d.buf = append(d.buf, p...)
@@ -78,7 +82,7 @@ type flowWriter struct {
 }
 
 func (w *flowWriter) Write(p []byte) (int, error) {
-	w.b.data, w.b.texts = p, nil
+	w.b.data, w.b.texts = slices.Clip(p), nil // what is behind is its owner's
 	if err := w.next.take(&w.b); err != nil {
 		return 0, err
 	}

@@ -96,8 +96,38 @@ func newSplitter(r *run, next flow, check *checker) *splitter {
 
 func (s *splitter) take(b *batch) error { return eachRun(b, s.bytes) }
 
-// bytes takes any piece of the stream.
+// bytes takes any piece of the stream. Where it has no CR, as nearly always, its
+// lines are cut where they are: only what began in an earlier piece, and what
+// goes on in a later one, is copied to buf.
 func (s *splitter) bytes(p []byte) error {
+	if cap(p)-len(p) < jq.Pad || bytes.IndexByte(p, '\r') >= 0 {
+		return s.copied(p)
+	}
+	if s.n > 0 || s.long {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			return s.copied(p)
+		}
+		if err := s.copied(p[:i+1]); err != nil {
+			return err
+		}
+		p = p[i+1:]
+	}
+	s.b.data, s.b.texts = p, s.b.texts[:0]
+	start, err := s.plain(p, 0, 0)
+	if err != nil {
+		return err
+	}
+	if start > 0 {
+		if err := s.give(); err != nil {
+			return err
+		}
+	}
+	return s.copied(p[start:])
+}
+
+// copied takes any piece by way of buf.
+func (s *splitter) copied(p []byte) error {
 	for len(p) > 0 {
 		free := len(s.buf) - jq.Pad - 1 - s.n
 		if free < len(p) && len(s.buf) < MaxRecord+chunkSize {
@@ -147,18 +177,9 @@ func (s *splitter) split(n int, final bool) error {
 // begins and how far that one has been searched.
 func (s *splitter) whole(n int, final bool) (start, end int, err error) {
 	buf, from := s.buf[:n], s.seen
-	if bytes.IndexByte(buf[from:], '\r') < 0 { // as nearly always
-		for {
-			i := bytes.IndexByte(buf[from:], '\n')
-			if i < 0 {
-				return start, n, nil
-			}
-			if err := s.line(start, from+i, from+i+1); err != nil {
-				return start, n, err
-			}
-			start = from + i + 1
-			from = start
-		}
+	if bytes.IndexByte(buf[from:], '\r') < 0 {
+		start, err = s.plain(buf, 0, from)
+		return start, n, err
 	}
 	find := lineFinder{-1, -1}
 	for {
@@ -167,10 +188,26 @@ func (s *splitter) whole(n int, final bool) (start, end int, err error) {
 			return start, end, nil
 		}
 		buf[end] = '\n'
-		if err := s.line(start, end, next); err != nil {
+		if err := s.line(buf, start, end, next); err != nil {
 			return start, end, err
 		}
 		start, from = next, next
+	}
+}
+
+// plain takes the whole lines in buf[start:], which has no CR from from on; the
+// line at start has no LF before that. It returns where the next one begins.
+func (s *splitter) plain(buf []byte, start, from int) (int, error) {
+	for {
+		i := bytes.IndexByte(buf[from:], '\n')
+		if i < 0 {
+			return start, nil
+		}
+		end := from + i
+		if err := s.line(buf, start, end, end+1); err != nil {
+			return start, err
+		}
+		start, from = end+1, end+1
 	}
 }
 
@@ -178,8 +215,8 @@ func (s *splitter) tooLong(at Position) error {
 	return s.r.fail(s.count, at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: at.Line})
 }
 
-// line takes the line in buf[start:end]; the one after it begins at next.
-func (s *splitter) line(start, end, next int) error {
+// line takes the line buf[start:end]; the one after it begins at next.
+func (s *splitter) line(buf []byte, start, end, next int) error {
 	at := s.at
 	s.at.Line++
 	s.at.Offset += int64(next - start)
@@ -189,7 +226,7 @@ func (s *splitter) line(start, end, next int) error {
 	}
 	if !s.begun {
 		s.begun = true
-		if bytes.HasPrefix(s.buf[start:end], byteOrderMark) {
+		if bytes.HasPrefix(buf[start:end], byteOrderMark) {
 			start += len(byteOrderMark)
 		}
 	}
@@ -197,7 +234,7 @@ func (s *splitter) line(start, end, next int) error {
 		return s.tooLong(at)
 	}
 	if s.check != nil {
-		keep, err := s.check.line(s.buf, start, end, at)
+		keep, err := s.check.line(buf, start, end, at)
 		if err != nil || !keep {
 			return err
 		}
@@ -234,7 +271,7 @@ func (s *splitter) finish() error {
 	if end := s.n; end > 0 && !s.long && (s.begun || !bytes.Equal(s.buf[:end], byteOrderMark)) {
 		s.buf[end] = '\n'
 		s.b.data, s.b.texts = s.buf[:end+1], s.b.texts[:0]
-		if err := s.line(0, end, end); err != nil {
+		if err := s.line(s.buf, 0, end, end); err != nil {
 			return err
 		}
 		if err := s.give(); err != nil {

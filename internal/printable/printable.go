@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -115,9 +116,12 @@ func show(arg any) any {
 
 // A Writer lets through only what a terminal shows as it is: it escapes the rest, but
 // for line ends and tabs. It is the last gate of a program's output; what stands
-// within a line goes through Text before.
+// within a line goes through Text before. It may be used by several goroutines, as
+// what a program says and what it logs go to one place.
 type Writer struct {
-	out  io.Writer
+	out io.Writer
+
+	mu   sync.Mutex
 	rest []byte // begin of a character whose end has not come
 }
 
@@ -126,6 +130,8 @@ func NewWriter(out io.Writer) *Writer { return &Writer{out: out} }
 
 // Write writes p on, each call as one.
 func (w *Writer) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	text := p
 	if len(w.rest) > 0 {
 		text = append(w.rest, p...)
@@ -143,6 +149,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 
 // Flush writes what waits for its end.
 func (w *Writer) Flush() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	text := w.rest
 	w.rest = nil
 	return w.pass(text)

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode"
@@ -120,4 +122,23 @@ func FuzzWriter(f *testing.F) {
 			t.Fatalf("%q means %q, not %q", out.String(), back, plain)
 		}
 	})
+}
+
+// TestWriterOfMany has goroutines share a Writer, as log and messages do: each call stays whole.
+func TestWriterOfMany(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	w := NewWriter(&out)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 100 {
+				fmt.Fprintf(w, "é\x1b\n")
+			}
+		})
+	}
+	wg.Wait()
+	if want := strings.Repeat("é\\u001b\n", 800); out.String() != want {
+		t.Errorf("%d bytes came out, want %d", out.Len(), len(want))
+	}
 }

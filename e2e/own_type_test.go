@@ -123,11 +123,12 @@ func TestQuietWorker(t *testing.T) {
 	for range 2 {
 		w.signal(syscall.SIGTSTP)
 		w.signal(syscall.SIGTSTP) // once is as good as twice
+		eventually(t, "the worker is listed as draining", func() bool {
+			list, err := c.Workers(t.Context())
+			return err == nil && len(list) == 1 && list[0].State == httpapi.WorkerDraining
+		})
 		waiting := submit(t, c, primes)
 		waitsForWorker(t, c, waiting.ID)
-		if list, err := c.Workers(t.Context()); err != nil || len(list) != 1 || list[0].State != httpapi.WorkerDraining {
-			t.Fatalf("workers are %+v, %v", list, err)
-		}
 		w.signal(syscall.SIGCONT)
 		if snap := wait(t, c, waiting.ID); snap.State != job.Succeeded {
 			t.Fatalf("ended as %+v", snap)

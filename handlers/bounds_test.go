@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -339,6 +340,7 @@ var boundProgram = sync.OnceValues(func() (string, error) {
 		return os.Executable()
 	}
 	build := exec.Command("go", "test", "-c", "-o", filepath.Join(boundFolder(), "bounds"), ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as the programs are
 	if text, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the children of TestBounds: %w\n%s", err, text)
 	}
@@ -389,7 +391,7 @@ func (c boundCase) hold(t *testing.T) {
 	err = cmd.Run()
 	var r boundResult
 	switch {
-	case err != nil && child && c.any && strings.Contains(errs.String(), "out of memory"):
+	case err != nil && child && c.any && outOfMemory(errs.String()):
 		return // as out_of_memory, of its child alone
 	case err != nil && ctx.Err() != nil && child:
 		return // killed at its timeout
@@ -409,6 +411,13 @@ func (c boundCase) hold(t *testing.T) {
 		t.Errorf("%.300s: ended %v after it was told to, in lane io", c.Payload, late)
 	}
 }
+
+// outOfMemory reports whether a Go program died of its limit, as isolate does: at
+// times the runtime finds that out by a fault on its own stack.
+func outOfMemory(text string) bool { return noMemory.MatchString(text) }
+
+var noMemory = regexp.MustCompile(`out of memory|cannot allocate memory|pthread_create failed|` +
+	`SIGSEGV: [^\n]*\nPC=\w+ m=\d+ sigcode=1 addr=0x0\n+goroutine 0 `)
 
 // runBoundCase is the child.
 func runBoundCase() {

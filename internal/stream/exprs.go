@@ -102,6 +102,20 @@ func (w *textWriter) drop(start int, at Position, err error) error {
 	return w.pace.did(did)
 }
 
+// settle ends the text that began at data[start:], or throws it away because of the
+// error that its making came to, and hands on what is full.
+func (w *textWriter) settle(start int, at Position, err error) error {
+	if err == nil {
+		err = w.close(start, at)
+	} else {
+		err = w.drop(start, at, err)
+	}
+	if err != nil {
+		return err
+	}
+	return w.full(false)
+}
+
 // end ends the text that began at data[start:].
 func (w *textWriter) end(start int, at Position) {
 	w.b.texts = append(w.b.texts, text{start, len(w.b.data), at})
@@ -207,15 +221,7 @@ func (s *selecting) take(b *batch) error {
 			continue
 		}
 		start := len(s.b.data)
-		if err = s.write(start); err == nil {
-			err = s.close(start, t.at)
-		} else {
-			err = s.drop(start, t.at, err)
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.full(false); err != nil {
+		if err := s.settle(start, t.at, s.write(start)); err != nil {
 			return err
 		}
 	}

@@ -65,16 +65,7 @@ type replacer struct {
 func (s *replacer) take(b *batch) error {
 	for _, t := range b.texts {
 		start := len(s.b.data)
-		err := s.replace(s, start, b.data[t.start:t.end])
-		if err == nil {
-			err = s.close(start, t.at)
-		} else {
-			err = s.drop(start, t.at, err)
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.full(false); err != nil {
+		if err := s.settle(start, t.at, s.replace(s, start, b.data[t.start:t.end])); err != nil {
 			return err
 		}
 	}

@@ -113,8 +113,8 @@ func ParseFormat(format, date, time string) (*Format, error) {
 		return nil, wrong("without %%d or %%x, the date")
 	case !has("rU"):
 		return nil, wrong("without %%r or %%U, what was asked for")
-	case has("d") && has("x"):
-		return nil, wrong("with both %%d and %%x")
+	case has("x") && has("dt"):
+		return nil, wrong("with %%x, which is date and time, and one of the two by itself")
 	}
 	return f, f.clocks(date, time, has("x"))
 }

@@ -87,7 +87,8 @@ func TestFormatsRefused(t *testing.T) {
 		"%h %h %d %r":         "twice",
 		"%h %d %r %":          "at its end",
 		"%h %d %r %Z":         "not known",
-		"%h %d %x %r":         "both",
+		"%h %d %x %r":         "by itself",
+		"%h %t %x %r":         "by itself",
 		"~h %d %r":            "%h",
 		"%h %~%d %^%r":        "between %^ and %r",
 		"":                    "percent signs",
@@ -109,6 +110,7 @@ func FuzzFormat(f *testing.F) {
 	for _, format := range descriptions(f) {
 		f.Add(format, "%Y-%m-%dT%T%z", "", []byte(`192.0.2.1 - - [10/Oct/2000:20:55:36 +0000] "GET / HTTP/1.0" 200 5 "r" "u"`))
 	}
+	f.Add("%h %~%t %~%x %U", "", "", []byte("a 1 2 3"))
 	f.Add("%h %x %r", "%s%*%f%p%e%Z%n", "%I", []byte("a 1 2"))
 	f.Fuzz(func(t *testing.T, format, date, time string, line []byte) {
 		parsed, err := ParseFormat(format, date, time)

@@ -3,6 +3,7 @@ package longshore
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -53,11 +54,11 @@ func word(s job.State) string {
 	return string(s)
 }
 
-// TestSettingsAreListed compares the README's table of settings with those that
+// TestSettingsAreListed compares docs/settings.md with those that
 // the programs read.
 func TestSettingsAreListed(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("README.md")
+	text, err := os.ReadFile("docs/settings.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,8 +71,8 @@ func TestSettingsAreListed(t *testing.T) {
 		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s |", s.Name, strings.Join(s.Programs, ", "), value, s.Meaning))
 	}
 	want := strings.Join(rows, "\n")
-	if !strings.Contains(string(readme), "|---|---|---|---|\n"+want+"\n\n") {
-		t.Errorf("README.md does not list the settings as package config has them; its rows should be:\n%s", want)
+	if !strings.Contains(string(text), "|---|---|---|---|\n"+want+"\n") {
+		t.Errorf("docs/settings.md does not list the settings as package config has them; its rows should be:\n%s", want)
 	}
 }
 
@@ -96,5 +97,30 @@ func TestNamedTestsAreThere(t *testing.T) {
 		if !there[string(m[1])] {
 			t.Errorf("docs/security.md names %s, which isn't there", m[1])
 		}
+	}
+}
+
+// TestLinksLead follows each link of the documents that leads to a file of ours.
+func TestLinksLead(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	followed := 0
+	for _, page := range append(pages, "README.md", "CONTRIBUTING.md", "SECURITY.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllSubmatch(text, -1) {
+			followed++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), string(m[1]))); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+	if followed < 40 {
+		t.Errorf("followed %d links; the documents have more", followed)
 	}
 }

@@ -17,7 +17,7 @@ type Setting struct {
 	Programs []string // that read it: web, worker, enqueue, dev
 }
 
-// Table lists every setting of every program. The README is tested against it.
+// Table lists every setting of every program. docs/settings.md is tested against it.
 func Table() []Setting {
 	var table []Setting
 	defaults := make(map[string][]string) // of each variable, program by program

@@ -34,6 +34,7 @@ func readme(t *testing.T) (text string, blocks []string) {
 
 var (
 	makeCommand = regexp.MustCompile(`(?m)^make (\S+)`)
+	exports     = regexp.MustCompile(`(?m)^export .*\n`)
 	anyID       = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
 )
 
@@ -53,6 +54,7 @@ func TestReadme(t *testing.T) {
 	line := dev.await(t, "Longshore is at http://")
 	address := strings.Fields(strings.TrimPrefix(line, "Longshore is at http://"))[0]
 	temp, lastID, ran := t.TempDir(), "", 0
+	exported := "" // by the blocks before, in a reader's one shell
 	for _, block := range blocks {
 		for _, m := range makeCommand.FindAllStringSubmatch(block, -1) {
 			// TestDemo is the demo; the tests run already.
@@ -64,7 +66,8 @@ func TestReadme(t *testing.T) {
 			continue // the server that has been started, and TestReadmeInstallation
 		}
 		script := strings.NewReplacer("localhost:8080", address, "go run ./cmd", dir, "/tmp/", temp+"/").Replace(block)
-		script = anyID.ReplaceAllString(script, lastID)
+		script = exported + anyID.ReplaceAllString(script, lastID)
+		exported += strings.Join(exports.FindAllString(script[len(exported):], -1), "")
 		cmd := exec.CommandContext(t.Context(), "bash", "-euxo", "pipefail", "-c", script)
 		cmd.Dir = ".."
 		out, err := cmd.CombinedOutput()
@@ -140,10 +143,14 @@ func TestReadmeInstallation(t *testing.T) {
 	t.Error("no block of commands starts web")
 }
 
-// TestReadmeIsComplete looks for the types, paths and programs that there are.
+// TestReadmeIsComplete looks for the types, and in docs/http.md for the paths, that there are.
 func TestReadmeIsComplete(t *testing.T) {
 	t.Parallel()
 	text, _ := readme(t)
+	pages, err := os.ReadFile("../docs/http.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	in := install(t)
 	_, url := in.web(t)
 	in.worker(t)
@@ -173,8 +180,8 @@ func TestReadmeIsComplete(t *testing.T) {
 		case "/{name}":
 			last = "…/outputs/{name}"
 		}
-		if !strings.Contains(text, last) {
-			t.Errorf("README does not tell of %s", path)
+		if !strings.Contains(string(pages), last) {
+			t.Errorf("docs/http.md does not tell of %s", path)
 		}
 	}
 }

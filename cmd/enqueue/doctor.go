@@ -86,7 +86,7 @@ func (d *doctor) examine(ctx context.Context) {
 	s, err := d.settings()
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
-			d.fail(exitConfiguration, "configuration", "see the settings in the README", "%s", strings.TrimSpace(line))
+			d.fail(exitConfiguration, "configuration", "see docs/settings.md", "%s", strings.TrimSpace(line))
 		}
 		return
 	}

@@ -3,7 +3,7 @@
 // It speaks HTTP to the server that LONGSHORE_URL names, with LONGSHORE_TOKEN.
 // Where only REDIS_URL is set it goes straight to Redis and the blob store.
 // Data goes to stdout, messages and progress to stderr, both with control characters
-// as escapes; the exit codes are in exit.go and in the README.
+// as escapes; the exit codes are in exit.go and in docs/cli.md.
 package main
 
 import (

@@ -1,6 +1,6 @@
 // Command web serves Longshore's HTTP interface: it takes jobs in, tells how
 // they are doing and hands out what they made. Its settings come from the
-// environment; the README lists them.
+// environment; docs/settings.md lists them.
 package main
 
 import (

@@ -1,6 +1,6 @@
 // Command worker runs jobs of the built-in types. Start as many as the work
 // needs, on as many machines as share the Redis and the blob store. Its
-// settings come from the environment; the README lists them.
+// settings come from the environment; docs/settings.md lists them.
 package main
 
 import (

@@ -29,7 +29,8 @@
 // and knows nothing of jobs; [longshore/internal/blob] is the seam to where
 // files are kept; [longshore/internal/auth] compares tokens;
 // [longshore/internal/loggen] invents access logs and tables for tests,
-// benchmarks and the demo; [longshore/internal/printable] shows texts of strangers so
+// benchmarks and the demo; [longshore/internal/collector] has Go's garbage collector
+// use the memory that there is; [longshore/internal/printable] shows texts of strangers so
 // that they steer no terminal.
 //
 // # Floor 1: nouns

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"longshore/handlers"
+	"longshore/internal/collector"
 	"longshore/internal/connect"
 	"longshore/internal/jobstore"
 	"longshore/job"
@@ -77,6 +78,7 @@ var longshoreRole = role{
 		})
 	},
 	work: func(ctx context.Context, url string, t *tally) error {
+		collector.Tune(os.Getenv) // as the program worker does
 		var r handlers.Registry
 		handlers.Add(&r, noop, func(_ context.Context, _ *handlers.Run, a Args) (any, error) {
 			t.job(a)

@@ -17,6 +17,7 @@ import (
 
 	"longshore/config"
 	"longshore/internal/blob"
+	"longshore/internal/collector"
 	"longshore/internal/connect"
 	"longshore/internal/redisdb"
 	"longshore/internal/sandbox"
@@ -42,6 +43,7 @@ type Func func(ctx context.Context, args []string, getenv func(string) string, s
 // secrets, so other processes of its user can't look into it.
 func Main(run Func) {
 	sandbox.Hide()
+	collector.Tune(os.Getenv)
 	ctx, stop := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)

@@ -31,7 +31,8 @@
 // [longshore/internal/loggen] invents access logs and tables for tests,
 // benchmarks and the demo; [longshore/internal/collector] has Go's garbage collector
 // use the memory that there is; [longshore/internal/printable] shows texts of strangers so
-// that they steer no terminal.
+// that they steer no terminal; [longshore/internal/strictjson] reads their JSON so that
+// no two readers can see two requests in it.
 //
 // # Floor 1: nouns
 //

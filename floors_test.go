@@ -40,6 +40,7 @@ var floors = map[string]int{
 	"internal/lock":       0,
 	"internal/sandbox":    0,
 	"internal/printable":  0,
+	"internal/strictjson": 0,
 	// 1: nouns of this system, adapters of a single technology
 	"tasks":                1,
 	"internal/httpapi":     1,
@@ -101,27 +102,28 @@ var forbidden = map[string][]string{
 // keepers says which packages may import a third-party module. Where there are
 // two, each speaks to another side of it.
 var keepers = map[string][]string{
-	"github.com/hibiken/asynq":          {"internal/queue"},
-	"github.com/redis/go-redis/v9":      {"internal/redisdb", "internal/batch", "internal/lock", "internal/jobstore", "internal/queue", "internal/connect"},
-	"github.com/alicebob/miniredis/v2":  {"internal/localredis"},
-	"github.com/sethvargo/go-envconfig": {"config"},
-	"github.com/danielgtaylor/huma/v2":  {"tasks", "internal/web"}, // schemas; routes
-	"github.com/coder/websocket":        {"internal/web"},
-	"github.com/klauspost/compress":     {"internal/stream"},
-	"github.com/axiomhq/hyperloglog":    {"internal/stream", "handlers"},
-	"github.com/itchyny/gojq":           {"internal/jq"},
-	"github.com/cespare/xxhash/v2":      {"internal/stream", "handlers"},
-	"github.com/spf13/cobra":            {"cmd/enqueue"},
-	"github.com/spf13/pflag":            {"cmd/enqueue"}, // cobra's flags
-	"github.com/vbauerster/mpb/v8":      {"cmd/enqueue"},
-	"github.com/tus/tusd/v2":            {"internal/tus"},
-	"golang.org/x/exp":                  {"internal/tus"}, // tusd's slog
-	"golang.org/x/net":                  {"internal/webhook"},
-	"golang.org/x/image":                {"internal/imaging"},
-	"github.com/aws/aws-sdk-go-v2":      {"internal/blob/bucket"},
-	"github.com/aws/smithy-go":          {"internal/blob/bucket"},
-	"golang.org/x/text":                 {"internal/stream"}, // encodings
-	"golang.org/x/sys":                  {"internal/localredis", "internal/isolate", "internal/sandbox", "internal/blob/disk"},
+	"github.com/hibiken/asynq":           {"internal/queue"},
+	"github.com/redis/go-redis/v9":       {"internal/redisdb", "internal/batch", "internal/lock", "internal/jobstore", "internal/queue", "internal/connect"},
+	"github.com/alicebob/miniredis/v2":   {"internal/localredis"},
+	"github.com/sethvargo/go-envconfig":  {"config"},
+	"github.com/go-json-experiment/json": {"internal/strictjson"},
+	"github.com/danielgtaylor/huma/v2":   {"tasks", "internal/web"}, // schemas; routes
+	"github.com/coder/websocket":         {"internal/web"},
+	"github.com/klauspost/compress":      {"internal/stream"},
+	"github.com/axiomhq/hyperloglog":     {"internal/stream", "handlers"},
+	"github.com/itchyny/gojq":            {"internal/jq"},
+	"github.com/cespare/xxhash/v2":       {"internal/stream", "handlers"},
+	"github.com/spf13/cobra":             {"cmd/enqueue"},
+	"github.com/spf13/pflag":             {"cmd/enqueue"}, // cobra's flags
+	"github.com/vbauerster/mpb/v8":       {"cmd/enqueue"},
+	"github.com/tus/tusd/v2":             {"internal/tus"},
+	"golang.org/x/exp":                   {"internal/tus"}, // tusd's slog
+	"golang.org/x/net":                   {"internal/webhook"},
+	"golang.org/x/image":                 {"internal/imaging"},
+	"github.com/aws/aws-sdk-go-v2":       {"internal/blob/bucket"},
+	"github.com/aws/smithy-go":           {"internal/blob/bucket"},
+	"golang.org/x/text":                  {"internal/stream"}, // encodings
+	"golang.org/x/sys":                   {"internal/localredis", "internal/isolate", "internal/sandbox", "internal/blob/disk"},
 }
 
 // testOnly lists modules that only tests (and their support packages) import.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"longshore/internal/strictjson"
 	"longshore/job"
 )
 
@@ -28,7 +29,7 @@ type Catalog struct {
 type entry struct {
 	info   Info
 	schema *huma.Schema
-	plain  *plainCheck
+	simple *simpleCheck
 	// choices is how many schemas a value may be held against; 1 = its own only.
 	choices int
 }
@@ -61,7 +62,7 @@ func (c *Catalog) Add(info Info) error {
 	if old, ok := c.types[info.Type]; ok && old.info.check != nil && info.check == nil {
 		return nil
 	}
-	c.types[info.Type] = entry{info, schema, newPlainCheck(info, schema), choices(schema)}
+	c.types[info.Type] = entry{info, schema, newSimpleCheck(info, schema), choices(schema)}
 	return nil
 }
 
@@ -107,15 +108,18 @@ func (c *Catalog) check(typ string, payload []byte, own bool) ([]byte, error) {
 	if len(payload) > job.MaxDocument {
 		return nil, Problems{{"", fmt.Sprintf("payload is over %d bytes; send data as the input", job.MaxDocument)}}
 	}
-	if e.plain.accepts(payload) {
-		return payload, nil
+	switch err := e.simple.check(payload); {
+	case err == nil:
+		return compact(payload)
+	case errors.Is(err, ErrJSON):
+		return nil, err
 	}
 	return e.check(payload, own)
 }
 
 // check is Check by everything that is known of the type.
 func (e entry) check(payload []byte, own bool) ([]byte, error) {
-	if err := CheckJSON(payload); err != nil {
+	if err := strictjson.Check(payload); err != nil {
 		return nil, err
 	}
 	var fields map[string]any

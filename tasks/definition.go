@@ -74,9 +74,9 @@ type Info struct {
 
 	check func(payload []byte) error // nil for a type known only from Redis
 	child func(payload []byte) bool  // … or whose definition has no NeedsChild
-	// plain are the fields of its Go type, by their names in JSON, that a plain
+	// simple are the fields of its Go type, by their names in JSON, that a simple
 	// value always fits; nil if there is more to check than the schema.
-	plain map[string]reflect.Kind
+	simple map[string]reflect.Kind
 }
 
 // LaneFor is the lane of a job with this payload.
@@ -133,7 +133,7 @@ func (d Definition[P]) Info() (Info, error) {
 		return Info{}, fmt.Errorf("task %s: schema: %w", d.Type, err)
 	}
 	if d.Check == nil {
-		info.plain = plainFields(reflect.TypeFor[P]())
+		info.simple = simpleFields(reflect.TypeFor[P]())
 	}
 	return info, info.valid()
 }

@@ -3,13 +3,23 @@ package tasks
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
+
+	"longshore/internal/strictjson"
 )
 
-// ErrJSON says that a text is not the strict JSON we take. Errors of CheckJSON
-// wrap it; their text has the reason and never the input.
-var ErrJSON = errors.New("malformed JSON")
+// ErrJSON says that a payload is not the strict JSON we take: beside the grammar,
+// invalid UTF-8, a name twice in one object, nesting deeper than 64, and anything
+// behind the value are refused. The text of an error that wraps it has the reason and
+// never the input.
+var ErrJSON = strictjson.ErrSyntax
+
+// CheckJSON and Fields are those of package strictjson.
+var (
+	CheckJSON   = strictjson.Check
+	Fields      = strictjson.Fields
+	ErrNoObject = strictjson.ErrNoObject
+)
 
 // compact returns a checked text without white space between its tokens. One
 // that has none, as most have, is returned as it is.

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"longshore/internal/stream"
+	"longshore/internal/strictjson"
 )
 
 // parseSchema reads a published schema: an object with named properties. Whoever
@@ -46,8 +47,8 @@ func schemaOf(tree any, depth int) (*huma.Schema, error) {
 	if !ok {
 		return nil, errors.New("a schema must be an object")
 	}
-	if depth > maxDepth {
-		return nil, fmt.Errorf("nested deeper than %d", maxDepth)
+	if depth > strictjson.MaxDepth {
+		return nil, fmt.Errorf("nested deeper than %d", strictjson.MaxDepth)
 	}
 	inner := map[string]*huma.Schema{} // by member, of those with one schema
 	for _, member := range []string{"items", "not", "additionalProperties"} {

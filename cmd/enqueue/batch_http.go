@@ -8,8 +8,8 @@ import (
 
 	"longshore/client"
 	"longshore/internal/httpapi"
+	"longshore/internal/strictjson"
 	"longshore/internal/submit"
-	"longshore/tasks"
 )
 
 const (
@@ -152,7 +152,7 @@ func (b *batch) answeredLines(items []item, answers []httpapi.BatchAnswer) error
 // A line that is no object goes as it is: the server says what is wrong with it.
 func (b *batch) keyed(l item) []byte {
 	named, members := false, 0
-	err := tasks.Fields(l.Text, func(name, _ []byte) error {
+	err := strictjson.Fields(l.Text, func(name, _ []byte) error {
 		members++
 		named = named || string(name) == "id" || string(name) == "idempotency_key"
 		return nil

@@ -13,6 +13,7 @@ import (
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
 	"longshore/internal/redisdb"
+	"longshore/internal/strictjson"
 	"longshore/job"
 	"longshore/tasks"
 )
@@ -232,7 +233,7 @@ func (d *Door) checkPayload(r Request, wrong []httpapi.Pointer) ([]byte, error) 
 	payload, err := check(r.Type, r.Payload)
 	var problems tasks.Problems
 	switch {
-	case errors.Is(err, tasks.ErrJSON):
+	case errors.Is(err, strictjson.ErrSyntax):
 		return nil, httpapi.NewError(httpapi.Invalid, "payload: "+err.Error()).WithStatus(http.StatusBadRequest)
 	case errors.As(err, &problems):
 		first := make([]httpapi.Pointer, len(problems), len(problems)+len(wrong))

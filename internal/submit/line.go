@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"longshore/internal/httpapi"
+	"longshore/internal/strictjson"
 	"longshore/job"
-	"longshore/tasks"
 )
 
 // ParseLine reads one line of a batch (httpapi.BatchLine) as strictly as the
@@ -19,9 +19,9 @@ import (
 // part of text.
 func ParseLine(text []byte) (Request, error) {
 	var l line
-	err := tasks.Fields(text, l.field)
+	err := strictjson.Fields(text, l.field)
 	switch {
-	case errors.Is(err, tasks.ErrNoObject):
+	case errors.Is(err, strictjson.ErrNoObject):
 		return Request{}, invalid([]httpapi.Pointer{{Pointer: "", Detail: err.Error()}})
 	case err != nil:
 		return Request{}, httpapi.NewError(httpapi.Invalid, err.Error()).WithStatus(http.StatusBadRequest)
@@ -114,7 +114,7 @@ func (l *line) input(value []byte) {
 		return
 	}
 	l.From = &Reference{}
-	_ = tasks.Fields(value, func(name, value []byte) error { // it was checked with the line
+	_ = strictjson.Fields(value, func(name, value []byte) error { // it was checked with the line
 		switch string(name) {
 		case "job":
 			l.text("input/job", value, (*string)(&l.From.Job))

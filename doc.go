@@ -1,8 +1,8 @@
 // Package longshore is a system for background work: a client uploads a file or
 // posts a job over HTTP, worker processes run it, and the client learns each
 // change as it happens. This package holds no code, only this tour and the
-// tests of the house: who may import whom (floors_test.go), and documents that
-// must agree with the code (docs_test.go).
+// tests of the house: who may import whom (floors_test.go), what programs of others
+// see (face_test.go), and documents that must agree with the code (docs_test.go).
 //
 // The tour goes from the ground floor to the programs, in the order in which a
 // job's data flows. A package imports only packages on lower floors.
@@ -12,7 +12,8 @@
 // [longshore/job] holds the words that all others speak: the id (a UUIDv7), the
 // states and the moves between them, and the Snapshot that a client sees, the
 // same one through every door. A state machine of nine states is the heart of
-// the system; docs/states.md draws it.
+// the system; docs/states.md draws it. [longshore/installation] says where an
+// installation is: its Redis, its blobs.
 //
 // [longshore/config] reads the environment, and only programs read config.
 // [longshore/internal/redisdb] opens a Redis, keeps to a budget of connections
@@ -38,7 +39,8 @@
 //
 // [longshore/tasks] ties a type of work to its payload and its policy; producer
 // and handler share the definition, so they can't drift apart.
-// [longshore/internal/httpapi] is what both sides of HTTP agree on.
+// [longshore/answer] has the forms of answers, the refusal among them, that clients
+// see; [longshore/internal/httpapi] is what else both sides of HTTP agree on.
 // [longshore/internal/jobstore] keeps the records: the truth about each job,
 // changed by Lua scripts that hold the state machine, Redis's clock and the
 // revision number. Its keys are listed at the head of that package.

@@ -24,6 +24,7 @@ var floors = map[string]int{
 	// 0: words and tools that know nobody
 	"job":                 0,
 	"config":              0,
+	"installation":        0,
 	"internal/auth":       0,
 	"internal/redisdb":    0,
 	"internal/localredis": 0,
@@ -43,6 +44,7 @@ var floors = map[string]int{
 	"internal/strictjson": 0,
 	// 1: nouns of this system, adapters of a single technology
 	"tasks":                1,
+	"answer":               1,
 	"internal/httpapi":     1,
 	"internal/hub":         1,
 	"internal/jobstore":    1,
@@ -88,6 +90,7 @@ const programs = 7
 
 // sideways lists imports within one floor that are meant.
 var sideways = map[string][]string{
+	"internal/httpapi": {"answer"},           // how both sides of HTTP answer
 	"internal/stream":  {"internal/jq"},      // stages that filter and map
 	"internal/imaging": {"internal/sandbox"}, // programs that read strangers' images
 }

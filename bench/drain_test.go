@@ -84,7 +84,7 @@ func drainLongshore(b *testing.B, n int) cost {
 	measure := startCost(b, sys.Redis)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		worker.Serve(ctx, sys, worker.Config{StreamConcurrency: slots, Lanes: []job.Lane{job.LaneIO}}, &r)
+		worker.Run(ctx, worker.Config{Connection: sys.Config, StreamConcurrency: slots, Lanes: []job.Lane{job.LaneIO}}, &r)
 	})
 	<-done
 	stop()

@@ -101,7 +101,7 @@ func serve(b *testing.B, sys *connect.System, r *handlers.Registry) {
 	var wg sync.WaitGroup
 	ready := make(chan struct{})
 	wg.Go(func() {
-		if err := worker.Serve(ctx, sys, worker.Config{Lanes: []job.Lane{job.LaneIO}, StreamConcurrency: 8, Ready: func() { close(ready) }}, r); err != nil {
+		if err := worker.Run(ctx, worker.Config{Connection: sys.Config, Lanes: []job.Lane{job.LaneIO}, StreamConcurrency: 8, Ready: func() { close(ready) }}, r); err != nil {
 			b.Error(err)
 		}
 	})

@@ -19,7 +19,6 @@ import (
 	"longshore/internal/jobstore"
 	"longshore/internal/localredis/redistest"
 	"longshore/internal/loggen"
-	"longshore/internal/stream"
 	"longshore/job"
 	"longshore/worker"
 )
@@ -69,7 +68,7 @@ func BenchmarkStreamJob(b *testing.B) {
 			var wg sync.WaitGroup
 			ready := make(chan struct{})
 			wg.Go(func() {
-				worker.Serve(ctx, sys, worker.Config{Lanes: []job.Lane{job.LaneIO}, Ready: func() { close(ready) }}, handlers.BuiltIn())
+				worker.Run(ctx, worker.Config{Connection: sys.Config, Lanes: []job.Lane{job.LaneIO}, Ready: func() { close(ready) }}, handlers.BuiltIn())
 			})
 			defer wg.Wait()
 			defer stop()
@@ -108,7 +107,7 @@ func (c costs) least(f func(cost) float64) float64 {
 // runBare runs a built-in handler from file to file.
 func runBare(b *testing.B, typ, payload, input string, size int64) {
 	entry, _ := handlers.BuiltIn().Lookup(typ)
-	run := &handlers.Run{ID: job.NewID(time.Now()), Type: typ, Attempt: 1, InputSize: size, Counts: &stream.Counts{}, Files: plainFiles{input}}
+	run := &handlers.Run{ID: job.NewID(time.Now()), Type: typ, Attempt: 1, InputSize: size, Files: plainFiles{input}}
 	if _, err := entry.Run(b.Context(), run, []byte(payload)); err != nil {
 		b.Fatal(err)
 	}

@@ -15,13 +15,14 @@ import (
 	"strconv"
 	"time"
 
+	"longshore/answer"
 	"longshore/internal/httpapi"
 	"longshore/job"
 )
 
 // A BatchAnswer tells what became of one job of a batch. Line is its number in
 // the batch, from 1; ID is that of the job, or Refused says why there is none.
-type BatchAnswer = httpapi.BatchAnswer
+type BatchAnswer = answer.BatchAnswer
 
 // MaxBatch is the most lines that SubmitLines takes.
 const MaxBatch = httpapi.MaxBatch

@@ -10,31 +10,35 @@ import (
 	"strconv"
 	"time"
 
+	"longshore/answer"
 	"longshore/internal/httpapi"
 )
 
 // An Error is a refused request: a stable Code, the HTTP Status, a sentence in
 // Detail, and in Errors each wrong place of what was sent. A server that can't
 // be reached is an Error too, with code Unavailable and status 0.
-type Error = httpapi.Error
+type Error = answer.Error
 
 // A Pointer names one wrong place in a request.
-type Pointer = httpapi.Pointer
+type Pointer = answer.Pointer
+
+// A Code is the stable name of a reason why a request was refused.
+type Code = answer.Code
 
 // The codes of an Error.
 const (
-	Invalid             = httpapi.Invalid
-	NotFound            = httpapi.NotFound
-	Conflict            = httpapi.Conflict
-	IdempotencyMismatch = httpapi.IdempotencyMismatch
-	Unauthorized        = httpapi.Unauthorized
-	Forbidden           = httpapi.Forbidden
-	TooLarge            = httpapi.TooLarge
-	Unsupported         = httpapi.Unsupported
-	RateLimited         = httpapi.RateLimited
-	QueueFull           = httpapi.QueueFull
-	Unavailable         = httpapi.Unavailable
-	Internal            = httpapi.Internal
+	Invalid             = answer.Invalid
+	NotFound            = answer.NotFound
+	Conflict            = answer.Conflict
+	IdempotencyMismatch = answer.IdempotencyMismatch
+	Unauthorized        = answer.Unauthorized
+	Forbidden           = answer.Forbidden
+	TooLarge            = answer.TooLarge
+	Unsupported         = answer.Unsupported
+	RateLimited         = answer.RateLimited
+	QueueFull           = answer.QueueFull
+	Unavailable         = answer.Unavailable
+	Internal            = answer.Internal
 )
 
 // ErrForeign says that what answered is not Longshore: an HTML page, a
@@ -62,22 +66,22 @@ func refusal(resp *http.Response) error {
 		e.RetryAfter = after
 		return e
 	}
-	answer := fmt.Sprintf("HTTP %d, %s", resp.StatusCode, orNone(kind))
+	got := fmt.Sprintf("HTTP %d, %s", resp.StatusCode, orNone(kind))
 	if transient(resp.StatusCode) {
 		// Something in front of the server speaks for it: a router, a load balancer.
-		e := httpapi.NewError(Unavailable, "no answer from the server behind this address: "+answer)
+		e := httpapi.NewError(Unavailable, "no answer from the server behind this address: "+got)
 		e.RetryAfter = after
 		return e.WithStatus(resp.StatusCode)
 	}
 	if to, err := resp.Location(); err == nil && resp.StatusCode < 400 {
 		to.RawQuery, to.Fragment = "", ""
-		answer += ", redirects to " + to.Redacted() + ", which is followed for reads within one scheme, host and port only"
+		got += ", redirects to " + to.Redacted() + ", which is followed for reads within one scheme, host and port only"
 	}
-	return fmt.Errorf("%w (%s)", ErrForeign, answer)
+	return fmt.Errorf("%w (%s)", ErrForeign, got)
 }
 
 // headRefusal words the refusal of a HEAD, which comes without a body.
-func headRefusal(status int) (code httpapi.Code, detail string) {
+func headRefusal(status int) (code Code, detail string) {
 	switch status {
 	case http.StatusUnauthorized:
 		return Unauthorized, ""

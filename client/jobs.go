@@ -8,18 +8,19 @@ import (
 	"net/url"
 	"strconv"
 
+	"longshore/answer"
 	"longshore/internal/httpapi"
 	"longshore/job"
 )
 
 // A TypeInfo describes one kind of work that the server accepts.
-type TypeInfo = httpapi.TypeInfo
+type TypeInfo = answer.TypeInfo
 
 // A QueueInfo is the state of one queue.
-type QueueInfo = httpapi.QueueInfo
+type QueueInfo = answer.QueueInfo
 
 // A WorkerInfo is one worker process.
-type WorkerInfo = httpapi.WorkerInfo
+type WorkerInfo = answer.WorkerInfo
 
 // Get returns a job as it is now.
 func (c *Client) Get(ctx context.Context, id job.ID) (job.Snapshot, error) {

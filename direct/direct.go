@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"longshore/client"
+	"longshore/installation"
 	"longshore/internal/connect"
 	"longshore/internal/hub"
 	"longshore/internal/jobstore"
@@ -32,10 +33,10 @@ import (
 )
 
 // Connection says where the installation is.
-type Connection = connect.Config
+type Connection = installation.Config
 
 // ErrSettings marks an error of Open that other settings would mend, not time.
-var ErrSettings = connect.ErrSettings
+var ErrSettings = installation.ErrSettings
 
 // Config of a Client.
 type Config struct {

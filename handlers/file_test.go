@@ -229,18 +229,18 @@ func TestProgress(t *testing.T) {
 		if _, err := run(t, t.Context(), typ, fileTasks[typ], r, files); err != nil {
 			t.Fatal(err)
 		}
-		if in, total := r.Counts.In.Load(), r.Counts.Total.Load(); in != int64(len(input)) || total != in {
+		if in, total := r.Counts().In, r.Counts().Total; in != int64(len(input)) || total != in {
 			t.Errorf("%s: read %d of %d, want %d", typ, in, total, len(input))
 		}
 		var out int64
 		for _, data := range files.Committed() {
 			out += int64(len(data))
 		}
-		if got := r.Counts.Out.Load(); got != out {
+		if got := r.Counts().Out; got != out {
 			t.Errorf("%s: wrote %d, want %d", typ, got, out)
 		}
-		if records := int64(bytes.Count(log, []byte("\n"))); typ == "log.analyze" && r.Counts.Records.Load() != records {
-			t.Errorf("%s: %d records, want %d", typ, r.Counts.Records.Load(), records)
+		if records := int64(bytes.Count(log, []byte("\n"))); typ == "log.analyze" && r.Counts().Records != records {
+			t.Errorf("%s: %d records, want %d", typ, r.Counts().Records, records)
 		}
 	}
 }

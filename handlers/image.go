@@ -59,7 +59,7 @@ func resize(ctx context.Context, run *Run, p tasks.Resize) (any, error) {
 	}()
 	for _, frame := range frames {
 		image := resizedImage{imageName(names, frame, renderer.format), p.Format, frame.Width, frame.Height, 0}
-		run.Counts.SetNote(image.Name)
+		run.Note(image.Name)
 		out, err := run.Output(ctx, image.Name, renderer.format.ContentType())
 		if err != nil {
 			return nil, err
@@ -71,7 +71,7 @@ func resize(ctx context.Context, run *Run, p tasks.Resize) (any, error) {
 		}
 		image.Bytes = counted.n
 		result.Images = append(result.Images, image)
-		run.Counts.Records.Add(1)
+		run.Records(1)
 	}
 	result.Warnings = renderer.warnings()
 	for _, out := range outputs {

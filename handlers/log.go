@@ -37,7 +37,7 @@ const (
 // are: such a file is no log, or in a format that must be described. The log may
 // be packed with gzip or zstd.
 func analyzeLog(ctx context.Context, run *Run, p tasks.Analyze) (any, error) {
-	format, err := p.LogFormat()
+	format, err := accesslog.ParseFormat(p.Format, p.DateFormat, p.TimeFormat)
 	if err != nil {
 		return nil, Fail(err)
 	}
@@ -53,7 +53,7 @@ func analyzeLog(ctx context.Context, run *Run, p tasks.Analyze) (any, error) {
 	defer z.Close()
 	a := newLogAnalysis(format)
 	text := stream.NewText(stream.WithContext(ctx, z), stream.Encoding(p.Encoding))
-	if err := a.read(text, run.Counts); err != nil {
+	if err := a.read(text, &run.counts); err != nil {
 		return nil, err
 	}
 	if a.foreign > 0 && a.lines == a.malformed {

@@ -10,9 +10,8 @@ import (
 
 // primes is the handler of math.primes. Progress counts the numbers sieved.
 func primes(ctx context.Context, run *Run, p tasks.Primes) (any, error) {
-	run.Counts.Total.Store(p.N)
-	run.Counts.Done.Store(0)
-	count, err := countPrimes(ctx, p.N, run.Counts.Done.Store)
+	run.Progress(0, p.N)
+	count, err := countPrimes(ctx, p.N, func(done int64) { run.Progress(done, p.N) })
 	if err != nil {
 		return nil, err
 	}

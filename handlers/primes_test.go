@@ -31,7 +31,7 @@ func TestPrimesProgressAndCancel(t *testing.T) {
 	if _, err := run(t, t.Context(), "math.primes", `{"n":3000000}`, r, files); err != nil {
 		t.Fatal(err)
 	}
-	if done, total := r.Counts.Done.Load(), r.Counts.Total.Load(); done != 3_000_000 || total != 3_000_000 {
+	if done, total := r.Counts().Done, r.Counts().Total; done != 3_000_000 || total != 3_000_000 {
 		t.Errorf("done %d of %d", done, total)
 	}
 	cause := errors.New("timeout of the job")
@@ -42,7 +42,7 @@ func TestPrimesProgressAndCancel(t *testing.T) {
 		_, err := run(t, ctx, "math.primes", `{"n":100000000000}`, r, files)
 		ended <- err
 	}()
-	for r.Counts.Done.Load() == 0 {
+	for r.Counts().Done == 0 {
 		runtime.Gosched() // until the sieve runs
 	}
 	cancel(cause)

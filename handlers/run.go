@@ -19,11 +19,53 @@ type Run struct {
 	Attempt   int
 	InputSize int64 // bytes; 0 without an input
 
-	// Counts are what the client sees as progress. Reading from Input counts
-	// by itself.
-	Counts *stream.Counts
-
 	Files Files
+
+	counts stream.Counts // what the client sees as progress
+}
+
+// Progress says how much of the work is done, in units of the handler's own; a
+// total of 0 is not known. What is read from Input and written to outputs counts by
+// itself: a handler whose work is to read its input needs no call.
+func (r *Run) Progress(done, total int64) {
+	r.counts.Total.Store(total)
+	r.counts.Done.Store(done)
+}
+
+// Records counts n more records: lines, rows, pictures, whatever the work is about.
+func (r *Run) Records(n int64) { r.counts.Records.Add(n) }
+
+// Note says in a word what the run is at.
+func (r *Run) Note(text string) { r.counts.SetNote(text) }
+
+// Counts are what a run has counted up to a moment.
+type Counts struct {
+	In      int64  `json:"in,omitempty"`      // bytes read from the input
+	Out     int64  `json:"out,omitempty"`     // bytes written
+	Records int64  `json:"records,omitempty"` // see Run.Records
+	Total   int64  `json:"total,omitempty"`   // units of work in all: bytes of the input unless Done is used; 0 = unknown
+	Done    int64  `json:"done,omitempty"`    // units done where the work is not reading the input
+	Note    string `json:"note,omitempty"`
+}
+
+// Counts returns what has been counted. It may be called at any time.
+func (r *Run) Counts() Counts {
+	c := &r.counts
+	return Counts{In: c.In.Load(), Out: c.Out.Load(), Records: c.Records.Load(), Total: c.Total.Load(), Done: c.Done.Load(), Note: c.Note()}
+}
+
+// SetCounts takes over what was counted elsewhere: where the handler runs in
+// another process, it tells now and then.
+func (r *Run) SetCounts(to Counts) {
+	c := &r.counts
+	c.In.Store(to.In)
+	c.Out.Store(to.Out)
+	c.Records.Store(to.Records)
+	c.Total.Store(to.Total)
+	c.Done.Store(to.Done)
+	if to.Note != c.Note() {
+		c.SetNote(to.Note)
+	}
 }
 
 // Files is where a run's input comes from and its outputs go; the worker
@@ -49,9 +91,9 @@ func (r *Run) Input(ctx context.Context) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, storageError(ctx, err)
 	}
-	r.Counts.Total.Store(r.InputSize)
-	r.Counts.In.Store(0)
-	return &countedInput{ctx, in, r.Counts}, nil
+	r.counts.Total.Store(r.InputSize)
+	r.counts.In.Store(0)
+	return &countedInput{ctx, in, &r.counts}, nil
 }
 
 // countedInput counts what is read, and ends reading when the run ends.
@@ -73,7 +115,7 @@ func (c *countedInput) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Output starts an output of the job, counted in Counts.Out when written. The
+// Output starts an output of the job, counted when written. The
 // name must be a plain file name of at most 255 bytes.
 func (r *Run) Output(ctx context.Context, name, contentType string) (Output, error) {
 	if !plainName(name) {
@@ -83,7 +125,7 @@ func (r *Run) Output(ctx context.Context, name, contentType string) (Output, err
 	if err != nil {
 		return nil, storageError(ctx, err)
 	}
-	return &countedOutput{ctx, out, r.Counts}, nil
+	return &countedOutput{ctx, out, &r.counts}, nil
 }
 
 // plainName refuses what could lead out of a folder, confuse a header or a terminal:

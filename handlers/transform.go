@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"longshore/internal/jq"
 	"longshore/internal/stream"
 	"longshore/tasks"
 )
@@ -54,7 +55,7 @@ var (
 
 // pipe runs the job's input through a pipeline into an output.
 func pipe(ctx context.Context, run *Run, p *stream.Pipeline, file outputFile, o stream.Options) (report *stream.Report, err error) {
-	o.Counts = run.Counts
+	o.Counts = &run.counts
 	err = convert(ctx, run, file, func(out io.Writer, in io.Reader) error {
 		report, err = p.Run(ctx, out, in, o)
 		return err
@@ -87,7 +88,7 @@ func turn(ctx context.Context, run *Run, file outputFile, onError string, stages
 
 // csvToNDJSON is the handler of csv.to_ndjson.
 func csvToNDJSON(ctx context.Context, run *Run, p tasks.CSVToNDJSON) (any, error) {
-	options, err := p.Options()
+	options, err := stream.NewCSVOptions(p.Delimiter, &p.Header, p.Columns)
 	if err != nil {
 		return nil, Fail(err)
 	}
@@ -96,7 +97,7 @@ func csvToNDJSON(ctx context.Context, run *Run, p tasks.CSVToNDJSON) (any, error
 
 // ndjsonToCSV is the handler of ndjson.to_csv.
 func ndjsonToCSV(ctx context.Context, run *Run, p tasks.NDJSONToCSV) (any, error) {
-	options, err := p.Options()
+	options, err := stream.NewCSVOptions(p.Delimiter, &p.Header, p.Columns)
 	if err != nil {
 		return nil, Fail(err)
 	}
@@ -105,7 +106,7 @@ func ndjsonToCSV(ctx context.Context, run *Run, p tasks.NDJSONToCSV) (any, error
 
 // filterNDJSON is the handler of ndjson.filter.
 func filterNDJSON(ctx context.Context, run *Run, p tasks.NDJSONFilter) (any, error) {
-	e, err := p.Expression()
+	e, err := jq.CompileQuietly(p.Filter)
 	if err != nil {
 		return nil, Fail(err)
 	}
@@ -123,10 +124,11 @@ type transformed struct {
 
 // transform is the handler of text.transform.
 func transform(ctx context.Context, run *Run, p tasks.Transform) (any, error) {
-	pipeline, err := p.Pipeline()
+	compiled, err := p.Compile()
 	if err != nil {
 		return nil, Fail(err)
 	}
+	pipeline := compiled.(*stream.Pipeline) // Compile's promise
 	report, err := pipe(ctx, run, pipeline, transformedFile(p, pipeline),
 		stream.Options{SkipErrors: p.OnError == skip, MaxBytes: p.MaxBytes})
 	if err != nil {

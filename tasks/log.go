@@ -20,14 +20,13 @@ type Analyze struct {
 var LogAnalyze = Definition[Analyze]{
 	Type: "log.analyze", Doc: "A report on an access log in Common, Combined or JSON format, or one that is described, plain or packed with gzip or zstd.",
 	Lane: job.LaneIO, Input: InputRequired,
-	Check: func(p Analyze) error { _, err := p.LogFormat(); return err },
+	Check: checkFormat,
 }
 
-// LogFormat returns the log's format. The error is Problems.
-func (p Analyze) LogFormat() (*accesslog.Format, error) {
-	f, err := accesslog.ParseFormat(p.Format, p.DateFormat, p.TimeFormat)
+func checkFormat(p Analyze) error {
+	_, err := accesslog.ParseFormat(p.Format, p.DateFormat, p.TimeFormat)
 	if errors.Is(err, accesslog.ErrFormat) {
-		return nil, Problems{{"/format", err.Error()}}
+		return Problems{{"/format", err.Error()}}
 	}
-	return f, err
+	return err
 }

@@ -19,16 +19,7 @@ type CSVToNDJSON struct {
 var CSVToNDJSONTask = Definition[CSVToNDJSON]{
 	Type: "csv.to_ndjson", Doc: "CSV (RFC 4180) as NDJSON: each row an object of strings. The input may be packed with gzip or zstd.",
 	Lane: job.LaneIO, Input: InputRequired,
-	Check: func(p CSVToNDJSON) error { _, err := p.Options(); return err },
-}
-
-// Options returns how the CSV is written. The error is Problems.
-func (p CSVToNDJSON) Options() (stream.CSVOptions, error) {
-	o, err := csvOptions(p.Delimiter, &p.Header, p.Columns)
-	if err != nil {
-		return o, Problems{{"/delimiter", err.Error()}}
-	}
-	return o, nil
+	Check: func(p CSVToNDJSON) error { return checkCSV(p.Delimiter, &p.Header, p.Columns) },
 }
 
 // NDJSONToCSV is the payload of ndjson.to_csv.
@@ -44,16 +35,7 @@ type NDJSONToCSV struct {
 var NDJSONToCSVTask = Definition[NDJSONToCSV]{
 	Type: "ndjson.to_csv", Doc: "NDJSON as CSV (RFC 4180). The input may be packed with gzip or zstd.",
 	Lane: job.LaneIO, Input: InputRequired,
-	Check: func(p NDJSONToCSV) error { _, err := p.Options(); return err },
-}
-
-// Options returns how the CSV is to be written. The error is Problems.
-func (p NDJSONToCSV) Options() (stream.CSVOptions, error) {
-	o, err := csvOptions(p.Delimiter, &p.Header, p.Columns)
-	if err != nil {
-		return o, Problems{{"/delimiter", err.Error()}}
-	}
-	return o, nil
+	Check: func(p NDJSONToCSV) error { return checkCSV(p.Delimiter, &p.Header, p.Columns) },
 }
 
 // NDJSONFilter is the payload of ndjson.filter.
@@ -67,15 +49,21 @@ type NDJSONFilter struct {
 var NDJSONFilterTask = Definition[NDJSONFilter]{
 	Type: "ndjson.filter", Doc: "The records of NDJSON for which a jq expression holds. The input may be packed with gzip or zstd.",
 	Lane: job.LaneIO, Input: InputRequired,
-	Check:      func(p NDJSONFilter) error { _, err := p.Expression(); return err },
+	Check:      checkFilter,
 	NeedsChild: func(p NDJSONFilter) bool { return jq.Untamed(p.Filter) },
 }
 
-// Expression returns the compiled filter. The error is Problems.
-func (p NDJSONFilter) Expression() (*jq.Expr, error) {
-	e, err := compileExpression(p.Filter)
-	if err != nil {
-		return nil, Problems{{"/filter", err.Error()}}
+// The errors of checks are Problems.
+func checkCSV(delimiter string, header *bool, columns []string) error {
+	if _, err := stream.NewCSVOptions(delimiter, header, columns); err != nil {
+		return Problems{{"/delimiter", err.Error()}}
 	}
-	return e, nil
+	return nil
+}
+
+func checkFilter(p NDJSONFilter) error {
+	if _, err := jq.CompileQuietly(p.Filter); err != nil {
+		return Problems{{"/filter", err.Error()}}
+	}
+	return nil
 }

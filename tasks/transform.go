@@ -86,7 +86,7 @@ const DefaultMaxRatio = 100
 var TextTransform = Definition[Transform]{
 	Type: "text.transform", Doc: "A file sent through a pipeline: decompress, split, read CSV or NDJSON, filter, map, write, compress.",
 	Lane: job.LaneIO, Input: InputRequired,
-	Check:      func(t Transform) error { _, err := t.Pipeline(); return err },
+	Check:      func(t Transform) error { _, err := t.Compile(); return err },
 	NeedsChild: func(t Transform) bool { return slices.ContainsFunc(t.Stages, Stage.untamed) || t.weight() > maxWeight },
 }
 
@@ -118,16 +118,17 @@ func (t Transform) weight() int {
 	return sum
 }
 
-// Pipeline returns the stages as a pipeline. The error is Problems. What costs
-// most, to compile expressions, comes when nothing else is wrong.
-func (t Transform) Pipeline() (*stream.Pipeline, error) {
+// Compile makes the stages ready to run: what it returns is for the handler of
+// text.transform, which knows its type. The error is Problems. What costs most, to
+// compile expressions, comes when nothing else is wrong.
+func (t Transform) Compile() (any, error) {
 	if err := t.judge(); err != nil {
 		return nil, err
 	}
 	if _, err := t.pipeline(func(string) (*jq.Expr, error) { return anyExpression() }); err != nil {
 		return nil, err
 	}
-	return t.pipeline(compileExpression)
+	return t.pipeline(jq.CompileQuietly)
 }
 
 // anyExpression stands for one that is not compiled yet.
@@ -214,7 +215,7 @@ func (s Stage) stage(compile func(string) (*jq.Expr, error)) (name string, made 
 		made = stream.SplitLines().In(stream.Encoding(s.Lines.Encoding))
 	case s.CSV != nil:
 		var o stream.CSVOptions
-		if o, err = csvOptions(s.CSV.Delimiter, s.CSV.Header, s.CSV.Columns); err != nil {
+		if o, err = stream.NewCSVOptions(s.CSV.Delimiter, s.CSV.Header, s.CSV.Columns); err != nil {
 			return name + "/delimiter", made, err
 		}
 		made = stream.CSV(o).In(stream.Encoding(s.CSV.Encoding))
@@ -265,16 +266,6 @@ func expression(source string, compile func(string) (*jq.Expr, error), stage fun
 	return stage(e), nil
 }
 
-// compileExpression compiles jq. What the compiler says of an error may hold
-// parts of the expression, which a client sent and is not sent back.
-func compileExpression(source string) (*jq.Expr, error) {
-	e, err := jq.Compile(source)
-	if err != nil {
-		return nil, errors.New("is not an expression of jq: " + jq.Where(err))
-	}
-	return e, nil
-}
-
 // untamed reports whether a stage may take any amount of memory, in a step or
 // two, or time that no context ends: expressions do that do more than compare
 // fields, what makes values of whole records, and patterns.
@@ -294,17 +285,4 @@ func (r Replace) stage() (stream.Stage, error) {
 		return s, errors.New("pattern is not a regular expression of RE2, or too large, or there is a newline in with")
 	}
 	return s, nil
-}
-
-func csvOptions(delimiter string, header *bool, columns []string) (stream.CSVOptions, error) {
-	if len(columns) == 0 {
-		columns = nil // no column at all would lose every member
-	}
-	o := stream.CSVOptions{NoHeader: header != nil && !*header, Columns: columns}
-	if delimiter != "" {
-		if o.Delimiter = delimiter[0]; len(delimiter) > 1 || !stream.ValidDelimiter(o.Delimiter) {
-			return o, errors.New("expected one ASCII character, no quote and no newline")
-		}
-	}
-	return o, nil
 }

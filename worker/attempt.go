@@ -13,7 +13,6 @@ import (
 	"longshore/internal/blob"
 	"longshore/internal/isolate"
 	"longshore/internal/jobstore"
-	"longshore/internal/stream"
 	"longshore/job"
 )
 
@@ -171,7 +170,7 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 	}
 
 	run := a.newRun()
-	report := newReport(run.Counts, a.started.Reached)
+	report := newReport(run, a.started.Reached)
 	hold := &jobstore.Hold{ID: a.ticket.ID, Fence: a.fence, Sent: sent, Progress: report.news,
 		Stop: func(cause error) { a.stop(cause) }, KillWhenCut: a.entry.Info.ForbidOverlap, Renewed: a.renewed}
 	a.worker.keeper.Keep(hold)
@@ -203,7 +202,7 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 }
 
 func (a *attempt) newRun() *handlers.Run {
-	run := &handlers.Run{ID: a.ticket.ID, Type: a.started.Type, Attempt: a.started.Attempt, Counts: &stream.Counts{},
+	run := &handlers.Run{ID: a.ticket.ID, Type: a.started.Type, Attempt: a.started.Attempt,
 		Files: &files{blobs: a.worker.sys.Blobs, spec: a.started.Spec,
 			room: allowance{max: a.worker.config.MaxOutput}, prefix: string(a.ticket.ID) + "/" + a.fence + "/"}}
 	if in := a.started.Spec.Input; in != nil {

@@ -79,7 +79,7 @@ func TestLeftBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- worker.Serve(t.Context(), sys, c, &r) }()
+	go func() { ended <- worker.Run(t.Context(), c, &r) }()
 	b := bench{sys: sys, door: sys.Door(nil, catalog, time.Hour, 0)}
 	honest := b.submit(t, submit.Request{Type: "test.honest"})
 	<-going
@@ -89,7 +89,7 @@ func TestLeftBehind(t *testing.T) {
 	select {
 	case err := <-ended:
 		if !errors.Is(err, worker.ErrLeftBehind) {
-			t.Errorf("Serve = %v", err)
+			t.Errorf("Run = %v", err)
 		}
 	case <-time.After(20 * time.Second):
 		t.Fatal("the worker goes on")

@@ -13,7 +13,6 @@ import (
 
 	"longshore/handlers"
 	"longshore/internal/isolate"
-	"longshore/internal/stream"
 )
 
 // served is the registry that children of this process have.
@@ -73,18 +72,18 @@ func serveChild(ctx context.Context, r *handlers.Registry, o *isolate.Order) (re
 	ctx, end := stoppedBy(ctx)
 	defer end()
 	files := &childFiles{folder: o.Folder, input: o.Input, room: allowance{max: w.MaxOutput}, floor: floorOf(o.Folder, w.MinFree)}
-	run := &handlers.Run{ID: w.ID, Type: w.Type, Attempt: w.Attempt, InputSize: w.InputSize, Counts: &stream.Counts{}, Files: files}
+	run := &handlers.Run{ID: w.ID, Type: w.Type, Attempt: w.Attempt, InputSize: w.InputSize, Files: files}
 	told := make(chan struct{})
 	stop := make(chan struct{})
 	go func() {
 		defer close(told)
-		tell(o, run.Counts, stop)
+		tell(o, run, stop)
 	}()
 	result, err := runChild(ctx, entry, run, w.Payload)
 	close(stop)
 	<-told
 
-	answer := childReply{Result: result, Outputs: files.committed(), Counts: countsOf(run.Counts)}
+	answer := childReply{Result: result, Outputs: files.committed(), Counts: countsOf(run)}
 	if err != nil {
 		answer.Result, answer.Error = nil, errorOf(ctx, err)
 	}
@@ -109,17 +108,17 @@ func runChild(ctx context.Context, e handlers.Entry, run *handlers.Run, payload 
 }
 
 // tell reports the counts, when they have changed, until stop is closed.
-func tell(o *isolate.Order, c *stream.Counts, stop <-chan struct{}) {
+func tell(o *isolate.Order, run *handlers.Run, stop <-chan struct{}) {
 	tick := time.NewTicker(newsEvery)
 	defer tick.Stop()
-	var told childCounts
+	var told handlers.Counts
 	for {
 		select {
 		case <-stop:
 			return
 		case <-tick.C:
 		}
-		if now := countsOf(c); now != told {
+		if now := countsOf(run); now != told {
 			told = now
 			o.Tell(encode(now))
 		}

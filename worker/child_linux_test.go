@@ -316,7 +316,8 @@ func TestDrainReleases(t *testing.T) {
 			t.Errorf("after the drain: %+v, %v", snap, err)
 		}
 	}
-	serve(t, b.sys, c, childHandlers())
+	c.Connection = b.where
+	serve(t, c, childHandlers())
 	for _, id := range ids {
 		snap := b.await(t, id, func(s job.Snapshot) bool { return s.State == job.Running })
 		if snap.Attempt != 1 {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"longshore/handlers"
-	"longshore/internal/connect"
 	"longshore/internal/localredis/redistest"
 	"longshore/internal/submit"
 	"longshore/job"
@@ -172,7 +171,7 @@ func TestChildEnv(t *testing.T) {
 		t.Errorf("log has the value, or not the name that is not set:\n%s", text)
 	}
 	for _, name := range []string{"", "A=B", "LONGSHORE_CHILD", "LONGSHORE_FAMILY", "A\x00"} {
-		err := worker.Serve(t.Context(), b.sys, worker.Config{ChildEnv: []string{name}}, childHandlers())
+		err := worker.Run(t.Context(), worker.Config{Connection: b.where, ChildEnv: []string{name}}, childHandlers())
 		if !errors.Is(err, worker.ErrSettings) {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -236,12 +235,8 @@ func TestForgottenMain(t *testing.T) {
 	t.Parallel()
 	var r handlers.Registry
 	handlers.Add(&r, tasks.Definition[word]{Type: "test.unknown", Lane: job.LaneCPU}, func(context.Context, *handlers.Run, word) (any, error) { return nil, nil })
-	sys, err := connect.Open(t.Context(), connect.Config{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t), BlobURL: "file://" + t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sys.Close()
-	err = worker.Serve(t.Context(), sys, worker.Config{}, &r)
+	where := worker.Connection{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t), BlobURL: "file://" + t.TempDir()}
+	err := worker.Run(t.Context(), worker.Config{Connection: where}, &r)
 	if !errors.Is(err, worker.ErrSettings) || !strings.Contains(err.Error(), "worker.Main") || !strings.Contains(err.Error(), "test.unknown") {
 		t.Errorf("err is %v", err)
 	}

@@ -60,7 +60,7 @@ func (a *attempt) read(ctx context.Context, run *handlers.Run, folder string, bo
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, &isolate.Death{How: "gave an answer that can't be read"}
 	}
-	r.Counts.store(run.Counts)
+	run.SetCounts(r.Counts)
 	if r.Error != nil {
 		if r.Error.Stack != "" {
 			a.logger().ErrorContext(ctx, "handler panicked", "stack", r.Error.Stack)
@@ -83,9 +83,9 @@ func storageFailure(err error) error {
 
 // take makes a child's counts the run's.
 func take(news []byte, run *handlers.Run) {
-	var counts childCounts
+	var counts handlers.Counts
 	if json.Unmarshal(news, &counts) == nil { // news that can't be read are none
-		counts.store(run.Counts)
+		run.SetCounts(counts)
 	}
 }
 

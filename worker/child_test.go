@@ -68,7 +68,7 @@ func childHandlers() *handlers.Registry {
 			return nil, err
 		}
 		fmt.Fprint(dropped, "never committed")
-		run.Counts.Records.Store(7)
+		run.Records(7)
 		return map[string]int{"pid": os.Getpid(), "bytes": len(text)}, out.Commit()
 	})
 	return r
@@ -85,7 +85,7 @@ var deeds = map[string]deed{
 		return map[string]string{"url": os.Getenv("TEST_DATABASE_URL"), "other": os.Getenv("TEST_OTHER_URL")}, nil
 	},
 	"obey": func(ctx context.Context, run *handlers.Run, _ misdeed) (any, error) {
-		run.Counts.SetNote("waits")
+		run.Note("waits")
 		<-ctx.Done()
 		return nil, context.Cause(ctx)
 	},

@@ -9,7 +9,6 @@ import (
 	"longshore/handlers"
 	"longshore/internal/blob"
 	"longshore/internal/jobstore"
-	"longshore/internal/stream"
 	"longshore/job"
 )
 
@@ -28,7 +27,7 @@ type childWork struct {
 type childReply struct {
 	Result  json.RawMessage `json:"result,omitempty"`
 	Outputs []childOutput   `json:"outputs,omitempty"`
-	Counts  childCounts     `json:"counts"`
+	Counts  handlers.Counts `json:"counts"`
 	Error   *childError     `json:"error,omitempty"`
 }
 
@@ -49,34 +48,13 @@ type childError struct {
 	Stack   string        `json:"stack,omitempty"` // of a panic
 }
 
-// childCounts are stream.Counts at one moment.
-type childCounts struct {
-	In      int64  `json:"in,omitempty"`
-	Out     int64  `json:"out,omitempty"`
-	Records int64  `json:"records,omitempty"`
-	Total   int64  `json:"total,omitempty"`
-	Done    int64  `json:"done,omitempty"`
-	Note    string `json:"note,omitempty"`
-}
-
 // noteRoom bounds a note on its way, so that no frame grows too large.
 const noteRoom = 1000
 
-func countsOf(c *stream.Counts) childCounts {
-	note := c.Note()
-	return childCounts{In: c.In.Load(), Out: c.Out.Load(), Records: c.Records.Load(), Total: c.Total.Load(), Done: c.Done.Load(),
-		Note: note[:min(len(note), noteRoom)]}
-}
-
-func (n childCounts) store(c *stream.Counts) {
-	c.In.Store(n.In)
-	c.Out.Store(n.Out)
-	c.Records.Store(n.Records)
-	c.Total.Store(n.Total)
-	c.Done.Store(n.Done)
-	if n.Note != c.Note() {
-		c.SetNote(n.Note)
-	}
+func countsOf(run *handlers.Run) handlers.Counts {
+	c := run.Counts()
+	c.Note = c.Note[:min(len(c.Note), noteRoom)]
+	return c
 }
 
 func encode(v any) []byte {

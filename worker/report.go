@@ -4,8 +4,8 @@ import (
 	"math"
 	"time"
 
+	"longshore/handlers"
 	"longshore/internal/printable"
-	"longshore/internal/stream"
 	"longshore/job"
 )
 
@@ -13,9 +13,9 @@ import (
 // methods are called one after the other: by the keeper while the run lasts,
 // then by the run.
 type report struct {
-	counts *stream.Counts
-	meter  job.Meter
-	told   job.Progress // what clients know
+	run   *handlers.Run
+	meter job.Meter
+	told  job.Progress // what clients know
 
 	before, reached float64 // of the whole: when the run began, and by now
 }
@@ -23,8 +23,8 @@ type report struct {
 // newReport returns the report of a run that finds so much of the whole done.
 // What is left is the run's, whatever its part of the work: so the whole never
 // goes back, after a failed attempt neither.
-func newReport(c *stream.Counts, before float64) *report {
-	r := &report{counts: c, before: before, reached: before}
+func newReport(run *handlers.Run, before float64) *report {
+	r := &report{run: run, before: before, reached: before}
 	r.meter.Measure(&job.Progress{}, time.Now(), 0, 0)
 	return r
 }
@@ -50,10 +50,10 @@ func (r *report) last() *job.Progress {
 }
 
 func (r *report) measure() job.Progress {
-	c := r.counts
-	p := job.Progress{Phase: job.PhaseRun, BytesDone: c.In.Load(), Records: c.Records.Load(), Note: printable.Line(c.Note())}
-	done, total := p.BytesDone, c.Total.Load()
-	if units := c.Done.Load(); units > 0 {
+	c := r.run.Counts()
+	p := job.Progress{Phase: job.PhaseRun, BytesDone: c.In, Records: c.Records, Note: printable.Line(c.Note)}
+	done, total := p.BytesDone, c.Total
+	if units := c.Done; units > 0 {
 		done = units
 	} else {
 		p.BytesTotal = total

@@ -101,11 +101,11 @@ func TestDrainGivesBack(t *testing.T) {
 	b := setup(t, worker.Config{}, &r)
 	ctx, stop := context.WithCancel(t.Context())
 	ready, done := make(chan struct{}), make(chan error, 1)
-	short := worker.Config{ShutdownGrace: time.Second, KillGrace: 100 * time.Millisecond, StreamConcurrency: 2, Ready: func() { close(ready) }}
+	short := worker.Config{Connection: b.where, ShutdownGrace: time.Second, KillGrace: 100 * time.Millisecond, StreamConcurrency: 2, Ready: func() { close(ready) }}
 	first := b.submit(t, submit.Request{Type: "test.endless"})
 	b.await(t, first.ID, func(s job.Snapshot) bool { return s.State == job.Running })
 	// The second worker takes what the first one has no slot for: it has one only.
-	go func() { done <- worker.Serve(ctx, b.sys, short, &r) }()
+	go func() { done <- worker.Run(ctx, short, &r) }()
 	<-ready
 	for range 16 * 2 { // more than the first worker's slots
 		b.submit(t, submit.Request{Type: "test.endless"})
@@ -157,6 +157,6 @@ func TestTypeNobodyServes(t *testing.T) {
 	if now, err := b.sys.Store.Get(t.Context(), snap.ID); err != nil || now.State != job.Queued || now.Attempt != 0 {
 		t.Errorf("job is %+v (%v), want it queued and not tried", now, err)
 	}
-	serve(t, b.sys, worker.Config{}, &there)
+	serve(t, worker.Config{Connection: b.where}, &there)
 	b.await(t, snap.ID, func(s job.Snapshot) bool { return s.State == job.Succeeded })
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"longshore/handlers"
+	"longshore/installation"
 	"longshore/internal/connect"
 	"longshore/internal/isolate"
 	"longshore/internal/jobstore"
@@ -23,7 +24,7 @@ import (
 )
 
 // Connection says where the installation is.
-type Connection = connect.Config
+type Connection = installation.Config
 
 // Config of a worker process.
 type Config struct {
@@ -66,7 +67,7 @@ func Run(ctx context.Context, c Config, r *handlers.Registry) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(Serve(ctx, sys, c, r), sys.Close())
+	return errors.Join(serve(ctx, sys, c, r), sys.Close())
 }
 
 // ErrLeftBehind says that handlers of lane io that nothing can stop take this
@@ -74,10 +75,10 @@ func Run(ctx context.Context, c Config, r *handlers.Registry) error {
 var ErrLeftBehind = errors.New("handlers that ignore the end of their context go on: the worker must be started anew")
 
 // ErrSettings marks an error that other settings would mend, not time.
-var ErrSettings = connect.ErrSettings
+var ErrSettings = installation.ErrSettings
 
-// Serve is Run on an installation that is connected already.
-func Serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Registry) error {
+// serve is Run on an installation that is connected.
+func serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Registry) error {
 	if err := r.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrSettings, err)
 	}

@@ -28,9 +28,10 @@ func TestMain(m *testing.M) {
 
 // bench is one installation with a worker and a door.
 type bench struct {
-	sys  *connect.System
-	door *submit.Door
-	stop func() // drains the worker
+	where worker.Connection
+	sys   *connect.System
+	door  *submit.Door
+	stop  func() // drains the worker
 }
 
 type word struct {
@@ -56,7 +57,7 @@ func setup(t *testing.T, c worker.Config, r *handlers.Registry) bench {
 			t.Error(err)
 		}
 	})
-	stop := serve(t, sys, c, r)
+	stop := serve(t, c, r)
 	var infos []tasks.Info
 	for _, name := range r.Types() {
 		e, _ := r.Lookup(name)
@@ -66,16 +67,16 @@ func setup(t *testing.T, c worker.Config, r *handlers.Registry) bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bench{sys, sys.Door(keeper, catalog, time.Hour, 0), stop}
+	return bench{c.Connection, sys, sys.Door(keeper, catalog, time.Hour, 0), stop}
 }
 
 // serve starts a worker and returns what drains it; the test's end does so too.
-func serve(t *testing.T, sys *connect.System, c worker.Config, r *handlers.Registry) (stop func()) {
+func serve(t *testing.T, c worker.Config, r *handlers.Registry) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	c.Ready = func() { close(ready) }
-	go func() { done <- worker.Serve(ctx, sys, c, r) }()
+	go func() { done <- worker.Run(ctx, c, r) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {

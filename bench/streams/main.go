@@ -23,7 +23,6 @@ import (
 
 	"longshore/handlers"
 	"longshore/internal/loggen"
-	"longshore/internal/stream"
 	"longshore/job"
 )
 
@@ -195,8 +194,7 @@ func task(ctx context.Context, typ, payload, input string) error {
 	if err != nil {
 		return err
 	}
-	result, err := entry.Run(ctx, &handlers.Run{ID: job.NewID(time.Now()), Type: typ, Attempt: 1, InputSize: info.Size(),
-		Counts: &stream.Counts{}, Files: file(input)}, []byte(payload))
+	result, err := entry.Run(ctx, &handlers.Run{ID: job.NewID(time.Now()), Type: typ, Attempt: 1, InputSize: info.Size(), Files: file(input)}, []byte(payload))
 	if err != nil {
 		return err
 	}

@@ -88,9 +88,10 @@ func (d *dev) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	sys, err := connect.Open(ctx, connect.Config{RedisURL: redis.URL(), MaxConnections: 16, BlobURL: "file://" + folder,
+	where := connect.Config{RedisURL: redis.URL(), MaxConnections: 16, BlobURL: "file://" + folder,
 		MinFreeSpace: int64(d.config.Space.MinFree), MaxJobs: d.config.HTTP.Ceilings.Jobs, Lease: d.config.Jobs.Lease, CallbackSecrets: d.config.Jobs.CallbackSecrets(), CallbackKeys: d.config.Jobs.CallbackKeys(),
-		CallbackAllow: d.config.Work.CallbackAllow, CallbackPorts: d.config.Work.CallbackPorts, Log: d.log})
+		CallbackAllow: d.config.Work.CallbackAllow, CallbackPorts: d.config.Work.CallbackPorts, Log: d.log}
+	sys, err := connect.Open(ctx, where)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -101,7 +102,7 @@ func (d *dev) run(ctx context.Context) (err error) {
 			return program.Web(ctx, sys, d.config.HTTP, d.config.Jobs, d.config.Stop, l)
 		},
 		func(ctx context.Context) error {
-			return program.Worker(ctx, sys, d.config.Work, d.config.Stop, func() { close(ready) }, nil)
+			return program.Worker(ctx, where, d.config.Work, d.config.Stop, func() { close(ready) }, nil)
 		},
 		func(ctx context.Context) error {
 			select {

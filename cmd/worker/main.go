@@ -5,14 +5,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"io"
 
 	"longshore/cmd/internal/program"
 	"longshore/config"
 	"longshore/handlers"
-	"longshore/internal/connect"
 	"longshore/worker"
 )
 
@@ -36,11 +34,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	log := program.Logger(c.Log, stdout)
 	where := program.Connection(c.Redis, c.Blobs, c.Jobs, c.Space, log)
 	where.CallbackAllow, where.CallbackPorts = c.Work.CallbackAllow, c.Work.CallbackPorts
-	sys, err := connect.Open(ctx, where)
-	if err != nil {
-		return err
-	}
 	quiet, stop := program.Quiet()
 	defer stop()
-	return errors.Join(program.Worker(ctx, sys, c.Work, c.Stop, nil, quiet), sys.Close())
+	return program.Worker(ctx, where, c.Work, c.Stop, nil, quiet)
 }

@@ -25,7 +25,7 @@ var fractalRender = tasks.Definition[fractal]{
 func renderFractal(ctx context.Context, run *handlers.Run, p fractal) (any, error) {
 	height := p.Width * 2 / 3
 	picture := image.NewGray(image.Rect(0, 0, p.Width, height))
-	run.Counts.Total.Store(int64(height))
+	run.Progress(0, int64(height))
 	for y := range height {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx) // politeness saves the child
@@ -34,7 +34,7 @@ func renderFractal(ctx context.Context, run *handlers.Run, p fractal) (any, erro
 			c := complex(3*float64(x)/float64(p.Width)-2.1, 2*float64(y)/float64(height)-1)
 			picture.SetGray(x, y, color.Gray{Y: escape(c)})
 		}
-		run.Counts.Done.Add(1)
+		run.Progress(int64(y)+1, int64(height))
 	}
 	out, err := run.Output(ctx, "fractal.png", "image/png")
 	if err != nil {

@@ -35,7 +35,7 @@ func countWords(ctx context.Context, run *handlers.Run, p words) (any, error) {
 	scan.Split(bufio.ScanWords)
 	for scan.Scan() {
 		counts[strings.ToLower(scan.Text())]++
-		run.Counts.Records.Add(1)
+		run.Records(1)
 	}
 	if err := scan.Err(); err != nil {
 		return nil, err
@@ -46,5 +46,5 @@ func countWords(ctx context.Context, run *handlers.Run, p words) (any, error) {
 		}
 		return strings.Compare(a, b)
 	})
-	return map[string]any{"words": run.Counts.Records.Load(), "different": len(counts), "top": top[:min(p.Top, len(top))]}, nil
+	return map[string]any{"words": run.Counts().Records, "different": len(counts), "top": top[:min(p.Top, len(top))]}, nil
 }

@@ -39,7 +39,7 @@ func Example() {
 	fmt.Println(result, err)
 	fmt.Printf("%s\n", files.Committed()["shout.txt"])
 	fmt.Println("left open:", files.Left())
-	fmt.Println("read:", run.Counts.In.Load(), "bytes")
+	fmt.Println("read:", run.Counts().In, "bytes")
 	// Output:
 	// map[bytes:12] <nil>
 	// QUIET PLEASE

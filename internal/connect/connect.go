@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"longshore/installation"
 	"longshore/internal/blob"
 	"longshore/internal/jobstore"
 	"longshore/internal/loop"
@@ -27,35 +28,10 @@ import (
 )
 
 // Config says where an installation is.
-type Config struct {
-	RedisURL         string        // redis://, rediss:// or unix:///path; may hold a password
-	RedisTLSInsecure bool          // accept any certificate
-	MaxConnections   int           // to Redis, pub/sub included; 0 = 6
-	Prefix           string        // of keys, channels and queues; "" = "longshore"
-	BlobURL          string        // file:///folder, file:folder for one in the working directory, or s3://bucket
-	MinFreeSpace     int64         // of the blob folder's disk, that no writer may use; 0 = none
-	MaxJobs          int           // beyond which the door takes no more; 0 = no limit
-	Lease            time.Duration // of a running job; 0 = 8 s
-	Log              *slog.Logger  // nil = silent
-
-	// Credentials of an s3:// BlobURL, as AWS_ACCESS_KEY_ID and its siblings have
-	// them, and its region where the URL names none.
-	S3KeyID, S3SecretKey, S3SessionToken, S3Region string
-
-	// CallbackSecrets, one or two of the form whsec_<base64>, sign callbacks;
-	// without one or a key no callback is taken in or delivered.
-	CallbackSecrets []string
-	// CallbackKeys, one or two, sign callbacks with each receiver's own secret and key pair.
-	CallbackKeys []string
-	// CallbackAllow lists places beyond the public internet that callbacks may
-	// go to: networks, addresses, hosts or host:port.
-	CallbackAllow []string
-	// CallbackPorts lists barred ports that callbacks may go to.
-	CallbackPorts []uint16
-}
+type Config = installation.Config
 
 // ErrSettings marks an error that other settings would mend, not time.
-var ErrSettings = errors.New("settings")
+var ErrSettings = installation.ErrSettings
 
 // A System is one connected installation.
 type System struct {
@@ -66,6 +42,8 @@ type System struct {
 	Log   *slog.Logger
 	// Callbacks sends signed callbacks; nil where no secret is set.
 	Callbacks *webhook.Sender
+	// Config is what it was opened with.
+	Config Config
 	// Prefix of all keys and channels.
 	Prefix string
 	// MinFreeSpace is the config's.
@@ -88,7 +66,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), MinFreeSpace: c.MinFreeSpace, gone: make(chan job.ID, maxGone), looks: make(chan job.ID, maxLooks), memory: redisdb.NewMemory(rdb), jobs: census{max: int64(c.MaxJobs)}}
+	sys := &System{Config: c, Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), MinFreeSpace: c.MinFreeSpace, gone: make(chan job.ID, maxGone), looks: make(chan job.ID, maxLooks), memory: redisdb.NewMemory(rdb), jobs: census{max: int64(c.MaxJobs)}}
 	err = sys.open(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())

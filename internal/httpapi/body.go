@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"longshore/answer"
 	"longshore/job"
 )
 
@@ -44,17 +45,20 @@ type JobList struct {
 	Complete *bool `json:"complete,omitempty" doc:"there are no more; false: go on with next, though the page be short or empty"`
 }
 
-// A TypeInfo is one kind of work as GET /v1/types lists it.
-type TypeInfo struct {
-	Type          string          `json:"type"`
-	Doc           string          `json:"doc"`
-	Lane          job.Lane        `json:"lane"`
-	TimeoutMS     int64           `json:"timeout_ms"` // of one attempt
-	MaxAttempts   int             `json:"max_attempts"`
-	Input         string          `json:"input"` // "required" or "none"
-	ForbidOverlap bool            `json:"forbid_overlap,omitempty"`
-	Schema        json.RawMessage `json:"schema"` // JSON Schema of the payload
-}
+// What is said of types, queues and workers.
+type (
+	TypeInfo    = answer.TypeInfo
+	QueueInfo   = answer.QueueInfo
+	ParkedInfo  = answer.ParkedInfo
+	WorkerInfo  = answer.WorkerInfo
+	WorkerState = answer.WorkerState
+)
+
+// The states of a worker.
+const (
+	WorkerTaking   = answer.WorkerTaking
+	WorkerDraining = answer.WorkerDraining
+)
 
 // A TypeList is the answer to GET /v1/types, sorted by type.
 type TypeList struct {
@@ -68,53 +72,12 @@ type RefusedType struct {
 	Reason string `json:"reason"`
 }
 
-// A QueueInfo is the state of one queue.
-type QueueInfo struct {
-	Queue     string       `json:"queue"` // "io-high"
-	Lane      job.Lane     `json:"lane"`
-	Priority  job.Priority `json:"priority"`
-	Pending   int64        `json:"pending"`    // jobs that wait for a worker, parked ones too
-	Active    int64        `json:"active"`     // jobs that a worker holds
-	LatencyMS int64        `json:"latency_ms"` // age of the oldest pending one
-	Paused    bool         `json:"paused"`
-	// Parked are those of types that some worker of the lane doesn't take: they
-	// wait aside for one that does.
-	Parked []ParkedInfo `json:"parked,omitempty"`
-}
-
-// ParkedInfo are the jobs of one type that wait aside.
-type ParkedInfo struct {
-	Type    string `json:"type"`
-	Pending int64  `json:"pending"`
-	Served  bool   `json:"served"` // a worker that is alive takes the type
-}
-
 // A QueueList is the answer to GET /v1/queues.
 type QueueList struct {
 	Queues []QueueInfo `json:"queues"`
 	// Workers are the worker processes that gave a sign of life within 15 s.
 	Workers []WorkerInfo `json:"workers"`
 }
-
-// A WorkerInfo is one worker process.
-type WorkerInfo struct {
-	Host  string           `json:"host"`
-	PID   int              `json:"pid"`
-	Slots map[job.Lane]int `json:"slots"` // jobs at a time, of the lanes that it serves
-	// State is "taking", or "draining": it finishes what it has and takes nothing more.
-	State WorkerState `json:"state,omitempty"`
-	// Types are those that it runs; none of a worker of an older release.
-	Types []string `json:"types,omitempty"`
-}
-
-// A WorkerState says whether a worker takes jobs.
-type WorkerState string
-
-// The states of a worker.
-const (
-	WorkerTaking   WorkerState = "taking"
-	WorkerDraining WorkerState = "draining"
-)
 
 // A Status is the answer to /healthz and /readyz when all is well.
 type Status struct {

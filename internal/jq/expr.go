@@ -275,6 +275,16 @@ func (s *steps) Err() error {
 	return s.Context.Err()
 }
 
+// CompileQuietly is Compile whose error is fit for whoever wrote the expression, and
+// holds no part of it: a client sent it and is not sent it back.
+func CompileQuietly(source string) (*Expr, error) {
+	e, err := Compile(source)
+	if err != nil {
+		return nil, errors.New("is not an expression of jq: " + Where(err))
+	}
+	return e, nil
+}
+
 // Where says what is wrong with an expression that Compile refused, without
 // repeating any of it.
 func Where(err error) string {

@@ -19,6 +19,21 @@ type CSVOptions struct {
 	Columns   []string // reading: names, in place of the header's; writing: the columns to write. nil = see ReadCSV, WriteCSV
 }
 
+// NewCSVOptions reads options as a client writes them: a delimiter of one character or
+// none, no word of the header for one that is there.
+func NewCSVOptions(delimiter string, header *bool, columns []string) (CSVOptions, error) {
+	if len(columns) == 0 {
+		columns = nil // no column at all would lose every member
+	}
+	o := CSVOptions{NoHeader: header != nil && !*header, Columns: columns}
+	if delimiter != "" {
+		if o.Delimiter = delimiter[0]; len(delimiter) > 1 || !ValidDelimiter(o.Delimiter) {
+			return o, errors.New("expected one ASCII character, no quote and no newline")
+		}
+	}
+	return o, nil
+}
+
 // ValidDelimiter reports whether a byte can stand between fields.
 func ValidDelimiter(c byte) bool {
 	return c < utf8.RuneSelf && c != '"' && c != '\n' && c != '\r' && c != 0

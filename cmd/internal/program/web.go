@@ -178,11 +178,11 @@ func Workers(infos []queue.WorkerInfo) []httpapi.WorkerInfo {
 	return list
 }
 
-// Worker runs the built-in types on an installation until ctx ends. ready and
+// Worker connects and runs the built-in types until ctx ends. ready and
 // quiet are as in worker.Config.
-func Worker(ctx context.Context, sys *connect.System, w config.Work, s config.Stop, ready func(), quiet <-chan bool) error {
+func Worker(ctx context.Context, where worker.Connection, w config.Work, s config.Stop, ready func(), quiet <-chan bool) error {
 	if lacks := sandbox.Missing(); lacks != "" && imaging.FindVips() != nil {
-		sys.Log.WarnContext(ctx, "vipsthumbnail reads clients' images without a whole sandbox", "missing", lacks)
+		where.Log.WarnContext(ctx, "vipsthumbnail reads clients' images without a whole sandbox", "missing", lacks)
 	}
 	lanes := make([]job.Lane, len(w.Lanes))
 	for i, l := range w.Lanes {
@@ -192,7 +192,7 @@ func Worker(ctx context.Context, sys *connect.System, w config.Work, s config.St
 	if leftBehind == 0 {
 		leftBehind = -1
 	}
-	return worker.Serve(ctx, sys, worker.Config{Lanes: lanes, CPUConcurrency: w.CPUConcurrency,
+	return worker.Run(ctx, worker.Config{Connection: where, Lanes: lanes, CPUConcurrency: w.CPUConcurrency,
 		StreamConcurrency: w.StreamConcurrency, ShutdownGrace: s.Grace, KillGrace: w.KillGrace,
 		ChildMemory: int64(w.ChildMemory), MaxOutput: int64(w.MaxOutput), LeftBehind: leftBehind, Ready: ready, Quiet: quiet}, handlers.BuiltIn())
 }

@@ -1,0 +1,40 @@
+// Package installation says where a Longshore is: which Redis and which store of
+// blobs all its processes share. A worker and package direct take the same Config.
+package installation
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Config says where an installation is.
+type Config struct {
+	RedisURL         string        // redis://, rediss:// or unix:///path; may hold a password
+	RedisTLSInsecure bool          // accept any certificate
+	MaxConnections   int           // to Redis, pub/sub included; 0 = 6
+	Prefix           string        // of keys, channels and queues; "" = "longshore"
+	BlobURL          string        // file:///folder, file:folder for one in the working directory, or s3://bucket
+	MinFreeSpace     int64         // of the blob folder's disk, that no writer may use; 0 = none
+	MaxJobs          int           // beyond which the door takes no more; 0 = no limit
+	Lease            time.Duration // of a running job; 0 = 8 s
+	Log              *slog.Logger  // nil = silent
+
+	// Credentials of an s3:// BlobURL, as AWS_ACCESS_KEY_ID and its siblings have
+	// them, and its region where the URL names none.
+	S3KeyID, S3SecretKey, S3SessionToken, S3Region string
+
+	// CallbackSecrets, one or two of the form whsec_<base64>, sign callbacks;
+	// without one or a key no callback is taken in or delivered.
+	CallbackSecrets []string
+	// CallbackKeys, one or two, sign callbacks with each receiver's own secret and key pair.
+	CallbackKeys []string
+	// CallbackAllow lists places beyond the public internet that callbacks may
+	// go to: networks, addresses, hosts or host:port.
+	CallbackAllow []string
+	// CallbackPorts lists barred ports that callbacks may go to.
+	CallbackPorts []uint16
+}
+
+// ErrSettings marks an error that other settings would mend, not time.
+var ErrSettings = errors.New("settings")

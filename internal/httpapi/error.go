@@ -74,6 +74,12 @@ func (e *Error) WithStatus(status int) *Error {
 	return e
 }
 
+// WithRetryAfter says when to come back.
+func (e *Error) WithRetryAfter(after time.Duration) *Error {
+	e.RetryAfter = after
+	return e
+}
+
 // Wrap notes the cause for the log.
 func (e *Error) Wrap(cause error) *Error {
 	e.cause = cause
@@ -94,6 +100,18 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.cause }
+
+// NotValid says which places of a request are wrong: the first ones, see MaxPointers.
+func NotValid(places ...Pointer) *Error {
+	e := NewError(Invalid, "the request is not valid")
+	e.Errors = places[:min(len(places), MaxPointers)]
+	return e
+}
+
+// InvalidAt says that one place of a request is wrong.
+func InvalidAt(pointer, detail string) *Error {
+	return NotValid(Pointer{Pointer: pointer, Detail: detail})
+}
 
 // AsError returns err as an Error; one that is none becomes code internal.
 func AsError(err error) *Error {

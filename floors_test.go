@@ -56,15 +56,21 @@ var floors = map[string]int{
 	"client":           2,
 	"internal/queue":   2,
 	"internal/webhook": 2,
+	"internal/refusal": 2, // the one table of errors
 	// 3: the one door in
 	"internal/submit": 3,
+	// and the edge of HTTP, which knows no jobs
+	"internal/web/edge": 3,
 	// 4: assemblies
-	"internal/connect": 4,
-	"internal/web":     4,
-	"internal/tus":     4,
+	"internal/connect":    4,
+	"internal/tus":        4,
+	"internal/web/api":    4,
+	"internal/web/push":   4,
+	"internal/web/upload": 4,
 	// 5: takes a ticket, runs it, records it
-	"worker": 5,
-	"direct": 5, // the way in without a web process
+	"worker":       5,
+	"direct":       5, // the way in without a web process
+	"internal/web": 5, // joins the wings
 	// 6: what programs share; the comparison with stock asynq
 	"cmd/internal/program": 6,
 	"bench":                6,
@@ -95,12 +101,25 @@ var sideways = map[string][]string{
 	"internal/imaging": {"internal/sandbox"}, // programs that read strangers' images
 }
 
-// forbidden lists imports that the floors would allow and the design does not:
-// web speaks through small interfaces that cmd/web wires.
+// forbidden lists imports that the floors would allow and the design does not.
 var forbidden = map[string][]string{
-	"internal/web": {"internal/queue", "internal/jobstore", "internal/connect", "internal/redisdb", "internal/batch", "internal/lock"},
-	"client":       {"tasks", "handlers", "internal/blob", "internal/stream"},
+	"client": {"tasks", "handlers", "internal/blob", "internal/stream"},
 }
+
+// The rooms of web: an edge that knows no jobs, and wings over it that don't know each
+// other. All speak to what lies behind through small interfaces that cmd/web wires.
+const (
+	webRoom  = "internal/web"
+	edgeRoom = "internal/web/edge"
+)
+
+var (
+	// edgeKnows is all of ours that the edge may import.
+	edgeKnows = []string{"internal/auth", "internal/blob", "internal/httpapi", "tasks"}
+	// webKnowsNot is what no room of web may import.
+	webKnowsNot = []string{"internal/queue", "internal/jobstore", "internal/connect", "internal/redisdb", "internal/batch",
+		"internal/lock", "internal/tus"}
+)
 
 // keepers says which packages may import a third-party module. Where there are
 // two, each speaks to another side of it.
@@ -110,23 +129,24 @@ var keepers = map[string][]string{
 	"github.com/alicebob/miniredis/v2":   {"internal/localredis"},
 	"github.com/sethvargo/go-envconfig":  {"config"},
 	"github.com/go-json-experiment/json": {"internal/strictjson"},
-	"github.com/danielgtaylor/huma/v2":   {"tasks", "internal/web"}, // schemas; routes
-	"github.com/coder/websocket":         {"internal/web"},
-	"github.com/klauspost/compress":      {"internal/stream"},
-	"github.com/axiomhq/hyperloglog":     {"internal/stream", "handlers"},
-	"github.com/itchyny/gojq":            {"internal/jq"},
-	"github.com/cespare/xxhash/v2":       {"internal/stream", "handlers"},
-	"github.com/spf13/cobra":             {"cmd/enqueue"},
-	"github.com/spf13/pflag":             {"cmd/enqueue"}, // cobra's flags
-	"github.com/vbauerster/mpb/v8":       {"cmd/enqueue"},
-	"github.com/tus/tusd/v2":             {"internal/tus"},
-	"golang.org/x/exp":                   {"internal/tus"}, // tusd's slog
-	"golang.org/x/net":                   {"internal/webhook"},
-	"golang.org/x/image":                 {"internal/imaging"},
-	"github.com/aws/aws-sdk-go-v2":       {"internal/blob/bucket"},
-	"github.com/aws/smithy-go":           {"internal/blob/bucket"},
-	"golang.org/x/text":                  {"internal/stream"}, // encodings
-	"golang.org/x/sys":                   {"internal/localredis", "internal/isolate", "internal/sandbox", "internal/blob/disk"},
+	"github.com/danielgtaylor/huma/v2": {"tasks", // schemas
+		"internal/web", "internal/web/edge", "internal/web/api", "internal/web/push", "internal/web/upload"}, // routes
+	"github.com/coder/websocket":     {"internal/web/push"},
+	"github.com/klauspost/compress":  {"internal/stream"},
+	"github.com/axiomhq/hyperloglog": {"internal/stream", "handlers"},
+	"github.com/itchyny/gojq":        {"internal/jq"},
+	"github.com/cespare/xxhash/v2":   {"internal/stream", "handlers"},
+	"github.com/spf13/cobra":         {"cmd/enqueue"},
+	"github.com/spf13/pflag":         {"cmd/enqueue"}, // cobra's flags
+	"github.com/vbauerster/mpb/v8":   {"cmd/enqueue"},
+	"github.com/tus/tusd/v2":         {"internal/tus"},
+	"golang.org/x/exp":               {"internal/tus"}, // tusd's slog
+	"golang.org/x/net":               {"internal/webhook"},
+	"golang.org/x/image":             {"internal/imaging"},
+	"github.com/aws/aws-sdk-go-v2":   {"internal/blob/bucket"},
+	"github.com/aws/smithy-go":       {"internal/blob/bucket"},
+	"golang.org/x/text":              {"internal/stream"}, // encodings
+	"golang.org/x/sys":               {"internal/localredis", "internal/isolate", "internal/sandbox", "internal/blob/disk"},
 }
 
 // testOnly lists modules that only tests (and their support packages) import.
@@ -252,6 +272,69 @@ func mayImport(src source, floor int, other string) string {
 		return "it is not on a lower floor"
 	}
 	return ""
+}
+
+func TestWings(t *testing.T) {
+	t.Parallel()
+	for _, src := range sources(t) {
+		for _, imported := range src.imports {
+			other, ours := strings.CutPrefix(imported, module+"/")
+			if !ours || src.test {
+				continue
+			}
+			if why := wrongInWeb(src.pkg, other); why != "" {
+				t.Errorf("%s imports %s: %s", src.name, other, why)
+			}
+		}
+	}
+}
+
+// wrongInWeb returns what is wrong with an import of one room by another, or "".
+func wrongInWeb(pkg, other string) string {
+	inside := func(pkg string) bool { return within(pkg, webRoom) }
+	switch {
+	case inside(other) && !inside(pkg) && other != webRoom:
+		return "who serves HTTP imports " + webRoom + " alone"
+	case !inside(pkg):
+		return ""
+	case slices.Contains(webKnowsNot, other):
+		return "web speaks through interfaces"
+	case pkg == edgeRoom && !slices.Contains(edgeKnows, other):
+		return "the edge knows no jobs"
+	case pkg != webRoom && inside(other) && other != edgeRoom:
+		return "a wing imports the edge, and no other room of web"
+	}
+	return ""
+}
+
+// TestWingsHold tries imports that must be wrong, and such that must not.
+func TestWingsHold(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		pkg, other string
+		wrong      bool
+	}{
+		{"internal/web/api", "internal/web/push", true},
+		{"internal/web/push", "internal/web/api", true},
+		{"internal/web/upload", "internal/web", true},
+		{"internal/web/edge", "internal/web/api", true},
+		{"internal/web/edge", "internal/hub", true},
+		{"internal/web/edge", "internal/submit", true},
+		{"internal/web/edge", "job", true},
+		{"internal/web/api", "internal/jobstore", true},
+		{"internal/web", "internal/connect", true},
+		{"internal/web/dashboard", "internal/web/api", true},
+		{"internal/tus", "internal/web/edge", true},
+		{"internal/webhook", "internal/jobstore", false},
+		{"internal/web/api", "internal/web/edge", false},
+		{"internal/web/api", "internal/submit", false},
+		{"internal/web", "internal/web/push", false},
+		{"cmd/internal/program", "internal/web", false},
+	} {
+		if why := wrongInWeb(c.pkg, c.other); (why != "") != c.wrong {
+			t.Errorf("%s imports %s: %q", c.pkg, c.other, why)
+		}
+	}
 }
 
 func TestThirdParty(t *testing.T) {

@@ -74,6 +74,12 @@ func (e *Error) WithStatus(status int) *Error {
 	return e
 }
 
+// WithRetryAfter says when to come back.
+func (e *Error) WithRetryAfter(after time.Duration) *Error {
+	e.RetryAfter = after
+	return e
+}
+
 // Wrap notes the cause for the log.
 func (e *Error) Wrap(cause error) *Error {
 	e.cause = cause

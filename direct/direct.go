@@ -17,7 +17,6 @@ package direct
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -28,6 +27,7 @@ import (
 	"longshore/internal/connect"
 	"longshore/internal/hub"
 	"longshore/internal/jobstore"
+	"longshore/internal/refusal"
 	"longshore/internal/submit"
 	"longshore/tasks"
 )
@@ -153,12 +153,12 @@ func (c *Client) insist(ctx context.Context, do func() error) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		var refused *Error
-		if err = submit.Refusal(err); !errors.As(err, &refused) || !passing(refused.Status) || time.Now().Add(pause).After(until) {
-			return err
+		refused := refusal.Of(err)
+		if !passing(refused.Status) || time.Now().Add(pause).After(until) {
+			return refused
 		}
 		if !said {
-			c.log.WarnContext(ctx, "no answer, trying on", "error", err)
+			c.log.WarnContext(ctx, "no answer, trying on", "error", refused)
 			said = true
 		}
 		if err := sleep(ctx, pause); err != nil {

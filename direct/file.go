@@ -14,7 +14,7 @@ import (
 	"longshore/client"
 	"longshore/internal/blob"
 	"longshore/internal/httpapi"
-	"longshore/internal/submit"
+	"longshore/internal/refusal"
 	"longshore/job"
 )
 
@@ -92,7 +92,7 @@ func (c *Client) open(ctx context.Context, id job.ID, o job.Output) (*File, erro
 }
 
 func fetchError(id job.ID, err error) error {
-	return fmt.Errorf("fetch from job %s: %w", id, submit.Refusal(err))
+	return fmt.Errorf("fetch from job %s: %w", id, refusal.Of(err))
 }
 
 // Read reads on.

@@ -8,7 +8,7 @@ import (
 
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
-	"longshore/internal/submit"
+	"longshore/internal/refusal"
 	"longshore/job"
 )
 
@@ -39,7 +39,7 @@ func (c *Client) snapshot(ctx context.Context, verb string, id job.ID, do func(c
 // Delete removes an ended job with its files.
 func (c *Client) Delete(ctx context.Context, id job.ID) error {
 	if err := c.sys.Delete(ctx, id); err != nil { // a repeat would not find it
-		return fmt.Errorf("delete job %s: %w", id, submit.Refusal(err))
+		return fmt.Errorf("delete job %s: %w", id, refusal.Of(err))
 	}
 	return nil
 }

@@ -12,6 +12,10 @@ import (
 	"longshore/job"
 )
 
+// MaxJSON is the size limit of a JSON body, and of the parameters of a form together:
+// a payload and what is around it.
+const MaxJSON = 2 * job.MaxDocument
+
 // A SubmitBody is the body of POST /v1/jobs. Absent fields mean the type's policy.
 type SubmitBody struct {
 	Type        string          `json:"type" doc:"the kind of work" minLength:"1" maxLength:"64"`

@@ -31,5 +31,17 @@ const MaxPointers = answer.MaxPointers
 // NewError returns an error with the code's usual status.
 func NewError(code Code, detail string) *Error { return answer.NewError(code, detail) }
 
+// NotValid says which places of a request are wrong: the first ones, see MaxPointers.
+func NotValid(places ...Pointer) *Error {
+	e := NewError(Invalid, "the request is not valid")
+	e.Errors = places[:min(len(places), MaxPointers)]
+	return e
+}
+
+// InvalidAt says that one place of a request is wrong.
+func InvalidAt(pointer, detail string) *Error {
+	return NotValid(Pointer{Pointer: pointer, Detail: detail})
+}
+
 // AsError returns err as an Error; one that is none becomes code internal.
 func AsError(err error) *Error { return answer.AsError(err) }

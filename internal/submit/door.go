@@ -12,7 +12,7 @@ import (
 	"longshore/internal/blob"
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
-	"longshore/internal/redisdb"
+	"longshore/internal/refusal"
 	"longshore/internal/strictjson"
 	"longshore/job"
 	"longshore/tasks"
@@ -108,7 +108,7 @@ func (d *Door) room() error {
 func (d *Door) create(ctx context.Context, n jobstore.NewJob) (snap job.Snapshot, created bool, err error) {
 	c, err := d.Store.Create(ctx, n)
 	if err != nil {
-		return job.Snapshot{}, false, Refusal(err)
+		return job.Snapshot{}, false, refusal.Of(err)
 	}
 	if c.New && !c.Sent {
 		d.enqueue(ctx, c.Ticket)
@@ -136,7 +136,7 @@ func (d *Door) enqueue(ctx context.Context, t job.Ticket) {
 func (d *Door) snapshot(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	snap, err := d.Store.Get(ctx, id)
 	if err != nil {
-		return job.Snapshot{}, Refusal(err)
+		return job.Snapshot{}, refusal.Of(err)
 	}
 	return snap, nil
 }
@@ -146,7 +146,7 @@ func (d *Door) snapshot(ctx context.Context, id job.ID) (job.Snapshot, error) {
 func (d *Door) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	old, err := d.Store.Read(ctx, id)
 	if err != nil {
-		return job.Snapshot{}, Refusal(err)
+		return job.Snapshot{}, refusal.Of(err)
 	}
 	if !old.Snapshot.Done {
 		return job.Snapshot{}, httpapi.NewError(httpapi.Conflict, "the job has not ended")
@@ -160,7 +160,7 @@ func (d *Door) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	if old.Callback {
 		cb, err := d.Store.Callback(ctx, id)
 		if err != nil {
-			return job.Snapshot{}, Refusal(err)
+			return job.Snapshot{}, refusal.Of(err)
 		}
 		r.CallbackURL = cb.URL
 	}
@@ -186,7 +186,7 @@ func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 	info, ok := d.Catalog.Lookup(r.Type)
 	if !ok {
 		bad("/type", "unknown type; /v1/types lists those there are")
-		return jobstore.NewJob{}, info, invalid(wrong)
+		return jobstore.NewJob{}, info, httpapi.NotValid(wrong...)
 	}
 	if info.Input == tasks.InputRequired && !r.hasInput() {
 		bad("/input", "this type works on a file: send it as the body of POST /v1/jobs/"+r.Type+", or name another job's output")
@@ -245,7 +245,7 @@ func (d *Door) checkPayload(r Request, wrong []httpapi.Pointer) ([]byte, error) 
 		return nil, httpapi.AsError(err)
 	}
 	if wrong != nil {
-		return nil, invalid(wrong)
+		return nil, httpapi.NotValid(wrong...)
 	}
 	return payload, nil
 }
@@ -315,55 +315,5 @@ func checkNames(n *jobstore.NewJob, r Request, now time.Time, bad func(pointer, 
 		bad("/headers/Longshore-Job", "expected an id drawn within the last hour")
 	default:
 		n.Claim = max(time.Second, r.ID.Time().Add(maxIDAge).Sub(now))
-	}
-}
-
-// invalid tells the first places that are wrong; httpapi.MaxPointers says why not all.
-func invalid(wrong []httpapi.Pointer) *httpapi.Error {
-	e := httpapi.NewError(httpapi.Invalid, "the request is not valid")
-	e.Errors = wrong[:min(len(wrong), httpapi.MaxPointers)]
-	return e
-}
-
-// Refusal turns what went wrong inside into the client's error.
-func Refusal(err error) error {
-	var e *httpapi.Error
-	var used *job.InUseError
-	switch {
-	case errors.As(err, &e):
-		return e
-	case errors.Is(err, job.ErrNotFound), errors.Is(err, blob.ErrNotFound):
-		return httpapi.NewError(httpapi.NotFound, "there is no such job, or its retention is over").Wrap(err)
-	case errors.Is(err, job.ErrNotEnded):
-		return httpapi.NewError(httpapi.Conflict, "the job has not ended").Wrap(err)
-	case errors.As(err, &used):
-		return httpapi.NewError(httpapi.Conflict, fmt.Sprintf("job %s works on this one's files; they go when it has ended", used.By)).Wrap(err)
-	case errors.Is(err, job.ErrDamaged): // often of a newer version, while a deployment is under way
-		e := httpapi.NewError(httpapi.Unavailable, "a job's record can't be read").Wrap(err)
-		e.RetryAfter = 10 * time.Second
-		return e
-	case errors.Is(err, jobstore.ErrMismatch):
-		return httpapi.NewError(httpapi.IdempotencyMismatch, "the key was used for another request").Wrap(err)
-	case errors.Is(err, jobstore.ErrClaimed):
-		return httpapi.NewError(httpapi.Conflict, "the id was used before").Wrap(err)
-	case errors.Is(err, blob.ErrNoSpace):
-		return httpapi.NewError(httpapi.Unavailable, "no space left for inputs").WithStatus(http.StatusInsufficientStorage).Wrap(err)
-	case errors.Is(err, blob.ErrUnavailable):
-		e := httpapi.NewError(httpapi.Unavailable, "the blob store can't be reached, try again").Wrap(err)
-		e.RetryAfter = 5 * time.Second
-		return e
-	case errors.Is(err, context.Canceled): // before redisdb: there it is no trouble of Redis
-		e := httpapi.NewError(httpapi.Unavailable, "the request was given up, try again").Wrap(err)
-		e.RetryAfter = time.Second
-		return e
-	case redisdb.Unavailable(err):
-		e := httpapi.NewError(httpapi.Unavailable, "the job store can't be reached, try again").Wrap(err)
-		if redisdb.Reason(err) == redisdb.ReasonOutOfMemory {
-			e = httpapi.NewError(httpapi.QueueFull, "the job store is full, try again later").Wrap(err)
-		}
-		e.RetryAfter = 2 * time.Second
-		return e
-	default:
-		return httpapi.NewError(httpapi.Internal, "").Wrap(err)
 	}
 }

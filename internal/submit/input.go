@@ -13,6 +13,7 @@ import (
 	"longshore/internal/blob"
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
+	"longshore/internal/refusal"
 	"longshore/job"
 )
 
@@ -38,7 +39,7 @@ func (d *Door) submitInput(ctx context.Context, r Request, n jobstore.NewJob) (j
 	u.new.UploadFence = u.fence
 	created, sent, err := u.begin(ctx)
 	if err != nil {
-		return job.Snapshot{}, false, Refusal(err)
+		return job.Snapshot{}, false, refusal.Of(err)
 	}
 	if created {
 		if err := u.run(ctx, sent); err != nil {
@@ -184,7 +185,7 @@ func (u *upload) queued(ctx context.Context, spec jobstore.Spec) (job.Ticket, er
 			u.door.deleteBlobs(ctx, u.new.ID, string(u.new.ID)+"/"+u.fence)
 			return job.Ticket{}, u.lost(ctx)
 		case time.Now().After(until):
-			return job.Ticket{}, Refusal(err) // its fate is known to the record: lost with its lease, or queued
+			return job.Ticket{}, refusal.Of(err) // its fate is known to the record: lost with its lease, or queued
 		}
 		<-time.After(pause)
 	}
@@ -205,7 +206,7 @@ func (u *upload) giveUp(ctx context.Context, cause error) error {
 	case errors.As(cause, &cut), errors.Is(cause, context.Canceled):
 	default:
 		end.Code, end.Message = job.StorageError, "the input could not be stored"
-		answer = httpapi.AsError(Refusal(cause))
+		answer = refusal.Of(cause)
 		if answer.Code == httpapi.Internal {
 			answer = httpapi.NewError(httpapi.Unavailable, "the input could not be stored").Wrap(cause)
 			answer.RetryAfter = 5 * time.Second

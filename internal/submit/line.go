@@ -22,7 +22,7 @@ func ParseLine(text []byte) (Request, error) {
 	err := strictjson.Fields(text, l.field)
 	switch {
 	case errors.Is(err, strictjson.ErrNoObject):
-		return Request{}, invalid([]httpapi.Pointer{{Pointer: "", Detail: err.Error()}})
+		return Request{}, httpapi.InvalidAt("", err.Error())
 	case err != nil:
 		return Request{}, httpapi.NewError(httpapi.Invalid, err.Error()).WithStatus(http.StatusBadRequest)
 	}
@@ -30,7 +30,7 @@ func ParseLine(text []byte) (Request, error) {
 		l.bad("type", "expected the name of a type")
 	}
 	if l.wrong != nil {
-		return Request{}, invalid(l.wrong)
+		return Request{}, httpapi.NotValid(l.wrong...)
 	}
 	return l.Request, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
+	"longshore/internal/refusal"
 	"longshore/job"
 )
 
@@ -217,14 +218,14 @@ func (d *Door) createMany(ctx context.Context, g *group) {
 	}
 	if ctx.Err() != nil {
 		for _, i := range g.at {
-			g.refuse(i, httpapi.AsError(Refusal(ctx.Err())))
+			g.refuse(i, refusal.Of(ctx.Err()))
 		}
 		return
 	}
 	created, errs := d.Store.CreateMany(context.WithoutCancel(ctx), g.jobs)
 	for j, i := range g.at {
 		if errs[j] != nil {
-			d.refuseLine(ctx, g, i, Refusal(errs[j]))
+			d.refuseLine(ctx, g, i, refusal.Of(errs[j]))
 			continue
 		}
 		g.answers[i].ID, g.answers[i].Created = created[j].ID, created[j].New
@@ -237,7 +238,7 @@ func (d *Door) createMany(ctx context.Context, g *group) {
 // createReferred makes a job whose input is another's output, as Submit does.
 func (d *Door) createReferred(ctx context.Context, g *group, r referred) {
 	if ctx.Err() != nil {
-		g.refuse(r.at, httpapi.AsError(Refusal(ctx.Err())))
+		g.refuse(r.at, refusal.Of(ctx.Err()))
 		return
 	}
 	snap, created, err := d.submitReference(context.WithoutCancel(ctx), r.request, r.job)

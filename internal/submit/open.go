@@ -8,6 +8,7 @@ import (
 
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
+	"longshore/internal/refusal"
 	"longshore/job"
 )
 
@@ -19,7 +20,7 @@ func (d *Door) there(ctx context.Context, n jobstore.NewJob) (bool, error) {
 		return false, nil // a mismatch is for the creation to tell
 	}
 	if err != nil {
-		return false, Refusal(err)
+		return false, refusal.Of(err)
 	}
 	snap, err := d.Store.Get(ctx, id)
 	return err == nil && (snap.State != job.Failed || snap.StartedAt != nil), nil
@@ -42,7 +43,7 @@ func (d *Door) open(ctx context.Context, id job.ID, client string, there bool) e
 	case errors.Is(err, jobstore.ErrTooManyOpen):
 		detail = "too many uploads have begun and not ended"
 	default:
-		return Refusal(err)
+		return refusal.Of(err)
 	}
 	e := httpapi.NewError(httpapi.RateLimited, detail).WithStatus(http.StatusServiceUnavailable).Wrap(err)
 	e.RetryAfter = 30 * time.Second

@@ -12,6 +12,7 @@ import (
 	"longshore/internal/blob"
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
+	"longshore/internal/refusal"
 	"longshore/job"
 )
 
@@ -67,7 +68,7 @@ func (d *Door) Begin(ctx context.Context, r Request, metadata string) (u *Resuma
 	token, err := pieces.Begin(ctx, inputName(n.ID), r.InputSize)
 	if err != nil {
 		d.closeUpload(ctx, n.ID, r.Client)
-		return nil, false, Refusal(err)
+		return nil, false, refusal.Of(err)
 	}
 	n.UploadFence, n.UploadExpiry = jobstore.NewFence(), d.UploadExpiry
 	n.Spec.Upload = &jobstore.Upload{Size: r.InputSize, Token: token, Metadata: metadata,
@@ -82,7 +83,7 @@ func (d *Door) Begin(ctx context.Context, r Request, metadata string) (u *Resuma
 		}
 	}
 	if err != nil {
-		return nil, false, Refusal(err) // its outcome may be unknown: nothing else is undone
+		return nil, false, refusal.Of(err) // its outcome may be unknown: nothing else is undone
 	}
 	if !c.New && c.Upload != "" && !c.Pieces {
 		return nil, false, conflict("another request sends the input of this key or id, whole", 2*time.Second)
@@ -90,7 +91,7 @@ func (d *Door) Begin(ctx context.Context, r Request, metadata string) (u *Resuma
 	if !c.New {
 		u, err := d.Resume(ctx, c.ID)
 		if err == nil && u.Size != r.InputSize {
-			return nil, false, Refusal(jobstore.ErrMismatch)
+			return nil, false, refusal.Of(jobstore.ErrMismatch)
 		}
 		return u, false, err
 	}
@@ -108,7 +109,7 @@ func inputName(id job.ID) string { return string(id) + "/in" }
 func (d *Door) Resume(ctx context.Context, id job.ID) (*Resumable, error) {
 	pieces, ok := d.Blobs.(blob.Pieces)
 	if !ok {
-		return nil, Refusal(job.ErrNotFound)
+		return nil, refusal.Of(job.ErrNotFound)
 	}
 	r, err := d.Store.Read(ctx, id)
 	if err != nil {
@@ -136,7 +137,7 @@ func (d *Door) Resume(ctx context.Context, id job.ID) (*Resumable, error) {
 		return nil, gone()
 	}
 	if err != nil {
-		return nil, Refusal(err)
+		return nil, refusal.Of(err)
 	}
 	if u.Offset == u.Size {
 		return u, u.Finish(ctx)
@@ -148,7 +149,7 @@ func noUpload(err error) error {
 	if errors.Is(err, job.ErrNotFound) {
 		return httpapi.NewError(httpapi.NotFound, "there is no such upload").Wrap(err)
 	}
-	return Refusal(err)
+	return refusal.Of(err)
 }
 
 func gone() error {
@@ -164,7 +165,7 @@ func (u *Resumable) Append(ctx context.Context, body io.Reader, interrupt func()
 		if errors.Is(err, jobstore.ErrLost) {
 			return 0, u.whyLost(ctx)
 		}
-		return 0, Refusal(err)
+		return 0, refusal.Of(err)
 	}
 	// It counts for as long as it can be silent from here on. A failure costs the
 	// count a little, and nobody an upload.
@@ -184,7 +185,7 @@ func (u *Resumable) Append(ctx context.Context, body io.Reader, interrupt func()
 	case lost.Load():
 		return n, u.whyLost(ctx)
 	case err != nil:
-		return n, Refusal(err)
+		return n, refusal.Of(err)
 	}
 	if u.Offset < u.Size {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -258,7 +259,7 @@ func (u *Resumable) Finish(ctx context.Context) error {
 		return gone() // dropped meanwhile, with its job
 	}
 	if err != nil {
-		return Refusal(fmt.Errorf("finish upload %s: %w", u.ID, err))
+		return refusal.Of(fmt.Errorf("finish upload %s: %w", u.ID, err))
 	}
 	spec := u.spec
 	spec.Input = &jobstore.Input{Blob: inputName(u.ID), Size: info.Size, ContentType: info.ContentType, Filename: spec.Upload.Filename}
@@ -272,7 +273,7 @@ func (u *Resumable) Finish(ctx context.Context) error {
 		}
 		return gone() // what is there goes with the record, or as an orphan: the id may be another upload's by now
 	case err != nil:
-		return Refusal(err)
+		return refusal.Of(err)
 	}
 	u.queued, u.Expires = true, time.Time{}
 	u.door.enqueue(ctx, ticket)
@@ -288,7 +289,7 @@ func (d *Door) whole(ctx context.Context, id job.ID, name string) (bool, error) 
 		return false, nil
 	}
 	if err != nil {
-		return false, Refusal(err)
+		return false, refusal.Of(err)
 	}
 	return r.Spec.Input != nil && r.Spec.Input.Blob == name, nil
 }
@@ -296,14 +297,14 @@ func (d *Door) whole(ctx context.Context, id job.ID, name string) (bool, error) 
 // Terminate cancels the upload's job, whatever it has come to, and deletes what is there.
 func (u *Resumable) Terminate(ctx context.Context) error {
 	if err := u.door.Store.RequestCancel(ctx, u.ID); err != nil {
-		return Refusal(err)
+		return refusal.Of(err)
 	}
 	if u.queued {
 		return nil // the job's files go with the job
 	}
 	u.door.closeUpload(ctx, u.ID, u.spec.Upload.Client)
 	if err := u.pieces.Drop(ctx, inputName(u.ID), u.spec.Upload.Token); err != nil {
-		return Refusal(err)
+		return refusal.Of(err)
 	}
 	return nil
 }

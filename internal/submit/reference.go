@@ -9,6 +9,7 @@ import (
 
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
+	"longshore/internal/refusal"
 	"longshore/job"
 )
 
@@ -28,7 +29,7 @@ func (d *Door) submitReference(ctx context.Context, r Request, n jobstore.NewJob
 			snap, err := d.snapshot(ctx, id)
 			return snap, false, err
 		}
-		return job.Snapshot{}, false, Refusal(err)
+		return job.Snapshot{}, false, refusal.Of(err)
 	}
 	n.Spec.Input = input
 	snap, created, err := d.create(ctx, n)

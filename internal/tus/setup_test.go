@@ -25,7 +25,6 @@ import (
 	"longshore/internal/jobstore"
 	"longshore/internal/localredis/redistest"
 	"longshore/internal/lock"
-	"longshore/internal/redisdb"
 	"longshore/internal/submit"
 	"longshore/internal/tus"
 	"longshore/internal/web"
@@ -107,8 +106,7 @@ func (in installation) start(t *testing.T, c config) *process {
 	}
 	waiters := hub.New(sys.Store, sys.Log)
 	server, err := web.New(web.Config{Idle: c.idle, MinUploadRate: c.rate, Log: slog.New(slog.DiscardHandler), Grace: 5 * time.Second},
-		web.Deps{Door: door, Records: records{sys.Store, sys}, Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Uploads: uploads,
-			Unavailable: redisdb.Unavailable})
+		web.Deps{Door: door, Records: records{sys.Store, sys}, Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Uploads: uploads})
 	if err != nil {
 		t.Fatal(err)
 	}

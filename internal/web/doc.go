@@ -1,8 +1,12 @@
-// Package web is the HTTP side of the system: a table of routes over small
-// interfaces, and one edge around them that speaks for errors, access, limits
-// and the log.
+// Package web is the HTTP side of the system. It joins: an edge, which is what holds
+// for every request, and wings over it, whose handlers return routes. Wings never
+// import each other, and the edge knows no jobs; floors_test.go of the whole holds both.
 //
-// Routes with JSON in and out are huma operations, so that their parameters are
-// checked and described in one place. Those that stream (a job's input, its
-// outputs) are plain handlers whose description stands in openapi.go.
+//	edge    routes, access, bodies, answers, limits, errors, the log
+//	api     submissions, batches, jobs, lists, results, what the installation has
+//	push    long-polls, event streams, sockets
+//	upload  uploads in pieces
+//
+// A new route is one line in Routes of the handler that serves it; a new handler is
+// one line in routes.go here.
 package web

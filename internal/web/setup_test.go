@@ -344,8 +344,7 @@ func setup(t testing.TB, change ...func(*web.Config)) *bench {
 		Queues: func(context.Context) ([]httpapi.QueueInfo, error) {
 			return []httpapi.QueueInfo{{Queue: "io-high", Lane: job.LaneIO, Priority: job.High, Pending: 3}}, s.down
 		},
-		Ready:       func(context.Context) error { return s.down },
-		Unavailable: func(err error) bool { return errors.Is(err, errDown) || errors.Is(err, context.DeadlineExceeded) },
+		Ready: func(context.Context) error { return s.down },
 	})
 	if err != nil {
 		t.Fatal(err)

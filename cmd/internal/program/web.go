@@ -21,7 +21,6 @@ import (
 	"longshore/internal/jobstore"
 	"longshore/internal/lock"
 	"longshore/internal/queue"
-	"longshore/internal/redisdb"
 	"longshore/internal/sandbox"
 	"longshore/internal/tus"
 	"longshore/internal/web"
@@ -75,7 +74,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 		MaxUploadsPerAddress: h.MaxPerAddress, MinUploadRate: int64(h.MinRate), MinFreeSpace: sys.MinFreeSpace,
 		TrustedProxies: h.TrustedProxies, HSTS: h.HSTS, Grace: s.Grace, Log: sys.Log},
 		web.Deps{Door: door, Uploads: uploads, Records: records{sys.Store, sys},
-			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Unavailable: redisdb.Unavailable,
+			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog,
 			Queues:     func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
 			Workers:    func(ctx context.Context) ([]httpapi.WorkerInfo, error) { return workers(ctx, sys) },
 			WaitingFor: watch.WaitingFor,

@@ -1,0 +1,48 @@
+// Package api is the wing of requests that are answered once: submissions, single and
+// in batches, jobs and lists of them, results, and what there is to know of the
+// installation. A handler is a struct of the few things it needs, and returns its
+// routes. Those with JSON in and out are functions over structs, which huma checks and
+// describes; those that stream are plain, and their description stands beside them.
+package api
+
+import (
+	"context"
+	"time"
+
+	"longshore/internal/httpapi"
+	"longshore/internal/hub"
+	"longshore/internal/submit"
+	"longshore/internal/web/edge"
+	"longshore/job"
+)
+
+// Submitter takes jobs in. submit.Door implements it; its errors are *httpapi.Error.
+type Submitter interface {
+	Submit(ctx context.Context, r submit.Request) (snap job.Snapshot, created bool, err error)
+	Retry(ctx context.Context, id job.ID) (job.Snapshot, error)
+	SubmitBatch(ctx context.Context, next func() ([]submit.Draft, error),
+		answer func([]httpapi.BatchAnswer) error) error
+}
+
+// Records reads and ends jobs. Its errors wrap those of package job.
+type Records interface {
+	Get(ctx context.Context, id job.ID) (job.Snapshot, error)
+	GetMany(ctx context.Context, ids []job.ID) ([]job.Reading, error)
+	List(ctx context.Context, f job.Filter) (job.Page, error)
+	Cancel(ctx context.Context, id job.ID) (job.Snapshot, error)
+	Delete(ctx context.Context, id job.ID) error
+	Callback(ctx context.Context, id job.ID) (job.Callback, error)
+}
+
+// Waiter lets requests wait for jobs. push.Waiters implements it.
+type Waiter interface {
+	// Enter cuts a wish to wait down to what is given: nothing where too many wait
+	// already. Who is given something leaves.
+	Enter(a *edge.Answer, wish time.Duration) time.Duration
+	Leave(a *edge.Answer)
+	// Wait returns the jobs that have moved, as soon as there is one or the time is over.
+	Wait(ctx context.Context, d time.Duration, wants ...hub.Want) ([]job.Rev, error)
+}
+
+// Show completes a snapshot with what its record doesn't know.
+type Show func(job.Snapshot) job.Snapshot

@@ -1,0 +1,159 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"longshore/internal/blob"
+	"longshore/internal/httpapi"
+	"longshore/internal/web/edge"
+	"longshore/job"
+)
+
+// Blobs opens outputs.
+type Blobs interface {
+	Open(ctx context.Context, name string) (blob.Reader, error)
+}
+
+// Results serves what jobs have made.
+type Results struct {
+	Records Records
+	Blobs   Blobs
+}
+
+// Routes are what it serves.
+func (h Results) Routes() []edge.Route {
+	return []edge.Route{
+		{Op: fileOperation(httpapi.PathJobs+"/{id}/result", "get-result", "The only output of a job, or else its result as JSON"),
+			Access: edge.Bearer, Handle: edge.Raw(h.result)},
+		{Op: outputOperation(), Access: edge.Bearer, Handle: edge.Raw(h.output)},
+	}
+}
+
+// finished returns the snapshot of the request's job, which must have ended.
+func (h Results) finished(r *http.Request) (job.Snapshot, error) {
+	id, err := httpapi.PathID(r)
+	if err != nil {
+		return job.Snapshot{}, err
+	}
+	snap, err := h.Records.Get(r.Context(), id)
+	if err != nil {
+		return job.Snapshot{}, err
+	}
+	if !snap.Done {
+		return job.Snapshot{}, httpapi.NewError(httpapi.Conflict, "the job has not ended")
+	}
+	return snap, nil
+}
+
+// output sends one output of a job.
+func (h Results) output(a *edge.Answer, r *http.Request) error {
+	snap, err := h.finished(r)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(snap.Outputs, func(o job.Output) bool { return o.Name == r.PathValue("name") })
+	if i < 0 {
+		return httpapi.NewError(httpapi.NotFound, "the job has no such output")
+	}
+	return h.send(a, r, snap, snap.Outputs[i])
+}
+
+// result sends the only output of a job, or else its result.
+func (h Results) result(a *edge.Answer, r *http.Request) error {
+	snap, err := h.finished(r)
+	if err != nil {
+		return err
+	}
+	if snap.State != job.Succeeded {
+		return httpapi.NewError(httpapi.NotFound, fmt.Sprintf("the job has no result: it ended %s", snap.State))
+	}
+	if len(snap.Outputs) == 1 {
+		return h.send(a, r, snap, snap.Outputs[0])
+	}
+	a.Header().Set("Etag", etag(snap))
+	edge.WriteJSON(a, http.StatusOK, snap.Result)
+	return nil
+}
+
+// shownTypes are those that a browser may show by itself: none of them can
+// carry a script. All else is a download.
+var shownTypes = []string{"application/json", "image/gif", "image/jpeg", "image/png", "image/webp",
+	"text/csv", "text/plain"}
+
+func (h Results) send(a *edge.Answer, r *http.Request, snap job.Snapshot, o job.Output) error {
+	content, err := h.Blobs.Open(r.Context(), o.Blob)
+	if errors.Is(err, blob.ErrNotFound) {
+		return httpapi.NewError(httpapi.NotFound, "the output is gone: the job's retention is over").Wrap(err)
+	}
+	if err != nil {
+		return fmt.Errorf("open output %s of %s: %w", o.Name, snap.ID, err)
+	}
+	defer content.Close()
+
+	header := a.Header()
+	kind, _, err := mime.ParseMediaType(o.ContentType)
+	if err != nil {
+		kind, o.ContentType = "application/octet-stream", "application/octet-stream"
+	}
+	disposition := "attachment"
+	if slices.Contains(shownTypes, kind) {
+		disposition = "inline"
+	}
+	header.Set("Content-Type", o.ContentType)
+	header.Set("Content-Disposition", mime.FormatMediaType(disposition, map[string]string{"filename": o.Name}))
+	header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	header.Set("Cache-Control", "private, no-cache") // it never changes, but it may go
+	if sum, err := hex.DecodeString(o.SHA256); err == nil && len(sum) > 0 {
+		digest := "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":"
+		header.Set("Etag", `"`+o.SHA256+`"`)
+		header.Set(httpapi.HeaderReprDigest, digest)
+		header.Set(httpapi.HeaderContentDigest, digest)
+	}
+	var ended time.Time
+	if snap.FinishedAt != nil {
+		ended = *snap.FinishedAt
+	}
+	http.ServeContent(wholeDigest{a}, r, "", ended, content)
+	return nil
+}
+
+// wholeDigest takes Content-Digest back where less than the whole is sent: it
+// is the digest of the message's content (RFC 9530, section 2).
+type wholeDigest struct{ http.ResponseWriter }
+
+func (w wholeDigest) WriteHeader(status int) {
+	if status != http.StatusOK {
+		w.Header().Del(httpapi.HeaderContentDigest)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func fileOperation(path, name, summary string) huma.Operation {
+	op := huma.Operation{
+		Method: http.MethodGet, Path: path, OperationID: name, Summary: summary,
+		Parameters: []*huma.Param{edge.IDParam()},
+		Responses: map[string]*huma.Response{
+			"200":     {Description: "The whole.", Content: map[string]*huma.MediaType{"*/*": {}}},
+			"206":     {Description: "The range.", Content: map[string]*huma.MediaType{"*/*": {}}},
+			"default": edge.ProblemResponse(),
+		},
+	}
+	return op
+}
+
+func outputOperation() huma.Operation {
+	op := fileOperation(httpapi.PathJobs+"/{id}/outputs/{name}", "get-output", "One output of a job; takes Range")
+	op.Parameters = append(op.Parameters, &huma.Param{Name: "name", In: "path", Required: true,
+		Description: "the output's name", Schema: &huma.Schema{Type: huma.TypeString}})
+	return op
+}

@@ -1,0 +1,53 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"longshore/internal/httpapi"
+	"longshore/internal/web/api"
+	"longshore/internal/web/edge"
+	"longshore/tasks"
+)
+
+const apiDescription = `Longshore runs slow work for web apps. A job is one record with a revision, rev, that grows with each change; all ways of waiting resume from it.
+
+Durations are texts like 1500ms, 25s, 2h; a bare number is seconds. Times are RFC 3339 in UTC. Errors are problem+json (RFC 9457) with a stable code.`
+
+// config is what huma is to know beside the routes.
+func config(version string) huma.Config {
+	c := huma.DefaultConfig("Longshore", version)
+	c.Info.Description = apiDescription
+	return c
+}
+
+// A document is the description of the API.
+type document struct{ text []byte }
+
+func (d *document) route() edge.Route {
+	op := edge.At("GET", httpapi.PathOpenAPI, "openapi", "This description")
+	op.Responses = map[string]*huma.Response{
+		"200":     {Description: "An OpenAPI 3.1 document.", Content: map[string]*huma.MediaType{httpapi.TypeJSON: {}}},
+		"default": edge.ProblemResponse(),
+	}
+	return edge.Route{Op: op, Access: edge.Public, Handle: edge.Raw(d.serve)}
+}
+
+// write writes it, when all routes are mounted.
+func (d *document) write(about huma.API, catalog *tasks.Catalog) (err error) {
+	api.Describe(about, catalog)
+	if d.text, err = json.Marshal(about.OpenAPI()); err != nil {
+		return fmt.Errorf("describe the API: %w", err)
+	}
+	return nil
+}
+
+func (d *document) serve(a *edge.Answer, _ *http.Request) error {
+	a.Header()["Content-Type"] = edge.ContentJSON
+	a.Header().Set("Cache-Control", "no-cache")
+	_, _ = a.Write(d.text) // an error here is the client's going
+	return nil
+}

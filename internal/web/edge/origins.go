@@ -1,0 +1,91 @@
+package edge
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"longshore/internal/httpapi"
+)
+
+// origins is the list of web origins whose pages may use the API. It feeds the
+// CORS headers, by which a browser lets a page read our answers, and the check
+// against forged requests, by which we don't do what a foreign page wants.
+type origins struct {
+	allowed []string
+	forgery *http.CrossOriginProtection
+}
+
+func newOrigins(allowed []string) (*origins, error) {
+	o := &origins{allowed: allowed, forgery: http.NewCrossOriginProtection()}
+	for _, origin := range allowed {
+		if err := o.forgery.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("CORS origin %q: %w", origin, err)
+		}
+	}
+	return o, nil
+}
+
+const (
+	corsMethods = "GET, HEAD, POST, PATCH, DELETE"
+	corsSend    = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Longshore-Job, Prefer, " +
+		"Range, Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Request-ID, " +
+		"X-Requested-With"
+	corsRead = "Content-Digest, Content-Disposition, Content-Range, ETag, Location, Longshore-Job, Longshore-Wait, " +
+		"Preference-Applied, Repr-Digest, Retry-After, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, " +
+		"Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset"
+)
+
+// check refuses a request that a page of a foreign origin made, and sets the
+// CORS headers for one that is allowed.
+func (o *origins) check(w http.ResponseWriter, r *http.Request) error {
+	if len(o.allowed) > 0 {
+		w.Header().Add("Vary", "Origin")
+	}
+	if origin := r.Header.Get("Origin"); slices.Contains(o.allowed, origin) {
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+		w.Header().Set("Access-Control-Expose-Headers", corsRead)
+	}
+	if err := o.forgery.Check(r); err != nil {
+		return httpapi.NewError(httpapi.Forbidden, "a page of this origin may not do this; see CORS_ORIGINS").Wrap(err)
+	}
+	return nil
+}
+
+// checkSocket refuses a WebSocket that a page of a foreign origin opens:
+// browsers ask nobody before they open one, and read it.
+func (o *origins) checkSocket(r *http.Request) error {
+	origin := r.Header.Get("Origin")
+	if origin == "" || slices.Contains(o.allowed, origin) {
+		return nil
+	}
+	if u, err := url.Parse(origin); err == nil && u.Host != "" && sameHost(u, r.Host) {
+		return nil
+	}
+	return httpapi.NewError(httpapi.Forbidden, "a page of this origin may not do this; see CORS_ORIGINS")
+}
+
+// sameHost reports whether a page's origin is the host that was asked, however
+// either is written.
+func sameHost(origin *url.URL, asked string) bool {
+	usual := map[string]string{"http": "80", "https": "443"}[origin.Scheme]
+	host, port := splitHost(origin.Host)
+	askedHost, askedPort := splitHost(asked)
+	return host == askedHost && cmp.Or(port, usual) == cmp.Or(askedPort, usual)
+}
+
+// preflight answers a browser's question before a request, if it is one of an
+// allowed origin.
+func (o *origins) preflight(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" ||
+		!slices.Contains(o.allowed, r.Header.Get("Origin")) {
+		return false
+	}
+	w.Header().Set("Access-Control-Allow-Methods", corsMethods)
+	w.Header().Set("Access-Control-Allow-Headers", corsSend)
+	w.Header().Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}

@@ -1,0 +1,225 @@
+// Package upload is the wing of uploads in pieces: what the edge asks of them, and how
+// the job that one is for is told. The protocol itself is package tus.
+package upload
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"longshore/internal/httpapi"
+	"longshore/internal/submit"
+	"longshore/internal/web/edge"
+	"longshore/job"
+)
+
+// Protocol serves the protocol of uploads in pieces. tus.Handler implements it.
+type Protocol interface {
+	// Serve answers one request, or returns why it is refused. create is the
+	// job that a new upload is for. A request that takes long ends with stopping.
+	Serve(stopping context.Context, w http.ResponseWriter, r *http.Request, create *submit.Request) error
+}
+
+const (
+	headerMetadata = "Upload-Metadata"
+	headerLength   = "Upload-Length"
+	headerOffset   = "Upload-Offset"
+	headerOverride = "X-HTTP-Method-Override"
+)
+
+// Handler serves uploads.
+type Handler struct {
+	Protocol Protocol
+	Uploads  *edge.Uploads
+	Stopping context.Context // ends when the server is to
+}
+
+// Routes are those of tus 1.0.
+func (h Handler) Routes() []edge.Route {
+	const all, one = httpapi.PathUploads, httpapi.PathUploads + "/{id}"
+	at := func(method, path, name, summary string, access edge.Access) edge.Route {
+		op := huma.Operation{Method: method, Path: path, OperationID: name, Summary: summary, Responses: map[string]*huma.Response{
+			"2XX":     {Description: "As tus 1.0 says (https://tus.io/protocols/resumable-upload)."},
+			"default": edge.ProblemResponse(),
+		}}
+		if path == one {
+			op.Parameters = []*huma.Param{edge.IDParam()}
+		}
+		return edge.Route{Op: op, Access: access, Handle: edge.Raw(h.upload)}
+	}
+	create := at("POST", all, "create-upload", "Begin an upload in pieces, and its job (tus 1.0)", edge.Bearer)
+	create.Op.Parameters = uploadParams()
+	create.Handle = edge.Raw(h.create)
+	return []edge.Route{
+		create,
+		at("OPTIONS", all, "describe-uploads", "What of tus is served", edge.Bearer),
+		at("OPTIONS", one, "describe-upload", "What of tus is served", edge.Bearer),
+		at("HEAD", one, "get-upload", "How many bytes of an upload are there", edge.Bearer),
+		at("PATCH", one, "append-upload", "Add bytes to an upload", edge.Bearer),
+		at("DELETE", one, "delete-upload", "End an upload and cancel its job", edge.Bearer),
+		at("POST", one, "override-upload", "PATCH or DELETE, as X-HTTP-Method-Override says", edge.Bearer),
+	}
+}
+
+func uploadParams() []*huma.Param {
+	text := &huma.Schema{Type: huma.TypeString}
+	return []*huma.Param{
+		{Name: "Tus-Resumable", In: "header", Required: true, Description: "1.0.0", Schema: text},
+		{Name: headerLength, In: "header", Required: true, Description: "the input's size in bytes",
+			Schema: &huma.Schema{Type: huma.TypeInteger}},
+		{Name: headerMetadata, In: "header", Required: true, Schema: text,
+			Description: "type, and if wished payload (JSON), filename, filetype, priority, run_at, timeout, expires_in, " +
+				"max_attempts and retention; values in base64"},
+		{Name: httpapi.HeaderJob, In: "header", Description: "the id the job shall have: a UUIDv7 of the last hour",
+			Schema: edge.IDSchema()},
+		{Name: httpapi.HeaderIdempotencyKey, In: "header",
+			Description: "a repeat with the same key returns the first upload", Schema: text},
+	}
+}
+
+func (h Handler) upload(a *edge.Answer, r *http.Request) error {
+	if r.Method == http.MethodPost {
+		switch r.Header.Get(headerOverride) {
+		case http.MethodPatch, http.MethodDelete:
+		case "":
+			return httpapi.InvalidAt("/headers/"+headerOverride, "expected PATCH or DELETE")
+		default: // what it were answered, its client would read as the answer to POST
+			return badOverride("PATCH or DELETE")
+		}
+	}
+	if _, err := headerNumber(r, headerOffset); err != nil {
+		return err
+	}
+	if r.ContentLength != 0 { // else it asks or ends
+		end, err := h.begin(a, r, r.ContentLength)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
+	return h.serve(a, r, nil)
+}
+
+// begin admits a request's bytes, or if it begins an upload those of all of it, as
+// size says. A client of tus gives up for good at most codes of 4xx, so "too many" is
+// 503 here, and so is "too slow" in serve.
+func (h Handler) begin(a *edge.Answer, r *http.Request, size int64) (end func(), err error) {
+	end, err = h.Uploads.Begin(a, r, size)
+	var refused *httpapi.Error
+	if errors.As(err, &refused) && refused.Code == httpapi.RateLimited {
+		err = refused.WithStatus(http.StatusServiceUnavailable)
+	}
+	return end, err
+}
+
+func badOverride(expected string) *httpapi.Error {
+	return httpapi.NewError(httpapi.Unsupported, "expected as "+headerOverride+": "+expected).WithStatus(http.StatusMethodNotAllowed)
+}
+
+// serve has a request of tus served. One whose bytes come too slowly ends
+// like one of a server that stops: what came is stored, and the client goes on,
+// with its lock and its place among the uploads let go meanwhile.
+func (h Handler) serve(a *edge.Answer, r *http.Request, create *submit.Request) error {
+	err := h.Protocol.Serve(h.Stopping, a, r, create)
+	if slow := a.Body.Refusal(); err != nil && slow != nil && a.Body.TooSlow() {
+		return httpapi.NewError(httpapi.RateLimited, slow.Detail).
+			WithStatus(http.StatusServiceUnavailable).WithRetryAfter(time.Second).Wrap(err)
+	}
+	return err
+}
+
+// create begins an upload. What its job is to do stands in the metadata;
+// keys that mean nothing to us, as clients send them, are only kept.
+func (h Handler) create(a *edge.Answer, r *http.Request) error {
+	if r.Header.Get("Upload-Concat") != "" {
+		return httpapi.NewError(httpapi.Unsupported, "uploads are not concatenated: send one file in one upload").
+			WithStatus(http.StatusNotImplemented)
+	}
+	if r.Header.Get(headerOverride) != "" {
+		return badOverride("none")
+	}
+	size, err := headerNumber(r, headerLength)
+	if err != nil {
+		return err
+	}
+	values, err := parseMetadata(r.Header.Values(headerMetadata))
+	if err != nil {
+		return err
+	}
+	req := submit.Request{Type: values.Get("type"), ID: job.ID(r.Header.Get(httpapi.HeaderJob)),
+		IdempotencyKey: r.Header.Get(httpapi.HeaderIdempotencyKey), ContentType: values.Get("filetype"), Filename: values.Get("name"),
+		Client: a.ClientText()}
+	if err := submit.CheckHeaders(req); err != nil {
+		return err
+	}
+	p := httpapi.Params{Values: values}
+	submit.TakeControls(&p, &req)
+	if err := p.Err(); err != nil {
+		return inMetadata(err)
+	}
+	end, err := h.begin(a, r, max(size, r.ContentLength))
+	if err != nil {
+		return err
+	}
+	defer end()
+	return inMetadata(h.serve(a, r, &req))
+}
+
+// headerNumber reads a header of tus that counts bytes: digits, and nothing else.
+// One that is not there is 0: who needs it says so.
+func headerNumber(r *http.Request, name string) (int64, error) {
+	values := r.Header.Values(name)
+	if len(values) == 0 {
+		return 0, nil
+	}
+	text := values[0]
+	if len(values) > 1 || text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, httpapi.InvalidAt("/headers/"+name, "expected a number of bytes, in digits").WithStatus(http.StatusBadRequest)
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil { // more than there are bytes in the world
+		return 0, httpapi.NewError(httpapi.TooLarge, "the input is over the limit").Wrap(err)
+	}
+	return n, nil
+}
+
+// parseMetadata reads pairs of a key and a base64 value: "type bG9n…,payload e30=".
+func parseMetadata(headers []string) (url.Values, error) {
+	values := url.Values{}
+	for pair := range strings.SplitSeq(strings.Join(headers, ","), ",") {
+		key, text, _ := strings.Cut(strings.TrimSpace(pair), " ")
+		if key == "" {
+			continue
+		}
+		if values.Has(key) {
+			return nil, httpapi.InvalidAt("/headers/"+headerMetadata+"/"+key, "given more than once")
+		}
+		value, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+		if err != nil {
+			return nil, httpapi.InvalidAt("/headers/"+headerMetadata, "expected pairs of a key and a value in base64, separated by commas")
+		}
+		values.Add(key, string(value))
+	}
+	return values, nil
+}
+
+// inMetadata moves pointers to where the client wrote what is wrong.
+func inMetadata(err error) error {
+	var e *httpapi.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	for i, p := range e.Errors {
+		if !strings.HasPrefix(p.Pointer, "/headers/") && p.Pointer != "/input" {
+			e.Errors[i].Pointer = "/headers/" + headerMetadata + "/" + strings.TrimLeft(p.Pointer, "?/")
+		}
+	}
+	return e
+}

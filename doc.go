@@ -26,8 +26,9 @@
 // memory; [longshore/internal/jq] runs expressions over records;
 // [longshore/internal/accesslog] reads lines of access logs;
 // [longshore/internal/imaging] makes pictures smaller;
-// [longshore/internal/isolate] runs work in child processes that can be killed,
-// and knows nothing of jobs; [longshore/internal/blob] is the seam to where
+// [longshore/internal/family] starts processes that can be ended with all that
+// descends from them; [longshore/internal/isolate] runs work in such children, kept
+// warm, and knows nothing of jobs; [longshore/internal/blob] is the seam to where
 // files are kept; [longshore/internal/auth] compares tokens;
 // [longshore/internal/loggen] invents access logs and tables for tests,
 // benchmarks and the demo; [longshore/internal/printable] shows texts of strangers so

@@ -34,6 +34,7 @@ var floors = map[string]int{
 	"internal/jq":         0,
 	"internal/imaging":    0,
 	"internal/blob":       0,
+	"internal/family":     0,
 	"internal/isolate":    0,
 	"internal/loop":       0,
 	"internal/batch":      0,
@@ -90,6 +91,7 @@ const programs = 7
 var sideways = map[string][]string{
 	"internal/httpapi": {"answer"},           // how both sides of HTTP answer
 	"internal/stream":  {"internal/jq"},      // stages that filter and map
+	"internal/isolate": {"internal/family"},  // children are families
 	"internal/imaging": {"internal/sandbox"}, // programs that read strangers' images
 }
 
@@ -123,7 +125,7 @@ var keepers = map[string][]string{
 	"github.com/aws/aws-sdk-go-v2":      {"internal/blob/bucket"},
 	"github.com/aws/smithy-go":          {"internal/blob/bucket"},
 	"golang.org/x/text":                 {"internal/stream"}, // encodings
-	"golang.org/x/sys":                  {"internal/localredis", "internal/isolate", "internal/sandbox", "internal/blob/disk"},
+	"golang.org/x/sys":                  {"internal/localredis", "internal/family", "internal/isolate", "internal/sandbox", "internal/blob/disk"},
 }
 
 // testOnly lists modules that only tests (and their support packages) import.

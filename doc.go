@@ -71,7 +71,9 @@
 //
 // # Floors 4 and 5: assemblies
 //
-// [longshore/internal/connect] turns settings into a connected installation.
+// [longshore/internal/connect] turns settings into a connected installation;
+// [longshore/internal/janitor] is what each process does to keep it in order, and
+// [longshore/internal/overview] what it looks like.
 // [longshore/internal/tus] speaks the protocol of uploads in pieces; what such an
 // upload is, its job's record and a partial blob say.
 // [longshore/internal/web] serves HTTP; it speaks to the records through small

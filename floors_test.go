@@ -56,8 +56,10 @@ var floors = map[string]int{
 	"internal/queue":   2,
 	"internal/webhook": 2,
 	// 3: the one door in
-	"internal/submit": 3,
+	"internal/submit":   3,
+	"internal/overview": 3, // what waits, and who is there to take it
 	// 4: assemblies
+	"internal/janitor": 4,
 	"internal/connect": 4,
 	"internal/web":     4,
 	"internal/tus":     4,
@@ -89,6 +91,7 @@ const programs = 7
 
 // sideways lists imports within one floor that are meant.
 var sideways = map[string][]string{
+	"internal/connect": {"internal/janitor"}, // each connected process has one
 	"internal/httpapi": {"answer"},           // how both sides of HTTP answer
 	"internal/stream":  {"internal/jq"},      // stages that filter and map
 	"internal/isolate": {"internal/family"},  // children are families
@@ -106,7 +109,7 @@ var forbidden = map[string][]string{
 // two, each speaks to another side of it.
 var keepers = map[string][]string{
 	"github.com/hibiken/asynq":          {"internal/queue"},
-	"github.com/redis/go-redis/v9":      {"internal/redisdb", "internal/batch", "internal/lock", "internal/jobstore", "internal/queue", "internal/connect"},
+	"github.com/redis/go-redis/v9":      {"internal/redisdb", "internal/batch", "internal/lock", "internal/jobstore", "internal/queue", "internal/connect", "internal/janitor"},
 	"github.com/alicebob/miniredis/v2":  {"internal/localredis"},
 	"github.com/sethvargo/go-envconfig": {"config"},
 	"github.com/danielgtaylor/huma/v2":  {"tasks", "internal/web"}, // schemas; routes

@@ -26,8 +26,9 @@
 // memory; [longshore/internal/jq] runs expressions over records;
 // [longshore/internal/accesslog] reads lines of access logs;
 // [longshore/internal/imaging] makes pictures smaller;
-// [longshore/internal/isolate] runs work in child processes that can be killed,
-// and knows nothing of jobs; [longshore/internal/blob] is the seam to where
+// [longshore/internal/family] starts processes that can be ended with all that
+// descends from them; [longshore/internal/isolate] runs work in such children, kept
+// warm, and knows nothing of jobs; [longshore/internal/blob] is the seam to where
 // files are kept; [longshore/internal/auth] compares tokens;
 // [longshore/internal/loggen] invents access logs and tables for tests,
 // benchmarks and the demo; [longshore/internal/collector] has Go's garbage collector
@@ -72,7 +73,9 @@
 //
 // # Floors 4 and 5: assemblies
 //
-// [longshore/internal/connect] turns settings into a connected installation.
+// [longshore/internal/connect] turns settings into a connected installation;
+// [longshore/internal/janitor] is what each process does to keep it in order, and
+// [longshore/internal/overview] what it looks like.
 // [longshore/internal/tus] speaks the protocol of uploads in pieces; what such an
 // upload is, its job's record and a partial blob say.
 // [longshore/internal/web] serves HTTP; it speaks to the records through small

@@ -35,6 +35,7 @@ var floors = map[string]int{
 	"internal/jq":         0,
 	"internal/imaging":    0,
 	"internal/blob":       0,
+	"internal/family":     0,
 	"internal/isolate":    0,
 	"internal/loop":       0,
 	"internal/batch":      0,
@@ -58,10 +59,12 @@ var floors = map[string]int{
 	"internal/webhook": 2,
 	"internal/refusal": 2, // the one table of errors
 	// 3: the one door in
-	"internal/submit": 3,
+	"internal/submit":   3,
+	"internal/overview": 3, // what waits, and who is there to take it
 	// and the edge of HTTP, which knows no jobs
 	"internal/web/edge": 3,
 	// 4: assemblies
+	"internal/janitor":    4,
 	"internal/connect":    4,
 	"internal/tus":        4,
 	"internal/web/api":    4,
@@ -96,8 +99,10 @@ const programs = 7
 
 // sideways lists imports within one floor that are meant.
 var sideways = map[string][]string{
+	"internal/connect": {"internal/janitor"}, // each connected process has one
 	"internal/httpapi": {"answer"},           // how both sides of HTTP answer
 	"internal/stream":  {"internal/jq"},      // stages that filter and map
+	"internal/isolate": {"internal/family"},  // children are families
 	"internal/imaging": {"internal/sandbox"}, // programs that read strangers' images
 }
 
@@ -124,8 +129,9 @@ var (
 // keepers says which packages may import a third-party module. Where there are
 // two, each speaks to another side of it.
 var keepers = map[string][]string{
-	"github.com/hibiken/asynq":           {"internal/queue"},
-	"github.com/redis/go-redis/v9":       {"internal/redisdb", "internal/batch", "internal/lock", "internal/jobstore", "internal/queue", "internal/connect"},
+	"github.com/hibiken/asynq": {"internal/queue"},
+	"github.com/redis/go-redis/v9": {"internal/redisdb", "internal/batch", "internal/lock", "internal/jobstore", "internal/queue",
+		"internal/connect", "internal/janitor"},
 	"github.com/alicebob/miniredis/v2":   {"internal/localredis"},
 	"github.com/sethvargo/go-envconfig":  {"config"},
 	"github.com/go-json-experiment/json": {"internal/strictjson"},
@@ -146,7 +152,7 @@ var keepers = map[string][]string{
 	"github.com/aws/aws-sdk-go-v2":   {"internal/blob/bucket"},
 	"github.com/aws/smithy-go":       {"internal/blob/bucket"},
 	"golang.org/x/text":              {"internal/stream"}, // encodings
-	"golang.org/x/sys":               {"internal/localredis", "internal/isolate", "internal/sandbox", "internal/blob/disk"},
+	"golang.org/x/sys":               {"internal/localredis", "internal/family", "internal/isolate", "internal/sandbox", "internal/blob/disk"},
 }
 
 // testOnly lists modules that only tests (and their support packages) import.

@@ -98,7 +98,7 @@ func serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Regis
 		w.callbacks = webhook.NewDeliverer(sys.Store, sys.Callbacks, sys.Log, max(0, c.ShutdownGrace-time.Second))
 	}
 	if n := c.slots()[job.LaneCPU]; n > 0 && len(childTypes(r)) > 0 {
-		pool, err := isolate.Open(isolate.Config{Slots: n, Memory: c.ChildMemory, Env: c.ChildEnv, Log: sys.Log})
+		pool, err := isolate.Open(isolate.Config{Slots: n, Child: isolate.Child{Memory: c.ChildMemory, Env: c.ChildEnv}, Log: sys.Log})
 		if err != nil {
 			return fmt.Errorf("start children: %w", err)
 		}
@@ -205,7 +205,7 @@ func (w *worker) run(ctx context.Context) error {
 	wg.Go(func() { w.listen(background) })
 	published := make(chan struct{})
 	wg.Go(func() { w.publish(background, sync.OnceFunc(func() { close(published) })) })
-	wg.Go(func() { w.sys.Background(background, w.keeper.Run, w.sys.Sweeper().Run, w.sys.SweepOrphans) })
+	wg.Go(func() { w.sys.Background(background, w.keeper.Run, w.sys.Janitor.Sweeper().Run, w.sys.Janitor.SweepOrphans) })
 
 	delivering, last := context.WithCancel(ctx)
 	defer last()

@@ -17,8 +17,10 @@ import (
 
 	"longshore/installation"
 	"longshore/internal/blob"
+	"longshore/internal/janitor"
 	"longshore/internal/jobstore"
 	"longshore/internal/loop"
+	"longshore/internal/overview"
 	"longshore/internal/queue"
 	"longshore/internal/redisdb"
 	"longshore/internal/submit"
@@ -49,9 +51,10 @@ type System struct {
 	// MinFreeSpace is the config's.
 	MinFreeSpace int64
 
-	blobs place       // the same as Blobs
-	gone  chan job.ID // whose blobs are to be deleted
-	looks chan job.ID // uploads to be looked after
+	// Janitor looks after the installation; Background runs it.
+	Janitor *janitor.Janitor
+
+	blobs place // the same as Blobs
 
 	memory *redisdb.Memory
 	jobs   census
@@ -66,7 +69,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	sys := &System{Config: c, Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), MinFreeSpace: c.MinFreeSpace, gone: make(chan job.ID, maxGone), looks: make(chan job.ID, maxLooks), memory: redisdb.NewMemory(rdb), jobs: census{max: int64(c.MaxJobs)}}
+	sys := &System{Config: c, Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), MinFreeSpace: c.MinFreeSpace, memory: redisdb.NewMemory(rdb), jobs: census{max: int64(c.MaxJobs)}}
 	err = sys.open(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())
@@ -101,7 +104,12 @@ func (s *System) open(ctx context.Context, c Config) error {
 			return fmt.Errorf("%w: callbacks: %w", ErrSettings, err)
 		}
 	}
-	return access(s.openBlobs(ctx, c))
+	if err := access(s.openBlobs(ctx, c)); err != nil {
+		return err
+	}
+	s.Janitor = janitor.New(janitor.Config{Redis: s.Redis, Prefix: s.Prefix, Store: s.Store, Tickets: s.Queue,
+		Blobs: s.blobs, Door: s.mender(), Log: s.Log})
+	return nil
 }
 
 // access marks an error that means that Redis doesn't let us in, or not do our
@@ -128,10 +136,14 @@ func (s *System) Close() error {
 	return errors.Join(err, s.Redis.Close())
 }
 
-// Sweeper returns the sweeper that each process of the installation runs.
-func (s *System) Sweeper() *jobstore.Sweeper {
-	return &jobstore.Sweeper{Store: s.Store, Tickets: s.Queue, Log: s.Log,
-		Gone: s.forget, Upload: s.lookAfter}
+// Overview reads the queues and the workers.
+func (s *System) Overview(ctx context.Context) (overview.Overview, error) {
+	return overview.Look(ctx, s.Queue, s.Store)
+}
+
+// Watch returns an overview that is kept.
+func (s *System) Watch(ctx context.Context) *overview.Watch {
+	return overview.NewWatch(ctx, s.Queue, s.Log)
 }
 
 // mender is a door that nobody comes in by: it mends uploads in pieces.
@@ -192,45 +204,21 @@ func (s *System) LoadTypes(ctx context.Context, catalog *tasks.Catalog) error {
 
 // RefreshTypes keeps a catalog up to date until ctx ends.
 func (s *System) RefreshTypes(ctx context.Context, catalog *tasks.Catalog) error {
-	return s.every(ctx, 5*time.Second, "load published types", func(ctx context.Context) error { return s.LoadTypes(ctx, catalog) })
-}
-
-// watchData says so when Redis comes back without its data: the jobs that were
-// acknowledged before are gone, and clients are told that they don't exist.
-func (s *System) watchData(ctx context.Context) error {
-	known := ""
-	return s.every(ctx, 5*time.Second, "look whether redis has kept its data", func(ctx context.Context) error {
-		epoch, err := s.Store.Epoch(ctx)
-		if err != nil {
-			return err
-		}
-		if known != "" && epoch != known {
-			s.Log.ErrorContext(ctx, "redis has lost its data: all jobs from before are gone; see that it keeps them on disk")
-			_, err = s.Store.RegisterBlobs(ctx, s.blobs.ID())
-		}
-		known = epoch
-		return err
+	return loop.Background(ctx, s.Log, 5*time.Second, "load published types", func(ctx context.Context) error {
+		return s.LoadTypes(ctx, catalog)
 	})
 }
 
-// Background runs what a process does beside its work, and returns when all of
-// it has ended. Such work ends by ctx alone; an earlier end is logged.
+// Background runs what a process does beside its work, and the janitor, and returns
+// when all of it has ended. Such work ends by ctx alone; an earlier end is logged.
 func (s *System) Background(ctx context.Context, runs ...func(context.Context) error) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for _, run := range append(runs, s.watchData, s.deleteGone, s.lookAfterUploads, s.mind) {
+	for _, run := range append(runs, s.Janitor.Run) {
 		wg.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				s.Log.ErrorContext(ctx, "background work has ended", "error", err)
 			}
 		})
 	}
-}
-
-// every calls f now and then until ctx ends; a failure is logged once in a row.
-func (s *System) every(ctx context.Context, pause time.Duration, what string, f func(context.Context) error) error {
-	loop.Loop{Every: pause, Failed: func(err error) {
-		s.Log.WarnContext(ctx, "background work fails, and goes on trying", "work", what, "error", err)
-	}}.Run(ctx, func(ctx context.Context) (bool, error) { return false, f(ctx) })
-	return nil
 }

@@ -10,7 +10,7 @@ import (
 // BenchmarkRun is what isolation costs: work that does nothing, on a warm child,
 // with its folder made and removed.
 func BenchmarkRun(b *testing.B) {
-	p := open(b, Config{Memory: 512 << 20})
+	p := open(b, Config{Child: Child{Memory: 512 << 20}})
 	mustSay(b, p, "echo")
 	for _, size := range []int{100, 64 << 10} {
 		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
@@ -43,7 +43,7 @@ func BenchmarkStart(b *testing.B) {
 	p := open(b, Config{})
 	var asleep []int64
 	for b.Loop() {
-		c, err := p.newChild(b.Context())
+		c, err := p.newChild(b.Context(), p.config.Child)
 		if err != nil {
 			b.Fatal(err)
 		}

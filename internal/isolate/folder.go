@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"longshore/internal/family"
 )
 
 // A base holds the work folders of one pool. Its lock lasts as long as the
@@ -65,7 +67,7 @@ func removeDead(dir string) {
 	}
 	for _, e := range entries {
 		if e.IsDir() && strings.HasPrefix(e.Name(), basePrefix) && dead(filepath.Join(dir, e.Name())) {
-			killMarked(markOf(e.Name()))
+			family.KillMarked(e.Name())
 			_ = removeAll(filepath.Join(dir, e.Name())) // the next one tries again
 		}
 	}

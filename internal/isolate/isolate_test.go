@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"longshore/internal/family"
 )
 
 // parentMode makes the test process a parent that a test kills.
@@ -207,7 +209,7 @@ func TestEnvironmentHasNoSecrets(t *testing.T) {
 	}
 	for _, v := range got {
 		name, _, _ := strings.Cut(v, "=")
-		if name != familyVariable && !strings.HasPrefix(name, "LC_") && !slices.Contains(allowed, name) {
+		if name != family.Variable && !strings.HasPrefix(name, "LC_") && !slices.Contains(allowed, name) {
 			t.Errorf("child has %s", name)
 		}
 	}
@@ -291,8 +293,8 @@ func TestDeaths(t *testing.T) {
 		t.Errorf("large work: %v", err)
 	}
 	// One that dies while idle costs nobody anything.
-	pid := first(p).family.head
-	gone := first(p).gone
+	pid := first(p).family.Head()
+	gone := first(p).family.Gone()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +323,7 @@ func TestWatchdog(t *testing.T) {
 // the descriptor's number soon is another file's.
 func TestEndTwice(t *testing.T) {
 	p := open(t, Config{Slots: 1})
-	s, err := p.take(t.Context())
+	s, err := p.take(t.Context(), p.config.Child)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,7 +366,7 @@ func TestForgottenMain(t *testing.T) {
 		t.Skip("needs the program true")
 	}
 	p := open(t, Config{})
-	_, err = newChild(t.Context(), 0, nil, program, "test", p.onSpawner)
+	_, err = newChild(t.Context(), p.starter, Child{Program: program}, "test")
 	if err == nil || !strings.Contains(err.Error(), "first call of main") {
 		t.Errorf("err is %v", err)
 	}
@@ -423,7 +425,7 @@ func TestDeadParent(t *testing.T) {
 func awaitEnd(t *testing.T, pid int) {
 	t.Helper()
 	for patience := time.After(5 * time.Second); ; {
-		if p, ok := lookUp(pid); !ok || p.zombie {
+		if !family.Alive(pid) {
 			return
 		}
 		select {
@@ -431,27 +433,6 @@ func awaitEnd(t *testing.T, pid int) {
 			t.Fatalf("process %d lives on", pid)
 		case <-time.After(time.Millisecond):
 		}
-	}
-}
-
-func TestTail(t *testing.T) {
-	t.Parallel()
-	var all []byte
-	var kept tail
-	for i := range 3000 {
-		line := fmt.Appendf(nil, "%d%s\n", i, strings.Repeat("x", i%100))
-		all = append(all, line...)
-		kept.write(line)
-	}
-	if got := kept.take(); !bytes.Equal(got, all[len(all)-stderrKept:]) {
-		t.Errorf("kept %d bytes, not the last", len(got))
-	}
-	if got := kept.take(); got != nil {
-		t.Errorf("kept %q after take", got)
-	}
-	kept.write(all)
-	if got := kept.take(); !bytes.Equal(got, all[len(all)-stderrKept:]) {
-		t.Errorf("of one long write kept %d bytes, not the last", len(got))
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"longshore/internal/family"
 )
 
 // limits is what a child has set for itself, and how it measures its work.
@@ -44,7 +46,7 @@ func prepare(memory int64) (limits, error) {
 	return l, nil
 }
 
-func memoryOfSelf() (now, peak int64, ok bool) { return memory(os.Getpid()) }
+func memoryOfSelf() (now, peak int64, ok bool) { return family.Resident(os.Getpid()) }
 
 // lowerPriority lowers the whole process group, which is this process: of a
 // single process Linux would only take the calling thread.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"longshore/internal/family"
 )
 
 // A meter measures the resident size of this process.
@@ -18,7 +20,7 @@ type meter struct {
 }
 
 func (m *meter) open() (err error) {
-	if err := adoptOrphans(); err != nil {
+	if err := family.AdoptOrphans(); err != nil {
 		return fmt.Errorf("adopt orphans: %w", err)
 	}
 	// Where there is not enough memory for all, the kernel is to kill this one
@@ -56,8 +58,8 @@ func (m *meter) end(cpu time.Duration) (now, peak int64) {
 		return now, now
 	}
 	n, _ := m.status.ReadAt(buf[:], 0)
-	peak, _ = statusField(buf[:n], "VmHWM:")
-	now, _ = statusField(buf[:n], "VmRSS:")
+	peak, _ = family.StatusField(buf[:n], "VmHWM:")
+	now, _ = family.StatusField(buf[:n], "VmRSS:")
 	return now, peak
 }
 
@@ -80,7 +82,7 @@ func capMemory(bytes int64) error {
 	if err != nil {
 		return fmt.Errorf("limit memory: %w", err)
 	}
-	data, _ := statusField(text, "VmData:")
+	data, _ := family.StatusField(text, "VmData:")
 	most := uint64(data + bytes)
 	if err := unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: most, Max: most}); err != nil {
 		return fmt.Errorf("limit memory: %w", err)

@@ -1,6 +1,7 @@
 package isolate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"longshore/internal/family"
 )
 
 // A Work is one piece of work for a child.
@@ -22,6 +25,10 @@ type Work struct {
 	// time; zero = never.
 	Until    time.Time
 	Renewals <-chan time.Time
+
+	// Child is what process does it; nil = the pool's. A slot's child of another kind
+	// is replaced for it.
+	Child *Child
 
 	// Stop says how the work is stopped when the context ends by a cause: what
 	// the child is told, and how long it may take. nil = killed at once.
@@ -81,17 +88,21 @@ func (p *Pool) Run(ctx context.Context, w Work) (Reply, error) {
 	if len(w.Body) > MaxBody {
 		return Reply{}, fmt.Errorf("work is %w", errSize)
 	}
-	s, err := p.take(ctx)
+	kind := p.config.Child
+	if w.Child != nil {
+		kind = *w.Child
+		kind.Program = cmp.Or(kind.Program, p.config.Child.Program)
+	}
+	s, err := p.take(ctx, kind)
 	if err != nil {
 		return Reply{}, err
 	}
 	c := s.child
 	c.works++
-	r := &run{Work: w, child: c, memory: p.config.Memory, number: uint32(c.works)}
+	r := &run{Work: w, child: c, memory: kind.Memory, number: uint32(c.works)}
 	reply, err := r.do(ctx)
 	if r.replace || c.works >= p.config.Works {
-		s.child = nil
-		c.end()
+		s.drop()
 	}
 	if s.child != nil && !r.tidies {
 		p.slots <- s
@@ -99,8 +110,7 @@ func (p *Pool) Run(ctx context.Context, w Work) (Reply, error) {
 	}
 	p.wg.Go(func() {
 		if s.child != nil && !p.tidied(s.child) {
-			s.child.end()
-			s.child = nil
+			s.drop()
 		}
 		p.putBack(s)
 	})
@@ -122,7 +132,7 @@ func (p *Pool) tidied(c *child) bool {
 	if err := c.awaitReady(ctx); err != nil {
 		return false
 	}
-	now, _, ok := memoryOf(c)
+	now, _, ok := c.family.Resident()
 	return ok && now < c.asleep+maxKept
 }
 
@@ -142,7 +152,7 @@ type run struct {
 // do hands the work over and sees it through.
 func (r *run) do(ctx context.Context) (Reply, error) {
 	c := r.child
-	c.stderr.take() // of the work before
+	c.stderr.Take() // of the work before
 	o := order{number: r.number, until: onUptime(r.Until), input: r.Input != nil, folder: r.Folder, body: r.Body}
 	if err := c.send(o.encode(nil), r.Input); err != nil {
 		return r.died(ctx, &Death{How: "does not read: " + err.Error()})
@@ -222,7 +232,7 @@ func (r *run) heard(f frame) (reply Reply, ended bool, err error) {
 		r.child.total = a.total
 		r.replace, r.tidies = a.worn, a.tidies
 		a.usage.PeakResident = max(a.usage.PeakResident, r.peak)
-		return Reply{Body: a.body, Usage: a.usage, Stderr: r.child.stderr.take()}, true, nil
+		return Reply{Body: a.body, Usage: a.usage, Stderr: r.child.stderr.Take()}, true, nil
 	default:
 		return Reply{}, false, fmt.Errorf("%w: kind %q", errFrame, f.kind)
 	}
@@ -235,22 +245,18 @@ func nonsense(err error) *Death {
 
 // look looks at the memory of the child and its descendants.
 func (r *run) look() *Death {
-	now, peak, ok := memoryOf(r.child)
+	now, peak, ok := r.child.family.Resident()
 	if !ok {
 		return nil // it has ended
 	}
 	if r.peak == 0 {
 		// Counted late, since it costs more than handing over small work.
-		r.child.kills = kernelKills()
+		r.child.kills = family.KernelKills()
 	}
 	r.peak = max(r.peak, peak)
 	if time.Since(r.tree) >= treeEvery {
 		r.tree = time.Now()
-		found := below(processes(), r.child.family.head)
-		r.child.family.note(found)
-		for _, p := range found {
-			now += ownMemory(p)
-		}
+		now += r.child.family.Below()
 		r.peak = max(r.peak, now)
 	}
 	if r.memory > 0 && now > r.child.asleep+r.memory {
@@ -270,7 +276,7 @@ func (r *run) fell(ctx context.Context) (Reply, error) {
 	timer := time.NewTimer(fallPatience)
 	defer timer.Stop()
 	select {
-	case <-r.child.ended:
+	case <-r.child.family.Ended():
 		return r.died(ctx, &Death{})
 	case <-timer.C:
 		return r.died(ctx, &Death{How: "closed the connection to its parent"})
@@ -282,12 +288,12 @@ func (r *run) fell(ctx context.Context) (Reply, error) {
 func (r *run) died(ctx context.Context, death *Death) (Reply, error) {
 	r.replace = true
 	c := r.child
-	if _, peak, ok := memoryOf(c); ok {
+	if _, peak, ok := c.family.Resident(); ok {
 		r.peak = max(r.peak, peak)
 	}
 	c.end()
-	reply := Reply{Usage: Usage{PeakResident: max(r.peak, c.asleep)}, Stderr: c.stderr.take()}
-	if state := c.cmd.ProcessState; state != nil {
+	reply := Reply{Usage: Usage{PeakResident: max(r.peak, c.asleep)}, Stderr: c.stderr.Take()}
+	if state := c.family.State(); state != nil {
 		reply.Usage.CPU = max(0, state.UserTime()+state.SystemTime()-c.total)
 	}
 	if death == nil {
@@ -315,13 +321,14 @@ var outOfMemory = []struct {
 
 // explain tells from how a process ended why.
 func (r *run) explain(d *Death, stderr []byte) {
-	status, ok := r.child.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	state := r.child.family.State()
+	status, ok := state.Sys().(syscall.WaitStatus)
 	switch {
 	case !ok:
-		d.How = "ended: " + r.child.cmd.ProcessState.String()
+		d.How = "ended: " + state.String()
 	case status.Signaled():
 		d.Signal = status.Signal()
-		d.OutOfMemory = d.Signal == syscall.SIGKILL && kernelKills() > r.child.kills
+		d.OutOfMemory = d.Signal == syscall.SIGKILL && family.KernelKills() > r.child.kills
 	default:
 		d.Exit = status.ExitStatus()
 		for _, o := range outOfMemory {

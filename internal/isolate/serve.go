@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"longshore/internal/family"
 )
 
 // An Order is a piece of work, as the child sees it.
@@ -62,9 +64,7 @@ func Main(h Handler) {
 
 // die ends this process and all that descends from it.
 func die() {
-	for _, p := range below(processes(), os.Getpid()) {
-		_ = syscall.Kill(p.pid, syscall.SIGKILL)
-	}
+	family.KillBelow(os.Getpid())
 	if os.Getpid() == ownGroup() {
 		_ = syscall.Kill(0, syscall.SIGKILL)
 	}
@@ -195,7 +195,7 @@ func (s *server) work(ctx context.Context, number uint32, o *Order) {
 	total := cpuTime()
 	now, peak := s.limits.end(total - cpu)
 	a := answer{number: number, body: reply, total: total, tidies: now > s.limits.asleep+grownBy,
-		worn: worn || hasChildren() || runtime.NumGoroutine() > maxGoroutines}
+		worn: worn || family.HasChildren() || runtime.NumGoroutine() > maxGoroutines}
 	a.usage = Usage{CPU: a.total - cpu, PeakResident: peak}
 	if a.worn {
 		a.tidies = false
@@ -312,7 +312,7 @@ func (w *watchdog) arm() {
 		w.timer.Stop()
 		return
 	}
-	w.timer.Reset(max(0, min(w.until-uptime(), watchEvery)))
+	w.timer.Reset(max(0, min(w.until-family.Uptime(), watchEvery)))
 }
 
 func (w *watchdog) look() {
@@ -321,7 +321,7 @@ func (w *watchdog) look() {
 	if w.until == 0 {
 		return
 	}
-	if uptime() >= w.until {
+	if family.Uptime() >= w.until {
 		fmt.Fprintln(os.Stderr, "child: no renewal in time")
 		die()
 	}

@@ -3,6 +3,7 @@ package loop
 
 import (
 	"context"
+	"log/slog"
 	"time"
 )
 
@@ -36,4 +37,14 @@ func (l Loop) Run(ctx context.Context, work func(context.Context) (more bool, er
 		case <-l.Wake:
 		}
 	}
+}
+
+// Background does work now and then until ctx ends; a failure is logged, once in a row.
+// It returns nil, so that it can be what a goroutine of a group does.
+func Background(ctx context.Context, log *slog.Logger, every time.Duration, what string,
+	work func(context.Context) error) error {
+	Loop{Every: every, Failed: func(err error) {
+		log.WarnContext(ctx, "background work fails, and goes on trying", "work", what, "error", err)
+	}}.Run(ctx, func(ctx context.Context) (bool, error) { return false, work(ctx) })
+	return nil
 }

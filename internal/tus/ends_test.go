@@ -102,7 +102,7 @@ func TestExpiry(t *testing.T) {
 	if after := p.record(id).UploadEnd; !after.After(*before) {
 		t.Errorf("end %v, before the bytes %v", after, before)
 	}
-	s := p.sys.Sweeper()
+	s := p.sys.Janitor.Sweeper()
 	p.eventually("it is over", func() bool {
 		if _, err := s.Sweep(t.Context()); err != nil {
 			t.Error(err)

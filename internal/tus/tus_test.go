@@ -67,7 +67,7 @@ func TestUnfinished(t *testing.T) {
 		}
 	}
 	sweep := func(id job.ID) { // finds it by itself, within seconds
-		s := p.sys.Sweeper()
+		s := p.sys.Janitor.Sweeper()
 		p.eventually("the sweeper finishes it", func() bool {
 			if _, err := s.Sweep(t.Context()); err != nil {
 				t.Error(err)

@@ -20,6 +20,7 @@ import (
 	"longshore/internal/imaging"
 	"longshore/internal/jobstore"
 	"longshore/internal/lock"
+	"longshore/internal/overview"
 	"longshore/internal/queue"
 	"longshore/internal/sandbox"
 	"longshore/internal/tus"
@@ -89,7 +90,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	defer wg.Wait()
 	defer stop()
 	wg.Go(func() {
-		sys.Background(background, keeper.Run, waiters.Run, sys.Sweeper().Run, sys.SweepOrphans, sys.WatchRoom, watch.Run,
+		sys.Background(background, keeper.Run, waiters.Run, sys.Janitor.Sweeper().Run, sys.Janitor.SweepOrphans, sys.WatchRoom, watch.Run,
 			func(ctx context.Context) error { return sys.RefreshTypes(ctx, catalog) })
 	})
 	sys.Log.InfoContext(ctx, "web listens", "address", "http://"+l.Addr().String())
@@ -153,7 +154,7 @@ func queues(ctx context.Context, sys *connect.System) ([]httpapi.QueueInfo, erro
 }
 
 // Queues is how clients see the queues of an installation.
-func Queues(o connect.Overview) []httpapi.QueueInfo {
+func Queues(o overview.Overview) []httpapi.QueueInfo {
 	list := make([]httpapi.QueueInfo, len(o.Queues))
 	for i, q := range o.Queues {
 		list[i] = httpapi.QueueInfo{Queue: string(q.Lane) + "-" + string(q.Priority), Lane: q.Lane, Priority: q.Priority,

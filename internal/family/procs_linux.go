@@ -1,4 +1,4 @@
-package isolate
+package family
 
 import (
 	"bytes"
@@ -9,13 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-)
-
-// pollEvery is how often the memory of a child at work is looked at, and
-// treeEvery how often that of its descendants.
-const (
-	pollEvery = 25 * time.Millisecond
-	treeEvery = 500 * time.Millisecond
 )
 
 // processes lists all processes, from /proc (proc(5)). One that ends meanwhile
@@ -67,19 +60,19 @@ func parseStat(pid int, text []byte) (process, bool) {
 		began: num(22), zombie: fields[0] == "Z" || fields[0] == "X", stopped: fields[0] == "T" || fields[0] == "t"}, true
 }
 
-// memory returns the resident size of a process now and at its peak, in bytes.
-func memory(pid int) (now, peak int64, ok bool) {
+// Resident returns the resident size of a process now and at its peak, in bytes.
+func Resident(pid int) (now, peak int64, ok bool) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return 0, 0, false
 	}
-	peak, ok = statusField(text, "VmHWM:")
-	now, _ = statusField(text, "VmRSS:")
+	peak, ok = StatusField(text, "VmHWM:")
+	now, _ = StatusField(text, "VmRSS:")
 	return now, peak, ok
 }
 
-// statusField reads a size in a status file, "VmHWM:	  1234 kB".
-func statusField(text []byte, name string) (int64, bool) {
+// StatusField reads a size in the text of a status file, "VmHWM:	  1234 kB".
+func StatusField(text []byte, name string) (int64, bool) {
 	_, rest, ok := bytes.Cut(text, []byte(name))
 	if !ok {
 		return 0, false // a zombie has no memory
@@ -127,24 +120,24 @@ func awaitExit(pid int) bool {
 	}
 }
 
-// hasChildren reports whether this process has any, zombies included.
-func hasChildren() bool {
+// HasChildren reports whether this process has any, zombies included.
+func HasChildren() bool {
 	var info unix.Siginfo
 	err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 	return !errors.Is(err, unix.ECHILD)
 }
 
-// adoptOrphans makes orphaned descendants children of this process, instead of
+// AdoptOrphans makes orphaned descendants children of this process, instead of
 // init's: PR_SET_CHILD_SUBREAPER in prctl(2).
-func adoptOrphans() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
+func AdoptOrphans() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
 // reap takes notice of the end of a child of this process.
 func reap(pid int) {
 	_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil) // somebody else's, or not ended: fine too
 }
 
-// kernelKills counts the processes that the kernel has killed for want of memory.
-func kernelKills() int64 {
+// KernelKills counts the processes that the kernel has killed for want of memory.
+func KernelKills() int64 {
 	text, err := os.ReadFile("/proc/vmstat")
 	if err != nil {
 		return 0
@@ -158,9 +151,9 @@ func kernelKills() int64 {
 	return n
 }
 
-// uptime is a clock that all processes of a machine share. It goes on while the
+// Uptime is a clock that all processes of a machine share. It goes on while the
 // machine is suspended.
-func uptime() time.Duration {
+func Uptime() time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
 		return time.Duration(time.Now().UnixNano())
@@ -168,8 +161,8 @@ func uptime() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// self is the path of the program that runs, even if its file was replaced.
-func self() (string, error) {
+// Program is the path of the program that runs, even if its file was replaced.
+func Program() (string, error) {
 	const link = "/proc/self/exe"
 	if _, err := os.Stat(link); err == nil {
 		return link, nil

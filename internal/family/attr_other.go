@@ -1,6 +1,6 @@
 //go:build !linux
 
-package isolate
+package family
 
 import "syscall"
 

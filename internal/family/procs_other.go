@@ -1,6 +1,6 @@
 //go:build !linux
 
-package isolate
+package family
 
 import (
 	"bytes"
@@ -10,13 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
-
-// pollEvery is how often the memory of a child at work is looked at, and
-// treeEvery how often that of its descendants. Each look starts ps.
-const (
-	pollEvery = 500 * time.Millisecond
-	treeEvery = 2 * time.Second
 )
 
 // processes lists all processes, as POSIX's ps tells them.
@@ -52,8 +45,8 @@ func lookUp(pid int) (process, bool) {
 	return process{}, false
 }
 
-// memory returns the resident size of a process; its peak is not known.
-func memory(pid int) (now, peak int64, ok bool) {
+// Resident returns the resident size of a process; its peak is not known.
+func Resident(pid int) (now, peak int64, ok bool) {
 	text, err := exec.Command("ps", "-o", "rss=", "-p", strconv.Itoa(pid)).Output()
 	if err != nil {
 		return 0, 0, false
@@ -70,17 +63,19 @@ func carries(int, string) bool { return false }
 // awaitExit: only Linux can wait without reaping.
 func awaitExit(int) bool { return false }
 
-// hasChildren is not known; children of the same group die with it.
-func hasChildren() bool { return false }
+// HasChildren is not known; children of the same group die with it.
+func HasChildren() bool { return false }
 
-// adoptOrphans: orphans go to init.
-func adoptOrphans() error { return nil }
+// AdoptOrphans does nothing here: orphans go to init.
+func AdoptOrphans() error { return nil }
 
 func reap(int) {}
 
-func kernelKills() int64 { return 0 }
+// KernelKills is not known here.
+func KernelKills() int64 { return 0 }
 
-// uptime is a clock that all processes of a machine share.
-func uptime() time.Duration { return time.Duration(time.Now().UnixNano()) }
+// Uptime is a clock that all processes of a machine share.
+func Uptime() time.Duration { return time.Duration(time.Now().UnixNano()) }
 
-func self() (string, error) { return os.Executable() }
+// Program is the path of the program that runs.
+func Program() (string, error) { return os.Executable() }

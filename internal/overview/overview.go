@@ -1,14 +1,18 @@
-package connect
+// Package overview tells what waits in the queues, who is there to take it, and what
+// a job waits for.
+package overview
 
 import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"longshore/internal/jobstore"
+	"longshore/internal/loop"
 	"longshore/internal/queue"
 	"longshore/job"
 )
@@ -21,13 +25,13 @@ type Overview struct {
 	Types []map[string]bool
 }
 
-// Overview reads the queues and the workers. The age of a queue is that of its
+// Look reads the queues and the workers. The age of a queue is that of its
 // jobs: one that a deploy gave back has a new ticket, and is no younger.
-func (s *System) Overview(ctx context.Context) (o Overview, err error) {
-	if o.Queues, err = s.Queue.Queues(ctx); err != nil {
+func Look(ctx context.Context, tickets *queue.Queue, store *jobstore.Store) (o Overview, err error) {
+	if o.Queues, err = tickets.Queues(ctx); err != nil {
 		return o, err
 	}
-	if o.Workers, err = s.Queue.Workers(ctx); err != nil {
+	if o.Workers, err = tickets.Workers(ctx); err != nil {
 		return o, err
 	}
 	var ids []job.ID
@@ -36,7 +40,7 @@ func (s *System) Overview(ctx context.Context) (o Overview, err error) {
 			ids = append(ids, w.Ticket.ID)
 		}
 	}
-	waits, err := s.Store.Waits(ctx, ids)
+	waits, err := store.Waits(ctx, ids)
 	if err != nil {
 		return o, err
 	}
@@ -103,8 +107,9 @@ func (o Overview) WaitingFor(snap *job.Snapshot) job.Waiting {
 
 // A Watch is an Overview that is kept: WaitingFor costs no call. Run keeps it.
 type Watch struct {
-	system *System
-	last   atomic.Pointer[seen]
+	tickets *queue.Queue
+	log     *slog.Logger
+	last    atomic.Pointer[seen]
 }
 
 type seen struct {
@@ -118,24 +123,24 @@ const (
 	staleAfter = 15 * time.Second
 )
 
-// Watch returns a Watch that has looked once, if it could.
-func (s *System) Watch(ctx context.Context) *Watch {
-	w := &Watch{system: s}
+// NewWatch returns a Watch that has looked once, if it could.
+func NewWatch(ctx context.Context, tickets *queue.Queue, log *slog.Logger) *Watch {
+	w := &Watch{tickets: tickets, log: log}
 	_ = w.look(ctx) // Run says so
 	return w
 }
 
 // Run looks again and again until ctx ends.
 func (w *Watch) Run(ctx context.Context) error {
-	return w.system.every(ctx, watchEvery, "look at queues and workers", w.look)
+	return loop.Background(ctx, w.log, watchEvery, "look at queues and workers", w.look)
 }
 
 func (w *Watch) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, staleAfter)
 	defer cancel()
 	at := time.Now()
-	queues, err1 := w.system.Queue.Paused(ctx)
-	workers, err2 := w.system.Queue.Workers(ctx)
+	queues, err1 := w.tickets.Paused(ctx)
+	workers, err2 := w.tickets.Workers(ctx)
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
@@ -156,38 +161,8 @@ func (w *Watch) WaitingFor(snap *job.Snapshot) job.Waiting {
 	return last.WaitingFor(snap)
 }
 
-// mind looks after what nobody serves, and says which types those are: once a
-// minute each, by one process of all.
-func (s *System) mind(ctx context.Context) error {
-	return s.every(ctx, 5*time.Second, "look after jobs that nobody serves", func(ctx context.Context) error {
-		did, err := s.Queue.Mind(ctx)
-		if err != nil || !did {
-			return err
-		}
-		if err := s.Queue.DropVoid(ctx, s.Store); err != nil {
-			return err
-		}
-		o, err := s.Overview(ctx)
-		if err != nil {
-			return err
-		}
-		types := o.Unserved()
-		for _, typ := range slices.Sorted(maps.Keys(types)) {
-			first, err := s.Redis.SetNX(ctx, s.Prefix+":warned:"+typ, "1", time.Minute).Result()
-			if err != nil {
-				return err
-			}
-			if first {
-				s.Log.WarnContext(ctx, "jobs wait for a worker, and none that is alive takes their type", "type", typ, "lane", types[typ],
-					"at_least", o.waiting(typ))
-			}
-		}
-		return nil
-	})
-}
-
-// waiting is how many jobs of a type are known to wait, 1 at least.
-func (o Overview) waiting(typ string) int64 {
+// Waiting is how many jobs of a type are known to wait, 1 at least.
+func (o Overview) Waiting(typ string) int64 {
 	var n int64
 	for _, q := range o.Queues {
 		for _, p := range q.Parked {

@@ -1,9 +1,8 @@
-package isolate
+package family
 
 import (
 	"os"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -39,17 +38,8 @@ func below(all []process, pid int) []process {
 	return found
 }
 
-// A family is the processes that one child is answerable for.
-type family struct {
-	head  int    // the child
-	token string // the variable that marks its environment
-
-	mu    sync.Mutex
-	known map[int]process
-}
-
 // note remembers descendants, and returns how many are new.
-func (f *family) note(found []process) (fresh int) {
+func (f *Family) note(found []process) (fresh int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range found {
@@ -69,11 +59,11 @@ const (
 	stopRounds   = 1000
 )
 
-// kill ends the child, while it is there, and all that descends from it. They
+// kill ends the head, while it is there, and all that descends from it. They
 // are stopped first and counted until no new ones turn up: what is stopped
-// starts nothing, and no parent's end hides a grandchild meanwhile, since the
-// child adopts the orphans below it.
-func (f *family) kill() {
+// starts nothing, and no parent's end hides a grandchild meanwhile, where the
+// head adopts the orphans below it.
+func (f *Family) kill() {
 	_ = syscall.Kill(-f.head, syscall.SIGSTOP)
 	still := false // all were at the round before this one; a signal takes a while to arrive
 	for round, began := 0, time.Now(); round < stopRounds; round++ {
@@ -99,7 +89,7 @@ func (f *family) kill() {
 }
 
 // still reports whether the child and these descendants start nothing more.
-func (f *family) still(all, found []process) bool {
+func (f *Family) still(all, found []process) bool {
 	for _, p := range all {
 		if p.pid == f.head {
 			found = append(found, p)
@@ -112,8 +102,8 @@ func (f *family) still(all, found []process) bool {
 const sweepPatience = 2 * time.Second
 
 // sweep kills and reaps what is left of the family of a child that has ended.
-// What a child leaves behind becomes ours, wherever it has gone: adoptOrphans.
-func (f *family) sweep() {
+// What a child leaves behind becomes ours, wherever it has gone: AdoptOrphans.
+func (f *Family) sweep() {
 	for began, pause := time.Now(), time.Millisecond; time.Since(began) < sweepPatience; pause = min(2*pause, 50*time.Millisecond) {
 		left := f.left(processes())
 		if len(left) == 0 {
@@ -132,7 +122,7 @@ func (f *family) sweep() {
 
 // left finds members of the family, by what marks them, and what descends from
 // those. A zombie counts only if it is ours to reap.
-func (f *family) left(all []process) []process {
+func (f *Family) left(all []process) []process {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	us := os.Getpid()
@@ -152,7 +142,7 @@ func (f *family) left(all []process) []process {
 	return left
 }
 
-func (f *family) member(p process) bool {
+func (f *Family) member(p process) bool {
 	if p.group == f.head || p.session == f.head {
 		return true
 	}
@@ -163,7 +153,7 @@ func (f *family) member(p process) bool {
 }
 
 // escaped finds those that the kernel gave to init, where we can't adopt.
-func (f *family) escaped(p process) bool {
+func (f *Family) escaped(p process) bool {
 	if p.zombie || p.parent != 1 {
 		return false
 	}
@@ -171,12 +161,26 @@ func (f *family) escaped(p process) bool {
 	return ok && k.began == p.began && p.pid != os.Getpid()
 }
 
-// killMarked kills the processes whose environment has a mark. Their children
-// have it too.
-func killMarked(mark string) {
+// Alive reports whether there is a process of that number that has not ended.
+func Alive(pid int) bool {
+	p, ok := lookUp(pid)
+	return ok && !p.zombie
+}
+
+// KillMarked kills all processes of the families with a mark that a program has left
+// which could not end them itself.
+func KillMarked(mark string) {
+	mark = tokenOf(mark)
 	for _, p := range processes() {
 		if !p.zombie && p.pid != os.Getpid() && carries(p.pid, mark) {
 			_ = syscall.Kill(p.pid, syscall.SIGKILL)
 		}
+	}
+}
+
+// KillBelow kills all that descends from a process.
+func KillBelow(pid int) {
+	for _, p := range below(processes(), pid) {
+		_ = syscall.Kill(p.pid, syscall.SIGKILL)
 	}
 }

@@ -1,12 +1,13 @@
-package connect
+package janitor_test
 
 import (
-	"errors"
 	"testing"
 	"time"
 
 	"longshore/internal/blob/blobtest"
 	"longshore/internal/blob/bucket/buckettest"
+	"longshore/internal/connect"
+	"longshore/internal/janitor"
 	"longshore/internal/jobstore"
 	"longshore/internal/localredis/redistest"
 	"longshore/job"
@@ -18,17 +19,17 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 // record knows, and uploads that nobody ended, but only when they are old.
 func TestSweepOrphans(t *testing.T) {
 	t.Parallel()
-	for name, config := range map[string]func(t *testing.T) Config{
-		"folder": func(t *testing.T) Config { return Config{BlobURL: "file://" + t.TempDir()} },
-		"bucket": func(t *testing.T) Config {
-			return Config{BlobURL: buckettest.Start(t).URL("p"), S3KeyID: buckettest.KeyID, S3SecretKey: buckettest.SecretKey}
+	for name, config := range map[string]func(t *testing.T) connect.Config{
+		"folder": func(t *testing.T) connect.Config { return connect.Config{BlobURL: "file://" + t.TempDir()} },
+		"bucket": func(t *testing.T) connect.Config {
+			return connect.Config{BlobURL: buckettest.Start(t).URL("p"), S3KeyID: buckettest.KeyID, S3SecretKey: buckettest.SecretKey}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := config(t)
 			c.RedisURL, c.Prefix = redistest.URL(t), redistest.Prefix(t)
-			sys, err := Open(t.Context(), c)
+			sys, err := connect.Open(t.Context(), c)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,11 +50,11 @@ func TestSweepOrphans(t *testing.T) {
 			if _, err := w.Write(make([]byte, 6<<20)); err != nil {
 				t.Fatal(err)
 			}
-			if err := sys.sweepOrphans(t.Context(), time.Now().Add(-time.Hour)); err != nil {
+			if err := janitor.SweepOrphansOnce(sys.Janitor, t.Context(), time.Now().Add(-time.Hour)); err != nil {
 				t.Fatal(err)
 			}
 			blobtest.Get(t, sys.Blobs, string(orphan)+"/in")
-			if err := sys.sweepOrphans(t.Context(), time.Now().Add(time.Hour)); err != nil {
+			if err := janitor.SweepOrphansOnce(sys.Janitor, t.Context(), time.Now().Add(time.Hour)); err != nil {
 				t.Fatal(err)
 			}
 			blobtest.Missing(t, sys.Blobs, string(orphan)+"/in")
@@ -61,19 +62,5 @@ func TestSweepOrphans(t *testing.T) {
 			blobtest.Get(t, sys.Blobs, string(known)+"/in")
 			blobtest.Get(t, sys.Blobs, "strange/in")
 		})
-	}
-}
-
-// TestForget holds that a sweep never waits for the blob store.
-func TestForget(t *testing.T) {
-	t.Parallel()
-	sys := &System{gone: make(chan job.ID, 1), looks: make(chan job.ID, 1)}
-	first := sys.forget(t.Context(), "a")
-	if second := sys.forget(t.Context(), "b"); first != nil || !errors.Is(second, errGoneFull) {
-		t.Errorf("forget = %v, %v", first, second)
-	}
-	first = sys.lookAfter(t.Context(), "a")
-	if second := sys.lookAfter(t.Context(), "b"); first != nil || !errors.Is(second, errLooksFull) {
-		t.Errorf("lookAfter = %v, %v", first, second)
 	}
 }

@@ -1,4 +1,4 @@
-package isolate
+package family
 
 import (
 	"os"
@@ -14,7 +14,9 @@ import (
 // nobody here knows, does not stay a zombie: the worker may be process 1.
 func TestOrphansAreReaped(t *testing.T) {
 	t.Parallel()
-	open(t, Config{}) // makes this process adopt orphans
+	if err := AdoptOrphans(); err != nil {
+		t.Fatal(err)
+	}
 	out, err := exec.Command("setsid", "-f", "sh", "-c", "echo $$").Output()
 	if err != nil {
 		t.Skip("needs setsid: ", err)
@@ -64,26 +66,5 @@ func TestParseStat(t *testing.T) {
 	}
 	if _, ok := parseStat(7, []byte("7 (cut) S 1")); ok {
 		t.Error("a cut line was taken")
-	}
-}
-
-// TestPeakIsTheWorks holds that one piece of work's peak does not count for the
-// next one's.
-func TestPeakIsTheWorks(t *testing.T) {
-	t.Parallel()
-	if raceDetector {
-		t.Skip("the race detector keeps memory, so the child is replaced")
-	}
-	p := open(t, Config{})
-	big, err := p.say(t, "pass")
-	if err != nil {
-		t.Fatal(err)
-	}
-	small, err := p.say(t, "echo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if big.Usage.PeakResident < 64<<20 || small.Usage.PeakResident > 40<<20 {
-		t.Errorf("peaks %d and %d", big.Usage.PeakResident, small.Usage.PeakResident)
 	}
 }

@@ -1,0 +1,4 @@
+package janitor
+
+// SweepOrphansOnce is one turn of SweepOrphans.
+var SweepOrphansOnce = (*Janitor).sweepOrphans

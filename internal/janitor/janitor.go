@@ -1,0 +1,74 @@
+// Package janitor is what each process of an installation does for all of them: mend
+// records and leases, delete the files of removed jobs, look after uploads in pieces,
+// find orphans, tell of jobs that nobody serves and of a Redis that lost its data.
+// Any number of processes may do it at once; none of them is the leader.
+package janitor
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"longshore/internal/blob"
+	"longshore/internal/jobstore"
+	"longshore/internal/queue"
+	"longshore/internal/submit"
+	"longshore/job"
+)
+
+// Blobs is a blob store that outlives the process, and knows which one it is.
+type Blobs interface {
+	blob.Store
+	ID() string
+	SweepTemp(ctx context.Context, before time.Time) (int, error)
+}
+
+// Config of a Janitor. All of it is needed.
+type Config struct {
+	Redis   redis.UniversalClient
+	Prefix  string // of keys
+	Store   *jobstore.Store
+	Tickets *queue.Queue
+	Blobs   Blobs
+	Door    *submit.Door // that nobody comes in by: it mends uploads in pieces
+	Log     *slog.Logger
+}
+
+// A Janitor looks after an installation.
+type Janitor struct {
+	redis   redis.UniversalClient
+	prefix  string
+	store   *jobstore.Store
+	tickets *queue.Queue
+	blobs   Blobs
+	door    *submit.Door
+	log     *slog.Logger
+
+	gone  chan job.ID // whose blobs are to be deleted
+	looks chan job.ID // uploads to be looked after
+}
+
+// New returns a Janitor that does nothing yet.
+func New(c Config) *Janitor {
+	return &Janitor{redis: c.Redis, prefix: c.Prefix, store: c.Store, tickets: c.Tickets, blobs: c.Blobs, door: c.Door,
+		log: c.Log, gone: make(chan job.ID, maxGone), looks: make(chan job.ID, maxLooks)}
+}
+
+// Run does what every process does, until ctx ends. One that keeps leases runs the
+// Sweeper and SweepOrphans too.
+func (j *Janitor) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, run := range []func(context.Context) error{j.watchData, j.deleteGone, j.lookAfterUploads, j.mind} {
+		wg.Go(func() { _ = run(ctx) }) // they end with ctx, and say what fails meanwhile
+	}
+	wg.Wait()
+	return nil
+}
+
+// Sweeper returns what mends records and leases. What it finds to do for blobs Run does.
+func (j *Janitor) Sweeper() *jobstore.Sweeper {
+	return &jobstore.Sweeper{Store: j.store, Tickets: j.tickets, Log: j.log, Gone: j.forget, Upload: j.lookAfter}
+}

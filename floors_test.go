@@ -115,7 +115,7 @@ const (
 
 var (
 	// edgeKnows is all of ours that the edge may import.
-	edgeKnows = []string{"internal/auth", "internal/blob", "internal/httpapi", "tasks"}
+	edgeKnows = []string{"internal/auth", "internal/blob", "internal/httpapi", "internal/strictjson"}
 	// webKnowsNot is what no room of web may import.
 	webKnowsNot = []string{"internal/queue", "internal/jobstore", "internal/connect", "internal/redisdb", "internal/batch",
 		"internal/lock", "internal/tus"}

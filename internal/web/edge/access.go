@@ -57,7 +57,7 @@ func (g *guard) check(rt *Route, a *Answer, r *http.Request) error {
 // noteFailure counts a wrong token, and logs the event: the address, never what
 // was sent. It returns how long the address should wait, 0 = it may try again.
 func (g *guard) noteFailure(rt *Route, a *Answer, r *http.Request) time.Duration {
-	f := g.failures.Note(household(a.Client), time.Now())
+	f := g.failures.Note(clientPrefix(a.Client), time.Now())
 	if f.Tell > 0 {
 		g.log.LogAttrs(r.Context(), slog.LevelWarn, "authentication failed",
 			slog.String("client", addressText(a.Client)), slog.String("method", r.Method),

@@ -59,6 +59,8 @@
 // On a single Redis it moves in the same script as its record, many at a time.
 // [longshore/internal/webhook] posts a job, signed, to where its client wants to
 // hear of the end, and guards which addresses that may be.
+// [longshore/internal/refusal] is the one table from what went wrong inside to the code
+// and the HTTP status that a client gets, whichever way it came.
 // [longshore/handlers] does the work of the built-in types and has the Registry
 // for your own. [longshore/client] is the Go client.
 //
@@ -79,7 +81,14 @@
 // [longshore/internal/tus] speaks the protocol of uploads in pieces; what such an
 // upload is, its job's record and a partial blob say.
 // [longshore/internal/web] serves HTTP; it speaks to the records through small
-// interfaces and knows neither Redis nor asynq. [longshore/worker] takes a
+// interfaces and knows neither Redis nor asynq. It only joins: all that holds for every
+// request, whatever it is about, is [longshore/internal/web/edge] (access, bodies,
+// limits, errors, the log), and over it stand wings that never import each other:
+// [longshore/internal/web/api] answers at once, [longshore/internal/web/push] lets
+// clients wait (long-polls, event streams, sockets), [longshore/internal/web/upload]
+// takes uploads in pieces. A new route is one line in Routes of the handler that serves
+// it: there its method and path, its description and who may use it stand together. A
+// new handler, or a wing, is one line in internal/web/routes.go. [longshore/worker] takes a
 // ticket, starts the job, runs its handler (lane cpu in a child process), keeps
 // the lease, records the end. docs/isolation.md tells of the children.
 // [longshore/direct] is the way in for Go programs without a web process.

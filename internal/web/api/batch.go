@@ -21,12 +21,12 @@ type Batches struct {
 	submitter Submitter
 	uploads   *edge.Uploads
 	stopping  context.Context // ends when the server is to
-	room      *batchRoom
+	memory    *answerMemory
 }
 
 // NewBatches returns the handler.
 func NewBatches(submitter Submitter, uploads *edge.Uploads, stopping context.Context) *Batches {
-	return &Batches{submitter, uploads, stopping, newBatchRoom()}
+	return &Batches{submitter, uploads, stopping, newAnswerMemory()}
 }
 
 // Routes are what it serves.
@@ -39,7 +39,7 @@ func (h *Batches) Routes() []edge.Route {
 //
 // HTTP/1 allows answers before the end of the request, but many clients read
 // none before they have sent all: their answers are kept for them, as far as there is
-// room (see outbox); from then on we read no faster than the client does.
+// room (see answerBuffer); from then on we read no faster than the client does.
 func (h *Batches) batch(a *edge.Answer, r *http.Request) error {
 	if err := checkBatch(r); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (h *Batches) batch(a *edge.Answer, r *http.Request) error {
 	defer leave()
 	defer a.Duplex()()
 	body := a.Body
-	out := newOutbox(h.room)
+	out := newAnswerBuffer(h.memory)
 	lines := &batchLines{stopping: h.stopping, out: out, lines: submit.NewLines(r.Body, httpapi.MaxBatchLine)}
 	defer context.AfterFunc(h.stopping, func() {
 		if body != nil {
@@ -117,7 +117,7 @@ func firstName(r *http.Request) string {
 // batchLines reads the drafts of one request.
 type batchLines struct {
 	stopping context.Context
-	out      *outbox // where the answers go: it says how many lines may be read
+	out      *answerBuffer // where the answers go: it says how many lines may be read
 	lines    *submit.Lines
 	read     int64 // number of the last line
 	late     int   // lines read since the server stops
@@ -134,7 +134,7 @@ func (b *batchLines) next() ([]submit.Draft, error) {
 		return nil, err
 	}
 	lines, err := b.lines.NextFew(room)
-	b.out.unreserve(room - len(lines))
+	b.out.release(room - len(lines))
 	stopping := b.stopping.Err() != nil
 	if err != nil {
 		if stopping && !errors.Is(err, io.EOF) {

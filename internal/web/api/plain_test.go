@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"longshore/internal/httpapi"
-	"longshore/tasks"
+	"longshore/internal/strictjson"
 )
 
 // What plainSubmission reads, encoding/json reads just so.
@@ -19,7 +19,7 @@ func FuzzPlainSubmission(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var got, want httpapi.SubmitBody
-		if tasks.CheckJSON(text) != nil || !plainSubmission(text, &got) {
+		if strictjson.Check(text) != nil || !plainSubmission(text, &got) {
 			return
 		}
 		dec := json.NewDecoder(bytes.NewReader(text))

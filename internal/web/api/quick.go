@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 
 	"longshore/internal/httpapi"
+	"longshore/internal/strictjson"
 	"longshore/internal/web/edge"
 	"longshore/job"
-	"longshore/tasks"
 )
 
 // The quick ways serve the two routes that carry nearly all requests. Each
@@ -45,7 +45,7 @@ func (h Submissions) quickSubmit(a *edge.Answer, r *http.Request) (plain bool, e
 // plainSubmission reads an object that has nothing but a type, a payload and a
 // priority, in the plainest form.
 func plainSubmission(text []byte, body *httpapi.SubmitBody) bool {
-	err := tasks.Fields(text, func(name, value []byte) error {
+	err := strictjson.Fields(text, func(name, value []byte) error {
 		ok := false
 		switch string(name) {
 		case "type":

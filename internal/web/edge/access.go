@@ -47,7 +47,8 @@ func (g *guard) check(rt *Route, a *Answer, r *http.Request) error {
 	a.Header().Set("WWW-Authenticate", `Bearer realm="longshore"`)
 	if credentials != "" {
 		if wait := g.noteFailure(rt, a, r); wait > 0 {
-			return httpapi.NewError(httpapi.RateLimited, "the token is wrong, as others were that came from this address").
+			return httpapi.NewError(httpapi.RateLimited,
+				"the token is wrong, as others were that came from this address").
 				WithRetryAfter(wait)
 		}
 	}
@@ -57,7 +58,7 @@ func (g *guard) check(rt *Route, a *Answer, r *http.Request) error {
 // noteFailure counts a wrong token, and logs the event: the address, never what
 // was sent. It returns how long the address should wait, 0 = it may try again.
 func (g *guard) noteFailure(rt *Route, a *Answer, r *http.Request) time.Duration {
-	f := g.failures.Note(household(a.Client), time.Now())
+	f := g.failures.Note(clientPrefix(a.Client), time.Now())
 	if f.Tell > 0 {
 		g.log.LogAttrs(r.Context(), slog.LevelWarn, "authentication failed",
 			slog.String("client", addressText(a.Client)), slog.String("method", r.Method),
@@ -97,7 +98,8 @@ func (g *guard) checkNear(r *http.Request) error {
 		return nil
 	}
 	if !loopback(r.Host) {
-		return httpapi.NewError(httpapi.Forbidden, "without LONGSHORE_TOKEN only requests to a loopback host are served")
+		return httpapi.NewError(httpapi.Forbidden,
+			"without LONGSHORE_TOKEN only requests to a loopback host are served")
 	}
 	for name := range r.Header {
 		if proxied(name) {

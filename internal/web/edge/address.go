@@ -58,9 +58,9 @@ func parseHop(text string) (netip.Addr, bool) {
 	return address.Unmap().WithZone(""), true
 }
 
-// household is what counts as one client: an IPv4 address, or the /64 that
+// clientPrefix is what counts as one client: an IPv4 address, or the /64 that
 // one subscriber of IPv6 has at least.
-func household(client netip.Addr) netip.Addr {
+func clientPrefix(client netip.Addr) netip.Addr {
 	if client.Is6() && !client.Is4In6() {
 		if p, err := client.Prefix(64); err == nil {
 			return p.Addr()

@@ -54,7 +54,7 @@ func (a *Answer) SetIdle(idle time.Duration) { a.idle = idle }
 func (a *Answer) Begun() bool { return a.status != 0 }
 
 // ClientText is whom the request counts for, as a text; "" is a Unix socket's.
-func (a *Answer) ClientText() string { return addressText(household(a.Client)) }
+func (a *Answer) ClientText() string { return addressText(clientPrefix(a.Client)) }
 
 // Duplex lets the answer go on beside the request's body. done is to be called when
 // the answer has been written, or is yet to be: then it is an error.

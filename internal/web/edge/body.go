@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"longshore/internal/httpapi"
-	"longshore/tasks"
+	"longshore/internal/strictjson"
 )
 
 // A Body is a request's body whose client must keep sending: each read
@@ -187,7 +187,7 @@ func checkJSONBody(a *Answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := tasks.CheckJSON(text); err != nil {
+	if err := strictjson.Check(text); err != nil {
 		return httpapi.NewError(httpapi.Invalid, err.Error()).WithStatus(http.StatusBadRequest)
 	}
 	a.JSON = text
@@ -204,7 +204,8 @@ func ReadJSON(r *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	if r.ContentLength > httpapi.MaxJSON {
-		return nil, httpapi.NewError(httpapi.TooLarge, "the JSON body is over the limit; send data as a job's input")
+		return nil, httpapi.NewError(httpapi.TooLarge,
+			"the JSON body is over the limit; send data as a job's input")
 	}
 	body.limit = httpapi.MaxJSON
 	body.EndBy(time.Now().Add(jsonTimeout))

@@ -24,7 +24,7 @@ func NewLimiter(max, perAddress int) *Limiter {
 
 // Enter counts one more in, unless there are too many. Who is in leaves.
 func (l *Limiter) Enter(client netip.Addr) bool {
-	client = household(client)
+	client = clientPrefix(client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.max > 0 && l.all >= l.max || l.perAddress > 0 && l.of[client] >= l.perAddress {
@@ -39,7 +39,7 @@ func (l *Limiter) Enter(client netip.Addr) bool {
 
 // Leave counts one out.
 func (l *Limiter) Leave(client netip.Addr) {
-	client = household(client)
+	client = clientPrefix(client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.all--; l.all == 0 && l.empty != nil {

@@ -99,15 +99,15 @@ func (h *Handler) manyEvents(a *edge.Answer, r *http.Request) error {
 		return httpapi.InvalidAt("?id", httpapi.ErrRevs.Error())
 	}
 	if last, place := lastEvent(r); last != "" {
-		told, err := httpapi.ParseRevs(last)
+		seen, err := httpapi.ParseRevs(last)
 		if err != nil {
 			return httpapi.InvalidAt(place, httpapi.ErrRevs.Error())
 		}
 		f.again = true
-		for _, t := range told {
+		for _, s := range seen {
 			for i := range f.jobs {
-				if f.jobs[i].ID == t.ID {
-					f.jobs[i].Rev = t.Rev
+				if f.jobs[i].ID == s.ID {
+					f.jobs[i].Rev = s.Rev
 				}
 			}
 		}
@@ -161,7 +161,7 @@ func (h *Handler) stream(a *edge.Answer, r *http.Request, f *feed) error {
 	}
 	var text bytes.Buffer
 	writeRetry(&text, retry)
-	f.tell(&text, watch, first)
+	f.report(&text, watch, first)
 	if f.flush(&text) {
 		h.goOn(ctx, f, watch)
 	}
@@ -170,8 +170,8 @@ func (h *Handler) stream(a *edge.Answer, r *http.Request, f *feed) error {
 
 // goOn is what follows the first look.
 func (h *Handler) goOn(ctx context.Context, f *feed, watch *hub.Watcher) {
-	beat := time.NewTicker(h.Heartbeat)
-	defer beat.Stop()
+	heartbeat := time.NewTicker(h.Heartbeat)
+	defer heartbeat.Stop()
 	for alive := true; alive && f.open > 0; {
 		var text bytes.Buffer // not kept while nothing happens
 		select {
@@ -181,14 +181,14 @@ func (h *Handler) goOn(ctx context.Context, f *feed, watch *hub.Watcher) {
 			writeRetry(&text, jitter(time.Second))
 			f.flush(&text)
 			return
-		case <-beat.C:
+		case <-heartbeat.C:
 			text.WriteString(":\n\n")
 		case <-watch.Moved():
 			readings, err := h.records.GetMany(ctx, watch.Take(lookBatch))
 			if err != nil {
 				continue // the hub's next look of all marks them again
 			}
-			f.tell(&text, watch, readings)
+			f.report(&text, watch, readings)
 		}
 		alive = f.flush(&text)
 	}
@@ -205,8 +205,8 @@ func (f *feed) ended(readings []job.Reading) bool {
 	return true
 }
 
-// tell writes what is news to the client.
-func (f *feed) tell(text *bytes.Buffer, watch *hub.Watcher, readings []job.Reading) {
+// report writes what is news to the client.
+func (f *feed) report(text *bytes.Buffer, watch *hub.Watcher, readings []job.Reading) {
 	for _, r := range readings {
 		known := &f.jobs[f.place[r.ID]]
 		if known.Done {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 
 	"longshore/internal/httpapi"
+	"longshore/internal/strictjson"
 	"longshore/job"
-	"longshore/tasks"
 )
 
 // The messages of /v1/socket are JSON, one object each; docs/push.md tells of
@@ -63,7 +63,7 @@ func parseSocketMessage(text []byte) (socketMessage, *httpapi.Error) {
 			After int64  `json:"after"`
 		} `json:"jobs"`
 	}
-	if err := tasks.CheckJSON(text); err != nil {
+	if err := strictjson.Check(text); err != nil {
 		return socketMessage{}, httpapi.NewError(httpapi.Invalid, err.Error())
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))

@@ -25,8 +25,8 @@ const (
 
 	// maxWatched is the most jobs that one socket may watch.
 	maxWatched = 1000
-	// jobsPerSeat is how many of them count as one that waits.
-	jobsPerSeat = 16
+	// jobsPerSlot is how many of them count as one that waits.
+	jobsPerSlot = 16
 	// maxMessage is the size limit of a client's message, in bytes.
 	maxMessage = 64 << 10
 
@@ -45,7 +45,7 @@ type socket struct {
 	conn    *websocket.Conn
 	watch   *hub.Watcher // its After is what the client has been told of each job
 	client  netip.Addr
-	seats   int // that it takes among the waiters
+	slots   int // that it takes among the waiters
 }
 
 // socket upgrades the connection and serves it until one side ends it.
@@ -53,9 +53,9 @@ func (h *Handler) socket(a *edge.Answer, r *http.Request) error {
 	admitted := h.waiters.admit(a)
 	sock := &socket{handler: h, client: a.Client}
 	if admitted {
-		sock.seats = 1
+		sock.slots = 1
 	}
-	defer sock.leave()
+	defer sock.releaseAll()
 	edge.BoundSendBuffer(r.Context())
 	conn, err := websocket.Accept(a, r, &websocket.AcceptOptions{
 		Subprotocols: []string{socketProtocol}, InsecureSkipVerify: true, // the edge has checked the origin
@@ -75,10 +75,10 @@ func (h *Handler) socket(a *edge.Answer, r *http.Request) error {
 	return nil
 }
 
-// sit takes as many seats as watching some jobs needs. It reports false, and takes
+// reserve takes as many slots as watching some jobs needs. It reports false, and takes
 // no more, if there are none.
-func (k *socket) sit(jobs int) bool {
-	for need := 1 + (jobs-1)/jobsPerSeat; k.seats < need; k.seats++ {
+func (k *socket) reserve(jobs int) bool {
+	for need := 1 + (jobs-1)/jobsPerSlot; k.slots < need; k.slots++ {
 		if !k.handler.waiters.enter(k.client) {
 			return false
 		}
@@ -86,15 +86,15 @@ func (k *socket) sit(jobs int) bool {
 	return true
 }
 
-// rise gives back the seats that it doesn't need.
-func (k *socket) rise() {
-	for need := 1 + max(0, k.watch.Len()-1)/jobsPerSeat; k.seats > need; k.seats-- {
+// release gives back the slots that it doesn't need.
+func (k *socket) release() {
+	for need := 1 + max(0, k.watch.Len()-1)/jobsPerSlot; k.slots > need; k.slots-- {
 		k.handler.waiters.leave(k.client)
 	}
 }
 
-func (k *socket) leave() {
-	for ; k.seats > 0; k.seats-- {
+func (k *socket) releaseAll() {
+	for ; k.slots > 0; k.slots-- {
 		k.handler.waiters.leave(k.client)
 	}
 }
@@ -110,8 +110,8 @@ func (k *socket) serve(ctx context.Context) {
 	defer cancel(nil)
 	messages := make(chan message)
 	wg.Go(func() { k.read(ctx, cancel, messages) })
-	beat := time.NewTicker(k.handler.Heartbeat)
-	defer beat.Stop()
+	heartbeat := time.NewTicker(k.handler.Heartbeat)
+	defer heartbeat.Stop()
 	var pinging atomic.Bool
 	for {
 		var err error
@@ -121,7 +121,7 @@ func (k *socket) serve(ctx context.Context) {
 		case <-k.handler.stopping.Done():
 			k.conn.Close(websocket.StatusGoingAway, "the server is stopping, come back")
 			return
-		case <-beat.C:
+		case <-heartbeat.C:
 			if !pinging.Swap(true) {
 				wg.Go(func() {
 					defer pinging.Store(false)
@@ -133,9 +133,9 @@ func (k *socket) serve(ctx context.Context) {
 				k.conn.Close(websocket.StatusUnsupportedData, "expected text messages")
 				return
 			}
-			err = k.take(ctx, m.text)
+			err = k.handle(ctx, m.text)
 		case <-k.watch.Moved():
-			err = k.tell(ctx, k.watch.Take(lookBatch))
+			err = k.send(ctx, k.watch.Take(lookBatch))
 		}
 		if err != nil {
 			return // the client takes nothing: it is cut off
@@ -203,9 +203,9 @@ func (k *socket) write(ctx context.Context, m any) error {
 	return k.conn.Write(limited, websocket.MessageText, text)
 }
 
-// take does what a message asks for. What is wrong in it is answered, and
+// handle does what a message asks for. What is wrong in it is answered, and
 // nothing of it done.
-func (k *socket) take(ctx context.Context, text []byte) error {
+func (k *socket) handle(ctx context.Context, text []byte) error {
 	m, err := parseSocketMessage(text)
 	if err != nil {
 		return k.write(ctx, errorMessage{Type: "error", Code: err.Code, Detail: err.Detail, Errors: err.Errors})
@@ -220,7 +220,7 @@ func (k *socket) take(ctx context.Context, text []byte) error {
 			if err := k.write(ctx, full); err != nil {
 				return err
 			}
-		case !k.watch.Has(j.ID) && !k.sit(k.watch.Len()+1):
+		case !k.watch.Has(j.ID) && !k.reserve(k.watch.Len()+1):
 			full := errorMessage{Type: "error", ID: j.ID, Code: httpapi.RateLimited,
 				Detail: "too many wait at this server, come back in some seconds"}
 			if err := k.write(ctx, full); err != nil {
@@ -235,24 +235,24 @@ func (k *socket) take(ctx context.Context, text []byte) error {
 
 func (k *socket) forget(id job.ID) {
 	k.watch.Remove(id)
-	k.rise()
+	k.release()
 }
 
-// tell sends what is news about some jobs.
-func (k *socket) tell(ctx context.Context, ids []job.ID) error {
+// send sends what is news about some jobs.
+func (k *socket) send(ctx context.Context, ids []job.ID) error {
 	readings, err := k.handler.records.GetMany(ctx, ids)
 	if err != nil {
 		return nil //nolint:nilerr // the hub's next look of all marks them again
 	}
 	for _, r := range readings {
-		if err := k.tellOne(ctx, r); err != nil {
+		if err := k.sendOne(ctx, r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (k *socket) tellOne(ctx context.Context, r job.Reading) error {
+func (k *socket) sendOne(ctx context.Context, r job.Reading) error {
 	if r.Err != nil {
 		k.forget(r.ID)
 		m := errorMessage{Type: "error", ID: r.ID, Code: codeOfReading(r.Err),

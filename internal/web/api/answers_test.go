@@ -11,8 +11,8 @@ import (
 
 // kept is what a batch whose client reads nothing comes to: it reads lines and
 // answers them until it has to wait, and is told at the end that the server stops.
-func kept(o *outbox) (bytes int) {
-	detail := strings.Repeat("x", lineRoom-64) // an answer of about lineRoom
+func kept(o *answerBuffer) (bytes int) {
+	detail := strings.Repeat("x", lineMemory-64) // an answer of about lineMemory
 	for {
 		n, err := o.reserve(batchGroup)
 		if err != nil {
@@ -32,11 +32,11 @@ func kept(o *outbox) (bytes int) {
 func TestUnreadBatchesAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		shared := newBatchRoom()
+		shared := newAnswerMemory()
 		const batches = 500
-		boxes, sizes := make([]*outbox, batches), make(chan int, batches)
+		boxes, sizes := make([]*answerBuffer, batches), make(chan int, batches)
 		for i := range boxes {
-			boxes[i] = newOutbox(shared)
+			boxes[i] = newAnswerBuffer(shared)
 			go func() { sizes <- kept(boxes[i]) }()
 		}
 		synctest.Wait() // all of them wait for room
@@ -51,15 +51,15 @@ func TestUnreadBatchesAreBounded(t *testing.T) {
 			n := <-sizes
 			total, largest = total+n, max(largest, n)
 		}
-		if total > 32<<20 || largest > 2*mostRoom {
+		if total > 32<<20 || largest > 2*mostMemory {
 			t.Errorf("%d batches keep %d KiB, the largest %d KiB", batches, total>>10, largest>>10)
 		}
 		synctest.Wait()
 		for _, o := range boxes {
 			o.sent(errors.New("the client is gone"))
 		}
-		if shared.free != sharedRoom || len(shared.waiting) > 0 {
-			t.Errorf("after their end %d of %d bytes are free, %d wait", shared.free, sharedRoom, len(shared.waiting))
+		if shared.free != sharedMemory || len(shared.waiting) > 0 {
+			t.Errorf("after their end %d of %d bytes are free, %d wait", shared.free, sharedMemory, len(shared.waiting))
 		}
 	})
 }
@@ -69,15 +69,15 @@ func TestUnreadBatchesAreBounded(t *testing.T) {
 func TestBatchRoomIsPassedOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		shared := newBatchRoom()
-		var hogs []*outbox
-		for range sharedRoom/mostRoom + 1 {
-			o := newOutbox(shared)
+		shared := newAnswerMemory()
+		var hogs []*answerBuffer
+		for range sharedMemory/mostMemory + 1 {
+			o := newAnswerBuffer(shared)
 			hogs = append(hogs, o)
 			go kept(o)
 		}
 		synctest.Wait()
-		late := newOutbox(shared)
+		late := newAnswerBuffer(shared)
 		before := make(chan int, 1)
 		go func() { before <- kept(late) }()
 		synctest.Wait()
@@ -106,8 +106,8 @@ func TestBatchRoomIsPassedOn(t *testing.T) {
 				o.sent(nil)
 			}
 		}
-		if shared.free != sharedRoom {
-			t.Errorf("%d of %d bytes are free at the end", shared.free, sharedRoom)
+		if shared.free != sharedMemory {
+			t.Errorf("%d of %d bytes are free at the end", shared.free, sharedMemory)
 		}
 	})
 }

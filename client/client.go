@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"longshore/internal/loop"
 )
 
 // Config says how to reach a server.
@@ -55,7 +57,7 @@ func New(cfg Config) (*Client, error) {
 	base.RawQuery, base.Fragment = "", ""
 	c := &Client{
 		base: base, token: cfg.Token, retryFor: cfg.RetryFor,
-		onRetry: cfg.OnRetry, sleep: sleep,
+		onRetry: cfg.OnRetry, sleep: loop.Sleep,
 	}
 	if c.retryFor == 0 {
 		c.retryFor = DefaultRetryFor
@@ -110,17 +112,6 @@ func port(u *url.URL) string {
 
 // CloseIdleConnections closes the connections that no request uses.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
 
 // userAgent names us to servers, with the version of the module when built from one.
 var userAgent = func() string {

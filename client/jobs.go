@@ -10,6 +10,7 @@ import (
 
 	"longshore/answer"
 	"longshore/internal/httpapi"
+	"longshore/internal/loop"
 	"longshore/job"
 )
 
@@ -77,24 +78,10 @@ type Filter struct {
 // List yields the jobs that match, newest first, fetching page after page. The
 // first error ends it.
 func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[job.Snapshot, error] {
-	return func(yield func(job.Snapshot, error) bool) {
-		query := f.query(pageSize)
-		for cursor := ""; ; {
-			page, err := c.listPage(ctx, query, cursor)
-			if err != nil {
-				yield(job.Snapshot{}, err)
-				return
-			}
-			for _, snap := range page.Jobs {
-				if !yield(snap, nil) {
-					return
-				}
-			}
-			if cursor = page.Next; cursor == "" {
-				return
-			}
-		}
-	}
+	return loop.Pages(func(cursor string) ([]job.Snapshot, string, error) {
+		page, err := c.ListPage(ctx, f, pageSize, cursor)
+		return page.Jobs, page.Next, err
+	})
 }
 
 const pageSize = 100
@@ -131,10 +118,7 @@ type Page struct {
 // ListPage returns at most limit jobs (1 to 1000) that match, from a cursor on;
 // "" begins with the newest. It asks once: see Page for one that is short.
 func (c *Client) ListPage(ctx context.Context, f Filter, limit int, cursor string) (Page, error) {
-	return c.listPage(ctx, f.query(limit), cursor)
-}
-
-func (c *Client) listPage(ctx context.Context, query url.Values, cursor string) (Page, error) {
+	query := f.query(limit)
 	if cursor != "" {
 		query.Set("cursor", cursor)
 	}

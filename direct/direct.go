@@ -27,6 +27,7 @@ import (
 	"longshore/internal/connect"
 	"longshore/internal/hub"
 	"longshore/internal/jobstore"
+	"longshore/internal/loop"
 	"longshore/internal/refusal"
 	"longshore/internal/submit"
 	"longshore/tasks"
@@ -161,20 +162,9 @@ func (c *Client) insist(ctx context.Context, do func() error) error {
 			c.log.WarnContext(ctx, "no answer, trying on", "error", refused)
 			said = true
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := loop.Sleep(ctx, pause); err != nil {
 			return err
 		}
 		pause = min(2*pause, 2*time.Second)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

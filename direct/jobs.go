@@ -8,6 +8,7 @@ import (
 
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
+	"longshore/internal/loop"
 	"longshore/internal/refusal"
 	"longshore/job"
 )
@@ -67,23 +68,10 @@ func (c *Client) ListPage(ctx context.Context, f Filter, limit int, cursor strin
 
 // List yields the jobs that match, newest first, page after page. The first error ends it.
 func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[job.Snapshot, error] {
-	return func(yield func(job.Snapshot, error) bool) {
-		for cursor := ""; ; {
-			page, err := c.ListPage(ctx, f, 100, cursor)
-			if err != nil {
-				yield(job.Snapshot{}, err)
-				return
-			}
-			for _, snap := range page.Jobs {
-				if !yield(snap, nil) {
-					return
-				}
-			}
-			if cursor = page.Next; cursor == "" {
-				return
-			}
-		}
-	}
+	return loop.Pages(func(cursor string) ([]job.Snapshot, string, error) {
+		page, err := c.ListPage(ctx, f, 100, cursor)
+		return page.Jobs, page.Next, err
+	})
 }
 
 // Wait returns the job once it has ended, however long that takes. When the context

@@ -13,6 +13,7 @@ import (
 
 	"longshore/client"
 	"longshore/internal/httpapi"
+	"longshore/internal/loop"
 	"longshore/internal/submit"
 	"longshore/job"
 	"longshore/tasks"
@@ -181,7 +182,7 @@ func (c *Client) submitDrafts(ctx context.Context, drafts []submit.Draft, yield 
 			}
 			if time.Now().Add(pause).After(until) {
 				err = refused
-			} else if err = sleep(ctx, pause); err == nil {
+			} else if err = loop.Sleep(ctx, pause); err == nil {
 				pause = min(2*pause, 2*time.Second)
 			}
 		}

@@ -41,6 +41,9 @@ var programs = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	built = dir
+	if _, err := lookAtSources(".."); err != nil {
+		return "", err
+	}
 	build := exec.Command("go", "build", "-o", dir+"/", "./cmd/...")
 	build.Dir = ".."
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

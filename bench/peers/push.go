@@ -170,6 +170,7 @@ func (p *pushRig) longPoll(ctx context.Context, row *pushRow) error {
 		server, finisher = p.self("bare", strings.TrimPrefix(url, "http://")), "publish"
 	}
 	server.Env = []string{"REDIS_URL=" + p.redis.url(), "PORT=" + strconv.Itoa(port), "BLOB_URL=file://" + filepath.Join(p.dir, "blobs"),
+		"LEASE=" + pushLease.String(), // else its first sweep would give the finisher's leases its own length
 		"MAX_WAITERS=30000", "MAX_WAITERS_PER_ADDRESS=30000",
 		"LOG_LEVEL=warn"} // the bare prototype has no log either
 	web, err := start(server, p.redis.url())

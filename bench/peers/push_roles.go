@@ -56,6 +56,9 @@ func pace(n, rate int, f func(i int)) {
 	}
 }
 
+// pushLease is the lease of the jobs that finishAll starts: nobody renews them.
+const pushLease = time.Hour
+
 // finishAll is the side of the workers: it makes the jobs running, says so,
 // and at a line from the harness finishes them at the rate. A job's result is the time just
 // before its finish was called.
@@ -65,7 +68,7 @@ func finishAll(ctx context.Context, url, file string, rate int) error {
 		return err
 	}
 	c := connection(url)
-	c.Lease = time.Hour // nobody renews them here
+	c.Lease = pushLease
 	sys, err := connect.Open(ctx, c)
 	if err != nil {
 		return err

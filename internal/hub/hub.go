@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"longshore/internal/loop"
 	"longshore/job"
 )
 
@@ -377,24 +378,13 @@ func (h *Hub) fallback(ctx context.Context, reset <-chan struct{}) {
 		case <-ctx.Done():
 			return
 		case <-reset:
-			if !sleep(ctx, rand.N(spread)) {
+			if loop.Sleep(ctx, rand.N(spread)) != nil {
 				return
 			}
 		case <-next.C:
 		}
 		next.Reset(Fallback) // from begin to begin
 		h.lookAll(ctx)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }
 

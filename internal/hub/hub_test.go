@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"longshore/internal/loop"
 	"longshore/job"
 )
 
@@ -58,7 +59,7 @@ func (f *records) Revs(ctx context.Context, ids []job.ID) ([]job.Rev, error) {
 		revs[i] = r
 	}
 	f.mu.Unlock()
-	if slow > 0 && !sleep(ctx, slow) {
+	if slow > 0 && loop.Sleep(ctx, slow) != nil {
 		return nil, ctx.Err()
 	}
 	return revs, err

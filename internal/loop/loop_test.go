@@ -50,3 +50,60 @@ func TestRun(t *testing.T) {
 		}
 	})
 }
+
+// TestPages walks through pages, an empty one among them, to the end, to an error and
+// until the caller leaves.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	fetch := func(cursor string) ([]int, string, error) {
+		switch cursor {
+		case "":
+			return []int{1, 2}, "b", nil
+		case "b":
+			return nil, "c", nil
+		case "c":
+			return []int{3}, "d", nil
+		}
+		return nil, "", broken
+	}
+	var got []int
+	var err error
+	for n, e := range loop.Pages(fetch) {
+		if err = e; e == nil {
+			got = append(got, n)
+		}
+	}
+	if !slices.Equal(got, []int{1, 2, 3}) || !errors.Is(err, broken) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for n, e := range loop.Pages(fetch) {
+		if n == 2 {
+			break
+		}
+		if n != 1 || e != nil {
+			t.Errorf("got %d, %v", n, e)
+		}
+	}
+	for range loop.Pages(func(string) ([]int, string, error) { return nil, "", nil }) {
+		t.Error("an empty list has an item")
+	}
+}
+
+// TestSleep holds that a pause is as long as it is asked for, unless the context ends it.
+func TestSleep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		if err := loop.Sleep(t.Context(), time.Hour); err != nil || time.Since(begun) != time.Hour {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+		cause := errors.New("enough")
+		ctx, stop := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Minute, func() { stop(cause) })
+		begun = time.Now()
+		if err := loop.Sleep(ctx, time.Hour); !errors.Is(err, cause) || time.Since(begun) != time.Minute {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+	})
+}

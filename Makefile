@@ -70,6 +70,10 @@ build: ## the programs, static, into bin/
 release: ## archives of the programs for Linux and macOS with SHA256SUMS and SBOMs, into dist/; VERSION=v1.2.3
 	$(GO) run ./release -version '$(VERSION)'
 
+.PHONY: module-path
+module-path: ## another path for this module, as where it is published: MODULE=github.com/owner/longshore
+	$(GO) run ./release/modulepath '$(MODULE)'
+
 .PHONY: vuln
 vuln: ## known vulnerabilities in what is used; only said, not failed, where their database can't be reached
 	@sh tools/vuln.sh $(LIMIT) $(TOOL) govulncheck ./...

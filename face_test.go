@@ -23,7 +23,7 @@ func public() []string {
 	var list []string
 	for pkg, floor := range floors {
 		first, _, _ := strings.Cut(pkg, "/")
-		if floor < programs-1 && !slices.Contains([]string{"internal", "cmd", "bench", "e2e"}, first) {
+		if floor < programs-1 && !slices.Contains([]string{"internal", "cmd", "bench", "e2e", "release"}, first) {
 			list = append(list, pkg)
 		}
 	}

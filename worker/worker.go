@@ -205,7 +205,9 @@ func (w *worker) run(ctx context.Context) error {
 	wg.Go(func() { w.listen(background) })
 	published := make(chan struct{})
 	wg.Go(func() { w.publish(background, sync.OnceFunc(func() { close(published) })) })
-	wg.Go(func() { w.sys.Background(background, w.keeper.Run, w.sys.Janitor.Sweeper().Run, w.sys.Janitor.SweepOrphans) })
+	wg.Go(func() {
+		w.sys.Background(background, w.keeper.Run, w.sys.Janitor.Sweeper().Run, w.sys.Janitor.SweepOrphans)
+	})
 
 	delivering, last := context.WithCancel(ctx)
 	defer last()

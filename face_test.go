@@ -63,6 +63,21 @@ func TestPublicFace(t *testing.T) {
 	}
 }
 
+// TestExamples holds that each public package has an example that is run: a reader copies
+// it, so it must be true.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	have := map[string]bool{}
+	for _, src := range sources(t) {
+		have[src.pkg] = have[src.pkg] || src.test && bytes.Contains(src.text, []byte("\nfunc Example"))
+	}
+	for _, pkg := range public() {
+		if !have[pkg] {
+			t.Errorf("package %s has no example", pkg)
+		}
+	}
+}
+
 // exportData finds what the compiler has noted of each package that these import.
 func exportData(t *testing.T, pkgs []string) importer.Lookup {
 	t.Helper()

@@ -101,7 +101,7 @@ func replace(name string, text []byte) error {
 // before the name of one of its folders, in go.mod, and in flags of go mod edit.
 type rules struct {
 	packages, modules, flags *regexp.Regexp
-	to                string
+	to                       string
 }
 
 func newRules(root, from, to string) (*rules, error) {

@@ -117,8 +117,8 @@ var (
 	// edgeKnows is all of ours that the edge may import.
 	edgeKnows = []string{"internal/auth", "internal/blob", "internal/httpapi", "internal/strictjson"}
 	// webKnowsNot is what no room of web may import.
-	webKnowsNot = []string{"internal/queue", "internal/jobstore", "internal/connect", "internal/redisdb", "internal/batch",
-		"internal/lock", "internal/tus"}
+	webKnowsNot = []string{"internal/queue", "internal/jobstore", "internal/connect", "internal/redisdb",
+		"internal/batch", "internal/lock", "internal/tus"}
 )
 
 // keepers says which packages may import a third-party module. Where there are
@@ -130,7 +130,8 @@ var keepers = map[string][]string{
 	"github.com/sethvargo/go-envconfig":  {"config"},
 	"github.com/go-json-experiment/json": {"internal/strictjson"},
 	"github.com/danielgtaylor/huma/v2": {"tasks", // schemas
-		"internal/web", "internal/web/edge", "internal/web/api", "internal/web/push", "internal/web/upload"}, // routes
+		"internal/web", "internal/web/edge", "internal/web/api", "internal/web/push",
+		"internal/web/upload"}, // routes
 	"github.com/coder/websocket":     {"internal/web/push"},
 	"github.com/klauspost/compress":  {"internal/stream"},
 	"github.com/axiomhq/hyperloglog": {"internal/stream", "handlers"},

@@ -38,7 +38,8 @@ func TestTable(t *testing.T) {
 		{context.Canceled, httpapi.Unavailable, 503, time.Second},
 		{context.DeadlineExceeded, httpapi.Unavailable, 503, 2 * time.Second},
 		{away, httpapi.Unavailable, 503, 2 * time.Second},
-		{errors.New("OOM command not allowed when used memory > 'maxmemory'."), httpapi.QueueFull, 503, 2 * time.Second},
+		{errors.New("OOM command not allowed when used memory > 'maxmemory'."),
+			httpapi.QueueFull, 503, 2 * time.Second},
 		{errors.New("something else"), httpapi.Internal, 500, 0},
 		{httpapi.NewError(httpapi.TooLarge, "said").WithStatus(431), httpapi.TooLarge, 431, 0},
 	} {

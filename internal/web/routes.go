@@ -24,8 +24,10 @@ func routes(c Config, d Deps, waiters *push.Waiters, stopping context.Context) [
 		api.NewBatches(d.Door, uploads, stopping).Routes(),
 		api.NewJobs(d.Records, waiters, show).Routes(),
 		api.Results{Records: d.Records, Blobs: d.Blobs}.Routes(),
-		api.Info{Catalog: d.Catalog, Queues: d.Queues, Workers: d.Workers, Reach: d.Ready, Stopping: stopping}.Routes(),
-		push.New(push.Config{Heartbeat: c.Heartbeat, Idle: c.Idle}, d.Records, d.Hub, waiters, show, stopping).Routes(),
+		api.Info{Catalog: d.Catalog, Queues: d.Queues, Workers: d.Workers, Reach: d.Ready,
+			Stopping: stopping}.Routes(),
+		push.New(push.Config{Heartbeat: c.Heartbeat, Idle: c.Idle},
+			d.Records, d.Hub, waiters, show, stopping).Routes(),
 		upload.Handler{Protocol: d.Uploads, Uploads: uploads, Stopping: stopping}.Routes(),
 	)
 }

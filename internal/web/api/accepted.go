@@ -28,7 +28,8 @@ type acceptedOutput struct {
 // fast enough to have ended the job by now, unless the client reckons with that:
 // it asked for the end, or repeats itself.
 func (h Submissions) accepted(snap job.Snapshot, reckoned bool) *acceptedOutput {
-	out := &acceptedOutput{Status: http.StatusAccepted, ETag: etag(snap), ID: string(snap.ID), Body: h.Show(snap)}
+	out := &acceptedOutput{Status: http.StatusAccepted, ETag: etag(snap), ID: string(snap.ID),
+		Body: h.Show(snap)}
 	out.Location = out.Body.Links.Self
 	if snap.Done && reckoned {
 		out.Status = http.StatusOK
@@ -81,7 +82,8 @@ func writeAccepted(w http.ResponseWriter, out *acceptedOutput) error {
 	h := w.Header()
 	h["Content-Type"] = edge.ContentJSON
 	values := [...]string{out.Location, out.ETag, out.ID, out.Wait, out.Applied}
-	for i, name := range [...]string{"Location", "Etag", httpapi.HeaderJob, httpapi.HeaderWait, httpapi.HeaderPreferenceApplied} {
+	for i, name := range [...]string{"Location", "Etag", httpapi.HeaderJob, httpapi.HeaderWait,
+		httpapi.HeaderPreferenceApplied} {
 		if values[i] != "" {
 			h[name] = values[i : i+1 : i+1]
 		}
@@ -92,7 +94,8 @@ func writeAccepted(w http.ResponseWriter, out *acceptedOutput) error {
 }
 
 func retryOperation() huma.Operation {
-	op := edge.At("POST", httpapi.PathJobs+"/{id}/retry", "retry-job", "Submit a new job that does what an ended one did")
+	op := edge.At("POST", httpapi.PathJobs+"/{id}/retry", "retry-job",
+		"Submit a new job that does what an ended one did")
 	op.DefaultStatus = http.StatusAccepted
 	return op
 }

@@ -23,7 +23,8 @@ func (h Info) Routes() []edge.Route {
 	return []edge.Route{
 		{Op: edge.At("GET", httpapi.PathTypes, "list-types", "The kinds of work there are"),
 			Access: edge.Bearer, Handle: edge.Typed(h.types)},
-		{Op: edge.At("GET", httpapi.PathQueues, "list-queues", "How long the queues are, and which workers are there"),
+		{Op: edge.At("GET", httpapi.PathQueues, "list-queues",
+			"How long the queues are, and which workers are there"),
 			Access: edge.Bearer, Handle: edge.Typed(h.queues)},
 		{Op: edge.At("GET", httpapi.PathHealth, "health", "The process is alive"),
 			Access: edge.Public, Probe: true, Handle: edge.Typed(health)},
@@ -46,8 +47,8 @@ func (h Info) types(context.Context, *struct{}) (*typesOutput, error) {
 }
 
 func typeInfo(i tasks.Info) httpapi.TypeInfo {
-	return httpapi.TypeInfo{Type: i.Type, Doc: i.Doc, Lane: i.Lane, TimeoutMS: i.TimeoutMS, MaxAttempts: i.MaxAttempts,
-		Input: string(i.Input), ForbidOverlap: i.ForbidOverlap, Schema: i.Schema}
+	return httpapi.TypeInfo{Type: i.Type, Doc: i.Doc, Lane: i.Lane, TimeoutMS: i.TimeoutMS,
+		MaxAttempts: i.MaxAttempts, Input: string(i.Input), ForbidOverlap: i.ForbidOverlap, Schema: i.Schema}
 }
 
 type queuesOutput struct{ Body httpapi.QueueList }

@@ -65,8 +65,8 @@ func (h *Jobs) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &listOutput{Body: httpapi.JobList{Jobs: make([]job.Snapshot, len(page.Jobs)), Next: formatCursor(page.Next),
-		Scanned: &page.Scanned, Complete: &page.Complete}}
+	out := &listOutput{Body: httpapi.JobList{Jobs: make([]job.Snapshot, len(page.Jobs)),
+		Next: formatCursor(page.Next), Scanned: &page.Scanned, Complete: &page.Complete}}
 	for i, snap := range page.Jobs {
 		out.Body.Jobs[i] = h.show(snap)
 	}

@@ -33,7 +33,8 @@ type Results struct {
 // Routes are what it serves.
 func (h Results) Routes() []edge.Route {
 	return []edge.Route{
-		{Op: fileOperation(httpapi.PathJobs+"/{id}/result", "get-result", "The only output of a job, or else its result as JSON"),
+		{Op: fileOperation(httpapi.PathJobs+"/{id}/result", "get-result",
+			"The only output of a job, or else its result as JSON"),
 			Access: edge.Bearer, Handle: edge.Raw(h.result)},
 		{Op: outputOperation(), Access: edge.Bearer, Handle: edge.Raw(h.output)},
 	}
@@ -152,7 +153,8 @@ func fileOperation(path, name, summary string) huma.Operation {
 }
 
 func outputOperation() huma.Operation {
-	op := fileOperation(httpapi.PathJobs+"/{id}/outputs/{name}", "get-output", "One output of a job; takes Range")
+	op := fileOperation(httpapi.PathJobs+"/{id}/outputs/{name}", "get-output",
+		"One output of a job; takes Range")
 	op.Parameters = append(op.Parameters, &huma.Param{Name: "name", In: "path", Required: true,
 		Description: "the output's name", Schema: &huma.Schema{Type: huma.TypeString}})
 	return op

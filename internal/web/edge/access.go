@@ -47,7 +47,8 @@ func (g *guard) check(rt *Route, a *Answer, r *http.Request) error {
 	a.Header().Set("WWW-Authenticate", `Bearer realm="longshore"`)
 	if credentials != "" {
 		if wait := g.noteFailure(rt, a, r); wait > 0 {
-			return httpapi.NewError(httpapi.RateLimited, "the token is wrong, as others were that came from this address").
+			return httpapi.NewError(httpapi.RateLimited,
+				"the token is wrong, as others were that came from this address").
 				WithRetryAfter(wait)
 		}
 	}
@@ -97,7 +98,8 @@ func (g *guard) checkNear(r *http.Request) error {
 		return nil
 	}
 	if !loopback(r.Host) {
-		return httpapi.NewError(httpapi.Forbidden, "without LONGSHORE_TOKEN only requests to a loopback host are served")
+		return httpapi.NewError(httpapi.Forbidden,
+			"without LONGSHORE_TOKEN only requests to a loopback host are served")
 	}
 	for name := range r.Header {
 		if proxied(name) {

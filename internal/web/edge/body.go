@@ -204,7 +204,8 @@ func ReadJSON(r *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	if r.ContentLength > httpapi.MaxJSON {
-		return nil, httpapi.NewError(httpapi.TooLarge, "the JSON body is over the limit; send data as a job's input")
+		return nil, httpapi.NewError(httpapi.TooLarge,
+			"the JSON body is over the limit; send data as a job's input")
 	}
 	body.limit = httpapi.MaxJSON
 	body.EndBy(time.Now().Add(jsonTimeout))

@@ -138,7 +138,8 @@ func (e *Edge) recovered(a *Answer, r *http.Request, value any) {
 		a.cut = true
 		return
 	}
-	e.Log.ErrorContext(r.Context(), "handler panicked", "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
+	e.Log.ErrorContext(r.Context(), "handler panicked", "panic", fmt.Sprint(value),
+		"stack", string(debug.Stack()))
 	a.refuse(r, httpapi.NewError(httpapi.Internal, ""))
 }
 

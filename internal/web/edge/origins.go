@@ -30,12 +30,12 @@ func newOrigins(allowed []string) (*origins, error) {
 
 const (
 	corsMethods = "GET, HEAD, POST, PATCH, DELETE"
-	corsSend    = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Longshore-Job, Prefer, " +
-		"Range, Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Request-ID, " +
-		"X-Requested-With"
-	corsRead = "Content-Digest, Content-Disposition, Content-Range, ETag, Location, Longshore-Job, Longshore-Wait, " +
-		"Preference-Applied, Repr-Digest, Retry-After, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, " +
-		"Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset"
+	corsSend    = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Longshore-Job, " +
+		"Prefer, Range, Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, " +
+		"X-Request-ID, X-Requested-With"
+	corsRead = "Content-Digest, Content-Disposition, Content-Range, ETag, Location, Longshore-Job, " +
+		"Longshore-Wait, Preference-Applied, Repr-Digest, Retry-After, Tus-Extension, Tus-Max-Size, Tus-Resumable, " +
+		"Tus-Version, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset"
 )
 
 // check refuses a request that a page of a foreign origin made, and sets the
@@ -49,7 +49,8 @@ func (o *origins) check(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Access-Control-Expose-Headers", corsRead)
 	}
 	if err := o.forgery.Check(r); err != nil {
-		return httpapi.NewError(httpapi.Forbidden, "a page of this origin may not do this; see CORS_ORIGINS").Wrap(err)
+		return httpapi.NewError(httpapi.Forbidden, "a page of this origin may not do this; see CORS_ORIGINS").
+			Wrap(err)
 	}
 	return nil
 }

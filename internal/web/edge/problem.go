@@ -142,8 +142,8 @@ func (a *Answer) refuse(r *http.Request, err error) {
 // another body.
 func writeProblem(w http.ResponseWriter, e *httpapi.Error) {
 	h := w.Header()
-	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "Etag", "Last-Modified",
-		"Accept-Ranges", httpapi.HeaderContentDigest, httpapi.HeaderReprDigest} {
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "Etag",
+		"Last-Modified", "Accept-Ranges", httpapi.HeaderContentDigest, httpapi.HeaderReprDigest} {
 		h.Del(name)
 	}
 	for name, values := range (*problem)(e).GetHeaders() {

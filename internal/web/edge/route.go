@@ -75,9 +75,11 @@ func (e *Edge) Mount(config huma.Config, routes []Route) huma.API {
 	setErrors()
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // the document is a route of ours
 	config.CreateHooks = nil                                             // no $schema in answers
-	config.Formats = map[string]huma.Format{httpapi.TypeJSON: huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
+	config.Formats = map[string]huma.Format{
+		httpapi.TypeJSON: huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
 	if e.Token != "" {
-		config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
+		config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+			"bearer": {Type: "http", Scheme: "bearer"}}
 	}
 	g := &guarded{edge: e, routes: map[string]*Route{}}
 	api := humago.New(g, config)

@@ -9,20 +9,22 @@ import (
 	"longshore/internal/web/edge"
 )
 
-var lastEventID = &huma.Param{Name: httpapi.HeaderLastEventID, In: "header", Schema: &huma.Schema{Type: huma.TypeString},
-	Description: "the cursor of the last event received; EventSource sends it by itself. Libraries that can't set it " +
-		"may send it as the parameter lastEventId"}
+var lastEventID = &huma.Param{Name: httpapi.HeaderLastEventID, In: "header",
+	Schema: &huma.Schema{Type: huma.TypeString},
+	Description: "the cursor of the last event received; EventSource sends it by itself. Libraries that can't " +
+		"set it may send it as the parameter lastEventId"}
 
 func eventsOperation() huma.Operation {
 	return huma.Operation{
 		Method: http.MethodGet, Path: httpapi.PathJobs + "/{id}/events", OperationID: "job-events",
 		Summary: "A job's changes as Server-Sent Events",
-		Description: "Each event `state` is the job's newest snapshot; its id is rev, the cursor. A client that reads " +
-			"slowly misses what lies between, never the newest. The stream ends after the job's end; coming back after " +
-			"that gets 204. Event `missing`: the job is gone.",
+		Description: "Each event `state` is the job's newest snapshot; its id is rev, the cursor. A client that " +
+			"reads slowly misses what lies between, never the newest. The stream ends after the job's end; coming " +
+			"back after that gets 204. Event `missing`: the job is gone.",
 		Parameters: []*huma.Param{
 			edge.IDParam(),
-			{Name: "after", In: "query", Description: "the revision that the client knows", Schema: &huma.Schema{Type: huma.TypeInteger}},
+			{Name: "after", In: "query", Description: "the revision that the client knows",
+				Schema: &huma.Schema{Type: huma.TypeInteger}},
 			lastEventID,
 		},
 		Responses: eventResponses(),
@@ -32,8 +34,9 @@ func eventsOperation() huma.Operation {
 func manyEventsOperation() huma.Operation {
 	return huma.Operation{
 		Method: http.MethodGet, Path: httpapi.PathEvents, OperationID: "events",
-		Summary:     "The changes of several jobs as Server-Sent Events",
-		Description: "As for one job. An event's id has the form of the parameter, with what the client has been told of all jobs.",
+		Summary: "The changes of several jobs as Server-Sent Events",
+		Description: "As for one job. An event's id has the form of the parameter, with what the client has been " +
+			"told of all jobs.",
 		Parameters: []*huma.Param{
 			{Name: "id", In: "query", Required: true, Schema: &huma.Schema{Type: huma.TypeString},
 				Description: "the jobs, each with the revision that the client knows: A.3,B.0; at most 100"},

@@ -30,7 +30,7 @@ type document struct{ text []byte }
 func (d *document) route() edge.Route {
 	op := edge.At("GET", httpapi.PathOpenAPI, "openapi", "This description")
 	op.Responses = map[string]*huma.Response{
-		"200":     {Description: "An OpenAPI 3.1 document.",
+		"200": {Description: "An OpenAPI 3.1 document.",
 			Content: map[string]*huma.MediaType{httpapi.TypeJSON: {}}},
 		"default": edge.ProblemResponse(),
 	}

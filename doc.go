@@ -11,7 +11,7 @@
 //
 // [longshore/job] holds the words that all others speak: the id (a UUIDv7), the
 // states and the moves between them, and the Snapshot that a client sees, the
-// same one through every door. A state machine of nine states is the heart of
+// same one through every way in. A state machine of nine states is the heart of
 // the system; docs/states.md draws it. [longshore/installation] says where an
 // installation is: its Redis, its blobs.
 //
@@ -64,7 +64,7 @@
 // [longshore/handlers] does the work of the built-in types and has the Registry
 // for your own. [longshore/client] is the Go client.
 //
-// # Floor 3: the door in
+// # Floor 3: the way in
 //
 // [longshore/internal/submit]: every job comes in here, from HTTP or from the
 // command line. The order is record, input, queued, ticket; after an unknown

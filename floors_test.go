@@ -66,7 +66,7 @@ var floors = map[string]int{
 	"internal/queue":   2,
 	"internal/webhook": 2,
 	"internal/refusal": 2, // the one table of errors
-	// 3: the one door in
+	// 3: the one way in
 	"internal/submit":   3,
 	"internal/overview": 3, // what waits, and who is there to take it
 	// and the edge of HTTP, which knows no jobs

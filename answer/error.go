@@ -37,7 +37,7 @@ type Pointer struct {
 // not make an answer that is larger than the request.
 const MaxPointers = 20
 
-// An Error is the one form in which a refused request travels: from the door
+// An Error is the one form in which a refused request travels: from the submitter
 // to the edge, over HTTP as problem+json (RFC 9457), and back out of the
 // client. What it holds is safe to show; the cause is for the log only.
 type Error struct {

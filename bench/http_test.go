@@ -37,7 +37,7 @@ func BenchmarkSubmitHTTP(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		server, err := web.New(web.Config{Log: sys.Log}, web.Deps{Door: sys.Door(jobstore.NewKeeper(sys.Store, sys.Log), catalog, time.Hour, 0),
+		server, err := web.New(web.Config{Log: sys.Log}, web.Deps{Submitter: sys.Submitter(jobstore.NewKeeper(sys.Store, sys.Log), catalog, time.Hour, 0),
 			Hub: hub.New(sys.Store, sys.Log), Catalog: catalog})
 		if err != nil {
 			b.Fatal(err)

@@ -64,12 +64,12 @@ type (
 
 // A Client is one connected installation. It is safe for concurrent use. Close it.
 type Client struct {
-	sys      *connect.System
-	door     *submit.Door
-	catalog  *tasks.Catalog
-	hub      *hub.Hub
-	log      *slog.Logger
-	retryFor time.Duration
+	sys       *connect.System
+	submitter *submit.Submitter
+	catalog   *tasks.Catalog
+	hub       *hub.Hub
+	log       *slog.Logger
+	retryFor  time.Duration
 
 	known sync.Map // types of definitions that were put into the catalog
 	// What runs until Close; the hub's subscription only once somebody waits.
@@ -101,10 +101,10 @@ func Open(ctx context.Context, c Config) (*Client, error) {
 	}
 	keeper := jobstore.NewKeeper(sys.Store, c.Log)
 	d := &Client{sys: sys, catalog: catalog, log: c.Log, retryFor: c.RetryFor, hub: hub.New(sys.Store, c.Log),
-		door: sys.Door(keeper, catalog, c.Retention, c.MaxInput)}
-	d.door.MaxTimeout = cmp.Or(c.MaxTimeout, d.door.MaxTimeout)
-	d.door.MaxRetention = cmp.Or(c.MaxRetention, d.door.MaxRetention)
-	d.door.MaxAttempts = cmp.Or(c.MaxAttempts, d.door.MaxAttempts)
+		submitter: sys.Submitter(keeper, catalog, c.Retention, c.MaxInput)}
+	d.submitter.MaxTimeout = cmp.Or(c.MaxTimeout, d.submitter.MaxTimeout)
+	d.submitter.MaxRetention = cmp.Or(c.MaxRetention, d.submitter.MaxRetention)
+	d.submitter.MaxAttempts = cmp.Or(c.MaxAttempts, d.submitter.MaxAttempts)
 	if d.retryFor == 0 {
 		d.retryFor = client.DefaultRetryFor
 	}

@@ -57,7 +57,7 @@ func (c *Client) Submit(ctx context.Context, s Submission) (job.Snapshot, error)
 	}
 	var snap job.Snapshot
 	err = c.insist(ctx, func() (err error) {
-		snap, _, err = c.door.Submit(ctx, r)
+		snap, _, err = c.submitter.Submit(ctx, r)
 		return err
 	})
 	if err != nil {
@@ -74,14 +74,14 @@ func (c *Client) SubmitFile(ctx context.Context, s Submission, in io.Reader, siz
 		return job.Snapshot{}, err
 	}
 	r.Input, r.InputSize, r.Filename, r.ContentType = in, size, s.Filename, s.ContentType
-	snap, _, err := c.door.Submit(ctx, r)
+	snap, _, err := c.submitter.Submit(ctx, r)
 	if err != nil {
 		return job.Snapshot{}, fmt.Errorf("submit %s: %w", s.Type, err)
 	}
 	return snap, nil
 }
 
-// request is a submission as the door takes it.
+// request is a submission as the submitter takes it.
 func (c *Client) request(s Submission) (submit.Request, error) {
 	r := submit.Request{
 		Type: s.Type, ID: s.ID, IdempotencyKey: s.IdempotencyKey, Priority: s.Priority, RunAt: s.RunAt, Timeout: s.Timeout,
@@ -200,7 +200,7 @@ func (c *Client) submitDrafts(ctx context.Context, drafts []submit.Draft, yield 
 // once submits drafts and hands on the answer to each, with its place.
 func (c *Client) once(ctx context.Context, drafts []submit.Draft, answer func(at int, a httpapi.BatchAnswer) error) error {
 	read, at := false, 0
-	return c.door.SubmitBatch(ctx, func() ([]submit.Draft, error) {
+	return c.submitter.SubmitBatch(ctx, func() ([]submit.Draft, error) {
 		if read {
 			return nil, io.EOF
 		}
@@ -228,7 +228,7 @@ func passing(status int) bool {
 // Retry makes a new job like an ended one and returns it; the old one stays as it
 // ended. It is tried once: a repeat would make another job.
 func (c *Client) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
-	snap, err := c.door.Retry(ctx, id)
+	snap, err := c.submitter.Retry(ctx, id)
 	if err != nil {
 		return job.Snapshot{}, fmt.Errorf("retry job %s: %w", id, err)
 	}

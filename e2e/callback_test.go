@@ -384,7 +384,7 @@ func TestCallbackDrain(t *testing.T) {
 	}
 }
 
-// TestCallbackRefused submits callbacks that can't be, through each door.
+// TestCallbackRefused submits callbacks that can't be, through each way in.
 func TestCallbackRefused(t *testing.T) {
 	t.Parallel()
 	in := install(t)

@@ -108,7 +108,7 @@ func TestUploadLimits(t *testing.T) {
 	}
 }
 
-// TestMaxJobs refuses new jobs by every door while as many are there as may be,
+// TestMaxJobs refuses new jobs by every way in while as many are there as may be,
 // ended ones too, and takes some again when one is gone.
 func TestMaxJobs(t *testing.T) {
 	t.Parallel()

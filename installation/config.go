@@ -16,7 +16,7 @@ type Config struct {
 	Prefix           string        // of keys, channels and queues; "" = "longshore"
 	BlobURL          string        // file:///folder, file:folder for one in the working directory, or s3://bucket
 	MinFreeSpace     int64         // of the blob folder's disk, that no writer may use; 0 = none
-	MaxJobs          int           // beyond which the door takes no more; 0 = no limit
+	MaxJobs          int           // beyond which the submitter takes no more; 0 = no limit
 	Lease            time.Duration // of a running job; 0 = 8 s
 	Log              *slog.Logger  // nil = silent
 

@@ -80,7 +80,7 @@ func TestLeftBehind(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- worker.Run(t.Context(), c, &r) }()
-	b := bench{sys: sys, door: sys.Door(nil, catalog, time.Hour, 0)}
+	b := bench{sys: sys, submitter: sys.Submitter(nil, catalog, time.Hour, 0)}
 	honest := b.submit(t, submit.Request{Type: "test.honest"})
 	<-going
 	for range 2 {

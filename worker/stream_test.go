@@ -141,7 +141,7 @@ func TestTypeNobodyServes(t *testing.T) {
 	plain(&there, "test.there", 0, func(context.Context, *handlers.Run) (any, error) { return 1, nil })
 	b := setup(t, worker.Config{}, &here)
 	e, _ := there.Lookup("test.there")
-	if err := b.door.Catalog.Add(e.Info); err != nil {
+	if err := b.submitter.Catalog.Add(e.Info); err != nil {
 		t.Fatal(err)
 	}
 	snap := b.submit(t, submit.Request{Type: "test.there"})

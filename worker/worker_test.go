@@ -26,12 +26,12 @@ func TestMain(m *testing.M) {
 	redistest.Main(m)
 }
 
-// bench is one installation with a worker and a door.
+// bench is one installation with a worker and a submitter.
 type bench struct {
-	where worker.Connection
-	sys   *connect.System
-	door  *submit.Door
-	stop  func() // drains the worker
+	where     worker.Connection
+	sys       *connect.System
+	submitter *submit.Submitter
+	stop      func() // drains the worker
 }
 
 type word struct {
@@ -67,7 +67,7 @@ func setup(t *testing.T, c worker.Config, r *handlers.Registry) bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bench{c.Connection, sys, sys.Door(keeper, catalog, time.Hour, 0), stop}
+	return bench{c.Connection, sys, sys.Submitter(keeper, catalog, time.Hour, 0), stop}
 }
 
 // serve starts a worker and returns what drains it; the test's end does so too.
@@ -95,7 +95,7 @@ func serve(t *testing.T, c worker.Config, r *handlers.Registry) (stop func()) {
 
 func (b bench) submit(t *testing.T, r submit.Request) job.Snapshot {
 	t.Helper()
-	snap, _, err := b.door.Submit(t.Context(), r)
+	snap, _, err := b.submitter.Submit(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)
 	}

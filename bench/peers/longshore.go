@@ -23,7 +23,7 @@ func connection(url string) connect.Config {
 	return connect.Config{RedisURL: url, BlobURL: "file://" + os.Getenv("BLOBS")}
 }
 
-// drafts are new jobs, as the door makes them of a request.
+// drafts are new jobs, as the submitter makes them of a request.
 func drafts(n int, payload []byte) []jobstore.NewJob {
 	jobs := make([]jobstore.NewJob, n)
 	for i := range jobs {

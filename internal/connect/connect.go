@@ -108,7 +108,7 @@ func (s *System) open(ctx context.Context, c Config) error {
 		return err
 	}
 	s.Janitor = janitor.New(janitor.Config{Redis: s.Redis, Prefix: s.Prefix, Store: s.Store, Tickets: s.Queue,
-		Blobs: s.blobs, Door: s.mender(), Log: s.Log})
+		Blobs: s.blobs, Submitter: s.mender(), Log: s.Log})
 	return nil
 }
 
@@ -146,9 +146,9 @@ func (s *System) Watch(ctx context.Context) *overview.Watch {
 	return overview.NewWatch(ctx, s.Queue, s.Log)
 }
 
-// mender is a door that nobody comes in by: it mends uploads in pieces.
-func (s *System) mender() *submit.Door {
-	return submit.NewDoor(submit.Config{Store: s.Store, Tickets: s.Queue, Blobs: s.Blobs, Log: s.Log})
+// mender is a submitter that nobody comes in by: it mends uploads in pieces.
+func (s *System) mender() *submit.Submitter {
+	return submit.NewSubmitter(submit.Config{Store: s.Store, Tickets: s.Queue, Blobs: s.Blobs, Log: s.Log})
 }
 
 // Cancel asks for a job's end. What is there of an upload that ends by it goes.
@@ -172,10 +172,10 @@ func (s *System) Delete(ctx context.Context, id job.ID) error {
 	return s.Blobs.Delete(ctx, string(id))
 }
 
-// Door returns the way in. Its keeper's Run must be running while jobs with
+// Submitter returns the way in. Its keeper's Run must be running while jobs with
 // inputs are taken in.
-func (s *System) Door(keeper *jobstore.Keeper, catalog *tasks.Catalog, retention time.Duration, maxInput int64) *submit.Door {
-	return submit.NewDoor(submit.Config{Store: s.Store, Tickets: s.Queue, Blobs: s.Blobs, Catalog: catalog,
+func (s *System) Submitter(keeper *jobstore.Keeper, catalog *tasks.Catalog, retention time.Duration, maxInput int64) *submit.Submitter {
+	return submit.NewSubmitter(submit.Config{Store: s.Store, Tickets: s.Queue, Blobs: s.Blobs, Catalog: catalog,
 		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput, Full: s.full, Callbacks: s.Callbacks != nil})
 }
 

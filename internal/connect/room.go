@@ -22,8 +22,8 @@ const (
 	countTimeout = time.Second
 )
 
-// WatchRoom lets the door know how full Redis is and how many jobs there are,
-// until ctx ends. Without it the door knows what was so when the system was opened.
+// WatchRoom lets the submitter know how full Redis is and how many jobs there are,
+// until ctx ends. Without it the submitter knows what was so when the system was opened.
 func (s *System) WatchRoom(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -57,7 +57,7 @@ func (s *System) count(ctx context.Context) error {
 	return nil
 }
 
-// full says why the door may take no more, "" while it may.
+// full says why the submitter may take no more, "" while it may.
 func (s *System) full() string {
 	switch {
 	case s.memory.Full():

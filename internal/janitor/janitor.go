@@ -28,24 +28,24 @@ type Blobs interface {
 
 // Config of a Janitor. All of it is needed.
 type Config struct {
-	Redis   redis.UniversalClient
-	Prefix  string // of keys
-	Store   *jobstore.Store
-	Tickets *queue.Queue
-	Blobs   Blobs
-	Door    *submit.Door // that nobody comes in by: it mends uploads in pieces
-	Log     *slog.Logger
+	Redis     redis.UniversalClient
+	Prefix    string // of keys
+	Store     *jobstore.Store
+	Tickets   *queue.Queue
+	Blobs     Blobs
+	Submitter *submit.Submitter // that nobody comes in by: it mends uploads in pieces
+	Log       *slog.Logger
 }
 
 // A Janitor looks after an installation.
 type Janitor struct {
-	redis   redis.UniversalClient
-	prefix  string
-	store   *jobstore.Store
-	tickets *queue.Queue
-	blobs   Blobs
-	door    *submit.Door
-	log     *slog.Logger
+	redis     redis.UniversalClient
+	prefix    string
+	store     *jobstore.Store
+	tickets   *queue.Queue
+	blobs     Blobs
+	submitter *submit.Submitter
+	log       *slog.Logger
 
 	gone  chan job.ID // whose blobs are to be deleted
 	looks chan job.ID // uploads to be looked after
@@ -53,7 +53,7 @@ type Janitor struct {
 
 // New returns a Janitor that does nothing yet.
 func New(c Config) *Janitor {
-	return &Janitor{redis: c.Redis, prefix: c.Prefix, store: c.Store, tickets: c.Tickets, blobs: c.Blobs, door: c.Door,
+	return &Janitor{redis: c.Redis, prefix: c.Prefix, store: c.Store, tickets: c.Tickets, blobs: c.Blobs, submitter: c.Submitter,
 		log: c.Log, gone: make(chan job.ID, maxGone), looks: make(chan job.ID, maxLooks)}
 }
 

@@ -21,7 +21,7 @@ const partialAge = time.Hour
 func (j *Janitor) SweepOrphans(ctx context.Context) error {
 	return loop.Background(ctx, j.log, time.Hour, "sweep orphan blobs", func(ctx context.Context) error {
 		return errors.Join(j.sweepOrphans(ctx, time.Now().Add(-orphanAge)),
-			j.door.SweepPartials(ctx, time.Now().Add(-partialAge)))
+			j.submitter.SweepPartials(ctx, time.Now().Add(-partialAge)))
 	})
 }
 

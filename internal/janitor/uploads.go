@@ -44,7 +44,7 @@ func (j *Janitor) lookAfterUploads(ctx context.Context) error {
 					return
 				case id := <-j.looks:
 					look, cancel := context.WithTimeout(ctx, lookTimeout)
-					if err := j.door.LookAfter(look, id); err != nil && ctx.Err() == nil {
+					if err := j.submitter.LookAfter(look, id); err != nil && ctx.Err() == nil {
 						j.log.WarnContext(ctx, "upload in pieces can't be looked after, and will be found again", "job_id", id, "error", err)
 					}
 					cancel()

@@ -1,4 +1,4 @@
-// Package queue brings tickets from the door to the workers. It is the only
+// Package queue brings tickets from the submitter to the workers. It is the only
 // package that knows asynq: the ready queues, their pausing and their counts are
 // kept in asynq's keys and values, so its command line and its Inspector see
 // and steer them; attempts, delays, results and leases are the record's

@@ -11,7 +11,7 @@ const maxCallbackURL = 2048 // bytes
 // checkCallback says what is wrong with a callback URL, or "". Which addresses
 // it may lead to is checked when it is dialed: what a name resolves to now says
 // nothing about later.
-func (d *Door) checkCallback(text string) string {
+func (d *Submitter) checkCallback(text string) string {
 	if text == "" {
 		return ""
 	}

@@ -7,7 +7,7 @@ import (
 
 func TestCheckCallback(t *testing.T) {
 	t.Parallel()
-	d := &Door{Config{Callbacks: true}}
+	d := &Submitter{Config{Callbacks: true}}
 	for text, good := range map[string]bool{
 		"":                                true,
 		"https://a.example":               true,
@@ -44,7 +44,7 @@ func TestCheckCallback(t *testing.T) {
 			t.Errorf("the answer tells the URL: %s", why)
 		}
 	}
-	none := &Door{}
+	none := &Submitter{}
 	if why := none.checkCallback("https://a.example/"); !strings.Contains(why, "CALLBACK_SECRETS") {
 		t.Errorf("without a secret: %q", why)
 	}
@@ -70,7 +70,7 @@ func FuzzCheckCallback(f *testing.F) {
 	for _, text := range []string{"https://a.example/", "http://[::1]:80/x?y#z", "https://u:p@h/", "http://a\x7f/"} {
 		f.Add(text)
 	}
-	d := &Door{Config{Callbacks: true}}
+	d := &Submitter{Config{Callbacks: true}}
 	f.Fuzz(func(t *testing.T, text string) {
 		if d.checkCallback(text) != "" || text == "" {
 			return

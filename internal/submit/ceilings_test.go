@@ -38,7 +38,7 @@ func TestCeilings(t *testing.T) {
 			t.Errorf("%s over the ceiling: %v", place, err)
 		}
 		line := map[string]string{"/timeout": `"timeout":"3s"`, "/retention": `"retention":"2h"`, "/max_attempts": `"max_attempts":3`}[place]
-		answers := send(t, b.Door, `{"type":"math.primes","payload":{"n":10},`+line+"}\n")
+		answers := send(t, b.Submitter, `{"type":"math.primes","payload":{"n":10},`+line+"}\n")
 		if len(answers) != 1 || answers[0].Status != 422 || answers[0].Errors[0].Pointer != place {
 			t.Errorf("line with %s: %+v", line, answers)
 		}
@@ -129,7 +129,7 @@ func TestNoRoom(t *testing.T) {
 		"in pieces": func() error { _, _, err := b.Begin(t.Context(), file, ""); return err },
 		"again":     func() error { _, err := b.Retry(t.Context(), old.ID); return err },
 		"in lines": func() error {
-			answers := send(t, b.Door, text)
+			answers := send(t, b.Submitter, text)
 			if answers[1].Status != 422 {
 				t.Errorf("a line that is wrong: %+v", answers[1])
 			}

@@ -19,10 +19,10 @@ import (
 
 // An upload is one input on its way into the blob store.
 type upload struct {
-	door  *Door
-	new   jobstore.NewJob
-	req   Request
-	fence string
+	submitter *Submitter
+	new       jobstore.NewJob
+	req       Request
+	fence     string
 
 	done  atomic.Int64
 	meter job.Meter
@@ -31,8 +31,8 @@ type upload struct {
 
 // submitInput creates the record, streams the input into the blob store and
 // makes the job queued. The record tells how far the upload is meanwhile.
-func (d *Door) submitInput(ctx context.Context, r Request, n jobstore.NewJob) (job.Snapshot, bool, error) {
-	u := &upload{door: d, new: n, req: r, fence: jobstore.NewFence(), told: -1}
+func (d *Submitter) submitInput(ctx context.Context, r Request, n jobstore.NewJob) (job.Snapshot, bool, error) {
+	u := &upload{submitter: d, new: n, req: r, fence: jobstore.NewFence(), told: -1}
 	if d.MaxInput > 0 && r.InputSize > d.MaxInput {
 		return job.Snapshot{}, false, tooLarge(d.MaxInput)
 	}
@@ -61,7 +61,7 @@ const takeOvers = 3
 func (u *upload) begin(ctx context.Context) (created bool, sent time.Time, err error) {
 	for range takeOvers {
 		sent = time.Now()
-		c, err := u.door.Store.Create(ctx, u.new)
+		c, err := u.submitter.Store.Create(ctx, u.new)
 		if err != nil {
 			return false, sent, err
 		}
@@ -100,7 +100,7 @@ func (u *upload) run(request context.Context, sent time.Time) error {
 			interrupt()
 		}
 	}}
-	u.door.Keeper.Keep(hold)
+	u.submitter.Keeper.Keep(hold)
 	defer hold.Drop()
 
 	info, err := u.copy(ctx, u.name())
@@ -122,13 +122,13 @@ func (u *upload) run(request context.Context, sent time.Time) error {
 	if err != nil {
 		return err
 	}
-	u.door.enqueue(ctx, ticket)
+	u.submitter.enqueue(ctx, ticket)
 	return nil
 }
 
 // copy streams the input into its blob.
 func (u *upload) copy(ctx context.Context, name string) (blob.Info, error) {
-	w, err := u.door.Blobs.Create(ctx, name)
+	w, err := u.submitter.Blobs.Create(ctx, name)
 	if err != nil {
 		return blob.Info{}, fmt.Errorf("store input: %w", err)
 	}
@@ -143,8 +143,8 @@ func (u *upload) copy(ctx context.Context, name string) (blob.Info, error) {
 			if _, err := w.Write(buf[:n]); err != nil {
 				return blob.Info{}, fmt.Errorf("store input: %w", err)
 			}
-			if done := u.done.Add(int64(n)); u.door.MaxInput > 0 && done > u.door.MaxInput {
-				return blob.Info{}, tooLarge(u.door.MaxInput)
+			if done := u.done.Add(int64(n)); u.submitter.MaxInput > 0 && done > u.submitter.MaxInput {
+				return blob.Info{}, tooLarge(u.submitter.MaxInput)
 			}
 		}
 		if readErr == io.EOF {
@@ -172,17 +172,17 @@ func (u *upload) copy(ctx context.Context, name string) (blob.Info, error) {
 func (u *upload) queued(ctx context.Context, spec jobstore.Spec) (job.Ticket, error) {
 	pause := 50 * time.Millisecond
 	for until := time.Now().Add(10 * time.Second); ; pause *= 2 {
-		ticket, err := u.door.Store.Uploaded(ctx, u.new.ID, u.fence, spec)
+		ticket, err := u.submitter.Store.Uploaded(ctx, u.new.ID, u.fence, spec)
 		switch {
 		case err == nil:
 			return ticket, nil
 		case errors.Is(err, jobstore.ErrLost), errors.Is(err, job.ErrNotFound):
 			// An answer may have been lost, and the job have run since: only an
 			// input that the record doesn't name may go.
-			if there, err := u.door.whole(ctx, u.new.ID, u.name()); there || err != nil {
+			if there, err := u.submitter.whole(ctx, u.new.ID, u.name()); there || err != nil {
 				return job.Ticket{}, err
 			}
-			u.door.deleteBlobs(ctx, u.new.ID, string(u.new.ID)+"/"+u.fence)
+			u.submitter.deleteBlobs(ctx, u.new.ID, string(u.new.ID)+"/"+u.fence)
 			return job.Ticket{}, u.lost(ctx)
 		case time.Now().After(until):
 			return job.Ticket{}, refusal.Of(err) // its fate is known to the record: lost with its lease, or queued
@@ -214,8 +214,8 @@ func (u *upload) giveUp(ctx context.Context, cause error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if _, err := u.door.Store.Finish(ctx, u.new.ID, u.fence, end); err != nil && !errors.Is(err, jobstore.ErrLost) {
-		u.door.Log.WarnContext(ctx, "end of upload not recorded, its lease will end", "job_id", u.new.ID, "error", err)
+	if _, err := u.submitter.Store.Finish(ctx, u.new.ID, u.fence, end); err != nil && !errors.Is(err, jobstore.ErrLost) {
+		u.submitter.Log.WarnContext(ctx, "end of upload not recorded, its lease will end", "job_id", u.new.ID, "error", err)
 	}
 	return answer
 }
@@ -225,7 +225,7 @@ func (u *upload) giveUp(ctx context.Context, cause error) error {
 func (u *upload) lost(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	snap, err := u.door.Store.Get(ctx, u.new.ID)
+	snap, err := u.submitter.Store.Get(ctx, u.new.ID)
 	switch {
 	case err != nil || snap.State == job.Failed:
 		return httpapi.NewError(httpapi.Conflict, "the upload was given up: it was not heard of for too long")
@@ -237,7 +237,7 @@ func (u *upload) lost(ctx context.Context) error {
 }
 
 // deleteBlobs deletes what a lost upload of a job has stored, below a prefix.
-func (d *Door) deleteBlobs(ctx context.Context, id job.ID, prefix string) {
+func (d *Submitter) deleteBlobs(ctx context.Context, id job.ID, prefix string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := d.Blobs.Delete(ctx, prefix); err != nil {

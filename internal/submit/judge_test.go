@@ -24,7 +24,7 @@ func TestRefusalsAreCheap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	door := NewDoor(Config{Catalog: catalog})
+	submitter := NewSubmitter(Config{Catalog: catalog})
 	stages := func(stage string, n int) string {
 		return `{"stages":[{"lines":{}},` + strings.TrimSuffix(strings.Repeat(stage+",", n), ",") + `]}`
 	}
@@ -50,7 +50,7 @@ func TestRefusalsAreCheap(t *testing.T) {
 			r.Input = nil
 		}
 		began := time.Now()
-		_, _, err := door.check(r)
+		_, _, err := submitter.check(r)
 		took := time.Since(began)
 		var e *httpapi.Error
 		if !errors.As(err, &e) || e.Status != 422 || len(e.Errors) == 0 || e.Errors[0].Pointer != c.places {

@@ -140,7 +140,7 @@ func (l *line) duration(name string, value []byte, to *time.Duration) {
 	*to = time.Duration(d)
 }
 
-// inLine moves the door's pointers to where a line has what is wrong.
+// inLine moves the submitter's pointers to where a line has what is wrong.
 func inLine(e *httpapi.Error) *httpapi.Error {
 	for i, p := range e.Errors {
 		switch p.Pointer {

@@ -35,7 +35,7 @@ func Read(l Line) Draft {
 // SubmitMany takes many jobs in that bring no file, in their order, and answers
 // for each: one that is refused, or whose fate is unknown, doesn't hold up the
 // others.
-func (d *Door) SubmitMany(ctx context.Context, drafts []Draft) []httpapi.BatchAnswer {
+func (d *Submitter) SubmitMany(ctx context.Context, drafts []Draft) []httpapi.BatchAnswer {
 	g := d.checkMany(drafts)
 	d.createMany(ctx, g)
 	d.enqueueMany(ctx, g)
@@ -50,7 +50,7 @@ func (d *Door) SubmitMany(ctx context.Context, drafts []Draft) []httpapi.BatchAn
 // answer slows next. It returns the first error of next, but for io.EOF, or of
 // answer, when all that was read has been answered; after an error of answer
 // nothing more is taken.
-func (d *Door) SubmitBatch(ctx context.Context, next func() ([]Draft, error), answer func([]httpapi.BatchAnswer) error) error {
+func (d *Submitter) SubmitBatch(ctx context.Context, next func() ([]Draft, error), answer func([]httpapi.BatchAnswer) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	checked, sent := make(chan *group, underWay), make(chan *group, underWay)
@@ -106,7 +106,7 @@ const (
 )
 
 // readGroups checks what next returns, in parts of a group's size at most.
-func (d *Door) readGroups(ctx context.Context, next func() ([]Draft, error), to chan<- *group) error {
+func (d *Submitter) readGroups(ctx context.Context, next func() ([]Draft, error), to chan<- *group) error {
 	for {
 		drafts, err := next()
 		if err != nil {
@@ -167,7 +167,7 @@ func gather(g *group, from <-chan *group) *group {
 	return g
 }
 
-func (d *Door) checkMany(drafts []Draft) *group {
+func (d *Submitter) checkMany(drafts []Draft) *group {
 	g := &group{answers: make([]httpapi.BatchAnswer, len(drafts)), jobs: make([]jobstore.NewJob, 0, len(drafts)), at: make([]int, 0, len(drafts))}
 	for i, draft := range drafts {
 		g.answers[i].Line = draft.Line
@@ -205,7 +205,7 @@ func (g *group) refuseAll(e *httpapi.Error) {
 
 // createMany makes the records. All of it is one call or a few, and goes on
 // when ctx ends: who asked may be gone, what was sent can't be taken back.
-func (d *Door) createMany(ctx context.Context, g *group) {
+func (d *Submitter) createMany(ctx context.Context, g *group) {
 	if err := d.room(); err != nil {
 		g.refuseAll(httpapi.AsError(err))
 		return
@@ -236,7 +236,7 @@ func (d *Door) createMany(ctx context.Context, g *group) {
 }
 
 // createReferred makes a job whose input is another's output, as Submit does.
-func (d *Door) createReferred(ctx context.Context, g *group, r referred) {
+func (d *Submitter) createReferred(ctx context.Context, g *group, r referred) {
 	if ctx.Err() != nil {
 		g.refuse(r.at, refusal.Of(ctx.Err()))
 		return
@@ -249,7 +249,7 @@ func (d *Door) createReferred(ctx context.Context, g *group, r referred) {
 	g.answers[r.at].ID, g.answers[r.at].Created = snap.ID, created
 }
 
-func (d *Door) refuseLine(ctx context.Context, g *group, i int, err error) {
+func (d *Submitter) refuseLine(ctx context.Context, g *group, i int, err error) {
 	e := httpapi.AsError(err)
 	if e.Code == httpapi.Internal {
 		d.Log.ErrorContext(ctx, "line of a batch not taken", "error", err)
@@ -259,7 +259,7 @@ func (d *Door) refuseLine(ctx context.Context, g *group, i int, err error) {
 
 // enqueueMany sends the tickets of jobs that are acknowledged whatever becomes
 // of them: one that gets lost here is found missing by the sweeper.
-func (d *Door) enqueueMany(ctx context.Context, g *group) {
+func (d *Submitter) enqueueMany(ctx context.Context, g *group) {
 	if len(g.tickets) == 0 {
 		return
 	}

@@ -23,7 +23,7 @@ func TestBatchReference(t *testing.T) {
 	}
 	text = fmt.Sprintf(`{"type":"math.primes","payload":{"n":1},"input":{"job":"%s","output":"other"}}`+"\n", owner.ID) + text
 	want := []string{"/input", "", "/input/output", "/input/job", "/input/path", "/input", "/input/job", ""}
-	answers := send(t, b.Door, text)
+	answers := send(t, b.Submitter, text)
 	if len(answers) != len(want) {
 		t.Fatalf("%d answers to %d lines", len(answers), len(want))
 	}
@@ -41,7 +41,7 @@ func TestBatchReference(t *testing.T) {
 	if st, _ := b.start(answers[7].ID); st.Spec.Input == nil || st.Spec.Input.Filename != "other" {
 		t.Errorf("the last one's input is %+v", st.Spec.Input)
 	}
-	for i, a := range send(t, b.Door, text) {
+	for i, a := range send(t, b.Submitter, text) {
 		if a.ID != answers[i].ID || a.Created {
 			t.Errorf("line %d again: %+v, first %+v", i+1, a, answers[i])
 		}

@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-// door opens one on a Redis.
-func door(t *testing.T, url string) (*submit.Door, *connect.System) {
+// submitter opens one on a Redis.
+func submitter(t *testing.T, url string) (*submit.Submitter, *connect.System) {
 	t.Helper()
 	sys, err := connect.Open(t.Context(), connect.Config{RedisURL: url, Prefix: redistest.Prefix(t), BlobURL: "file://" + t.TempDir()})
 	if err != nil {
@@ -35,7 +35,7 @@ func door(t *testing.T, url string) (*submit.Door, *connect.System) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return submit.NewDoor(submit.Config{Store: sys.Store, Tickets: sys.Queue, Blobs: sys.Blobs, Catalog: catalog, Log: slog.New(slog.DiscardHandler)}), sys
+	return submit.NewSubmitter(submit.Config{Store: sys.Store, Tickets: sys.Queue, Blobs: sys.Blobs, Catalog: catalog, Log: slog.New(slog.DiscardHandler)}), sys
 }
 
 func lines(n int, format string) string {
@@ -46,8 +46,8 @@ func lines(n int, format string) string {
 	return text.String()
 }
 
-// send sends lines through a door and returns the answers, which must be in order.
-func send(t *testing.T, d *submit.Door, text string) (answers []httpapi.BatchAnswer) {
+// send sends lines through a submitter and returns the answers, which must be in order.
+func send(t *testing.T, d *submit.Submitter, text string) (answers []httpapi.BatchAnswer) {
 	t.Helper()
 	in := submit.NewLines(strings.NewReader(text), httpapi.MaxBatchLine)
 	err := d.SubmitBatch(t.Context(), func() ([]submit.Draft, error) {
@@ -74,7 +74,7 @@ func send(t *testing.T, d *submit.Door, text string) (answers []httpapi.BatchAns
 
 func TestSubmitBatch(t *testing.T) {
 	t.Parallel()
-	d, sys := door(t, redistest.URL(t))
+	d, sys := submitter(t, redistest.URL(t))
 	const n = 3000
 	text := lines(n, `{"type":"math.primes","payload":{"n":%d},"idempotency_key":"k%[1]d"}`)
 	first := send(t, d, text)
@@ -117,7 +117,7 @@ func TestSubmitBatchFull(t *testing.T) {
 		t.Skip("needs a redis-server")
 	}
 	server := redistest.NewWith(t, localredis.Options{})
-	d, sys := door(t, server.URL())
+	d, sys := submitter(t, server.URL())
 	limit := func(bytes string) {
 		t.Helper()
 		if err := sys.Redis.ConfigSet(t.Context(), "maxmemory", bytes).Err(); err != nil {

@@ -14,7 +14,7 @@ import (
 
 // there reports whether a job has the key or the id of a new upload already, and
 // will keep it.
-func (d *Door) there(ctx context.Context, n jobstore.NewJob) (bool, error) {
+func (d *Submitter) there(ctx context.Context, n jobstore.NewJob) (bool, error) {
 	id, err := d.Store.Find(ctx, n)
 	if errors.Is(err, job.ErrNotFound) || errors.Is(err, jobstore.ErrMismatch) {
 		return false, nil // a mismatch is for the creation to tell
@@ -28,7 +28,7 @@ func (d *Door) there(ctx context.Context, n jobstore.NewJob) (bool, error) {
 
 // open counts an upload in pieces as open, or refuses it if it is new. A client of
 // tus gives up for good at 429, so "too many" is 503.
-func (d *Door) open(ctx context.Context, id job.ID, client string, there bool) error {
+func (d *Submitter) open(ctx context.Context, id job.ID, client string, there bool) error {
 	most, mostOfOne := d.MaxOpenUploads, d.MaxOpenUploadsPerAddress
 	if there {
 		most, mostOfOne = 0, 0
@@ -51,7 +51,7 @@ func (d *Door) open(ctx context.Context, id job.ID, client string, there bool) e
 }
 
 // closeUpload ends the counting. Where that fails the entry ends by itself.
-func (d *Door) closeUpload(ctx context.Context, id job.ID, client string) {
+func (d *Submitter) closeUpload(ctx context.Context, id job.ID, client string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := d.Store.CloseUpload(ctx, id, client); err != nil {

@@ -26,11 +26,11 @@ type Resumable struct {
 	Metadata string
 	Expires  time.Time // unless more comes until then; zero once it is whole
 
-	door   *Door
-	pieces blob.Pieces
-	fence  string
-	spec   jobstore.Spec
-	queued bool // the job no longer waits for it
+	submitter *Submitter
+	pieces    blob.Pieces
+	fence     string
+	spec      jobstore.Spec
+	queued    bool // the job no longer waits for it
 	// reached is what clients were told of the whole. Bytes that came and got lost
 	// before they were durable count there, so that it never goes back.
 	reached float64
@@ -39,7 +39,7 @@ type Resumable struct {
 // Begin creates the record of a job whose input, of r.InputSize bytes, will
 // come in pieces. r.Input is not used. created is false if the idempotency key
 // or the chosen id named an upload that was there already.
-func (d *Door) Begin(ctx context.Context, r Request, metadata string) (u *Resumable, created bool, err error) {
+func (d *Submitter) Begin(ctx context.Context, r Request, metadata string) (u *Resumable, created bool, err error) {
 	pieces, ok := d.Blobs.(blob.Pieces)
 	if !ok {
 		return nil, false, httpapi.NewError(httpapi.Unsupported, "the blob store takes no uploads in pieces").WithStatus(http.StatusNotImplemented)
@@ -96,7 +96,7 @@ func (d *Door) Begin(ctx context.Context, r Request, metadata string) (u *Resuma
 		return u, false, err
 	}
 	u = &Resumable{ID: n.ID, Size: r.InputSize, Metadata: metadata, Expires: time.Now().Add(d.UploadExpiry),
-		door: d, pieces: pieces, fence: n.UploadFence, spec: n.Spec}
+		submitter: d, pieces: pieces, fence: n.UploadFence, spec: n.Spec}
 	_ = u.beat(ctx) // only the first progress: without it the record has none yet
 	return u, true, nil
 }
@@ -106,7 +106,7 @@ func inputName(id job.ID) string { return string(id) + "/in" }
 // Resume finds an upload in pieces. One that is whole is finished by the way,
 // for who was to do so may have died. The error says 404 if there is no such
 // upload, 410 if there was one.
-func (d *Door) Resume(ctx context.Context, id job.ID) (*Resumable, error) {
+func (d *Submitter) Resume(ctx context.Context, id job.ID) (*Resumable, error) {
 	pieces, ok := d.Blobs.(blob.Pieces)
 	if !ok {
 		return nil, refusal.Of(job.ErrNotFound)
@@ -115,7 +115,7 @@ func (d *Door) Resume(ctx context.Context, id job.ID) (*Resumable, error) {
 	if err != nil {
 		return nil, noUpload(err)
 	}
-	u := &Resumable{ID: id, door: d, pieces: pieces, fence: r.Fence, spec: r.Spec}
+	u := &Resumable{ID: id, submitter: d, pieces: pieces, fence: r.Fence, spec: r.Spec}
 	switch up := r.Spec.Upload; {
 	case r.UploadEnd == nil:
 		return nil, noUpload(job.ErrNotFound)
@@ -169,18 +169,18 @@ func (u *Resumable) Append(ctx context.Context, body io.Reader, interrupt func()
 	}
 	// It counts for as long as it can be silent from here on. A failure costs the
 	// count a little, and nobody an upload.
-	_ = u.door.Store.OpenUpload(ctx, u.ID, u.spec.Upload.Client, u.door.UploadExpiry, 0, 0)
+	_ = u.submitter.Store.OpenUpload(ctx, u.ID, u.spec.Upload.Client, u.submitter.UploadExpiry, 0, 0)
 	counter := &counter{Reader: body, total: u.Size, reached: u.reached}
 	counter.done.Store(u.Offset)
 	var lost atomic.Bool
-	hold := &jobstore.Hold{ID: u.ID, Fence: u.fence, For: u.door.UploadExpiry, Sent: sent, Progress: counter.progress,
+	hold := &jobstore.Hold{ID: u.ID, Fence: u.fence, For: u.submitter.UploadExpiry, Sent: sent, Progress: counter.progress,
 		Stop: func(error) { lost.Store(true); interrupt() }}
-	u.door.Keeper.Keep(hold)
+	u.submitter.Keeper.Keep(hold)
 	n, err := u.pieces.Append(ctx, inputName(u.ID), u.spec.Upload.Token, u.Offset, counter)
 	hold.Drop() // from here on nobody asks the counter
 	u.reached = counter.reached
 	u.Offset += n
-	u.Expires = time.Now().Add(u.door.UploadExpiry)
+	u.Expires = time.Now().Add(u.submitter.UploadExpiry)
 	switch {
 	case lost.Load():
 		return n, u.whyLost(ctx)
@@ -200,7 +200,7 @@ func (u *Resumable) beat(ctx context.Context) error {
 	p := &job.Progress{Phase: job.PhaseUpload, BytesDone: u.Offset, BytesTotal: u.Size}
 	new(job.Meter).Measure(p, time.Now(), u.Offset, u.Size)
 	p.Reached = max(p.Reached, u.reached)
-	replies, err := u.door.Store.Beats(ctx, []jobstore.Beat{{ID: u.ID, Fence: u.fence, Renew: true, For: u.door.UploadExpiry, Progress: p}})
+	replies, err := u.submitter.Store.Beats(ctx, []jobstore.Beat{{ID: u.ID, Fence: u.fence, Renew: true, For: u.submitter.UploadExpiry, Progress: p}})
 	if err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (u *Resumable) beat(ctx context.Context) error {
 
 // whyLost says what became of an upload that no longer is one.
 func (u *Resumable) whyLost(ctx context.Context) error {
-	if _, err := u.door.Resume(ctx, u.ID); err != nil {
+	if _, err := u.submitter.Resume(ctx, u.ID); err != nil {
 		return err
 	}
 	return httpapi.NewError(httpapi.Conflict, "the upload is whole already")
@@ -263,10 +263,10 @@ func (u *Resumable) Finish(ctx context.Context) error {
 	}
 	spec := u.spec
 	spec.Input = &jobstore.Input{Blob: inputName(u.ID), Size: info.Size, ContentType: info.ContentType, Filename: spec.Upload.Filename}
-	ticket, err := u.door.Store.Uploaded(ctx, u.ID, u.fence, spec)
+	ticket, err := u.submitter.Store.Uploaded(ctx, u.ID, u.fence, spec)
 	switch {
 	case errors.Is(err, jobstore.ErrLost), errors.Is(err, job.ErrNotFound):
-		there, err := u.door.whole(ctx, u.ID, inputName(u.ID))
+		there, err := u.submitter.whole(ctx, u.ID, inputName(u.ID))
 		if there || err != nil {
 			u.queued = there
 			return err
@@ -276,14 +276,14 @@ func (u *Resumable) Finish(ctx context.Context) error {
 		return refusal.Of(err)
 	}
 	u.queued, u.Expires = true, time.Time{}
-	u.door.enqueue(ctx, ticket)
-	u.door.closeUpload(ctx, u.ID, spec.Upload.Client)
+	u.submitter.enqueue(ctx, ticket)
+	u.submitter.closeUpload(ctx, u.ID, spec.Upload.Client)
 	return nil
 }
 
 // whole reports whether a job has an input of this name: somebody else, or an
 // earlier call whose answer was lost, has said so. The job may have ended since.
-func (d *Door) whole(ctx context.Context, id job.ID, name string) (bool, error) {
+func (d *Submitter) whole(ctx context.Context, id job.ID, name string) (bool, error) {
 	r, err := d.Store.Read(ctx, id)
 	if errors.Is(err, job.ErrNotFound) {
 		return false, nil
@@ -296,13 +296,13 @@ func (d *Door) whole(ctx context.Context, id job.ID, name string) (bool, error) 
 
 // Terminate cancels the upload's job, whatever it has come to, and deletes what is there.
 func (u *Resumable) Terminate(ctx context.Context) error {
-	if err := u.door.Store.RequestCancel(ctx, u.ID); err != nil {
+	if err := u.submitter.Store.RequestCancel(ctx, u.ID); err != nil {
 		return refusal.Of(err)
 	}
 	if u.queued {
 		return nil // the job's files go with the job
 	}
-	u.door.closeUpload(ctx, u.ID, u.spec.Upload.Client)
+	u.submitter.closeUpload(ctx, u.ID, u.spec.Upload.Client)
 	if err := u.pieces.Drop(ctx, inputName(u.ID), u.spec.Upload.Token); err != nil {
 		return refusal.Of(err)
 	}
@@ -311,7 +311,7 @@ func (u *Resumable) Terminate(ctx context.Context) error {
 
 // LookAfter finishes an upload in pieces that is whole, and ends one that is
 // over. The sweeper calls it when nothing was heard of one for a while.
-func (d *Door) LookAfter(ctx context.Context, id job.ID) error {
+func (d *Submitter) LookAfter(ctx context.Context, id job.ID) error {
 	pieces, ok := d.Blobs.(blob.Pieces)
 	r, err := d.Store.Read(ctx, id)
 	if !ok || errors.Is(err, job.ErrNotFound) {
@@ -328,7 +328,7 @@ func (d *Door) LookAfter(ctx context.Context, id job.ID) error {
 		return fmt.Errorf("look after upload %s: %w", id, err)
 	}
 	if err == nil && offset == r.Spec.Upload.Size {
-		u := &Resumable{ID: id, door: d, pieces: pieces, fence: r.Fence, spec: r.Spec, Size: offset, Offset: offset}
+		u := &Resumable{ID: id, submitter: d, pieces: pieces, fence: r.Fence, spec: r.Spec, Size: offset, Offset: offset}
 		if err := u.Finish(ctx); err != nil {
 			return fmt.Errorf("look after upload %s: %w", id, err)
 		}
@@ -348,7 +348,7 @@ func (d *Door) LookAfter(ctx context.Context, id job.ID) error {
 }
 
 // DropPartial deletes what is there of an upload whose job was canceled.
-func (d *Door) DropPartial(ctx context.Context, id job.ID) error {
+func (d *Submitter) DropPartial(ctx context.Context, id job.ID) error {
 	pieces, ok := d.Blobs.(blob.Pieces)
 	if !ok {
 		return nil
@@ -365,7 +365,7 @@ func (d *Door) DropPartial(ctx context.Context, id job.ID) error {
 }
 
 // SweepPartials drops partial blobs older than a time that no uploading job names.
-func (d *Door) SweepPartials(ctx context.Context, before time.Time) error {
+func (d *Submitter) SweepPartials(ctx context.Context, before time.Time) error {
 	pieces, ok := d.Blobs.(blob.Pieces)
 	if !ok {
 		return nil

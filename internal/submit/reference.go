@@ -21,7 +21,7 @@ type Reference struct {
 
 // submitReference creates a job whose input is another job's file. Nothing is
 // copied: the new job registers as its user first, so that it stays.
-func (d *Door) submitReference(ctx context.Context, r Request, n jobstore.NewJob) (job.Snapshot, bool, error) {
+func (d *Submitter) submitReference(ctx context.Context, r Request, n jobstore.NewJob) (job.Snapshot, bool, error) {
 	input, err := d.refer(ctx, r, n.ID)
 	if err != nil {
 		// A repeat must find its job even where the file is gone by now.
@@ -41,7 +41,7 @@ func (d *Door) submitReference(ctx context.Context, r Request, n jobstore.NewJob
 }
 
 // unuse takes back a registration. Where that fails the sweep does it.
-func (d *Door) unuse(ctx context.Context, owner, user job.ID) {
+func (d *Submitter) unuse(ctx context.Context, owner, user job.ID) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := d.Store.Unuse(ctx, owner, user); err != nil {
@@ -50,7 +50,7 @@ func (d *Door) unuse(ctx context.Context, owner, user job.ID) {
 }
 
 // refer finds the file that a request refers to and registers its user.
-func (d *Door) refer(ctx context.Context, r Request, user job.ID) (*jobstore.Input, error) {
+func (d *Submitter) refer(ctx context.Context, r Request, user job.ID) (*jobstore.Input, error) {
 	if r.input != nil { // a retry's: it may be another job's in turn
 		err := d.Store.Use(ctx, r.input.Owner(), user)
 		if errors.Is(err, job.ErrNotFound) {

@@ -20,9 +20,9 @@ import (
 	"longshore/tasks"
 )
 
-// A bench is a door on a real store, and the tickets that it sent.
+// A bench is a submitter on a real store, and the tickets that it sent.
 type bench struct {
-	*submit.Door
+	*submit.Submitter
 	t  *testing.T
 	mu sync.Mutex
 	// tickets by job, the last one each
@@ -56,7 +56,7 @@ func setup(t *testing.T, change ...func(*submit.Config)) *bench {
 	for _, f := range change {
 		f(&c)
 	}
-	b.Door = submit.NewDoor(c)
+	b.Submitter = submit.NewSubmitter(c)
 	return b
 }
 

@@ -136,10 +136,10 @@ func TestOrphans(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := p.door.SweepPartials(t.Context(), time.Now().Add(-time.Hour)); err != nil || p.partials() != 4 {
+	if err := p.submitter.SweepPartials(t.Context(), time.Now().Add(-time.Hour)); err != nil || p.partials() != 4 {
 		t.Errorf("young ones: %d left, %v", p.partials(), err)
 	}
-	if err := p.door.SweepPartials(t.Context(), time.Now().Add(time.Hour)); err != nil || p.partials() != 1 {
+	if err := p.submitter.SweepPartials(t.Context(), time.Now().Add(time.Hour)); err != nil || p.partials() != 1 {
 		t.Errorf("%d left, %v", p.partials(), err)
 	}
 	p.patch(path, 0, "abc")

@@ -19,7 +19,7 @@ import (
 	"longshore/job"
 )
 
-// Uploads begins and finds uploads. submit.Door implements it; its errors are
+// Uploads begins and finds uploads. submit.Submitter implements it; its errors are
 // *httpapi.Error.
 type Uploads interface {
 	Begin(ctx context.Context, r submit.Request, metadata string) (u *submit.Resumable, created bool, err error)

@@ -48,10 +48,10 @@ func install(t *testing.T) installation {
 // A process is one web server with all that is behind it.
 type process struct {
 	*testing.T
-	url  string
-	sys  *connect.System
-	door *submit.Door
-	stop context.CancelFunc // asks it to end
+	url       string
+	sys       *connect.System
+	submitter *submit.Submitter
+	stop      context.CancelFunc // asks it to end
 }
 
 type records struct {
@@ -85,12 +85,12 @@ func (in installation) start(t *testing.T, c config) *process {
 		t.Fatal(err)
 	}
 	keeper, locks := jobstore.NewKeeper(sys.Store, sys.Log), lock.New(sys.Redis, in.prefix)
-	door := sys.Door(keeper, catalog, time.Hour, c.most)
+	submitter := sys.Submitter(keeper, catalog, time.Hour, c.most)
 	if c.expiry > 0 {
-		door.UploadExpiry = c.expiry
+		submitter.UploadExpiry = c.expiry
 	}
-	door.MaxOpenUploads, door.MaxOpenUploadsPerAddress = c.open, c.openPerAddress
-	uploads, err := tus.New(tus.Config{Uploads: door, MaxSize: c.most, Idle: c.idle, LockWait: c.lockWait,
+	submitter.MaxOpenUploads, submitter.MaxOpenUploadsPerAddress = c.open, c.openPerAddress
+	uploads, err := tus.New(tus.Config{Uploads: submitter, MaxSize: c.most, Idle: c.idle, LockWait: c.lockWait,
 		Lock: func(ctx context.Context, id job.ID, asked func()) (func() error, error) {
 			held, err := locks.Lock(ctx, string(id), asked)
 			if errors.Is(err, lock.ErrLocked) {
@@ -106,7 +106,7 @@ func (in installation) start(t *testing.T, c config) *process {
 	}
 	waiters := hub.New(sys.Store, sys.Log)
 	server, err := web.New(web.Config{Idle: c.idle, MinUploadRate: c.rate, Log: slog.New(slog.DiscardHandler), Grace: 5 * time.Second},
-		web.Deps{Door: door, Records: records{sys.Store, sys}, Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Uploads: uploads})
+		web.Deps{Submitter: submitter, Records: records{sys.Store, sys}, Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Uploads: uploads})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func (in installation) start(t *testing.T, c config) *process {
 		wg.Wait()
 		sys.Close()
 	})
-	return &process{t, "http://" + l.Addr().String(), sys, door, stop}
+	return &process{t, "http://" + l.Addr().String(), sys, submitter, stop}
 }
 
 type answer struct {

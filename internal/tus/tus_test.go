@@ -62,7 +62,7 @@ func TestUnfinished(t *testing.T) {
 	head := func(id job.ID) { p.offset(httpapi.UploadPath(id)) }
 	late := func(id job.ID) { p.patch(httpapi.UploadPath(id), 3, "") }
 	look := func(id job.ID) {
-		if err := p.door.LookAfter(t.Context(), id); err != nil {
+		if err := p.submitter.LookAfter(t.Context(), id); err != nil {
 			t.Error(err)
 		}
 	}
@@ -110,7 +110,7 @@ func TestUnfinished(t *testing.T) {
 // appendOnly brings bytes into an upload and stops there, as a killed process does.
 func appendOnly(p *process, id job.ID, data string) {
 	p.Helper()
-	u, err := p.door.Resume(p.Context(), id)
+	u, err := p.submitter.Resume(p.Context(), id)
 	if err == nil {
 		_, err = u.Append(p.Context(), strings.NewReader(data), func() {})
 	}
@@ -126,17 +126,17 @@ func TestFinishedJobKeepsItsFiles(t *testing.T) {
 	p := install(t).start(t, config{})
 	id, _ := p.create(3)
 	appendOnly(p, id, "abc")
-	stale, err := p.door.Resume(t.Context(), id) // finishes it
+	stale, err := p.submitter.Resume(t.Context(), id) // finishes it
 	if err != nil {
 		t.Fatal(err)
 	}
 	second, _ := p.create(3)
-	late, err := p.door.Resume(t.Context(), second)
+	late, err := p.submitter.Resume(t.Context(), second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	appendOnly(p, second, "abc")
-	if _, err := p.door.Resume(t.Context(), second); err != nil {
+	if _, err := p.submitter.Resume(t.Context(), second); err != nil {
 		t.Fatal(err)
 	}
 	for _, one := range []job.ID{id, second} {
@@ -168,7 +168,7 @@ func TestRefusals(t *testing.T) {
 	p := install(t).start(t, config{most: 1000})
 	_, path := p.create(10)
 	p.patch(path, 0, "abc")
-	plain, _, err := p.door.Submit(t.Context(), submitPrimes)
+	plain, _, err := p.submitter.Submit(t.Context(), submitPrimes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func TestCallbackURL(t *testing.T) {
 				t.Fatalf("submit: %d %s", r.status, r.body)
 			}
 			if got := b.lastRequest().CallbackURL; got != url {
-				t.Errorf("the door got %q", got)
+				t.Errorf("the submitter got %q", got)
 			}
 			r := b.do("GET", "/v1/jobs/"+string(id)+"/callback", "")
 			want := `{"url":"` + url + `","state":"pending","attempts":2,"last_status":503,"last_error":"http_status"}` + "\n"

@@ -19,9 +19,9 @@ func routes(c Config, d Deps, waiters *push.Waiters, stopping context.Context) [
 	uploads := edge.NewUploads(edge.UploadLimits{Max: c.MaxUpload, MinRate: c.MinUploadRate, Grace: c.Idle,
 		PerAddress: c.MaxUploadsPerAddress, MinFree: c.MinFreeSpace, Space: space(d.Blobs), Log: c.Log})
 	return slices.Concat(
-		api.Submissions{Submitter: d.Door, Records: d.Records, Catalog: d.Catalog, Uploads: uploads,
+		api.Submissions{Submitter: d.Submitter, Records: d.Records, Catalog: d.Catalog, Uploads: uploads,
 			Waiter: waiters, Show: show}.Routes(),
-		api.NewBatches(d.Door, uploads, stopping).Routes(),
+		api.NewBatches(d.Submitter, uploads, stopping).Routes(),
 		api.NewJobs(d.Records, waiters, show).Routes(),
 		api.Results{Records: d.Records, Blobs: d.Blobs}.Routes(),
 		api.Info{Catalog: d.Catalog, Queues: d.Queues, Workers: d.Workers, Reach: d.Ready,

@@ -69,15 +69,15 @@ type Config struct {
 
 // Deps are what a Server works with; all are required but WaitingFor.
 type Deps struct {
-	Door    api.Submitter
-	Records api.Records
-	Hub     push.Hub
-	Blobs   api.Blobs
-	Uploads upload.Protocol
-	Catalog *tasks.Catalog
-	Queues  func(context.Context) ([]httpapi.QueueInfo, error)
-	Workers func(context.Context) ([]httpapi.WorkerInfo, error)
-	Ready   func(context.Context) error // nil: the job store answers
+	Submitter api.Submitter
+	Records   api.Records
+	Hub       push.Hub
+	Blobs     api.Blobs
+	Uploads   upload.Protocol
+	Catalog   *tasks.Catalog
+	Queues    func(context.Context) ([]httpapi.QueueInfo, error)
+	Workers   func(context.Context) ([]httpapi.WorkerInfo, error)
+	Ready     func(context.Context) error // nil: the job store answers
 	// WaitingFor says what a job that has not ended waits for, from what is known
 	// already; nil = not told.
 	WaitingFor func(*job.Snapshot) job.Waiting

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 
 var errDown = errors.New("dial tcp 127.0.0.1:6379: connection refused")
 
-// A store is records, door, and blobs in one: what stands behind the server.
+// A store is records, submitter, and blobs in one: what stands behind the server.
 type store struct {
 	catalog *tasks.Catalog
 	events  func(job.Rev)
@@ -337,7 +337,7 @@ func setup(t testing.TB, change ...func(*web.Config)) *bench {
 	}
 	h := hub.New(s, config.Log)
 	server, err := web.New(config, web.Deps{
-		Door: s, Records: s, Hub: h, Blobs: s, Catalog: catalog, Uploads: s,
+		Submitter: s, Records: s, Hub: h, Blobs: s, Catalog: catalog, Uploads: s,
 		Workers: func(context.Context) ([]httpapi.WorkerInfo, error) {
 			return []httpapi.WorkerInfo{{Host: "h", PID: 7, Slots: map[job.Lane]int{job.LaneIO: 2}}}, nil
 		},

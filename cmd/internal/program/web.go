@@ -60,11 +60,11 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	keeper := jobstore.NewKeeper(sys.Store, sys.Log)
 	locks := lock.New(sys.Redis, sys.Prefix)
 	waiters := hub.New(listener{sys.Store, locks, keeper}, sys.Log)
-	door := sys.Door(keeper, catalog, j.Retention, int64(h.MaxUpload))
-	door.UploadExpiry = h.UploadExpiry
-	door.MaxTimeout, door.MaxRetention, door.MaxAttempts = h.Ceilings.Timeout, h.Ceilings.Retention, h.Ceilings.Attempts
-	door.MaxOpenUploads, door.MaxOpenUploadsPerAddress = h.MaxOpen, h.AddressOpen
-	uploads, err := tus.New(tus.Config{Uploads: door, Lock: lockWith(locks), MaxSize: int64(h.MaxUpload)})
+	submitter := sys.Submitter(keeper, catalog, j.Retention, int64(h.MaxUpload))
+	submitter.UploadExpiry = h.UploadExpiry
+	submitter.MaxTimeout, submitter.MaxRetention, submitter.MaxAttempts = h.Ceilings.Timeout, h.Ceilings.Retention, h.Ceilings.Attempts
+	submitter.MaxOpenUploads, submitter.MaxOpenUploadsPerAddress = h.MaxOpen, h.AddressOpen
+	uploads, err := tus.New(tus.Config{Uploads: submitter, Lock: lockWith(locks), MaxSize: int64(h.MaxUpload)})
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 		MaxConnections: h.MaxConns, MaxConnectionsPerAddress: h.AddressConns,
 		MaxUploadsPerAddress: h.MaxPerAddress, MinUploadRate: int64(h.MinRate), MinFreeSpace: sys.MinFreeSpace,
 		TrustedProxies: h.TrustedProxies, HSTS: h.HSTS, Grace: s.Grace, Log: sys.Log},
-		web.Deps{Door: door, Uploads: uploads, Records: records{sys.Store, sys},
+		web.Deps{Submitter: submitter, Uploads: uploads, Records: records{sys.Store, sys},
 			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog,
 			Queues:     func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
 			Workers:    func(ctx context.Context) ([]httpapi.WorkerInfo, error) { return workers(ctx, sys) },

@@ -16,7 +16,7 @@ import (
 	"longshore/job"
 )
 
-// Submitter takes jobs in. submit.Door implements it; its errors are *httpapi.Error.
+// Submitter takes jobs in. submit.Submitter implements it; its errors are *httpapi.Error.
 type Submitter interface {
 	Submit(ctx context.Context, r submit.Request) (snap job.Snapshot, created bool, err error)
 	Retry(ctx context.Context, id job.ID) (job.Snapshot, error)

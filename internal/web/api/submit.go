@@ -112,7 +112,7 @@ func (h Submissions) submitType(a *edge.Answer, r *http.Request) error {
 	return writeAccepted(a, h.waitForEnd(r.Context(), a, snap, created, wish, prefer))
 }
 
-// inputError says what only we know, if the door's error comes from reading.
+// inputError says what only we know, if the submitter's error comes from reading.
 func inputError(err error, req submit.Request, body *edge.Body) error {
 	if e := body.Refusal(); e != nil {
 		return e
@@ -188,7 +188,7 @@ func (h Submissions) takeQuery(query url.Values, req *submit.Request) (waitParam
 	return wish, err
 }
 
-// inQuery moves the door's pointers to where the client wrote what is wrong.
+// inQuery moves the submitter's pointers to where the client wrote what is wrong.
 func inQuery(err error) error {
 	e := httpapi.AsError(err)
 	for i, p := range e.Errors {

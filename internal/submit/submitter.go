@@ -18,12 +18,12 @@ import (
 	"longshore/tasks"
 )
 
-// Tickets is what the door needs of the queue.
+// Tickets is what the submitter needs of the queue.
 type Tickets interface {
 	Enqueue(ctx context.Context, tickets []job.Ticket) error
 }
 
-// Config of a Door.
+// Config of a Submitter.
 type Config struct {
 	Store   *jobstore.Store
 	Tickets Tickets
@@ -51,11 +51,11 @@ type Config struct {
 	MaxOpenUploads, MaxOpenUploadsPerAddress int
 }
 
-// A Door takes jobs in. It is safe for concurrent use.
-type Door struct{ Config }
+// A Submitter takes jobs in. It is safe for concurrent use.
+type Submitter struct{ Config }
 
-// NewDoor returns a door.
-func NewDoor(c Config) *Door {
+// NewSubmitter returns a submitter.
+func NewSubmitter(c Config) *Submitter {
 	if c.Retention == 0 {
 		c.Retention = 24 * time.Hour
 	}
@@ -65,13 +65,13 @@ func NewDoor(c Config) *Door {
 	c.MaxTimeout = cmp.Or(c.MaxTimeout, tasks.MaxTimeout)
 	c.MaxRetention = cmp.Or(c.MaxRetention, maxRetention)
 	c.MaxAttempts = cmp.Or(c.MaxAttempts, tasks.MaxMaxAttempts)
-	return &Door{c}
+	return &Submitter{c}
 }
 
 // Submit takes one job in and returns its snapshot. created is false if the
 // idempotency key or the chosen id named a job that was there already. The
 // error is an *httpapi.Error.
-func (d *Door) Submit(ctx context.Context, r Request) (snap job.Snapshot, created bool, err error) {
+func (d *Submitter) Submit(ctx context.Context, r Request) (snap job.Snapshot, created bool, err error) {
 	n, info, err := d.check(r)
 	if err == nil {
 		err = d.room()
@@ -90,7 +90,7 @@ func (d *Door) Submit(ctx context.Context, r Request) (snap job.Snapshot, create
 
 // room refuses new jobs while the job store is full, so that those that are there
 // can end.
-func (d *Door) room() error {
+func (d *Submitter) room() error {
 	if d.Full == nil {
 		return nil
 	}
@@ -105,7 +105,7 @@ func (d *Door) room() error {
 
 // create makes the record of a job that has its input, or needs none, and
 // sends the ticket.
-func (d *Door) create(ctx context.Context, n jobstore.NewJob) (snap job.Snapshot, created bool, err error) {
+func (d *Submitter) create(ctx context.Context, n jobstore.NewJob) (snap job.Snapshot, created bool, err error) {
 	c, err := d.Store.Create(ctx, n)
 	if err != nil {
 		return job.Snapshot{}, false, refusal.Of(err)
@@ -122,7 +122,7 @@ func (d *Door) create(ctx context.Context, n jobstore.NewJob) (snap job.Snapshot
 
 // enqueue sends the ticket of an acknowledged job. A ticket that gets lost
 // here is found missing by the sweeper.
-func (d *Door) enqueue(ctx context.Context, t job.Ticket) {
+func (d *Submitter) enqueue(ctx context.Context, t job.Ticket) {
 	if t.Delivery == 0 {
 		return
 	}
@@ -133,7 +133,7 @@ func (d *Door) enqueue(ctx context.Context, t job.Ticket) {
 	}
 }
 
-func (d *Door) snapshot(ctx context.Context, id job.ID) (job.Snapshot, error) {
+func (d *Submitter) snapshot(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	snap, err := d.Store.Get(ctx, id)
 	if err != nil {
 		return job.Snapshot{}, refusal.Of(err)
@@ -143,7 +143,7 @@ func (d *Door) snapshot(ctx context.Context, id job.ID) (job.Snapshot, error) {
 
 // Retry makes a new job that does what an ended one was to do. Its input is
 // the old one's by reference, or where that one had a reference the same file.
-func (d *Door) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
+func (d *Submitter) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	old, err := d.Store.Read(ctx, id)
 	if err != nil {
 		return job.Snapshot{}, refusal.Of(err)
@@ -179,7 +179,7 @@ const (
 )
 
 // check validates a request and turns it into a new record.
-func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
+func (d *Submitter) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 	var wrong []httpapi.Pointer
 	bad := func(pointer, detail string) { wrong = append(wrong, httpapi.Pointer{Pointer: pointer, Detail: detail}) }
 
@@ -225,7 +225,7 @@ func (d *Door) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 // checkPayload checks the payload of a request of which something else may be
 // wrong: then no more is asked of the payload than its schema says, which costs
 // little whatever it holds.
-func (d *Door) checkPayload(r Request, wrong []httpapi.Pointer) ([]byte, error) {
+func (d *Submitter) checkPayload(r Request, wrong []httpapi.Pointer) ([]byte, error) {
 	check := d.Catalog.Check
 	if wrong != nil {
 		check = d.Catalog.CheckSchema
@@ -253,7 +253,7 @@ func (d *Door) checkPayload(r Request, wrong []httpapi.Pointer) ([]byte, error) 
 // checkPolicy checks times and counts, and fills in the type's. It is the one place
 // that knows the installation's ceilings. A retry asks for nothing: what the old job
 // had is cut down to them.
-func (d *Door) checkPolicy(n *jobstore.NewJob, info tasks.Info, now time.Time, bad func(pointer, detail string)) {
+func (d *Submitter) checkPolicy(n *jobstore.NewJob, info tasks.Info, now time.Time, bad func(pointer, detail string)) {
 	if n.Priority == "" {
 		n.Priority = job.Default
 	}

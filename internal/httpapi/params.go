@@ -16,7 +16,7 @@ type Params struct {
 }
 
 // Take gives the value of one parameter to set, if it is there.
-func (p *Params) Take(name string, set func(text []byte) error) {
+func (p *Params) Take(name string, set func(text string) error) {
 	values, ok := p.Values[name]
 	if !ok {
 		return
@@ -24,7 +24,7 @@ func (p *Params) Take(name string, set func(text []byte) error) {
 	delete(p.Values, name)
 	err := errors.New("given more than once")
 	if len(values) == 1 {
-		err = set([]byte(values[0]))
+		err = set(values[0])
 	}
 	if err != nil {
 		p.wrong = append(p.wrong, Pointer{Pointer: "?" + name, Detail: err.Error()})

@@ -59,7 +59,7 @@ const (
 	DefaultTimeout     = 30 * time.Minute
 	MaxTimeout         = 24 * time.Hour
 	DefaultMaxAttempts = 3
-	MaxMaxAttempts     = 100
+	MaxMaxAttempts     = httpapi.MaxAttempts
 )
 
 // Info is a Definition without its Go type, as it is published and listed.

@@ -50,7 +50,11 @@ type Control struct {
 	Format    string   // of a text, as JSON Schema names it; "" = none
 	MaxLength int      // of a text in bytes; 0 = any
 	ASCII     bool     // a text that goes as a header's value
+	Max       int      // of a count
 }
+
+// MaxAttempts is the most that any job may have.
+const MaxAttempts = 100
 
 const everywhere = InBody | InLine | InQuery
 
@@ -66,7 +70,7 @@ var Controls = []Control{
 		Doc: "time limit of one attempt"},
 	{Name: "expires_in", Field: "ExpiresIn", Kind: KindDuration, In: everywhere,
 		Doc: "give up unless started within this time"},
-	{Name: "max_attempts", Field: "MaxAttempts", Kind: KindCount, In: everywhere,
+	{Name: "max_attempts", Field: "MaxAttempts", Kind: KindCount, In: everywhere, Max: MaxAttempts,
 		Doc: "how often to try"},
 	{Name: "retention", Field: "Retention", Kind: KindDuration, In: everywhere,
 		Doc: "how long to keep the job after its end"},
@@ -157,9 +161,9 @@ func (f Fields[T]) SetJSON(to *T, i int, value []byte) error {
 			}
 			return f.Set(to, i, text)
 		}
-		d := Duration(0)
-		if value[0] == 'n' || d.UnmarshalJSON(value) != nil {
-			return ErrDuration
+		d, err := secondsOf(value)
+		if err != nil {
+			return err
 		}
 		f.at(to, i).SetInt(int64(d))
 		return nil
@@ -170,10 +174,7 @@ func (f Fields[T]) SetJSON(to *T, i int, value []byte) error {
 		}
 		return f.Set(to, i, text)
 	default:
-		if value[0] == '"' {
-			return ErrCount
-		}
-		return f.Set(to, i, string(value))
+		return f.Set(to, i, string(value)) // a text's quotes are no part of a number
 	}
 }
 
@@ -200,8 +201,8 @@ func (f Fields[T]) Set(to *T, i int, text string) error {
 		field.SetInt(int64(d))
 	case KindCount:
 		n, err := ParseCount(text)
-		if err != nil {
-			return err
+		if err != nil || n > c.Max {
+			return fmt.Errorf("%w to %d", ErrCount, c.Max)
 		}
 		field.SetInt(int64(n))
 	}
@@ -214,10 +215,15 @@ func (c *Control) checkText(text string) error {
 		return fmt.Errorf("expected up to %d characters of ASCII", c.MaxLength)
 	}
 	if c.Enum != nil && text != "" && !slices.Contains(c.Enum, text) {
-		last := len(c.Enum) - 1
-		return errors.New("expected " + strings.Join(c.Enum[:last], ", ") + " or " + c.Enum[last])
+		return errors.New(ExpectedOneOf(c.Enum))
 	}
 	return nil
+}
+
+// ExpectedOneOf says that a text is none of some.
+func ExpectedOneOf(texts []string) string {
+	last := len(texts) - 1
+	return "expected " + strings.Join(texts[:last], ", ") + " or " + texts[last]
 }
 
 // Text writes a control's value as Set reads it; given is false of one that says nothing.

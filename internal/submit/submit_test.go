@@ -99,14 +99,29 @@ func FuzzReadLine(f *testing.F) {
 			}
 			return
 		}
-		var l httpapi.BatchLine
+		var l struct {
+			Type           string
+			Payload        json.RawMessage
+			Input          *Reference
+			ID             job.ID
+			IdempotencyKey string `json:"idempotency_key"`
+			Priority       job.Priority
+			RunAt          *time.Time  `json:"run_at"`
+			MaxAttempts    json.Number `json:"max_attempts"`
+			CallbackURL    string      `json:"callback_url"`
+			// Of what durations mean, ParseDuration has tests.
+			Timeout, Retention any
+			ExpiresIn          any `json:"expires_in"`
+		}
 		dec := json.NewDecoder(bytes.NewReader(text))
 		dec.DisallowUnknownFields()
 		if err := dec.Decode(&l); err != nil {
 			t.Fatalf("%q is taken, encoding/json says %v", text, err)
 		}
-		want := Request{Type: l.Type, Payload: l.Payload, ID: l.ID, IdempotencyKey: l.IdempotencyKey, Priority: l.Priority, MaxAttempts: int(l.MaxAttempts),
-			Timeout: time.Duration(l.Timeout), CallbackURL: l.CallbackURL, ExpiresIn: time.Duration(l.ExpiresIn), Retention: time.Duration(l.Retention)}
+		attempts, _ := l.MaxAttempts.Float64()
+		want := Request{Type: l.Type, Payload: l.Payload, From: l.Input, ID: l.ID, IdempotencyKey: l.IdempotencyKey,
+			Priority: l.Priority, MaxAttempts: int(attempts), CallbackURL: l.CallbackURL,
+			Timeout: got.Timeout, ExpiresIn: got.ExpiresIn, Retention: got.Retention}
 		if l.RunAt != nil {
 			want.RunAt = *l.RunAt
 		}

@@ -34,7 +34,7 @@ func eventsOperation() huma.Operation {
 func manyEventsOperation() huma.Operation {
 	return huma.Operation{
 		Method: http.MethodGet, Path: httpapi.PathEvents, OperationID: "events",
-		Summary:     "The changes of several jobs as Server-Sent Events",
+		Summary: "The changes of several jobs as Server-Sent Events",
 		Description: "As for one job. An event's id has the form of the parameter, with what the client has been " +
 			"told of all jobs.",
 		Parameters: []*huma.Param{

@@ -112,6 +112,7 @@ var sideways = map[string][]string{
 	"internal/httpapi": {"answer"},           // how both sides of HTTP answer
 	"internal/stream":  {"internal/jq"},      // stages that filter and map
 	"internal/isolate": {"internal/family"},  // children are families
+	"tasks":            {"internal/httpapi"}, // the names of controls
 	"internal/imaging": {"internal/sandbox"}, // programs that read strangers' images
 }
 

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -70,19 +69,10 @@ func (s Submission) line() ([]byte, error) {
 	if s.Fields != nil {
 		return nil, fmt.Errorf("submission of %s: Fields can't go into a batch", s.Type)
 	}
-	body, err := s.body()
-	if err != nil {
-		return nil, err
+	if s.ID == "" && s.IdempotencyKey == "" {
+		s.IdempotencyKey = string(job.NewID(time.Now()))
 	}
-	l := httpapi.BatchLine{SubmitBody: body, ID: s.ID, IdempotencyKey: s.IdempotencyKey}
-	if l.ID == "" && l.IdempotencyKey == "" {
-		l.IdempotencyKey = string(job.NewID(time.Now()))
-	}
-	text, err := json.Marshal(l)
-	if err != nil {
-		return nil, fmt.Errorf("encode the submission: %w", err)
-	}
-	return text, nil
+	return s.json(httpapi.InLine)
 }
 
 // SubmitLines is SubmitBatch for at most MaxBatch jobs that are JSON already,

@@ -40,7 +40,9 @@ func TestSubmitNamesTheCallback(t *testing.T) {
 	const hook = "https://a.example/hook?x=1&y=2"
 	seen := make(chan string, 2)
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		var body httpapi.SubmitBody
+		var body struct {
+			CallbackURL string `json:"callback_url"`
+		}
 		if text, _ := io.ReadAll(r.Body); json.Unmarshal(text, &body) != nil {
 			body.CallbackURL = r.URL.Query().Get("callback_url")
 		}

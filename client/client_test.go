@@ -87,12 +87,12 @@ func TestSubmitRepeatsWithOneKey(t *testing.T) {
 	var keys []string
 	c, pauses := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		keys = append(keys, r.Header.Get(httpapi.HeaderIdempotencyKey))
-		var got httpapi.SubmitBody
+		var got map[string]any
 		if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
 			t.Errorf("body: %v", err)
 		}
-		want := httpapi.SubmitBody{Type: "math.primes", Payload: json.RawMessage(`{"n":10}`),
-			Priority: job.High, Timeout: httpapi.Duration(90 * time.Second), MaxAttempts: 2}
+		want := map[string]any{"type": "math.primes", "payload": map[string]any{"n": 10.0},
+			"priority": "high", "timeout": "90s", "max_attempts": 2.0}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("body (-want +got):\n%s", diff)
 		}

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"longshore/internal/httpapi"
@@ -61,13 +60,9 @@ func (c *Client) Submit(ctx context.Context, s Submission) (job.Snapshot, error)
 		}
 		return c.submit(ctx, s, nil)
 	}
-	request, err := s.body()
+	text, err := s.json(httpapi.InBody)
 	if err != nil {
 		return job.Snapshot{}, err
-	}
-	text, err := json.Marshal(request)
-	if err != nil {
-		return job.Snapshot{}, fmt.Errorf("encode the submission: %w", err)
 	}
 	header := s.header()
 	header.Set("Content-Type", httpapi.TypeJSON)
@@ -82,25 +77,34 @@ func (c *Client) Submit(ctx context.Context, s Submission) (job.Snapshot, error)
 	return snap, nil
 }
 
-// body is the submission as the JSON of a job without a file.
-func (s Submission) body() (httpapi.SubmitBody, error) {
+var controls = httpapi.FieldsOf[Submission]()
+
+// json is the submission as the JSON of a job without a file: the body of a request, or
+// a line of a batch.
+func (s Submission) json(in httpapi.Places) ([]byte, error) {
+	wrong := func(err error) ([]byte, error) {
+		return nil, fmt.Errorf("encode the submission of %s: %w", s.Type, err)
+	}
 	payload, err := s.payload()
 	if err != nil {
-		return httpapi.SubmitBody{}, err
+		return nil, err
 	}
-	body := httpapi.SubmitBody{
-		Type: s.Type, Payload: payload, Priority: s.Priority, MaxAttempts: httpapi.Count(s.MaxAttempts),
-		Timeout: httpapi.Duration(s.Timeout), ExpiresIn: httpapi.Duration(s.ExpiresIn),
-		Retention: httpapi.Duration(s.Retention), CallbackURL: s.CallbackURL,
-	}
+	head := struct {
+		Type    string            `json:"type"`
+		Payload json.RawMessage   `json:"payload,omitempty"`
+		Input   *httpapi.InputRef `json:"input,omitempty"`
+	}{Type: s.Type, Payload: payload}
 	if s.InputJob != "" {
-		body.Input = &httpapi.InputRef{Job: s.InputJob, Output: s.InputOutput}
+		head.Input = &httpapi.InputRef{Job: s.InputJob, Output: s.InputOutput}
 	}
-	if !s.RunAt.IsZero() {
-		at := s.RunAt.UTC()
-		body.RunAt = &at
+	text, err := json.Marshal(head)
+	if err != nil {
+		return wrong(err)
 	}
-	return body, nil
+	if text, err = controls.AppendJSON(text[:len(text)-1], &s, in); err != nil {
+		return wrong(err)
+	}
+	return append(text, '}'), nil
 }
 
 // SubmitFile streams in to its end as the job's input, in constant memory. The
@@ -135,16 +139,17 @@ func (c *Client) submit(ctx context.Context, s Submission, b *body) (job.Snapsho
 }
 
 func (s Submission) header() http.Header {
-	h := http.Header{}
 	if s.ID != "" {
-		h.Set(httpapi.HeaderJob, string(s.ID))
-		return h // the id makes a repeat harmless by itself
+		s.IdempotencyKey = "" // the id makes a repeat harmless by itself
+	} else if s.IdempotencyKey == "" {
+		s.IdempotencyKey = string(job.NewID(time.Now()))
 	}
-	key := s.IdempotencyKey
-	if key == "" {
-		key = string(job.NewID(time.Now()))
+	h := http.Header{}
+	for i, c := range httpapi.Controls {
+		if text, given := controls.Text(&s, i); given && c.In&httpapi.InHeader != 0 {
+			h.Set(c.Header, text)
+		}
 	}
-	h.Set(httpapi.HeaderIdempotencyKey, key)
 	return h
 }
 
@@ -173,18 +178,10 @@ func (s Submission) query() (url.Values, error) {
 		q.Set("payload", string(payload))
 	}
 	maps.Copy(q, s.Fields)
-	set := func(name, value string, given bool) {
-		if given {
-			q.Set(name, value)
+	for i, c := range httpapi.Controls {
+		if text, given := controls.Text(&s, i); given && c.In&httpapi.InQuery != 0 {
+			q.Set(c.Name, text)
 		}
 	}
-	set("priority", string(s.Priority), s.Priority != "")
-	set("run_at", s.RunAt.UTC().Format(time.RFC3339Nano), !s.RunAt.IsZero())
-	set("timeout", httpapi.FormatDuration(s.Timeout), s.Timeout != 0)
-	set("expires_in", httpapi.FormatDuration(s.ExpiresIn), s.ExpiresIn != 0)
-	set("retention", httpapi.FormatDuration(s.Retention), s.Retention != 0)
-	set("max_attempts", strconv.Itoa(s.MaxAttempts), s.MaxAttempts != 0)
-	set("callback_url", s.CallbackURL, s.CallbackURL != "")
-	set("filename", s.Filename, s.Filename != "")
 	return q, nil
 }

@@ -81,12 +81,16 @@ func (c *Client) SubmitFile(ctx context.Context, s Submission, in io.Reader, siz
 	return snap, nil
 }
 
+var (
+	ofRequest    = httpapi.FieldsOf[submit.Request]()
+	ofSubmission = httpapi.FieldsOf[Submission]()
+)
+
 // request is a submission as the submitter takes it.
 func (c *Client) request(s Submission) (submit.Request, error) {
-	r := submit.Request{
-		Type: s.Type, ID: s.ID, IdempotencyKey: s.IdempotencyKey, Priority: s.Priority, RunAt: s.RunAt, Timeout: s.Timeout,
-		ExpiresIn: s.ExpiresIn, MaxAttempts: s.MaxAttempts, Retention: s.Retention, CallbackURL: s.CallbackURL,
-	}
+	r := submit.Request{Type: s.Type}
+	httpapi.CopyControls(&r, ofRequest, &s, ofSubmission)
+	r.Filename = "" // a file's
 	if r.ID == "" && r.IdempotencyKey == "" {
 		r.IdempotencyKey = string(job.NewID(time.Now()))
 	}

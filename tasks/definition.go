@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"longshore/internal/httpapi"
 	"longshore/job"
 )
 
@@ -58,7 +59,7 @@ const (
 	DefaultTimeout     = 30 * time.Minute
 	MaxTimeout         = 24 * time.Hour
 	DefaultMaxAttempts = 3
-	MaxMaxAttempts     = 100
+	MaxMaxAttempts     = httpapi.MaxAttempts
 )
 
 // Info is a Definition without its Go type, as it is published and listed.
@@ -95,10 +96,16 @@ func (i Info) Timeout() time.Duration { return time.Duration(i.TimeoutMS) * time
 
 var typeName = regexp.MustCompile(`^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)+$`)
 
-// reserved are the parameters that steer a submission; as they share the query
-// string with a payload's fields, no field may have such a name.
-var reserved = []string{"payload", "priority", "run_at", "timeout", "expires_in", "max_attempts",
-	"retention", "callback_url", "filename", "wait", "input", "type"}
+// reserved reports whether a name steers a submission. As such names share the query
+// string with a payload's fields, no field may have one.
+func reserved(name string) bool {
+	switch name {
+	case "type", "payload", "input", "wait":
+		return true
+	}
+	_, ok := httpapi.FindControl(name, httpapi.InQuery)
+	return ok
+}
 
 // Info checks the definition and returns it without its Go type.
 func (d Definition[P]) Info() (Info, error) {
@@ -168,7 +175,7 @@ func (i Info) valid() error {
 		return errors.Join(errs...)
 	}
 	for name := range schema.Properties {
-		if slices.Contains(reserved, name) {
+		if reserved(name) {
 			bad("payload field %q collides with a parameter of the same name", name)
 		}
 	}

@@ -81,7 +81,7 @@ func (b *batch) sendFile(ctx context.Context, to installation, name string) (o o
 	defer in.Close()
 	sum := sha256.Sum256([]byte(name + "\x00" + o.stamp))
 	s := b.each
-	s.key = b.book.run + "." + hex.EncodeToString(sum[:16])
+	s.asked.IdempotencyKey = b.book.run + "." + hex.EncodeToString(sum[:16])
 	request := s.request()
 	request.Filename = filepath.Base(name)
 	snap, err := sendInput(ctx, to, request, in, size, new(progress)) // the batch shows files, not bytes

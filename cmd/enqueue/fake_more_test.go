@@ -45,7 +45,8 @@ func (f *fake) batch(w http.ResponseWriter, r *http.Request) {
 	number := int64(0)
 	for line := range strings.Lines(string(text)) {
 		number++
-		req, err := submit.ParseLine([]byte(strings.TrimSpace(line)))
+		var req submit.Request
+		err := req.ReadLine([]byte(strings.TrimSpace(line)))
 		a := httpapi.BatchAnswer{Line: number, Created: true}
 		if err != nil {
 			a = httpapi.Refusal(number, httpapi.AsError(err))

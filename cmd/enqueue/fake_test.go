@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"longshore/internal/httpapi"
+	"longshore/internal/submit"
 	"longshore/job"
 )
 
@@ -78,9 +79,9 @@ func (f *fake) submit(w http.ResponseWriter, r *http.Request) {
 	}
 	typ, query := r.PathValue("type"), r.URL.RawQuery
 	if typ == "" {
-		var body httpapi.SubmitBody
-		if err := json.Unmarshal(input, &body); err != nil {
-			problem(w, httpapi.NewError(httpapi.Invalid, err.Error()))
+		var body submit.Request
+		if err := body.ReadBody(input); err != nil {
+			problem(w, httpapi.AsError(err))
 			return
 		}
 		typ, query = body.Type, string(input)

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,27 +22,19 @@ import (
 
 // A submission is what the command line of submit asks for.
 type submission struct {
-	typ         string
-	file        string // "" = none, "-" = stdin
-	sets        []string
-	payload     string
-	priority    string
-	runAt       string
-	timeout     duration
-	expiresIn   duration
-	retention   duration
-	maxAttempts int
-	key         string
-	callback    string
-	wait        bool
-	limit       duration
-	output      string
-	from        string // "JOB" or "JOB/OUTPUT"
+	typ     string
+	file    string // "" = none, "-" = stdin
+	sets    []string
+	payload string
+	wait    bool
+	limit   duration
+	output  string
+	from    string            // "JOB" or "JOB/OUTPUT"
+	asked   client.Submission // what its flags say
 
 	// of the above, parsed
-	fields  url.Values
-	startAt time.Time
-	input   *submit.Reference
+	fields url.Values
+	input  *submit.Reference
 }
 
 func (p *cli) submitCommand() *cobra.Command {
@@ -67,7 +58,7 @@ func (p *cli) submitCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	s.flags(f)
-	f.StringVar(&s.key, "idempotency-key", "", "with the same key a second submit returns the first job")
+	f.StringVar(&s.asked.IdempotencyKey, "idempotency-key", "", "with the same key a second submit returns the first job")
 	f.BoolVar(&s.wait, "wait", false, "follow the job to its end")
 	f.Var(&s.limit, "for", "with --wait: how long; without it until the job ends")
 	f.StringVarP(&s.output, "output", "o", "", "wait, and write the job's output (or result) to this file, or all outputs into this folder")
@@ -80,19 +71,12 @@ func (s *submission) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.sets, "set", nil, "one field of the payload, as name=value; again for more")
 	f.StringVar(&s.payload, "payload", "", "the whole payload, as JSON")
 	f.StringVar(&s.from, "input-from", "", "the input is an output of this job, as JOB or JOB/OUTPUT, by reference")
-	f.StringVar(&s.priority, "priority", "", "high, default or low")
-	f.StringVar(&s.runAt, "run-at", "", "do not start before this time (RFC 3339)")
-	f.Var(&s.timeout, "timeout", "time limit of one attempt, as 90s or 2h")
-	f.Var(&s.expiresIn, "expires-in", "give up unless started within this time")
-	f.Var(&s.retention, "retention", "how long to keep the job after its end")
-	f.IntVar(&s.maxAttempts, "max-attempts", 0, "how often to try (default: the type's)")
-	f.StringVar(&s.callback, "callback-url", "", "post the job, signed, to this address when it has ended")
+	addControls(f, &s.asked)
 }
 
 // given reports whether any of these flags was.
 func (s *submission) given() bool {
-	return s.sets != nil || s.payload != "" || s.priority != "" || s.runAt != "" || s.timeout != 0 || s.expiresIn != 0 ||
-		s.retention != 0 || s.maxAttempts != 0 || s.callback != ""
+	return s.sets != nil || s.payload != "" || controlled(&s.asked)
 }
 
 // submit submits the job, and waits and fetches if asked to.
@@ -136,19 +120,6 @@ func (p *cli) submit(ctx context.Context, s submission) error {
 
 // parse checks what cobra could not.
 func (s *submission) parse() error {
-	if s.priority != "" && !slices.Contains(job.Priorities, job.Priority(s.priority)) {
-		return usage("--priority must be one of %v", job.Priorities)
-	}
-	if s.maxAttempts < 0 {
-		return usage("--max-attempts must be at least 1")
-	}
-	if s.runAt != "" {
-		at, err := time.Parse(time.RFC3339, s.runAt)
-		if err != nil {
-			return usage("--run-at must look like 2030-01-31T08:00:00Z")
-		}
-		s.startAt = at
-	}
 	if s.payload != "" {
 		if len(s.sets) > 0 {
 			return usage("--set and --payload can't be combined")
@@ -260,11 +231,8 @@ func fieldsBySchema(ctx context.Context, at installation, typ string, fields url
 
 // request is the submission as the client takes it.
 func (s *submission) request() client.Submission {
-	request := client.Submission{
-		Type: s.typ, Fields: s.fields, Priority: job.Priority(s.priority), RunAt: s.startAt,
-		Timeout: time.Duration(s.timeout), ExpiresIn: time.Duration(s.expiresIn),
-		Retention: time.Duration(s.retention), MaxAttempts: s.maxAttempts, IdempotencyKey: s.key, CallbackURL: s.callback,
-	}
+	request := s.asked
+	request.Type, request.Fields = s.typ, s.fields
 	if s.payload != "" {
 		request.Payload = json.RawMessage(s.payload)
 	}

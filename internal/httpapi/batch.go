@@ -19,13 +19,6 @@ const (
 	MaxBatchLine = job.MaxDocument + (4 << 10) // bytes of one line: a payload and what is around it
 )
 
-// A BatchLine asks for one job of a batch.
-type BatchLine struct {
-	SubmitBody
-	ID             job.ID `json:"id,omitempty" doc:"the id the job shall have: a UUIDv7 of the last hour"`
-	IdempotencyKey string `json:"idempotency_key,omitempty" maxLength:"255" doc:"a repeat with the same key returns the first job"`
-}
-
 // BatchAnswer tells what became of one line.
 type BatchAnswer = answer.BatchAnswer
 

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"errors"
 	"math"
 	"regexp"
@@ -95,34 +94,11 @@ func FormatDuration(d time.Duration) string {
 	return strconv.FormatInt(int64(d), 10) + "ns"
 }
 
-// A Duration travels in JSON as the text of FormatDuration; a number is read as seconds.
-type Duration time.Duration
-
-func (d Duration) String() string { return FormatDuration(time.Duration(d)) }
-
-// MarshalText writes the duration as FormatDuration does.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
-
-// UnmarshalText reads what ParseDuration reads.
-func (d *Duration) UnmarshalText(text []byte) error {
-	parsed, err := ParseDuration(string(text))
-	*d = Duration(parsed)
-	return err
-}
-
-// UnmarshalJSON reads a text or a number of seconds.
-func (d *Duration) UnmarshalJSON(text []byte) error {
-	if len(text) > 0 && text[0] == '"' {
-		var s string
-		if err := json.Unmarshal(text, &s); err != nil {
-			return ErrDuration
-		}
-		return d.UnmarshalText([]byte(s))
+// secondsOf reads a number of seconds, in JSON.
+func secondsOf(number []byte) (time.Duration, error) {
+	seconds, err := strconv.ParseFloat(string(number), 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, ErrDuration
 	}
-	var seconds float64
-	if err := json.Unmarshal(text, &seconds); err != nil {
-		return ErrDuration
-	}
-	*d = Duration(saturate(seconds * float64(time.Second)))
-	return nil
+	return saturate(seconds * float64(time.Second)), nil
 }

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"errors"
 	"math"
 	"strings"
@@ -39,26 +38,6 @@ func TestFormatDuration(t *testing.T) {
 	} {
 		if got := FormatDuration(d); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)
-		}
-	}
-}
-
-func TestSubmitBodyJSON(t *testing.T) {
-	t.Parallel()
-	var b SubmitBody
-	if err := json.Unmarshal([]byte(`{"type":"a.b","timeout":"1500ms","expires_in":2.5}`), &b); err != nil {
-		t.Fatal(err)
-	}
-	if b.Timeout != Duration(1500*time.Millisecond) || b.ExpiresIn != Duration(2500*time.Millisecond) {
-		t.Errorf("got %+v", b)
-	}
-	text, err := json.Marshal(b)
-	if want := `{"type":"a.b","timeout":"1500ms","expires_in":"2500ms"}`; err != nil || string(text) != want {
-		t.Errorf("got %s, %v; want %s", text, err, want)
-	}
-	for _, bad := range []string{`true`, `"x"`, `{}`, `"\ud800"`} {
-		if err := json.Unmarshal([]byte(`{"timeout":`+bad+`}`), &b); err == nil {
-			t.Errorf("%s is taken", bad)
 		}
 	}
 }

@@ -16,19 +16,27 @@ type Params struct {
 }
 
 // Take gives the value of one parameter to set, if it is there.
-func (p *Params) Take(name string, set func(text []byte) error) {
+func (p *Params) Take(name string, set func(text string) error) {
 	values, ok := p.Values[name]
 	if !ok {
 		return
 	}
 	delete(p.Values, name)
 	err := errors.New("given more than once")
-	if len(values) == 1 {
-		err = set([]byte(values[0]))
+	switch {
+	case len(values) == 1 && values[0] == "": // an empty field of a form: as if it were not there
+		return
+	case len(values) == 1:
+		err = set(values[0])
 	}
 	if err != nil {
-		p.wrong = append(p.wrong, Pointer{Pointer: "?" + name, Detail: err.Error()})
+		p.Wrong("?"+name, err.Error())
 	}
+}
+
+// Wrong notes what is wrong in another place.
+func (p *Params) Wrong(pointer, detail string) {
+	p.wrong = append(p.wrong, Pointer{Pointer: pointer, Detail: detail})
 }
 
 // Err tells all that was wrong, or nil.

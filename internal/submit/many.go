@@ -28,7 +28,9 @@ func Read(l Line) Draft {
 		d.Err = tooLong()
 		return d
 	}
-	d.Request, d.Err = ParseLine(l.Text)
+	if d.Err = d.Request.ReadLine(l.Text); d.Err != nil {
+		d.Request = Request{}
+	}
 	return d
 }
 

@@ -46,9 +46,15 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-func TestParseLine(t *testing.T) {
+// parseLine is ReadLine of a new request.
+func parseLine(text []byte) (r Request, err error) {
+	err = r.ReadLine(text)
+	return r, err
+}
+
+func TestReadLine(t *testing.T) {
 	t.Parallel()
-	got, err := ParseLine([]byte(`{"type":"a.b","payload":{"n":1},"priority":"high","run_at":"2026-01-02T03:04:05Z","timeout":"90s",
+	got, err := parseLine([]byte(`{"type":"a.b","payload":{"n":1},"priority":"high","run_at":"2026-01-02T03:04:05Z","timeout":"90s",
 		"expires_in":60,"max_attempts":2,"retention":"1h","idempotency_key":"k\u0041","id":"x"}`))
 	want := Request{Type: "a.b", Payload: json.RawMessage(`{"n":1}`), Priority: job.High, RunAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Timeout: 90 * time.Second, ExpiresIn: time.Minute, MaxAttempts: 2, Retention: time.Hour, IdempotencyKey: "kA", ID: "x"}
@@ -57,12 +63,12 @@ func TestParseLine(t *testing.T) {
 	}
 	for text, pointers := range map[string][]string{
 		``: nil, `{`: nil, `{"type":"a.b"} x`: nil, `{"type":"a.b","type":"a.b"}`: nil, "{\"type\":\"\xff\"}": nil,
-		`[]`: {""}, `{}`: {"/type"}, `{"type":1}`: {"/type", "/type"}, `{"type":"a.b","nope":1,"a/b~":2}`: {"/nope", "/a~1b~0"},
-		`{"type":"a.b","priority":null}`: {"/priority"}, `{"type":"a.b","run_at":"soon"}`: {"/run_at"}, `{"type":"a.b","run_at":null}`: {"/run_at"},
-		`{"type":"a.b","timeout":"soon"}`: {"/timeout"}, `{"type":"a.b","expires_in":null}`: {"/expires_in"}, `{"type":"a.b","max_attempts":0}`: {"/max_attempts"},
+		`[]`: {""}, `{}`: {"/type"}, `{"type":1}`: {"/type"}, `{"type":"a.b","nope":1,"a/b~":2}`: {"/nope", "/a~1b~0"},
+		`{"type":"a.b","priority":7,"max_attempts":"3"}`: {"/priority", "/max_attempts"}, `{"type":"a.b","run_at":"soon"}`: {"/run_at"},
+		`{"type":"a.b","timeout":"soon"}`: {"/timeout"}, `{"type":"a.b","expires_in":[]}`: {"/expires_in"}, `{"type":"a.b","max_attempts":0}`: {"/max_attempts"},
 		`{"type":"a.b","max_attempts":1.5,"retention":{}}`: {"/max_attempts", "/retention"}, `{"type":"a.b","idempotency_key":"é"}`: {"/idempotency_key"},
 	} {
-		_, err := ParseLine([]byte(text))
+		_, err := parseLine([]byte(text))
 		var e *httpapi.Error
 		if !errors.As(err, &e) || e.Code != httpapi.Invalid {
 			t.Errorf("%s: %v", text, err)
@@ -78,14 +84,14 @@ func TestParseLine(t *testing.T) {
 	}
 }
 
-// FuzzParseLine compares with a body that encoding/json reads.
-func FuzzParseLine(f *testing.F) {
+// FuzzReadLine compares with a body that encoding/json reads.
+func FuzzReadLine(f *testing.F) {
 	for _, text := range []string{`{"type":"a.b","payload":{"n":1}}`, `{"type":"a.b","timeout":"90s","max_attempts":3,"run_at":"2026-01-02T03:04:05Z"}`,
 		`{"type":"a\u0062","id":"x","idempotency_key":"k"}`, `{"type":null}`, `[]`, `{"type":"a","retention":1.5,"priority":"low","expires_in":"1h"}`} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		got, err := ParseLine(text)
+		got, err := parseLine(text)
 		if err != nil {
 			var e *httpapi.Error
 			if !errors.As(err, &e) {
@@ -93,14 +99,29 @@ func FuzzParseLine(f *testing.F) {
 			}
 			return
 		}
-		var l httpapi.BatchLine
+		var l struct {
+			Type           string
+			Payload        json.RawMessage
+			Input          *Reference
+			ID             job.ID
+			IdempotencyKey string `json:"idempotency_key"`
+			Priority       job.Priority
+			RunAt          *time.Time  `json:"run_at"`
+			MaxAttempts    json.Number `json:"max_attempts"`
+			CallbackURL    string      `json:"callback_url"`
+			// Of what durations mean, ParseDuration has tests.
+			Timeout, Retention any
+			ExpiresIn          any `json:"expires_in"`
+		}
 		dec := json.NewDecoder(bytes.NewReader(text))
 		dec.DisallowUnknownFields()
 		if err := dec.Decode(&l); err != nil {
 			t.Fatalf("%q is taken, encoding/json says %v", text, err)
 		}
-		want := Request{Type: l.Type, Payload: l.Payload, ID: l.ID, IdempotencyKey: l.IdempotencyKey, Priority: l.Priority, MaxAttempts: int(l.MaxAttempts),
-			Timeout: time.Duration(l.Timeout), CallbackURL: l.CallbackURL, ExpiresIn: time.Duration(l.ExpiresIn), Retention: time.Duration(l.Retention)}
+		attempts, _ := l.MaxAttempts.Float64()
+		want := Request{Type: l.Type, Payload: l.Payload, From: l.Input, ID: l.ID, IdempotencyKey: l.IdempotencyKey,
+			Priority: l.Priority, MaxAttempts: int(attempts), CallbackURL: l.CallbackURL,
+			Timeout: got.Timeout, ExpiresIn: got.ExpiresIn, Retention: got.Retention}
 		if l.RunAt != nil {
 			want.RunAt = *l.RunAt
 		}

@@ -296,7 +296,7 @@ func (d *Submitter) checkPolicy(n *jobstore.NewJob, info tasks.Info, now time.Ti
 // checkNames checks the id, the key and the file's name.
 func checkNames(n *jobstore.NewJob, r Request, now time.Time, bad func(pointer, detail string)) {
 	if len(r.IdempotencyKey) > maxKey {
-		bad("/headers/Idempotency-Key", "expected at most 255 bytes")
+		bad("/headers/"+httpapi.HeaderIdempotencyKey, "expected at most 255 bytes")
 	}
 	if len(r.Filename) > maxFilename {
 		bad("/filename", "expected at most 255 bytes")
@@ -305,14 +305,11 @@ func checkNames(n *jobstore.NewJob, r Request, now time.Time, bad func(pointer, 
 		n.ID = jobstore.DrawID(now, r.IdempotencyKey)
 		return
 	}
-	_, err := job.ParseID(string(r.ID))
-	switch {
-	case err != nil:
-		bad("/headers/Longshore-Job", "expected a UUIDv7 in lower case")
+	switch why := checkID(r.ID, now); {
+	case why != "":
+		bad("/headers/"+httpapi.HeaderJob, why)
 	case r.IdempotencyKey != "":
-		bad("/headers/Longshore-Job", "a chosen id is its own idempotency key: send one of the two")
-	case r.ID.Time().Before(now.Add(-maxIDAge)) || r.ID.Time().After(now.Add(maxIDAhead)):
-		bad("/headers/Longshore-Job", "expected an id drawn within the last hour")
+		bad("/headers/"+httpapi.HeaderJob, "a chosen id is its own idempotency key: send one of the two")
 	default:
 		n.Claim = max(time.Second, r.ID.Time().Add(maxIDAge).Sub(now))
 	}

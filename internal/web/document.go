@@ -17,11 +17,11 @@ const apiDescription = `Longshore runs slow work for web apps. A job is one reco
 
 Durations are texts like 1500ms, 25s, 2h; a bare number is seconds. Times are RFC 3339 in UTC. Errors are problem+json (RFC 9457) with a stable code.`
 
-// config is what huma is to know beside the routes.
-func config(version string) huma.Config {
-	c := huma.DefaultConfig("Longshore", version)
-	c.Info.Description = apiDescription
-	return c
+// describe returns a document that has no routes yet.
+func describe(version string) *huma.OpenAPI {
+	about := huma.DefaultConfig("Longshore", version).OpenAPI
+	about.Info.Description = apiDescription
+	return about
 }
 
 // A document is the description of the API.
@@ -34,13 +34,13 @@ func (d *document) route() edge.Route {
 			Content: map[string]*huma.MediaType{httpapi.TypeJSON: {}}},
 		"default": edge.ProblemResponse(),
 	}
-	return edge.Route{Op: op, Access: edge.Public, Handle: edge.Raw(d.serve)}
+	return edge.Route{Op: op, Access: edge.Public, Handle: d.serve}
 }
 
 // write writes it, when all routes are mounted.
-func (d *document) write(about huma.API, catalog *tasks.Catalog) (err error) {
+func (d *document) write(about *huma.OpenAPI, catalog *tasks.Catalog) (err error) {
 	api.Describe(about, catalog)
-	if d.text, err = json.Marshal(about.OpenAPI()); err != nil {
+	if d.text, err = json.Marshal(about); err != nil {
 		return fmt.Errorf("describe the API: %w", err)
 	}
 	return nil

@@ -109,7 +109,8 @@ func New(c Config, d Deps) (*Server, error) {
 		d.Hub.Release()
 	}
 	document := new(document)
-	about := e.Mount(config(c.Version), append(routes(c, d, s.waiters, stopping), document.route()))
+	about := describe(c.Version)
+	e.Mount(about, append(routes(c, d, s.waiters, stopping), document.route()))
 	if err := document.write(about, d.Catalog); err != nil {
 		return nil, err
 	}

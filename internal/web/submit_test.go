@@ -71,7 +71,7 @@ func TestSubmitJSONRefused(t *testing.T) {
 		post(body).problem(400, httpapi.Invalid)
 	}
 	post(`{"type":"math.primes","payload":{"n":"`+strings.Repeat("x", 200<<10)+`"}}`).problem(413, httpapi.TooLarge)
-	post(`{"payload":{}}`).problem(422, httpapi.Invalid, "")
+	post(`{"payload":{}}`).problem(422, httpapi.Invalid, "/type")
 	post(`{"type":"math.primes","colour":"SECRET"}`).problem(422, httpapi.Invalid, "/colour")
 	post(`{"type":7,"priority":"SECRET","max_attempts":0}`).problem(422, httpapi.Invalid)
 	post(`{"type":"math.primes","timeout":true}`).problem(422, httpapi.Invalid, "/timeout")

@@ -31,7 +31,7 @@ func NewBatches(submitter Submitter, uploads *edge.Uploads, stopping context.Con
 
 // Routes are what it serves.
 func (h *Batches) Routes() []edge.Route {
-	return []edge.Route{{Op: batchOperation(), Access: edge.Bearer, Handle: edge.Raw(h.batch)}}
+	return []edge.Route{{Op: batchOperation(), Access: edge.Bearer, Handle: h.batch}}
 }
 
 // batch takes jobs as lines and answers each line, while more come. The answers

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"longshore/internal/httpapi"
@@ -22,28 +23,32 @@ type Info struct {
 func (h Info) Routes() []edge.Route {
 	return []edge.Route{
 		{Op: edge.At("GET", httpapi.PathTypes, "list-types", "The kinds of work there are"),
-			Access: edge.Bearer, Handle: edge.Typed(h.types)},
-		{Op: edge.At("GET", httpapi.PathQueues, "list-queues",
-			"How long the queues are, and which workers are there"),
-			Access: edge.Bearer, Handle: edge.Typed(h.queues)},
+			Access: edge.Bearer, Handle: h.types, Body: httpapi.TypeList{}},
+		{Op: edge.At("GET", httpapi.PathQueues, "list-queues", "How long the queues are, and which workers are there"),
+			Access: edge.Bearer, Handle: h.queues, Body: httpapi.QueueList{}},
 		{Op: edge.At("GET", httpapi.PathHealth, "health", "The process is alive"),
-			Access: edge.Public, Probe: true, Handle: edge.Typed(health)},
+			Access: edge.Public, Probe: true, Handle: health, Body: httpapi.Status{}},
 		{Op: edge.At("GET", httpapi.PathReady, "ready", "The process can do its work"),
-			Access: edge.Public, Probe: true, Handle: edge.Typed(h.ready)},
+			Access: edge.Public, Probe: true, Handle: h.ready, Body: httpapi.Status{}},
 	}
 }
 
-type typesOutput struct{ Body httpapi.TypeList }
+// none are the parameters of these routes.
+var none edge.NoParams
 
-func (h Info) types(context.Context, *struct{}) (*typesOutput, error) {
-	out := &typesOutput{Body: httpapi.TypeList{Types: []httpapi.TypeInfo{}}}
+func (h Info) types(a *edge.Answer, r *http.Request) error {
+	if err := none.Read(r, nil); err != nil {
+		return err
+	}
+	list := httpapi.TypeList{Types: []httpapi.TypeInfo{}}
 	for _, i := range h.Catalog.All() {
-		out.Body.Types = append(out.Body.Types, typeInfo(i))
+		list.Types = append(list.Types, typeInfo(i))
 	}
 	for _, r := range h.Catalog.Refused() {
-		out.Body.Refused = append(out.Body.Refused, httpapi.RefusedType{Type: r.Type, Reason: r.Reason})
+		list.Refused = append(list.Refused, httpapi.RefusedType{Type: r.Type, Reason: r.Reason})
 	}
-	return out, nil
+	edge.WriteJSON(a, http.StatusOK, list)
+	return nil
 }
 
 func typeInfo(i tasks.Info) httpapi.TypeInfo {
@@ -51,25 +56,29 @@ func typeInfo(i tasks.Info) httpapi.TypeInfo {
 		MaxAttempts: i.MaxAttempts, Input: string(i.Input), ForbidOverlap: i.ForbidOverlap, Schema: i.Schema}
 }
 
-type queuesOutput struct{ Body httpapi.QueueList }
-
-func (h Info) queues(ctx context.Context, _ *struct{}) (*queuesOutput, error) {
-	queues, err := h.Queues(ctx)
-	if err != nil {
-		return nil, err
+func (h Info) queues(a *edge.Answer, r *http.Request) error {
+	if err := none.Read(r, nil); err != nil {
+		return err
 	}
-	workers, err := h.Workers(ctx)
+	queues, err := h.Queues(r.Context())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &queuesOutput{Body: httpapi.QueueList{Queues: append([]httpapi.QueueInfo{}, queues...),
-		Workers: append([]httpapi.WorkerInfo{}, workers...)}}, nil
+	workers, err := h.Workers(r.Context())
+	if err != nil {
+		return err
+	}
+	edge.WriteJSON(a, http.StatusOK, httpapi.QueueList{Queues: append([]httpapi.QueueInfo{}, queues...),
+		Workers: append([]httpapi.WorkerInfo{}, workers...)})
+	return nil
 }
 
-type statusOutput struct{ Body httpapi.Status }
-
-func health(context.Context, *struct{}) (*statusOutput, error) {
-	return &statusOutput{httpapi.Status{Status: "ok"}}, nil
+func health(a *edge.Answer, r *http.Request) error {
+	if err := none.Read(r, nil); err != nil {
+		return err
+	}
+	edge.WriteJSON(a, http.StatusOK, httpapi.Status{Status: "ok"})
+	return nil
 }
 
 // readyTimeout is how long the job store may take to say that it is there.
@@ -77,16 +86,16 @@ const readyTimeout = 2 * time.Second
 
 // ready is red while the job store is out of reach, and while the server stops,
 // so that a load balancer looks elsewhere.
-func (h Info) ready(ctx context.Context, _ *struct{}) (*statusOutput, error) {
+func (h Info) ready(a *edge.Answer, r *http.Request) error {
 	if h.Stopping.Err() != nil {
-		return nil, unready("the server is stopping")
+		return unready("the server is stopping")
 	}
-	limited, cancel := context.WithTimeout(ctx, readyTimeout)
+	limited, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
 	if err := h.Reach(limited); err != nil {
-		return nil, unready("the job store can't be reached").Wrap(err)
+		return unready("the job store can't be reached").Wrap(err)
 	}
-	return health(ctx, nil)
+	return health(a, r)
 }
 
 func unready(detail string) *httpapi.Error {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
@@ -28,77 +31,109 @@ func NewJobs(records Records, waiter Waiter, show Show) *Jobs {
 // Routes are what it serves.
 func (h *Jobs) Routes() []edge.Route {
 	const one = httpapi.PathJobs + "/{id}"
+	at := func(method, path, name, summary string, params []*huma.Param) huma.Operation {
+		op := edge.At(method, path, name, summary)
+		op.Parameters = params
+		return op
+	}
+	id, seen := oneJob.Describe(), map[string]string{"ETag": docETag}
 	return []edge.Route{
-		{Op: edge.At("GET", httpapi.PathJobs, "list-jobs", "List jobs, newest first, or wait for several"),
-			Access: edge.Bearer, Loose: true, Handle: edge.Typed(h.list)},
-		{Op: edge.At("GET", one, "get-job", "A job as it is, or as soon as it has moved"),
-			Access: edge.Bearer, Loose: true, Handle: edge.Typed(h.get), Quick: h.quickGet},
-		{Op: edge.At("DELETE", one, "delete-job", "Delete a job that has ended, and its files"),
-			Access: edge.Bearer, Handle: edge.Typed(h.delete)},
-		{Op: edge.At("POST", one+"/cancel", "cancel-job", "Ask for a job's end"),
-			Access: edge.Bearer, Handle: edge.Typed(h.cancel)},
-		{Op: edge.At("GET", one+"/callback", "get-callback", "How the delivery of a job's webhook goes"),
-			Access: edge.Bearer, Handle: edge.Typed(h.callback)},
+		{Op: at("GET", httpapi.PathJobs, "list-jobs", "List jobs, newest first, or wait for several", listParams.Describe()),
+			Access: edge.Bearer, Handle: h.list, Body: httpapi.JobList{},
+			Headers: map[string]string{httpapi.HeaderWait: docWait}},
+		{Op: at("GET", one, "get-job", "A job as it is, or as soon as it has moved", getParams.Describe()),
+			Access: edge.Bearer, Handle: h.get, Body: job.Snapshot{},
+			Headers: map[string]string{"ETag": docETag, httpapi.HeaderWait: docWait}},
+		{Op: deleteOperation(id), Access: edge.Bearer, Handle: h.delete},
+		{Op: at("POST", one+"/cancel", "cancel-job", "Ask for a job's end", id),
+			Access: edge.Bearer, Handle: h.cancel, Body: job.Snapshot{}, Headers: seen},
+		{Op: at("GET", one+"/callback", "get-callback", "How the delivery of a job's webhook goes", id),
+			Access: edge.Bearer, Handle: h.callback, Body: job.Callback{}},
 	}
 }
+
+func deleteOperation(params []*huma.Param) huma.Operation {
+	op := edge.At("DELETE", httpapi.PathJobs+"/{id}", "delete-job", "Delete a job that has ended, and its files")
+	op.Parameters, op.DefaultStatus = params, http.StatusNoContent
+	return op
+}
+
+// What headers of answers say.
+const (
+	docETag = "the job's revision"
+	docWait = "the longest wait that was granted"
+)
 
 // callback tells how the delivery of a job's webhook goes.
-func (h *Jobs) callback(ctx context.Context, in *idInput) (*callbackOutput, error) {
-	cb, err := h.records.Callback(ctx, in.ID.ID)
+func (h *Jobs) callback(a *edge.Answer, r *http.Request) error {
+	var id job.ID
+	if err := oneJob.Read(r, &id); err != nil {
+		return err
+	}
+	cb, err := h.records.Callback(r.Context(), id)
 	if errors.Is(err, job.ErrNoCallback) {
-		return nil, httpapi.NewError(httpapi.NotFound, "the job was submitted without a callback_url")
+		return httpapi.NewError(httpapi.NotFound, "the job was submitted without a callback_url")
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &callbackOutput{Body: cb}, nil
+	edge.WriteJSON(a, http.StatusOK, cb)
+	return nil
 }
 
-type callbackOutput struct{ Body job.Callback }
-
-type getInput struct {
-	ID          idParam              `path:"id" doc:"the job's id"`
-	Wait        waitParam            `query:"wait" doc:"wait this long, as 25s; the server may cut it down, and says so in Longshore-Wait"`
-	Until       string               `query:"until" enum:"done,change" doc:"what to wait for: the job's end, which is the default, or a change, which is it if after is given"`
-	After       edge.Optional[int64] `query:"after" minimum:"0" doc:"the revision that the client knows"`
-	IfNoneMatch string               `header:"If-None-Match"`
+// A look is what is asked of one job.
+type look struct {
+	id          job.ID
+	wish        wish
+	until       string
+	after       int64
+	afterSet    bool
+	ifNoneMatch string
 }
 
-type jobOutput struct {
-	Status int
-	ETag   string `header:"ETag" doc:"the job's revision"`
-	Wait   string `header:"Longshore-Wait" doc:"the longest wait that was granted"`
-	Body   job.Snapshot
+var getParams = edge.Params[look]{
+	idParam(func(to *look, id job.ID) { to.id = id }),
+	waitParam("wait this long, as 25s; the server may cut it down, and says so in Longshore-Wait",
+		func(l *look) *wish { return &l.wish }),
+	edge.OneOf(edge.Param[look]{Name: "until", In: edge.Query,
+		Doc: "what to wait for: the job's end, which is the default, or a change, which is it if after is given"},
+		[]string{httpapi.UntilDone, httpapi.UntilChange}, func(to *look, text string) { to.until = text }),
+	edge.Whole(edge.Param[look]{Name: "after", In: edge.Query, Doc: "the revision that the client knows"},
+		0, 0, func(to *look, n int64) { to.after, to.afterSet = n, true }),
+	{Name: "If-None-Match", In: edge.Header, Doc: "revisions that the client has: 304 if it is one of them",
+		Schema: &huma.Schema{Type: huma.TypeString},
+		Read:   func(to *look, text string) error { to.ifNoneMatch = text; return nil }},
 }
 
-// get answers with a job as it is; with wait as soon as it has ended or
-// changed, or as it is when the wait is over. A return promises no change.
-func (h *Jobs) get(ctx context.Context, in *getInput) (*jobOutput, error) {
-	granted, err := h.await(ctx, edge.AnswerOf(ctx), in)
+// get answers with a job as it is; with wait as soon as it has ended or changed, or as
+// it is when the wait is over. A return promises no change. Its frames are small until
+// the wait is over: the stack is what a parked request holds most of, beside the
+// buffers of its connection.
+func (h *Jobs) get(a *edge.Answer, r *http.Request) error {
+	var l look
+	if err := getParams.ReadLoose(r, &l); err != nil {
+		return err
+	}
+	granted, err := h.await(r.Context(), a, &l)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out, err := h.see(ctx, in)
-	if err != nil {
-		return nil, err
-	}
-	out.Wait = granted
-	return out, nil
+	return h.see(a, r, &l, granted)
 }
 
 // await is the wait before the answer. It returns the longest one that was
 // granted, "" if there was no wish.
-func (h *Jobs) await(ctx context.Context, a *edge.Answer, in *getInput) (string, error) {
-	if !in.Wait.set {
+func (h *Jobs) await(ctx context.Context, a *edge.Answer, l *look) (string, error) {
+	if !l.wish.set {
 		return "", nil
 	}
-	granted := h.waiter.Enter(a, in.Wait.wait)
+	granted := h.waiter.Enter(a, l.wish.wait)
 	if granted <= 0 {
 		return httpapi.FormatDuration(granted), nil
 	}
 	defer h.waiter.Leave(a)
-	in.Wait.until = time.Now().Add(granted)
-	want, err := h.want(ctx, in)
+	l.wish.until = time.Now().Add(granted)
+	want, err := h.want(ctx, l)
 	if err == nil {
 		_, err = h.waiter.Wait(ctx, granted, want)
 	}
@@ -106,26 +141,56 @@ func (h *Jobs) await(ctx context.Context, a *edge.Answer, in *getInput) (string,
 }
 
 // see is the answer: the job as it is now.
-func (h *Jobs) see(ctx context.Context, in *getInput) (*jobOutput, error) {
-	ctx, cancel := afterWait(ctx, in.Wait.until)
+func (h *Jobs) see(a *edge.Answer, r *http.Request, l *look, granted string) error {
+	ctx, cancel := afterWait(r.Context(), l.wish.until)
 	defer cancel()
-	snap, err := h.records.Get(ctx, in.ID.ID)
+	snap, err := h.records.Get(ctx, l.id)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := &jobOutput{Status: http.StatusOK, ETag: etag(snap), Body: h.show(snap)}
-	if matches(in.IfNoneMatch, out.ETag) {
-		out.Status = http.StatusNotModified
+	if granted != "" {
+		a.Header()[httpapi.HeaderWait] = []string{granted}
 	}
-	return out, nil
+	status := http.StatusOK
+	if matches(l.ifNoneMatch, etag(snap)) {
+		status = http.StatusNotModified
+	}
+	return writeJob(a, status, h.show(snap))
 }
 
-func (h *Jobs) want(ctx context.Context, in *getInput) (hub.Want, error) {
-	want := hub.Want{ID: in.ID.ID, After: in.After.Value}
+// texts keeps the room of answers; that of a large result is not kept.
+var texts = sync.Pool{New: func() any { return new([]byte) }}
+
+// writeJob answers with a job.
+func writeJob(a *edge.Answer, status int, snap job.Snapshot) error {
+	room := texts.Get().(*[]byte)
+	defer texts.Put(room)
+	text := (*room)[:0]
+	if status != http.StatusNotModified {
+		var err error
+		if text, err = httpapi.AppendSnapshot(text, &snap); err != nil {
+			return err
+		}
+		if cap(text) <= 64<<10 {
+			*room = text
+		}
+	}
+	header := a.Header()
+	header["Content-Type"] = edge.ContentJSON
+	header["Etag"] = []string{etag(snap)}
+	a.WriteHeader(status)
+	if len(text) > 0 {
+		_, _ = a.Write(text) // an error here is the client's going
+	}
+	return nil
+}
+
+func (h *Jobs) want(ctx context.Context, l *look) (hub.Want, error) {
+	want := hub.Want{ID: l.id, After: l.after}
 	switch {
-	case in.Until == httpapi.UntilDone, in.Until == "" && !in.After.Set:
+	case l.until == httpapi.UntilDone, l.until == "" && !l.afterSet:
 		want.Done = true
-	case !in.After.Set: // a change from what is now
+	case !l.afterSet: // a change from what is now
 		var err error
 		want.After, err = h.revOf(ctx, want.ID)
 		return want, err
@@ -141,25 +206,33 @@ func (h *Jobs) revOf(ctx context.Context, id job.ID) (int64, error) {
 	return snap.Rev, err
 }
 
-type idInput struct {
-	ID idParam `path:"id" doc:"the job's id"`
-}
-
 // cancel answers 200 if the job has ended, 202 if its end is only asked for.
-func (h *Jobs) cancel(ctx context.Context, in *idInput) (*jobOutput, error) {
-	snap, err := h.records.Cancel(ctx, in.ID.ID)
+func (h *Jobs) cancel(a *edge.Answer, r *http.Request) error {
+	var id job.ID
+	if err := oneJob.Read(r, &id); err != nil {
+		return err
+	}
+	snap, err := h.records.Cancel(r.Context(), id)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := &jobOutput{Status: http.StatusOK, ETag: etag(snap), Body: h.show(snap)}
+	status := http.StatusOK
 	if !snap.Done {
-		out.Status = http.StatusAccepted
+		status = http.StatusAccepted
 	}
-	return out, nil
+	return writeJob(a, status, h.show(snap))
 }
 
-func (h *Jobs) delete(ctx context.Context, in *idInput) (*struct{}, error) {
-	return nil, h.records.Delete(ctx, in.ID.ID)
+func (h *Jobs) delete(a *edge.Answer, r *http.Request) error {
+	var id job.ID
+	if err := oneJob.Read(r, &id); err != nil {
+		return err
+	}
+	if err := h.records.Delete(r.Context(), id); err != nil {
+		return err
+	}
+	a.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // lastLook is what the read after a wait may take beyond the wait's end: whoever

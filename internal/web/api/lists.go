@@ -2,9 +2,9 @@ package api
 
 import (
 	"context"
-	"maps"
+	"fmt"
 	"math/rand/v2"
-	"slices"
+	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,62 +15,93 @@ import (
 	"longshore/job"
 )
 
-type listInput struct {
-	IDs    revsParam   `query:"id" doc:"the jobs to wait for, each with the revision that the client knows: A.3,B.0; at most 100. The answer has those that moved."`
-	Wait   waitParam   `query:"wait" doc:"with id: wait this long for at least one to move"`
-	Until  string      `query:"until" enum:"done,change" doc:"with id: what to wait for; a change is the default"`
-	State  string      `query:"state" enum:"uploading,scheduled,queued,running,retrying,succeeded,failed,canceled,expired" doc:"only jobs in this state"`
-	Type   string      `query:"type" maxLength:"64" doc:"only jobs of this type"`
-	Limit  int         `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"jobs in a page"`
-	Cursor cursorParam `query:"cursor" doc:"next of the page before"`
+// A listing is what is asked of many jobs.
+type listing struct {
+	revs   []job.Rev
+	wish   wish
+	until  string
+	filter job.Filter
 }
 
-// Resolve refuses unknown parameters of a list, where a typing error in a filter would
-// show all jobs; a wait for several has none that matter.
-func (in *listInput) Resolve(ctx huma.Context) []error {
-	at := ctx.URL()
-	query := at.Query()
-	if query.Has("id") {
-		return nil
-	}
-	var wrong []error
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if !slices.Contains([]string{"wait", "until", "state", "type", "limit", "cursor"}, name) {
-			wrong = append(wrong, &huma.ErrorDetail{Location: "query." + name, Message: "unknown parameter"})
-		}
-	}
-	return wrong
+// defaultPage and maxPage are how many jobs a page has.
+const defaultPage, maxPage = 100, 1000
+
+const maxTypeName = 64
+
+func plainText() *huma.Schema { return &huma.Schema{Type: huma.TypeString} }
+
+var listParams = edge.Params[listing]{
+	{Name: "id", In: edge.Query, Schema: plainText(),
+		Doc: "the jobs to wait for, each with the revision that the client knows: A.3,B.0; at most 100. " +
+			"The answer has those that moved.",
+		Read: func(to *listing, text string) (err error) {
+			to.revs, err = httpapi.ParseRevs(text)
+			return err
+		}},
+	waitParam("with id: wait this long for at least one to move", func(l *listing) *wish { return &l.wish }),
+	edge.OneOf(edge.Param[listing]{Name: "until", In: edge.Query,
+		Doc: "with id: what to wait for; a change is the default"},
+		[]string{httpapi.UntilDone, httpapi.UntilChange}, func(to *listing, text string) { to.until = text }),
+	edge.OneOf(edge.Param[listing]{Name: "state", In: edge.Query, Doc: "only jobs in this state"},
+		stateNames(), func(to *listing, text string) { to.filter.State = job.State(text) }),
+	{Name: "type", In: edge.Query, Doc: "only jobs of this type", Schema: plainText(),
+		Read: func(to *listing, text string) error {
+			to.filter.Type = text
+			if len(text) > maxTypeName {
+				return fmt.Errorf("expected at most %d characters", maxTypeName)
+			}
+			return nil
+		}},
+	edge.Whole(edge.Param[listing]{Name: "limit", In: edge.Query, Doc: "jobs in a page; 100 by default"},
+		1, maxPage, func(to *listing, n int64) { to.filter.Limit = int(n) }),
+	{Name: "cursor", In: edge.Query, Doc: "next of the page before", Schema: plainText(),
+		Read: func(to *listing, text string) (err error) {
+			to.filter.Before, err = parseCursor(text)
+			return err
+		}},
 }
 
-type listOutput struct {
-	Wait string `header:"Longshore-Wait" doc:"the longest wait that was granted"`
-	Body httpapi.JobList
+func stateNames() []string {
+	names := make([]string, len(job.States))
+	for i, s := range job.States {
+		names[i] = string(s)
+	}
+	return names
 }
 
-func (h *Jobs) list(ctx context.Context, in *listInput) (*listOutput, error) {
-	if in.IDs.revs != nil {
-		return h.waitForMany(ctx, in)
+// list refuses unknown parameters, where a typing error in a filter would show all
+// jobs; a wait for several has none that matter.
+func (h *Jobs) list(a *edge.Answer, r *http.Request) error {
+	l := listing{filter: job.Filter{Limit: defaultPage}}
+	read := listParams.Read
+	if r.URL.Query().Has("id") {
+		read = listParams.ReadLoose
 	}
-	if in.Wait.set || in.Until != "" {
-		return nil, httpapi.InvalidAt("?wait", "needs id: which jobs to wait for")
+	if err := read(r, &l); err != nil {
+		return err
 	}
-	leave, err := h.enterScan(ctx)
+	if l.revs != nil {
+		return h.waitForMany(a, r, &l)
+	}
+	if l.wish.set || l.until != "" {
+		return httpapi.InvalidAt("?wait", "needs id: which jobs to wait for")
+	}
+	leave, err := h.enterScan(r.Context())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer leave()
-	page, err := h.records.List(ctx, job.Filter{
-		State: job.State(in.State), Type: in.Type, Limit: in.Limit, Before: in.Cursor.before,
-	})
+	page, err := h.records.List(r.Context(), l.filter)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := &listOutput{Body: httpapi.JobList{Jobs: make([]job.Snapshot, len(page.Jobs)),
-		Next: formatCursor(page.Next), Scanned: &page.Scanned, Complete: &page.Complete}}
+	list := httpapi.JobList{Jobs: make([]job.Snapshot, len(page.Jobs)), Next: formatCursor(page.Next),
+		Scanned: &page.Scanned, Complete: &page.Complete}
 	for i, snap := range page.Jobs {
-		out.Body.Jobs[i] = h.show(snap)
+		list.Jobs[i] = h.show(snap)
 	}
-	return out, nil
+	edge.WriteJSON(a, http.StatusOK, list)
+	return nil
 }
 
 // Lists walk over many records, for requests of few bytes: some at a time keep
@@ -103,44 +134,50 @@ func (h *Jobs) enterScan(ctx context.Context) (leave func(), err error) {
 
 // waitForMany is the long-poll for several jobs: it answers with those that
 // moved, as soon as there is one.
-func (h *Jobs) waitForMany(ctx context.Context, in *listInput) (*listOutput, error) {
-	if in.State != "" || in.Type != "" || in.Cursor.before != "" {
-		return nil, httpapi.InvalidAt("?id", "goes with wait and until only")
+func (h *Jobs) waitForMany(a *edge.Answer, r *http.Request, l *listing) error {
+	if l.filter.State != "" || l.filter.Type != "" || l.filter.Before != "" {
+		return httpapi.InvalidAt("?id", "goes with wait and until only")
 	}
-	wants := make([]hub.Want, len(in.IDs.revs))
-	for i, r := range in.IDs.revs {
-		wants[i] = hub.Want{ID: r.ID, After: r.Rev, Done: in.Until == httpapi.UntilDone}
+	wants := make([]hub.Want, len(l.revs))
+	for i, r := range l.revs {
+		wants[i] = hub.Want{ID: r.ID, After: r.Rev, Done: l.until == httpapi.UntilDone}
 	}
-	out := &listOutput{Body: httpapi.JobList{Jobs: []job.Snapshot{}}}
-	a := edge.AnswerOf(ctx)
-	granted := h.waiter.Enter(a, in.Wait.wait)
-	if in.Wait.set {
-		out.Wait = httpapi.FormatDuration(granted)
-	}
+	granted := h.waiter.Enter(a, l.wish.wait)
 	if granted > 0 {
-		in.Wait.until = time.Now().Add(granted)
+		l.wish.until = time.Now().Add(granted)
 		defer h.waiter.Leave(a)
 	}
-	moved, err := h.waiter.Wait(ctx, granted, wants...)
+	moved, err := h.waiter.Wait(r.Context(), granted, wants...)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	list, err := h.seeMany(r.Context(), l, moved)
+	if err != nil {
+		return err
+	}
+	if l.wish.set {
+		a.Header()[httpapi.HeaderWait] = []string{httpapi.FormatDuration(granted)}
+	}
+	edge.WriteJSON(a, http.StatusOK, list)
+	return nil
+}
+
+// seeMany is the answer: jobs as they are now.
+func (h *Jobs) seeMany(ctx context.Context, l *listing, moved []job.Rev) (httpapi.JobList, error) {
+	list := httpapi.JobList{Jobs: []job.Snapshot{}}
 	ids := make([]job.ID, len(moved))
 	for i, r := range moved {
 		ids[i] = r.ID
 	}
-	ctx, cancel := afterWait(ctx, in.Wait.until)
+	ctx, cancel := afterWait(ctx, l.wish.until)
 	defer cancel()
 	readings, err := h.records.GetMany(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
 	for i, r := range readings {
 		if r.Err != nil {
-			out.Body.Missing = append(out.Body.Missing, ids[i])
+			list.Missing = append(list.Missing, ids[i])
 			continue
 		}
-		out.Body.Jobs = append(out.Body.Jobs, h.show(r.Snapshot))
+		list.Jobs = append(list.Jobs, h.show(r.Snapshot))
 	}
-	return out, nil
+	return list, err
 }

@@ -11,32 +11,19 @@ import (
 
 	"longshore/internal/httpapi"
 	"longshore/internal/web/edge"
-	"longshore/job"
 	"longshore/tasks"
 )
 
 // snapshotRef is the schema that huma derives from job.Snapshot.
 const snapshotRef = "#/components/schemas/Snapshot"
 
-// Describe completes the document of all routes: with one literal path for each type
-// known now, which the route for all types serves.
-func Describe(api huma.API, catalog *tasks.Catalog) {
-	document := api.OpenAPI()
+// Describe completes the document of all routes: with what a submission is, and with one
+// literal path for each type known now, which the route for all types serves.
+func Describe(document *huma.OpenAPI, catalog *tasks.Catalog) {
 	registry := document.Components.Schemas
-	registry.Schema(reflect.TypeFor[httpapi.BatchLine](), true, "BatchLine") // of a route that huma doesn't read
 	registry.Schema(reflect.TypeFor[httpapi.BatchAnswer](), true, "BatchAnswer")
-	for _, body := range []string{"SubmitBody", "BatchLine"} {
-		for _, name := range []string{"timeout", "expires_in", "retention"} {
-			body := registry.Map()[body]
-			doc := body.Properties[name].Description
-			text := edge.DurationSchema()
-			text.Pattern = httpapi.DurationPattern // or decoding fails, which names no place
-			body.Properties[name] = &huma.Schema{Description: doc, AnyOf: []*huma.Schema{
-				text, {Type: huma.TypeNumber, Description: "seconds"},
-			}}
-			body.Properties[name].PrecomputeMessages()
-		}
-	}
+	registry.Map()["SubmitBody"] = submissionSchema(registry, httpapi.InBody)
+	registry.Map()["BatchLine"] = submissionSchema(registry, httpapi.InLine)
 	for _, info := range catalog.All() {
 		op := submitTypeOperation()
 		op.Security = document.Paths[op.Path].Post.Security
@@ -46,6 +33,25 @@ func Describe(api huma.API, catalog *tasks.Catalog) {
 		op.RequestBody = requestBodyOf(info)
 		document.AddOperation(&op)
 	}
+}
+
+// submissionSchema describes a job to be, as JSON.
+func submissionSchema(registry huma.Registry, in httpapi.Places) *huma.Schema {
+	input := *registry.Schema(reflect.TypeFor[httpapi.InputRef](), true, "InputRef")
+	s := &huma.Schema{Type: huma.TypeObject, AdditionalProperties: false, Required: []string{"type"},
+		Properties: map[string]*huma.Schema{
+			"type":    {Type: huma.TypeString, Description: "the kind of work"},
+			"payload": {Description: "an object by the type's schema"},
+			"input": {AllOf: []*huma.Schema{&input},
+				Description: "the input of a type that works on a file: an output of another job, by reference"},
+		}}
+	for _, c := range httpapi.Controls {
+		if c.In&in != 0 {
+			s.Properties[c.Name] = edge.ControlSchema(c, in)
+			s.Properties[c.Name].Description = c.Doc
+		}
+	}
+	return s
 }
 
 // payloadParams are a payload's fields as parameters of the query.
@@ -95,41 +101,31 @@ func inputBody() *huma.RequestBody {
 func submitOperation() huma.Operation {
 	return huma.Operation{
 		Method: http.MethodPost, Path: httpapi.PathJobs, OperationID: "submit", Summary: "Submit a job without a file",
-		DefaultStatus: http.StatusAccepted, Responses: submitResponses(),
-		MaxBodyBytes: -1, BodyReadTimeout: -1, // read already
+		Parameters: slices.Concat(submitParams.Describe(), headerParams()), Responses: submitResponses(),
+		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			httpapi.TypeJSON: {Schema: &huma.Schema{Ref: "#/components/schemas/SubmitBody"}},
+		}},
 	}
+}
+
+func headerParams() []*huma.Param {
+	prefer := &huma.Param{Name: httpapi.HeaderPrefer, In: string(edge.Header), Schema: plainText(),
+		Description: "wait=20: wait for the job's end, in seconds (RFC 7240)"}
+	return append([]*huma.Param{prefer}, edge.ControlParams(httpapi.InHeader)...)
 }
 
 // submitTypeOperation describes the route for all types, whose first parameter
 // is the type's name.
 func submitTypeOperation() huma.Operation {
+	typ := &huma.Param{Name: "id", In: "path", Required: true, Description: "the type's name", Schema: plainText()}
+	payload := &huma.Param{Name: "payload", In: "query", Description: "the whole payload, as JSON", Schema: plainText()}
 	return huma.Operation{
 		Method: http.MethodPost, Path: httpapi.PathJobs + "/{id}", OperationID: "submit-type",
-		Summary:     "Submit a job whose input is the body",
-		Description: "The types that workers have published are served here too. The payload's simple fields are parameters by their names.",
-		Parameters: []*huma.Param{
-			{Name: "id", In: "path", Required: true, Description: "the type's name", Schema: &huma.Schema{Type: huma.TypeString}},
-			{Name: "payload", In: "query", Description: "the whole payload, as JSON", Schema: &huma.Schema{Type: huma.TypeString}},
-			{Name: "priority", In: "query", Description: "rank within the type's lane", Schema: &huma.Schema{
-				Type: huma.TypeString, Enum: []any{job.High, job.Default, job.Low}}},
-			{Name: "run_at", In: "query", Description: "do not start before this time",
-				Schema: &huma.Schema{Type: huma.TypeString, Format: "date-time"}},
-			{Name: "timeout", In: "query", Description: "time limit of one attempt", Schema: edge.DurationSchema()},
-			{Name: "expires_in", In: "query", Description: "give up unless started within this time",
-				Schema: edge.DurationSchema()},
-			{Name: "max_attempts", In: "query", Description: "how often to try", Schema: &huma.Schema{Type: huma.TypeInteger}},
-			{Name: "retention", In: "query", Description: "how long to keep the job after its end", Schema: edge.DurationSchema()},
-			{Name: "callback_url", In: "query", Description: "post the job, signed, to this address when it has ended",
-				Schema: &huma.Schema{Type: huma.TypeString, Format: "uri"}},
-			{Name: "filename", In: "query", Description: "what the input is called", Schema: &huma.Schema{Type: huma.TypeString}},
-			{Name: "wait", In: "query", Description: "wait this long for the job's end", Schema: edge.DurationSchema()},
-			{Name: "Prefer", In: "header", Description: "wait=20: wait for the job's end, in seconds (RFC 7240)",
-				Schema: &huma.Schema{Type: huma.TypeString}},
-			{Name: "Longshore-Job", In: "header", Description: "the id the job shall have: a UUIDv7 of the last hour",
-				Schema: edge.IDSchema()},
-			{Name: "Idempotency-Key", In: "header", Description: "a repeat with the same key returns the first job",
-				Schema: &huma.Schema{Type: huma.TypeString}},
-		},
+		Summary: "Submit a job whose input is the body",
+		Description: "The types that workers have published are served here too. The payload's simple fields are " +
+			"parameters by their names.",
+		Parameters: slices.Concat([]*huma.Param{typ, payload}, edge.ControlParams(httpapi.InQuery),
+			submitParams.Describe(), headerParams()),
 		RequestBody: inputBody(), Responses: submitResponses(),
 	}
 }

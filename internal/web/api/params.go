@@ -7,66 +7,54 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"longshore/internal/httpapi"
 	"longshore/internal/web/edge"
 	"longshore/job"
 )
 
-// An idParam is a job's id in a path.
-type idParam struct{ job.ID }
-
-func (p *idParam) UnmarshalText(text []byte) (err error) {
-	p.ID, err = job.ParseID(string(text))
-	return err
+// idParam reads the job's id in a path.
+func idParam[T any](set func(to *T, id job.ID)) edge.Param[T] {
+	return edge.Param[T]{Name: "id", In: edge.Path, Doc: "the job's id", Schema: edge.IDSchema(),
+		Read: func(to *T, text string) error {
+			id, err := job.ParseID(text)
+			set(to, id)
+			return err
+		}}
 }
 
-func (idParam) Schema(huma.Registry) *huma.Schema {
-	return edge.IDSchema()
-}
+// oneJob are the parameters of a route that needs nothing but the job.
+var oneJob = edge.Params[job.ID]{idParam(func(to *job.ID, id job.ID) { *to = id })}
 
-// A revsParam is a list of jobs, "A.3,B.0".
-type revsParam struct{ revs []job.Rev }
-
-func (p *revsParam) UnmarshalText(text []byte) (err error) {
-	p.revs, err = httpapi.ParseRevs(string(text))
-	return err
-}
-
-func (revsParam) Schema(huma.Registry) *huma.Schema { return &huma.Schema{Type: huma.TypeString} }
-
-// A waitParam is how long a client is ready to wait.
-type waitParam struct {
+// A wish is how long a client is ready to wait.
+type wish struct {
 	wait  time.Duration
 	set   bool
 	until time.Time // the end of the wait that was granted; zero = none was
 }
 
-func (p *waitParam) UnmarshalText(text []byte) (err error) {
-	p.wait, err = httpapi.ParseDuration(string(text))
-	p.set = true
+func (w *wish) read(text string) (err error) {
+	w.wait, err = httpapi.ParseDuration(text)
+	w.set = true
 	return err
 }
 
-func (waitParam) Schema(huma.Registry) *huma.Schema { return edge.DurationSchema() }
-
-// A cursorParam is the place in a list where a page begins. Clients take it
-// from the page before; what is in it may change.
-type cursorParam struct{ before job.ID }
-
-func (p *cursorParam) UnmarshalText(text []byte) error {
-	id, err := base64.RawURLEncoding.DecodeString(string(text))
-	if err != nil {
-		return errCursor
-	}
-	if p.before, err = job.ParseID(string(id)); err != nil {
-		return errCursor
-	}
-	return nil
+func waitParam[T any](doc string, of func(*T) *wish) edge.Param[T] {
+	return edge.Param[T]{Name: "wait", In: edge.Query, Doc: doc, Schema: edge.DurationSchema(),
+		Read: func(to *T, text string) error { return of(to).read(text) }}
 }
 
-func (cursorParam) Schema(huma.Registry) *huma.Schema { return &huma.Schema{Type: huma.TypeString} }
+// parseCursor reads the place in a list where a page begins. Clients take it from the
+// page before; what is in it may change.
+func parseCursor(text string) (before job.ID, err error) {
+	id, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return "", errCursor
+	}
+	if before, err = job.ParseID(string(id)); err != nil {
+		return "", errCursor
+	}
+	return before, nil
+}
 
 var errCursor = errors.New("expected the value of next of the page before")
 

@@ -55,12 +55,12 @@ func FuzzCursor(f *testing.F) {
 	f.Add("")
 	f.Add("!!")
 	f.Fuzz(func(t *testing.T, text string) {
-		var p cursorParam
-		if p.UnmarshalText([]byte(text)) != nil {
+		before, err := parseCursor(text)
+		if err != nil {
 			return
 		}
-		if _, err := job.ParseID(string(p.before)); err != nil {
-			t.Errorf("%q holds %q", text, p.before)
+		if _, err := job.ParseID(string(before)); err != nil {
+			t.Errorf("%q holds %q", text, before)
 		}
 	})
 }

@@ -33,10 +33,9 @@ type Results struct {
 // Routes are what it serves.
 func (h Results) Routes() []edge.Route {
 	return []edge.Route{
-		{Op: fileOperation(httpapi.PathJobs+"/{id}/result", "get-result",
-			"The only output of a job, or else its result as JSON"),
-			Access: edge.Bearer, Handle: edge.Raw(h.result)},
-		{Op: outputOperation(), Access: edge.Bearer, Handle: edge.Raw(h.output)},
+		{Op: fileOperation(httpapi.PathJobs+"/{id}/result", "get-result", "The only output of a job, or else its result as JSON"),
+			Access: edge.Bearer, Handle: h.result},
+		{Op: outputOperation(), Access: edge.Bearer, Handle: h.output},
 	}
 }
 

@@ -1,14 +1,12 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"longshore/internal/httpapi"
 	"longshore/internal/submit"
@@ -31,56 +29,47 @@ type Submissions struct {
 // OpenAPI, and so to us, a path has one name for its parameter.
 func (h Submissions) Routes() []edge.Route {
 	return []edge.Route{
-		{Op: submitOperation(), Access: edge.Bearer, JSON: true, Handle: edge.Typed(h.submit), Quick: h.quickSubmit},
-		{Op: submitTypeOperation(), Access: edge.Bearer, Handle: edge.Raw(h.submitType)},
-		{Op: retryOperation(), Access: edge.Bearer, Handle: edge.Typed(h.retry)},
+		{Op: submitOperation(), Access: edge.Bearer, JSON: true, Handle: h.submit, Headers: acceptedHeaders},
+		{Op: submitTypeOperation(), Access: edge.Bearer, Handle: h.submitType, Headers: acceptedHeaders},
+		{Op: retryOperation(), Access: edge.Bearer, Handle: h.retry, Body: job.Snapshot{}, Headers: acceptedHeaders},
 	}
 }
 
-type submitInput struct {
-	Wait   waitParam `query:"wait" doc:"wait this long for the job's end, as 25s"`
-	Prefer string    `header:"Prefer" doc:"wait=20: wait for the job's end, in seconds (RFC 7240)"`
-	ID     string    `header:"Longshore-Job" doc:"the id the job shall have: a UUIDv7 of the last hour"`
-	Key    string    `header:"Idempotency-Key" maxLength:"255" doc:"a repeat with the same key returns the first job"`
-	Body   httpapi.SubmitBody
+// submitParams are those of a submission beside its controls.
+var submitParams = edge.Params[wish]{
+	waitParam("wait this long for the job's end, as 25s", func(w *wish) *wish { return w }),
 }
 
-func (h Submissions) submit(ctx context.Context, in *submitInput) (*acceptedOutput, error) {
-	b := in.Body
-	req := submit.Request{
-		Type: b.Type, Payload: b.Payload, ID: job.ID(in.ID), IdempotencyKey: in.Key, Priority: b.Priority,
-		Timeout: time.Duration(b.Timeout), ExpiresIn: time.Duration(b.ExpiresIn), MaxAttempts: int(b.MaxAttempts),
-		Retention: time.Duration(b.Retention), CallbackURL: b.CallbackURL,
+// submit takes a job that is all in its JSON.
+func (h Submissions) submit(a *edge.Answer, r *http.Request) error {
+	var w wish
+	if err := submitParams.Read(r, &w); err != nil {
+		return err
 	}
-	if b.Input != nil {
-		req.From = &submit.Reference{Job: b.Input.Job, Output: b.Input.Output}
+	var req submit.Request
+	if err := req.ReadHeader(r.Header); err != nil {
+		return err
 	}
-	if b.RunAt != nil {
-		req.RunAt = *b.RunAt
+	if err := req.ReadBody(a.JSON); err != nil {
+		return err
 	}
-	if err := submit.CheckHeaders(req); err != nil {
-		return nil, err
-	}
-	snap, created, err := h.Submitter.Submit(ctx, req)
+	snap, created, err := h.Submitter.Submit(r.Context(), req)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return h.waitForEnd(ctx, edge.AnswerOf(ctx), snap, created, in.Wait, []string{in.Prefer}), nil
+	return h.waitForEnd(a, r, snap, created, w).write(a)
 }
 
 // submitType takes a job whose input is the body, byte for byte, and whose
 // parameters are in the query. A type without input takes its payload from the
 // body instead, as JSON.
 func (h Submissions) submitType(a *edge.Answer, r *http.Request) error {
-	req := submit.Request{
-		Type: r.PathValue("id"), ID: job.ID(r.Header.Get(httpapi.HeaderJob)),
-		IdempotencyKey: r.Header.Get(httpapi.HeaderIdempotencyKey), InputSize: -1,
-	}
+	req := submit.Request{Type: r.PathValue("id"), InputSize: -1}
 	info, ok := h.Catalog.Lookup(req.Type)
 	if !ok {
 		return httpapi.InvalidAt("/type", "unknown type; "+httpapi.PathTypes+" lists those there are")
 	}
-	if err := submit.CheckHeaders(req); err != nil {
+	if err := req.ReadHeader(r.Header); err != nil {
 		return err
 	}
 	uploaded := func() {}
@@ -96,7 +85,7 @@ func (h Submissions) submitType(a *edge.Answer, r *http.Request) error {
 	if err := h.takeBody(a, r, info, query, &req); err != nil {
 		return err
 	}
-	wish, err := h.takeQuery(query, &req)
+	w, err := h.takeQuery(query, &req)
 	if err != nil {
 		return err
 	}
@@ -108,8 +97,7 @@ func (h Submissions) submitType(a *edge.Answer, r *http.Request) error {
 		return inputError(err, req, a.Body)
 	}
 	uploaded() // the wait that may follow is none
-	prefer := r.Header.Values(httpapi.HeaderPrefer)
-	return writeAccepted(a, h.waitForEnd(r.Context(), a, snap, created, wish, prefer))
+	return h.waitForEnd(a, r, snap, created, w).write(a)
 }
 
 // inputError says what only we know, if the submitter's error comes from reading.
@@ -155,15 +143,13 @@ const noFile = "this type takes no file: a body is its payload, as JSON"
 
 // takeQuery takes the control parameters out of the query and makes a payload
 // of what is left.
-func (h Submissions) takeQuery(query url.Values, req *submit.Request) (waitParam, error) {
+func (h Submissions) takeQuery(query url.Values, req *submit.Request) (w wish, err error) {
 	bodyIsPayload := len(req.Payload) > 0
-	var wish waitParam
 	p := httpapi.Params{Values: query}
-	p.Take("wait", wish.UnmarshalText)
-	submit.TakeControls(&p, req)
-	err := p.Err()
-	if err != nil || len(query) == 0 {
-		return wish, err
+	p.Take("wait", w.read)
+	req.TakeParameters(&p)
+	if err = p.Err(); err != nil || len(query) == 0 {
+		return w, err
 	}
 	if len(req.Payload) > 0 {
 		name := ""
@@ -171,9 +157,9 @@ func (h Submissions) takeQuery(query url.Values, req *submit.Request) (waitParam
 			break
 		}
 		if bodyIsPayload {
-			return wish, httpapi.InvalidAt("?"+name, noFile+", so its fields can't be parameters too")
+			return w, httpapi.InvalidAt("?"+name, noFile+", so its fields can't be parameters too")
 		}
-		return wish, httpapi.InvalidAt("?"+name, "the payload is given whole: its fields can't be given one by one too")
+		return w, httpapi.InvalidAt("?"+name, "the payload is given whole: its fields can't be given one by one too")
 	}
 	payload, err := h.Catalog.FromQuery(req.Type, query)
 	var problems tasks.Problems
@@ -182,10 +168,10 @@ func (h Submissions) takeQuery(query url.Values, req *submit.Request) (waitParam
 		for i, one := range problems {
 			wrong[i] = httpapi.Pointer{Pointer: "?" + strings.TrimPrefix(one.Pointer, "/"), Detail: one.Detail}
 		}
-		return wish, httpapi.NotValid(wrong...)
+		return w, httpapi.NotValid(wrong...)
 	}
 	req.Payload = payload
-	return wish, err
+	return w, err
 }
 
 // inQuery moves the submitter's pointers to where the client wrote what is wrong.

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -17,7 +16,7 @@ type Answer struct {
 	http.ResponseWriter
 	Client netip.Addr // whom the request comes from; zero: not known
 	Body   *Body      // nil: the request has none
-	JSON   []byte     // the request's body, read and checked, on a route that takes JSON
+	JSON   []byte     // the request's body, read and not checked, on a route that takes JSON
 
 	edge    *Edge
 	control http.ResponseController
@@ -33,16 +32,6 @@ type Answer struct {
 	mending  bool  // a problem is being written in place of a plain text
 	swallow  bool  // that text's body
 }
-
-type answerKey struct{}
-
-// WithAnswer lets a function over structs get at the answer.
-func WithAnswer(ctx context.Context, a *Answer) context.Context {
-	return context.WithValue(ctx, answerKey{}, a)
-}
-
-// AnswerOf returns the answer of the request that ctx belongs to.
-func AnswerOf(ctx context.Context) *Answer { return ctx.Value(answerKey{}).(*Answer) }
 
 // Unwrap is for http.ResponseController.
 func (a *Answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

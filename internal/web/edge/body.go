@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"longshore/internal/httpapi"
-	"longshore/internal/strictjson"
 )
 
 // A Body is a request's body whose client must keep sending: each read
@@ -170,9 +168,8 @@ func checkCoding(a *Answer, r *http.Request) error {
 // jsonTimeout is how long a JSON body, which is small, may take in all.
 const jsonTimeout = 10 * time.Second
 
-// checkJSONBody is the pass before huma's, which would take what we don't: it
-// reads the whole body and puts the checked bytes in its place.
-func checkJSONBody(a *Answer, r *http.Request) error {
+// readJSONBody reads a body that says of itself that it is JSON.
+func readJSONBody(a *Answer, r *http.Request) error {
 	kind, err := r.Header.Get("Content-Type"), error(nil)
 	if kind != httpapi.TypeJSON {
 		kind, _, err = mime.ParseMediaType(kind)
@@ -183,17 +180,8 @@ func checkJSONBody(a *Answer, r *http.Request) error {
 	default:
 		return httpapi.NewError(httpapi.Unsupported, "expected Content-Type application/json").Wrap(err)
 	}
-	text, err := ReadJSON(r)
-	if err != nil {
-		return err
-	}
-	if err := strictjson.Check(text); err != nil {
-		return httpapi.NewError(httpapi.Invalid, err.Error()).WithStatus(http.StatusBadRequest)
-	}
-	a.JSON = text
-	r.Body = io.NopCloser(bytes.NewReader(text))
-	r.Header["Content-Type"] = ContentJSON
-	return nil
+	a.JSON, err = ReadJSON(r)
+	return err
 }
 
 // ReadJSON reads a body that is to be JSON, within the limits of one. The text

@@ -8,66 +8,10 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
-
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/validation"
 
 	"longshore/internal/httpapi"
 )
-
-// A problem is an httpapi.Error as huma sends it.
-type problem httpapi.Error
-
-var (
-	_ huma.StatusError       = (*problem)(nil)
-	_ huma.HeadersError      = (*problem)(nil)
-	_ huma.ContentTypeFilter = (*problem)(nil)
-)
-
-func (p *problem) Error() string             { return (*httpapi.Error)(p).Error() }
-func (p *problem) GetStatus() int            { return p.Status }
-func (p *problem) ContentType(string) string { return httpapi.TypeProblem }
-
-func (p *problem) GetHeaders() http.Header {
-	h := http.Header{}
-	after := p.RetryAfter
-	if after <= 0 && p.Status == http.StatusServiceUnavailable {
-		after = time.Second // it passes, whoever forgot to say so
-	}
-	if after > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
-	}
-	return h
-}
-
-// setErrors makes huma's own refusals problems of ours. huma keeps this choice
-// in a variable of the process.
-var setErrors = sync.OnceFunc(func() {
-	huma.NewError = func(status int, detail string, errs ...error) huma.StatusError {
-		p := httpapi.NewError(codeOf(status), detail).WithStatus(status)
-		if detail == "validation failed" {
-			p.Detail = httpapi.NotValid().Detail
-		}
-		for _, err := range errs[:min(len(errs), httpapi.MaxPointers)] {
-			var d *huma.ErrorDetail
-			if !errors.As(err, &d) {
-				continue // of an unknown form: it might quote what was sent
-			}
-			if d.Location == "body" && !strings.HasPrefix(d.Message, "expected") {
-				d.Message = "a value does not fit its field"
-			}
-			detail := strings.TrimPrefix(d.Message, "invalid value: ")
-			if detail == validation.MsgExpectedMatchAtLeastOneSchema {
-				detail = httpapi.ErrDuration.Error() // the only values that are one thing or another
-			}
-			p.Errors = append(p.Errors, httpapi.Pointer{Pointer: pointer(d.Location), Detail: detail})
-		}
-		return (*problem)(p)
-	}
-})
 
 // codeOf is the code of a status that a library chose.
 func codeOf(status int) httpapi.Code {
@@ -85,24 +29,6 @@ func codeOf(status int) httpapi.Code {
 		return httpapi.Internal
 	}
 	return httpapi.Invalid
-}
-
-// pointer turns huma's "query.wait" into "?wait" and "body.a[2].b" into "/a/2/b".
-func pointer(location string) string {
-	place, name, _ := strings.Cut(location, ".")
-	switch place {
-	case "query":
-		return "?" + name
-	case "header":
-		return "/headers/" + name
-	case "path":
-		return "/path/" + name
-	}
-	if name == "" {
-		return ""
-	}
-	name = strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-	return "/" + strings.NewReplacer(".", "/", "[", "/", "]", "").Replace(name)
 }
 
 // statusClientGone is what is logged, and never received, when the client left
@@ -146,8 +72,12 @@ func writeProblem(w http.ResponseWriter, e *httpapi.Error) {
 		"Last-Modified", "Accept-Ranges", httpapi.HeaderContentDigest, httpapi.HeaderReprDigest} {
 		h.Del(name)
 	}
-	for name, values := range (*problem)(e).GetHeaders() {
-		h[name] = values
+	after := e.RetryAfter
+	if after <= 0 && e.Status == http.StatusServiceUnavailable {
+		after = time.Second // it passes, whoever forgot to say so
+	}
+	if after > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
 	}
 	h.Set("Content-Type", httpapi.TypeProblem)
 	h.Set("Cache-Control", "no-store")

@@ -41,7 +41,7 @@ func (h *Handler) jobEvents(a *edge.Answer, r *http.Request) error {
 	}
 	known := job.Rev{ID: id}
 	p := httpapi.Params{Values: r.URL.Query()}
-	p.Take("after", func(text []byte) error { return parseRev(string(text), &known.Rev) })
+	p.Take("after", func(text string) error { return parseRev(text, &known.Rev) })
 	if err := p.Err(); err != nil {
 		return err
 	}
@@ -88,8 +88,8 @@ func parseRev(text string, rev *int64) error {
 func (h *Handler) manyEvents(a *edge.Answer, r *http.Request) error {
 	f := &feed{show: h.show}
 	p := httpapi.Params{Values: r.URL.Query()}
-	p.Take("id", func(text []byte) (err error) {
-		f.jobs, err = httpapi.ParseRevs(string(text))
+	p.Take("id", func(text string) (err error) {
+		f.jobs, err = httpapi.ParseRevs(text)
 		return err
 	})
 	if err := p.Err(); err != nil {

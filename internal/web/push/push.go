@@ -55,9 +55,9 @@ func New(
 // Routes are what it serves.
 func (h *Handler) Routes() []edge.Route {
 	return []edge.Route{
-		{Op: eventsOperation(), Access: edge.Bearer, Handle: edge.Raw(h.jobEvents)},
-		{Op: manyEventsOperation(), Access: edge.Bearer, Handle: edge.Raw(h.manyEvents)},
-		{Op: socketOperation(), Access: edge.Socket, Handle: edge.Raw(h.socket)},
+		{Op: eventsOperation(), Access: edge.Bearer, Handle: h.jobEvents},
+		{Op: manyEventsOperation(), Access: edge.Bearer, Handle: h.manyEvents},
+		{Op: socketOperation(), Access: edge.Socket, Handle: h.socket},
 	}
 }
 

@@ -17,7 +17,6 @@ import (
 	"longshore/internal/httpapi"
 	"longshore/internal/submit"
 	"longshore/internal/web/edge"
-	"longshore/job"
 )
 
 // Protocol serves the protocol of uploads in pieces. tus.Handler implements it.
@@ -52,11 +51,11 @@ func (h Handler) Routes() []edge.Route {
 		if path == one {
 			op.Parameters = []*huma.Param{edge.IDParam()}
 		}
-		return edge.Route{Op: op, Access: access, Handle: edge.Raw(h.upload)}
+		return edge.Route{Op: op, Access: access, Handle: h.upload}
 	}
 	create := at("POST", all, "create-upload", "Begin an upload in pieces, and its job (tus 1.0)", edge.Bearer)
 	create.Op.Parameters = uploadParams()
-	create.Handle = edge.Raw(h.create)
+	create.Handle = h.create
 	return []edge.Route{
 		create,
 		at("OPTIONS", all, "describe-uploads", "What of tus is served", edge.Bearer),
@@ -70,18 +69,24 @@ func (h Handler) Routes() []edge.Route {
 
 func uploadParams() []*huma.Param {
 	text := &huma.Schema{Type: huma.TypeString}
-	return []*huma.Param{
+	params := []*huma.Param{
 		{Name: "Tus-Resumable", In: "header", Required: true, Description: "1.0.0", Schema: text},
 		{Name: headerLength, In: "header", Required: true, Description: "the input's size in bytes",
 			Schema: &huma.Schema{Type: huma.TypeInteger}},
-		{Name: headerMetadata, In: "header", Required: true, Schema: text,
-			Description: "type, and if wished payload (JSON), filename, filetype, priority, run_at, timeout, expires_in, " +
-				"max_attempts and retention; values in base64"},
-		{Name: httpapi.HeaderJob, In: "header", Description: "the id the job shall have: a UUIDv7 of the last hour",
-			Schema: edge.IDSchema()},
-		{Name: httpapi.HeaderIdempotencyKey, In: "header",
-			Description: "a repeat with the same key returns the first upload", Schema: text},
+		{Name: headerMetadata, In: "header", Required: true, Schema: text, Description: metadataDoc()},
 	}
+	return append(params, edge.ControlParams(httpapi.InHeader)...)
+}
+
+// metadataDoc names the keys that mean something.
+func metadataDoc() string {
+	doc := "values in base64: type, and if wished filetype, payload (JSON)"
+	for _, c := range httpapi.Controls {
+		if c.In&httpapi.InQuery != 0 {
+			doc += ", " + c.Name + " (" + c.Doc + ")"
+		}
+	}
+	return doc
 }
 
 func (h Handler) upload(a *edge.Answer, r *http.Request) error {
@@ -153,14 +158,13 @@ func (h Handler) create(a *edge.Answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	req := submit.Request{Type: values.Get("type"), ID: job.ID(r.Header.Get(httpapi.HeaderJob)),
-		IdempotencyKey: r.Header.Get(httpapi.HeaderIdempotencyKey), ContentType: values.Get("filetype"), Filename: values.Get("name"),
+	req := submit.Request{Type: values.Get("type"), ContentType: values.Get("filetype"), Filename: values.Get("name"),
 		Client: a.ClientText()}
-	if err := submit.CheckHeaders(req); err != nil {
+	if err := req.ReadHeader(r.Header); err != nil {
 		return err
 	}
 	p := httpapi.Params{Values: values}
-	submit.TakeControls(&p, &req)
+	req.TakeParameters(&p)
 	if err := p.Err(); err != nil {
 		return inMetadata(err)
 	}

@@ -1,0 +1,197 @@
+package submit
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"longshore/internal/httpapi"
+	"longshore/internal/strictjson"
+	"longshore/job"
+)
+
+// Every way in is read here, by the one table of httpapi.Controls: the body of a request
+// and the lines of a batch as JSON, parameters of a query, a form or an upload's
+// metadata, and headers. What a value must be beyond its form is the door's to say.
+
+var controls = httpapi.FieldsOf[Request]()
+
+// ReadBody reads the JSON of one job, strictly. The error is an *httpapi.Error; the
+// payload is a part of text.
+func (r *Request) ReadBody(text []byte) error { return r.readJSON(text, httpapi.InBody) }
+
+// ReadLine reads one line of a batch, as strictly as a body.
+func (r *Request) ReadLine(text []byte) error { return r.readJSON(text, httpapi.InLine) }
+
+func (r *Request) readJSON(text []byte, in httpapi.Places) error {
+	o := object{Request: r, in: in}
+	err := strictjson.Fields(text, o.member)
+	switch {
+	case errors.Is(err, strictjson.ErrNoObject):
+		return httpapi.InvalidAt("", err.Error())
+	case err != nil:
+		return httpapi.NewError(httpapi.Invalid, err.Error()).WithStatus(http.StatusBadRequest)
+	}
+	typed := func(p httpapi.Pointer) bool { return p.Pointer == "/type" }
+	if r.Type == "" && !slices.ContainsFunc(o.wrong, typed) {
+		o.bad("type", "expected the name of a type")
+	}
+	if o.wrong != nil {
+		return httpapi.NotValid(o.wrong...)
+	}
+	return nil
+}
+
+// An object is a request in JSON that is being read. What is wrong with it is noted.
+type object struct {
+	*Request
+	in    httpapi.Places
+	wrong []httpapi.Pointer
+}
+
+// pointerName writes a name as a part of a JSON Pointer (RFC 6901).
+var pointerName = strings.NewReplacer("~", "~0", "/", "~1")
+
+func (o *object) bad(name, detail string) {
+	if len(o.wrong) < httpapi.MaxPointers {
+		o.wrong = append(o.wrong, httpapi.Pointer{Pointer: "/" + name, Detail: detail})
+	}
+}
+
+// member takes one member of the object.
+func (o *object) member(name, value []byte) error {
+	switch string(name) {
+	case "type":
+		o.text("type", value, &o.Type)
+	case "payload":
+		o.Payload = value
+	case "input":
+		o.input(value)
+	default:
+		i, ok := httpapi.FindControl(string(name), o.in)
+		if !ok {
+			o.bad(pointerName.Replace(shortName(name)), "unknown field")
+			return nil
+		}
+		if value[0] == 'n' { // null: as if it were not there
+			return nil
+		}
+		if err := controls.SetJSON(o.Request, i, value); err != nil {
+			o.bad(httpapi.Controls[i].Name, err.Error())
+		}
+	}
+	return nil
+}
+
+func (o *object) text(name string, value []byte, to *string) {
+	text, err := httpapi.TextOf(value)
+	if err != nil {
+		o.bad(name, err.Error())
+	}
+	*to = text
+}
+
+// input takes what makes another job's output the input.
+func (o *object) input(value []byte) {
+	if value[0] == 'n' {
+		return
+	}
+	from := &Reference{}
+	err := strictjson.Fields(value, func(name, value []byte) error {
+		switch string(name) {
+		case "job":
+			o.text("input/job", value, (*string)(&from.Job))
+		case "output":
+			o.text("input/output", value, &from.Output)
+		default:
+			o.bad("input/"+pointerName.Replace(shortName(name)), "unknown field")
+		}
+		return nil
+	})
+	if err != nil {
+		o.bad("input", err.Error())
+		return
+	}
+	o.From = from
+}
+
+// shortName is what is told of an unknown member's name.
+func shortName(name []byte) string {
+	return strings.ToValidUTF8(string(name[:min(len(name), 64)]), "")
+}
+
+// TakeParameters takes the controls and the payload out of named values: a query, a
+// form, or an upload's metadata. What is wrong is noted there.
+func (r *Request) TakeParameters(p *httpapi.Params) {
+	for i, c := range httpapi.Controls {
+		if c.In&httpapi.InQuery != 0 {
+			p.Take(c.Name, func(text string) error { return controls.Set(r, i, text) })
+		}
+	}
+	inBody := len(r.Payload) > 0
+	p.Take("payload", func(text string) error {
+		if inBody {
+			return errors.New("the body is the payload already")
+		}
+		r.Payload = []byte(text)
+		return nil
+	})
+}
+
+// ReadHeader reads the headers by which a client names its job.
+func (r *Request) ReadHeader(h http.Header) error {
+	for i := range httpapi.Controls {
+		c := &httpapi.Controls[i]
+		if c.In&httpapi.InHeader == 0 {
+			continue
+		}
+		text := h.Get(c.Header)
+		if text == "" {
+			continue
+		}
+		if err := controls.Set(r, i, text); err != nil {
+			return httpapi.InvalidAt(headerPointer(c), err.Error())
+		}
+	}
+	if r.ID == "" {
+		return nil
+	}
+	if why := checkID(r.ID, time.Now()); why != "" {
+		return httpapi.InvalidAt("/headers/"+httpapi.HeaderJob, why)
+	}
+	return nil
+}
+
+func headerPointer(c *httpapi.Control) string { return "/headers/" + c.Header }
+
+// checkID says what is wrong with an id that a client has chosen, or "".
+func checkID(id job.ID, now time.Time) string {
+	if _, err := job.ParseID(string(id)); err != nil {
+		return "expected a UUIDv7 in lower case"
+	}
+	if id.Time().Before(now.Add(-maxIDAge)) || id.Time().After(now.Add(maxIDAhead)) {
+		return "expected an id drawn within the last hour"
+	}
+	return ""
+}
+
+// inLine moves the door's pointers to where a line has what is wrong.
+func inLine(e *httpapi.Error) *httpapi.Error {
+	for i, p := range e.Errors {
+		for j := range httpapi.Controls {
+			if c := &httpapi.Controls[j]; c.In&httpapi.InLine != 0 && p.Pointer == headerPointer(c) {
+				e.Errors[i].Pointer = "/" + c.Name
+			}
+		}
+	}
+	return e
+}
+
+// tooLong is the refusal of a line over its limit.
+func tooLong() *httpapi.Error {
+	return httpapi.NewError(httpapi.TooLarge,
+		fmt.Sprintf("the line is over %d bytes; a payload may have %d", httpapi.MaxBatchLine, job.MaxDocument))
+}

@@ -18,7 +18,7 @@ const (
 	// heapFloor is the size of the heap, in bytes, below which nothing is collected where
 	// there is room for it. Longshore's programs hold little and throw much away: with Go's
 	// own floor of 4 MiB a worker collects once every few hundred jobs.
-	heapFloor = 64 << 20
+	heapFloor = 32 << 20
 	// heapGrowth is how much larger than what lives the heap may become, in percent.
 	heapGrowth = 400
 	// heapShare is the part of the memory limit that the heap keeps to; beyond it Go's

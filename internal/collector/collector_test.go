@@ -14,9 +14,9 @@ func TestHeapPercent(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
 	for _, c := range []struct{ live, limit, target float64 }{
-		{0, 8192 * mib, 64 * mib}, // all of it is reckoned from 1 MiB
-		{2 * mib, 8192 * mib, 64 * mib},
-		{2 * mib, 64 * mib, 32 * mib}, // half of a small limit
+		{0, 8192 * mib, 32 * mib}, // all of it is reckoned from 1 MiB
+		{2 * mib, 8192 * mib, 32 * mib},
+		{2 * mib, 40 * mib, 20 * mib}, // half of a small limit
 		{100 * mib, 8192 * mib, 500 * mib},
 		{200 * mib, 1024 * mib, 512 * mib},
 		{400 * mib, 1024 * mib, 800 * mib},

@@ -67,7 +67,9 @@
 // # Floor 3: the way in
 //
 // [longshore/internal/submit]: every job comes in here, from HTTP or from the
-// command line. The order is record, input, queued, ticket; after an unknown
+// command line. A new submission control is a row of Controls in
+// internal/httpapi, and a field of the same name in submit.Request and client.Submission: JSON,
+// query, form, metadata, flags and OpenAPI walk that table. What it does is door.go's. The order is record, input, queued, ticket; after an unknown
 // outcome nothing is undone, and the sweeper mends what is missing. An input may
 // be another job's file, by reference: then the new job registers with that one.
 // Many jobs come in as lines (POST /v1/jobs/batch, enqueue batch): checking,
@@ -87,8 +89,8 @@
 // [longshore/internal/web/api] answers at once, [longshore/internal/web/push] lets
 // clients wait (long-polls, event streams, sockets), [longshore/internal/web/upload]
 // takes uploads in pieces. A new route is one line in Routes of the handler that serves
-// it: there its method and path, its description and who may use it stand together. A
-// new handler, or a wing, is one line in internal/web/routes.go. [longshore/worker] takes a
+// it: there its method and path, its description and who may use it stand together, and a parameter's
+// description beside how it is read (edge.Params). A new handler, or a wing, is one line in internal/web/routes.go. [longshore/worker] takes a
 // ticket, starts the job, runs its handler (lane cpu in a child process), keeps
 // the lease, records the end. docs/isolation.md tells of the children.
 // [longshore/direct] is the way in for Go programs without a web process.

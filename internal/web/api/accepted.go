@@ -23,7 +23,8 @@ type accepted struct {
 
 // acceptedHeaders describes the headers of that answer.
 var acceptedHeaders = map[string]string{
-	"Location": "the job's path", "ETag": docETag, httpapi.HeaderJob: "the job's id", httpapi.HeaderWait: docWait,
+	"Location": "the job's path", "ETag": docETag,
+	httpapi.HeaderJob: "the job's id", httpapi.HeaderWait: docWait,
 	httpapi.HeaderPreferenceApplied: "the wait that was granted, in seconds",
 }
 
@@ -52,7 +53,9 @@ func (h Submissions) retry(a *edge.Answer, r *http.Request) error {
 
 // waitForEnd makes the answer to an accepted submission, after the wait that
 // the client wished for. The job is safe by now, so nothing here is an error.
-func (h Submissions) waitForEnd(a *edge.Answer, r *http.Request, snap job.Snapshot, created bool, w wish) accepted {
+func (h Submissions) waitForEnd(
+	a *edge.Answer, r *http.Request, snap job.Snapshot, created bool, w wish,
+) accepted {
 	preferred, byPrefer := preferredWait(r.Header.Values(httpapi.HeaderPrefer))
 	wanted := max(w.wait, preferred)
 	granted := h.Waiter.Enter(a, wanted)
@@ -79,7 +82,8 @@ func (h Submissions) waitForEnd(a *edge.Answer, r *http.Request, snap job.Snapsh
 func (out accepted) write(a *edge.Answer) error {
 	h := a.Header()
 	values := [...]string{out.snap.Links.Self, string(out.snap.ID), out.wait, out.prefer}
-	for i, name := range [...]string{"Location", httpapi.HeaderJob, httpapi.HeaderWait, httpapi.HeaderPreferenceApplied} {
+	for i, name := range [...]string{"Location", httpapi.HeaderJob, httpapi.HeaderWait,
+		httpapi.HeaderPreferenceApplied} {
 		if values[i] != "" {
 			h[name] = values[i : i+1 : i+1]
 		}
@@ -88,7 +92,8 @@ func (out accepted) write(a *edge.Answer) error {
 }
 
 func retryOperation() huma.Operation {
-	op := edge.At("POST", httpapi.PathJobs+"/{id}/retry", "retry-job", "Submit a new job that does what an ended one did")
+	op := edge.At("POST", httpapi.PathJobs+"/{id}/retry", "retry-job",
+		"Submit a new job that does what an ended one did")
 	op.DefaultStatus, op.Parameters = http.StatusAccepted, oneJob.Describe()
 	return op
 }

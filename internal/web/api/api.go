@@ -1,8 +1,8 @@
 // Package api is the wing of requests that are answered once: submissions, single and
 // in batches, jobs and lists of them, results, and what there is to know of the
 // installation. A handler is a struct of the few things it needs, and returns its
-// routes. Those with JSON in and out are functions over structs, which huma checks and
-// describes; those that stream are plain, and their description stands beside them.
+// routes; what a route's parameters are called, say and how they are read stands in one
+// table beside it.
 package api
 
 import (

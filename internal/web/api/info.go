@@ -24,7 +24,8 @@ func (h Info) Routes() []edge.Route {
 	return []edge.Route{
 		{Op: edge.At("GET", httpapi.PathTypes, "list-types", "The kinds of work there are"),
 			Access: edge.Bearer, Handle: h.types, Body: httpapi.TypeList{}},
-		{Op: edge.At("GET", httpapi.PathQueues, "list-queues", "How long the queues are, and which workers are there"),
+		{Op: edge.At("GET", httpapi.PathQueues, "list-queues",
+			"How long the queues are, and which workers are there"),
 			Access: edge.Bearer, Handle: h.queues, Body: httpapi.QueueList{}},
 		{Op: edge.At("GET", httpapi.PathHealth, "health", "The process is alive"),
 			Access: edge.Public, Probe: true, Handle: health, Body: httpapi.Status{}},

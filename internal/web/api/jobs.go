@@ -38,7 +38,8 @@ func (h *Jobs) Routes() []edge.Route {
 	}
 	id, seen := oneJob.Describe(), map[string]string{"ETag": docETag}
 	return []edge.Route{
-		{Op: at("GET", httpapi.PathJobs, "list-jobs", "List jobs, newest first, or wait for several", listParams.Describe()),
+		{Op: at("GET", httpapi.PathJobs, "list-jobs",
+			"List jobs, newest first, or wait for several", listParams.Describe()),
 			Access: edge.Bearer, Handle: h.list, Body: httpapi.JobList{},
 			Headers: map[string]string{httpapi.HeaderWait: docWait}},
 		{Op: at("GET", one, "get-job", "A job as it is, or as soon as it has moved", getParams.Describe()),

@@ -100,7 +100,8 @@ func inputBody() *huma.RequestBody {
 
 func submitOperation() huma.Operation {
 	return huma.Operation{
-		Method: http.MethodPost, Path: httpapi.PathJobs, OperationID: "submit", Summary: "Submit a job without a file",
+		Method: http.MethodPost, Path: httpapi.PathJobs, OperationID: "submit",
+		Summary:    "Submit a job without a file",
 		Parameters: slices.Concat(submitParams.Describe(), headerParams()), Responses: submitResponses(),
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			httpapi.TypeJSON: {Schema: &huma.Schema{Ref: "#/components/schemas/SubmitBody"}},
@@ -117,8 +118,10 @@ func headerParams() []*huma.Param {
 // submitTypeOperation describes the route for all types, whose first parameter
 // is the type's name.
 func submitTypeOperation() huma.Operation {
-	typ := &huma.Param{Name: "id", In: "path", Required: true, Description: "the type's name", Schema: plainText()}
-	payload := &huma.Param{Name: "payload", In: "query", Description: "the whole payload, as JSON", Schema: plainText()}
+	typ := &huma.Param{Name: "id", In: "path", Required: true, Description: "the type's name",
+		Schema: plainText()}
+	payload := &huma.Param{Name: "payload", In: "query", Description: "the whole payload, as JSON",
+		Schema: plainText()}
 	return huma.Operation{
 		Method: http.MethodPost, Path: httpapi.PathJobs + "/{id}", OperationID: "submit-type",
 		Summary: "Submit a job whose input is the body",

@@ -134,7 +134,7 @@ func (e *Edge) recovered(a *Answer, r *http.Request, value any) {
 		return
 	}
 	err, ok := value.(error)
-	if ok && errors.Is(err, http.ErrAbortHandler) || a.cut { // huma panics when its answer can't be written
+	if ok && errors.Is(err, http.ErrAbortHandler) || a.cut {
 		a.cut = true
 		return
 	}

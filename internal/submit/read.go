@@ -15,7 +15,7 @@ import (
 
 // Every way in is read here, by the one table of httpapi.Controls: the body of a request
 // and the lines of a batch as JSON, parameters of a query, a form or an upload's
-// metadata, and headers. What a value must be beyond its form is the door's to say.
+// metadata, and headers. What a value must be beyond its form is the submitter's to say.
 
 var controls = httpapi.FieldsOf[Request]()
 
@@ -178,7 +178,7 @@ func checkID(id job.ID, now time.Time) string {
 	return ""
 }
 
-// inLine moves the door's pointers to where a line has what is wrong.
+// inLine moves the submitter's pointers to where a line has what is wrong.
 func inLine(e *httpapi.Error) *httpapi.Error {
 	for i, p := range e.Errors {
 		for j := range httpapi.Controls {

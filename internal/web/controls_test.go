@@ -64,9 +64,9 @@ func cmpOr(text, other string) string {
 	return text
 }
 
-// A door is one way in. send sends a submission with one control; pointer is where the
+// A way is one way in. send sends a submission with one control; pointer is where the
 // answer says that it is wrong.
-type door struct {
+type way struct {
 	in      httpapi.Places
 	send    func(b *bench, c httpapi.Control, values []string) reply
 	pointer func(c httpapi.Control) string
@@ -85,7 +85,7 @@ func aForm(name string, values []string) (body, kind string) {
 	return strings.Replace(text.String(), `filename=""`, `filename="f"`, 1), form.FormDataContentType()
 }
 
-func doors() map[string]door {
+func ways() map[string]way {
 	asJSON := func(c httpapi.Control, values []string) string {
 		var members []string
 		for _, v := range values {
@@ -95,7 +95,7 @@ func doors() map[string]door {
 	}
 	member := func(c httpapi.Control) string { return "/" + c.Name }
 	asked := func(c httpapi.Control) string { return "?" + c.Name }
-	return map[string]door{
+	return map[string]way{
 		"body": {httpapi.InBody, func(b *bench, c httpapi.Control, values []string) reply {
 			return b.do("POST", "/v1/jobs", asJSON(c, values))
 		}, member},
@@ -134,11 +134,11 @@ func refusedAt(r reply) string {
 	return e.Errors[0].Pointer
 }
 
-// Each control of the table goes in through each door that it is for, is refused there
+// Each control of the table goes in through each way that it is for, is refused there
 // with one code and at its name, and doesn't exist elsewhere.
 func TestControlsThroughEachDoor(t *testing.T) {
 	t.Parallel()
-	for name, d := range doors() {
+	for name, d := range ways() {
 		for i, c := range httpapi.Controls {
 			if c.In&d.in == 0 {
 				continue
@@ -178,7 +178,7 @@ func TestControlsThroughEachDoor(t *testing.T) {
 func TestControlsElsewhere(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for name, d := range doors() {
+	for name, d := range ways() {
 		for _, c := range httpapi.Controls {
 			if c.In&d.in != 0 || name != "body" && name != "line" {
 				continue

@@ -69,7 +69,7 @@
 // [longshore/internal/submit]: every job comes in here, from HTTP or from the
 // command line. A new submission control is a row of Controls in
 // internal/httpapi, and a field of the same name in submit.Request and client.Submission: JSON,
-// query, form, metadata, flags and OpenAPI walk that table. What it does is door.go's. The order is record, input, queued, ticket; after an unknown
+// query, form, metadata, flags and OpenAPI walk that table. What it does is submitter.go's. The order is record, input, queued, ticket; after an unknown
 // outcome nothing is undone, and the sweeper mends what is missing. An input may
 // be another job's file, by reference: then the new job registers with that one.
 // Many jobs come in as lines (POST /v1/jobs/batch, enqueue batch): checking,

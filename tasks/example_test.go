@@ -29,7 +29,7 @@ func Example() {
 	fmt.Println(info.Type, info.Lane, info.Timeout(), info.MaxAttempts)
 	g, err := Greet.Decode([]byte(`{"name":"Ada"}`))
 	fmt.Printf("%+v %v\n", g, err)
-	_, err = Greet.Decode([]byte(`{"nmae":"Ada"}`))
+	_, err = Greet.Decode([]byte(`{"who":"Ada"}`))
 	fmt.Println(err != nil)
 	// Output:
 	// demo.greet io 1m0s 3

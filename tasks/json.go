@@ -14,13 +14,6 @@ import (
 // never the input.
 var ErrJSON = strictjson.ErrSyntax
 
-// CheckJSON and Fields are those of package strictjson.
-var (
-	CheckJSON   = strictjson.Check
-	Fields      = strictjson.Fields
-	ErrNoObject = strictjson.ErrNoObject
-)
-
 // compact returns a checked text without white space between its tokens. One
 // that has none, as most have, is returned as it is.
 func compact(text []byte) ([]byte, error) {

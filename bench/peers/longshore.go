@@ -78,7 +78,7 @@ var longshoreRole = role{
 		})
 	},
 	work: func(ctx context.Context, url string, t *tally) error {
-		collector.Tune(os.Getenv) // as the program worker does
+		collector.Tune(os.Getenv, 32<<20) // as the program worker does
 		var r handlers.Registry
 		handlers.Add(&r, noop, func(_ context.Context, _ *handlers.Run, a Args) (any, error) {
 			t.job(a)

@@ -14,7 +14,7 @@ import (
 	"longshore/internal/connect"
 )
 
-func main() { program.Main(run) }
+func main() { program.Main(run, 256<<20) }
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("web", flag.ContinueOnError)

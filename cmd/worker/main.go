@@ -16,7 +16,7 @@ import (
 
 func main() {
 	worker.Main(handlers.BuiltIn()) // in a child process it serves jobs and does not return
-	program.Main(run)
+	program.Main(run, 32<<20)
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {

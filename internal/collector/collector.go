@@ -19,8 +19,8 @@ const (
 	// there is room for it. Longshore's programs hold little and throw much away: with Go's
 	// own floor of 4 MiB a worker collects once every few hundred jobs.
 	heapFloor = 32 << 20
-	// heapGrowth is how much larger than what lives the heap may become, in percent.
-	heapGrowth = 400
+	// heapGrowth is how many times as large as what lives the heap may become.
+	heapGrowth = 5
 	// heapShare is the part of the memory limit that the heap keeps to; beyond it Go's
 	// usual 100 % hold. The rest is for stacks, children and buffers of the system.
 	heapShare = 0.5
@@ -28,8 +28,10 @@ const (
 
 // Tune has Go's garbage collector use the memory that the process has: the fewer
 // collections, the more jobs and waiters a core carries. The limit is GOMEMLIMIT, else that of
-// the control group, else half of the machine's memory. An operator's GOGC is left alone.
-func Tune(getenv func(string) string) {
+// the control group, else half of the machine's memory. Beyond what lives, garbage bytes may gather:
+// a worker has room for a few jobs' worth, and web for what its waiters throw away while thousands of
+// them live, as each collection marks them all. An operator's GOGC is left alone.
+func Tune(getenv func(string) string, garbage int64) {
 	if getenv("GOGC") != "" {
 		return
 	}
@@ -38,7 +40,7 @@ func Tune(getenv func(string) string) {
 	last := 0
 	tune := func() {
 		metrics.Read(live)
-		percent := heapPercent(float64(live[0].Value.Uint64()), limit)
+		percent := heapPercent(float64(live[0].Value.Uint64()), limit, float64(garbage))
 		// A change stops the program for a moment, so small ones wait.
 		if percent*10 < last*9 || percent*9 > last*10 {
 			last = percent
@@ -49,12 +51,15 @@ func Tune(getenv func(string) string) {
 	afterEachCollection(tune)
 }
 
-// heapPercent is the GOGC for a heap of which live bytes are in use.
-func heapPercent(live, limit float64) int {
+// heapPercent is the GOGC for a heap of which live bytes are in use. Go collects nothing below 4 MiB
+// times GOGC/100, so the floor needs no more than its part of that, and more would raise it.
+func heapPercent(live, limit, garbage float64) int {
+	const least = 4 << 20
 	live = max(live, 1<<20)
 	room := limit * heapShare
-	target := max(min(live*(1+heapGrowth/100.0), room), min(heapFloor, room), live*2)
-	return int((target/live - 1) * 100)
+	floor := min(heapFloor, room)
+	target := max(live*2, min(live+garbage, live*heapGrowth, room))
+	return int(max(target/live-1, min(floor/least, floor/live-1)) * 100)
 }
 
 // afterEachCollection calls do once the collector has been through: an object that nobody holds is

@@ -13,16 +13,20 @@ import (
 func TestHeapPercent(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
-	for _, c := range []struct{ live, limit, target float64 }{
-		{0, 8192 * mib, 32 * mib}, // all of it is reckoned from 1 MiB
-		{2 * mib, 8192 * mib, 32 * mib},
-		{2 * mib, 40 * mib, 20 * mib}, // half of a small limit
-		{100 * mib, 8192 * mib, 500 * mib},
-		{200 * mib, 1024 * mib, 512 * mib},
-		{400 * mib, 1024 * mib, 800 * mib},
+	for _, c := range []struct{ live, limit, garbage, target float64 }{
+		{0, 8192 * mib, 256 * mib, 32 * mib},
+		{2 * mib, 8192 * mib, 256 * mib, 32 * mib},
+		{6.3 * mib, 8192 * mib, 32 * mib, 32 * mib},
+		{2 * mib, 40 * mib, 256 * mib, 20 * mib}, // half of a small limit
+		{20 * mib, 8192 * mib, 256 * mib, 100 * mib},
+		{20 * mib, 8192 * mib, 32 * mib, 52 * mib},
+		{100 * mib, 8192 * mib, 256 * mib, 356 * mib},
+		{100 * mib, 8192 * mib, 32 * mib, 200 * mib},
+		{100 * mib, 512 * mib, 256 * mib, 256 * mib},
+		{400 * mib, 1024 * mib, 256 * mib, 800 * mib},
 	} {
-		live := max(c.live, mib)
-		got := live * (1 + float64(heapPercent(c.live, c.limit))/100)
+		percent := float64(heapPercent(c.live, c.limit, c.garbage)) / 100
+		got := max(c.live*(1+percent), 4*mib*percent) // as Go reckons
 		if got < c.target*0.98 || got > c.target*1.02 {
 			t.Errorf("%.0f MiB of %.0f: next at %.1f MiB, want %.1f", c.live/mib, c.limit/mib, got/mib, c.target/mib)
 		}
@@ -77,11 +81,11 @@ func write(t *testing.T, name, text string) {
 func TestTune(t *testing.T) {
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
-	Tune(func(name string) string { return map[string]string{"GOGC": "50"}[name] })
+	Tune(func(name string) string { return map[string]string{"GOGC": "50"}[name] }, 64<<20)
 	if percent := debug.SetGCPercent(100); percent != 100 {
 		t.Errorf("with GOGC set: %d", percent)
 	}
-	Tune(func(string) string { return "" })
+	Tune(func(string) string { return "" }, 64<<20)
 	small := debug.SetGCPercent(100)
 	if small <= 100 {
 		t.Fatalf("at the start: %d %%", small)

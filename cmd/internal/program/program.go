@@ -40,10 +40,11 @@ type Func func(ctx context.Context, args []string, getenv func(string) string, s
 // Main runs a program under the process's signals and exits with its code.
 // SIGTERM and the first SIGINT ask it to end; more SIGTERMs change nothing, as
 // Heroku sends several; a second SIGINT ends the process now. The process has
-// secrets, so other processes of its user can't look into it.
-func Main(run Func) {
+// secrets, so other processes of its user can't look into it. garbage is what may gather beyond what
+// lives in its heap, in bytes (collector.Tune).
+func Main(run Func, garbage int64) {
 	sandbox.Hide()
-	collector.Tune(os.Getenv)
+	collector.Tune(os.Getenv, garbage)
 	ctx, stop := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)

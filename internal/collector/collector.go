@@ -19,6 +19,8 @@ const (
 	// there is room for it. Longshore's programs hold little and throw much away: with Go's
 	// own floor of 4 MiB a worker collects once every few hundred jobs.
 	heapFloor = 32 << 20
+	// goFloor is Go's own, at GOGC=100.
+	goFloor = 4 << 20
 	// heapGrowth is how much larger than what lives the heap may become, in percent.
 	heapGrowth = 400
 	// heapShare is the part of the memory limit that the heap keeps to; beyond it Go's
@@ -34,11 +36,16 @@ func Tune(getenv func(string) string) {
 		return
 	}
 	limit := float64(memoryLimit(getenv))
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	// Go reckons its percents from all that it scans: stacks and globals beside the heap.
+	scanned := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
 	last := 0
 	tune := func() {
-		metrics.Read(live)
-		percent := heapPercent(float64(live[0].Value.Uint64()), limit)
+		metrics.Read(scanned)
+		live := 0.0
+		for _, s := range scanned {
+			live += float64(s.Value.Uint64())
+		}
+		percent := heapPercent(live, limit)
 		// A change stops the program for a moment, so small ones wait.
 		if percent*10 < last*9 || percent*9 > last*10 {
 			last = percent
@@ -49,12 +56,13 @@ func Tune(getenv func(string) string) {
 	afterEachCollection(tune)
 }
 
-// heapPercent is the GOGC for a heap of which live bytes are in use.
+// heapPercent is the GOGC for a heap of which live bytes are in use, stacks and globals
+// counted. Go scales its own floor by it, so that a high one would lift the floor above ours.
 func heapPercent(live, limit float64) int {
 	live = max(live, 1<<20)
 	room := limit * heapShare
 	target := max(min(live*(1+heapGrowth/100.0), room), min(heapFloor, room), live*2)
-	return int((target/live - 1) * 100)
+	return int(min(target/live-1, max(1, target/goFloor)) * 100)
 }
 
 // afterEachCollection calls do once the collector has been through: an object that nobody holds is

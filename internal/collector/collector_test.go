@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
+	"sync"
 	"testing"
 )
 
@@ -14,15 +16,17 @@ func TestHeapPercent(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
 	for _, c := range []struct{ live, limit, target float64 }{
-		{0, 8192 * mib, 32 * mib}, // all of it is reckoned from 1 MiB
+		{0, 8192 * mib, 32 * mib}, // Go's floor of 4 MiB, scaled
+		{0, 16 * mib, 8 * mib},
+		{0, 4 * mib, 4 * mib}, // Go's floor, as it is
 		{2 * mib, 8192 * mib, 32 * mib},
 		{2 * mib, 40 * mib, 20 * mib}, // half of a small limit
 		{100 * mib, 8192 * mib, 500 * mib},
 		{200 * mib, 1024 * mib, 512 * mib},
 		{400 * mib, 1024 * mib, 800 * mib},
 	} {
-		live := max(c.live, mib)
-		got := live * (1 + float64(heapPercent(c.live, c.limit))/100)
+		grown := float64(heapPercent(c.live, c.limit)) / 100
+		got := max(c.live*(1+grown), 4*mib*grown)
 		if got < c.target*0.98 || got > c.target*1.02 {
 			t.Errorf("%.0f MiB of %.0f: next at %.1f MiB, want %.1f", c.live/mib, c.limit/mib, got/mib, c.target/mib)
 		}
@@ -102,4 +106,55 @@ func TestTune(t *testing.T) {
 	if grown >= small {
 		t.Errorf("300 MiB live: %d %%, as with nothing: %d %%", grown, small)
 	}
+}
+
+// TestGoal asks Go itself where the next collection is due, with little alive, and with much
+// on stacks: both stay within what the floor and the growth say.
+func TestGoal(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	Tune(func(string) string { return "" })
+	samples := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}, {Name: "/gc/heap/live:bytes"},
+		{Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
+	within := func(what string, most func(live float64) float64) {
+		t.Helper()
+		var goal, live float64
+		for range 1000 { // the finalizer runs some time after the collection
+			runtime.GC()
+			runtime.Gosched()
+			metrics.Read(samples)
+			goal, live = float64(samples[0].Value.Uint64()), 0
+			for _, s := range samples[1:] {
+				live += float64(s.Value.Uint64())
+			}
+			if goal <= most(live)*1.15 { // small changes wait
+				return
+			}
+		}
+		t.Errorf("%s: next at %.1f MiB with %.1f MiB scanned", what, goal/(1<<20), live/(1<<20))
+	}
+	within("little", func(live float64) float64 { return max(heapFloor, live*(1+heapGrowth/100.0)) })
+	stop := make(chan struct{})
+	defer close(stop)
+	var running sync.WaitGroup
+	for range 4000 {
+		running.Add(1)
+		go onStack(20, func() { running.Done(); <-stop })
+	}
+	running.Wait()
+	within("stacks", func(live float64) float64 { return live * (1 + heapGrowth/100.0) })
+	if stacks := samples[2].Value.Uint64(); stacks < 30<<20 {
+		t.Fatalf("only %d bytes of stacks", stacks)
+	}
+}
+
+// onStack calls do with 500 bytes of stack for each of n.
+func onStack(n int, do func()) byte {
+	var room [500]byte
+	if n == 0 {
+		do()
+		return room[0]
+	}
+	room[n] = 1
+	return onStack(n-1, do) + room[n]
 }

@@ -86,6 +86,7 @@ func exportData(t *testing.T, pkgs []string) importer.Lookup {
 		args = append(args, "./"+pkg)
 	}
 	list := exec.CommandContext(t.Context(), "go", args...)
+	list.Env = append(os.Environ(), "CGO_ENABLED=0") // as the programs are built, so that each is compiled once
 	var stderr bytes.Buffer
 	list.Stderr = &stderr
 	out, err := list.Output()

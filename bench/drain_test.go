@@ -29,16 +29,17 @@ type nothing struct{}
 
 var noop = tasks.Definition[nothing]{Type: "bench.noop", Lane: job.LaneIO}
 
-// installation is a Longshore on an empty Redis of its own.
-func installation(b *testing.B, connections int) *connect.System {
+// open connects to a Longshore on an empty Redis of its own, and says where a worker finds it.
+func open(b *testing.B, connections int) (*connect.System, worker.Connection) {
 	b.Helper()
-	sys, err := connect.Open(b.Context(), connect.Config{RedisURL: redistest.URL(b), Prefix: redistest.Prefix(b),
-		BlobURL: "file://" + b.TempDir(), MaxConnections: connections})
+	where := worker.Connection{RedisURL: redistest.URL(b), Prefix: redistest.Prefix(b),
+		BlobURL: "file://" + b.TempDir(), MaxConnections: connections}
+	sys, err := connect.Open(b.Context(), where)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { sys.Close() })
-	return sys
+	return sys, where
 }
 
 func drafts(n int) []jobstore.NewJob {
@@ -69,7 +70,7 @@ const slots = 256
 
 // drainLongshore lets one worker run n no-op jobs that wait, records and events on.
 func drainLongshore(b *testing.B, n int) cost {
-	sys := installation(b, 8)
+	sys, where := open(b, 8)
 	submitAll(b, sys, drafts(n))
 	var ran atomic.Int64
 	var r handlers.Registry
@@ -84,7 +85,7 @@ func drainLongshore(b *testing.B, n int) cost {
 	measure := startCost(b, sys.Redis)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		worker.Run(ctx, worker.Config{Connection: sys.Config, StreamConcurrency: slots, Lanes: []job.Lane{job.LaneIO}}, &r)
+		worker.Run(ctx, worker.Config{Connection: where, StreamConcurrency: slots, Lanes: []job.Lane{job.LaneIO}}, &r)
 	})
 	<-done
 	stop()

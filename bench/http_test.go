@@ -24,7 +24,7 @@ func BenchmarkSubmitHTTP(b *testing.B) {
 	const clients, each = 64, 300
 	var all costs
 	for b.Loop() {
-		sys := installation(b, 8)
+		sys, _ := open(b, 8)
 		builtIn, err := tasks.BuiltIn()
 		if err != nil {
 			b.Fatal(err)

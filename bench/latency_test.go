@@ -11,7 +11,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"longshore/handlers"
-	"longshore/internal/connect"
 	"longshore/internal/hub"
 	"longshore/internal/jobstore"
 	"longshore/internal/localredis/redistest"
@@ -37,14 +36,14 @@ func BenchmarkIdle(b *testing.B) {
 		b.Skip("needs a redis-server")
 	}
 	b.Run("longshore", func(b *testing.B) {
-		sys := installation(b, 8)
+		sys, where := open(b, 8)
 		began := make(chan time.Time, 1)
 		var r handlers.Registry
 		handlers.Add(&r, noop, func(context.Context, *handlers.Run, nothing) (any, error) {
 			began <- time.Now()
 			return nil, nil
 		})
-		serve(b, sys, &r)
+		serve(b, where, &r)
 		var took []time.Duration
 		submit := func() {
 			sent := time.Now()
@@ -95,13 +94,13 @@ func BenchmarkIdle(b *testing.B) {
 }
 
 // serve runs a worker until the benchmark ends.
-func serve(b *testing.B, sys *connect.System, r *handlers.Registry) {
+func serve(b *testing.B, where worker.Connection, r *handlers.Registry) {
 	b.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	ready := make(chan struct{})
 	wg.Go(func() {
-		if err := worker.Run(ctx, worker.Config{Connection: sys.Config, Lanes: []job.Lane{job.LaneIO}, StreamConcurrency: 8, Ready: func() { close(ready) }}, r); err != nil {
+		if err := worker.Run(ctx, worker.Config{Connection: where, Lanes: []job.Lane{job.LaneIO}, StreamConcurrency: 8, Ready: func() { close(ready) }}, r); err != nil {
 			b.Error(err)
 		}
 	})
@@ -118,7 +117,7 @@ func BenchmarkBulk(b *testing.B) {
 	const n = 50_000
 	var ours, theirs costs
 	for b.Loop() {
-		sys := installation(b, 8)
+		sys, _ := open(b, 8)
 		jobs := drafts(n)
 		measure := startCost(b, sys.Redis)
 		submitAll(b, sys, jobs)
@@ -147,7 +146,7 @@ func enqueueAsynq(b *testing.B, n int) cost {
 // BenchmarkWake measures from the call that finishes a job to the return of a
 // wait for it, through Redis and the hub.
 func BenchmarkWake(b *testing.B) {
-	sys := installation(b, 8)
+	sys, _ := open(b, 8)
 	h := hub.New(sys.Store, sys.Log)
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -45,7 +45,7 @@ func BenchmarkStreamJob(b *testing.B) {
 		{"file.compress", `{"format":"gzip"}`, loggen.New(loggen.Options{Seed: 1, Bytes: size})},
 	} {
 		b.Run(work.typ, func(b *testing.B) {
-			sys := installation(b, 8)
+			sys, where := open(b, 8)
 			name := "bench/in"
 			w, err := sys.Blobs.Create(b.Context(), name)
 			if err != nil {
@@ -68,7 +68,7 @@ func BenchmarkStreamJob(b *testing.B) {
 			var wg sync.WaitGroup
 			ready := make(chan struct{})
 			wg.Go(func() {
-				worker.Run(ctx, worker.Config{Connection: sys.Config, Lanes: []job.Lane{job.LaneIO}, Ready: func() { close(ready) }}, handlers.BuiltIn())
+				worker.Run(ctx, worker.Config{Connection: where, Lanes: []job.Lane{job.LaneIO}, Ready: func() { close(ready) }}, handlers.BuiltIn())
 			})
 			defer wg.Wait()
 			defer stop()

@@ -49,7 +49,7 @@ func badRequests() []badRequest {
 		{name: "unknown field of the payload", body: primes(`{"n":1,"m":2}`), status: 422, code: invalid, pointer: "/payload/m"},
 		{name: "wrong payload", body: primes(`{"n":"many"}`), status: 422, code: invalid, pointer: "/payload/n"},
 		{name: "payload out of range", body: primes(`{"n":-1}`), status: 422, code: invalid, pointer: "/payload/n"},
-		{name: "number over all bounds", body: primes(`{"n":1e999}`), status: 400, code: invalid},
+		{name: "number over all bounds", body: primes(`{"n":1e999}`), status: 422, code: invalid, pointer: "/payload"},
 		{name: "payload no object", body: primes(`7`), status: 422, code: invalid, pointer: "/payload"},
 		{name: "payload missing", body: `{"type":"math.primes"}`, status: 422, code: invalid, pointer: "/payload"},
 		{name: "odd duration", body: with(`"timeout":"soon"`), status: 422, code: invalid, pointer: "/timeout"},

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -124,6 +125,10 @@ func (e entry) check(payload []byte, own bool) ([]byte, error) {
 	}
 	var fields map[string]any
 	if err := json.Unmarshal(payload, &fields); err != nil || fields == nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) && strings.HasPrefix(wrong.Value, "number ") { // with its digits: no float64 holds it
+			return nil, Problems{{"", "has a number over all bounds"}}
+		}
 		return nil, Problems{{"", "expected object"}}
 	}
 	if e.choices > 1 && e.choices*values(fields) > maxCompared {

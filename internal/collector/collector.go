@@ -36,11 +36,17 @@ func Tune(getenv func(string) string, garbage int64) {
 		return
 	}
 	limit := float64(memoryLimit(getenv))
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	// Go reckons its percents from all that it scans: stacks and globals beside the heap.
+	scanned := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"},
+		{Name: "/gc/scan/globals:bytes"}}
 	last := 0
 	tune := func() {
-		metrics.Read(live)
-		percent := heapPercent(float64(live[0].Value.Uint64()), limit, float64(garbage))
+		metrics.Read(scanned)
+		live := 0.0
+		for _, s := range scanned {
+			live += float64(s.Value.Uint64())
+		}
+		percent := heapPercent(live, limit, float64(garbage))
 		// A change stops the program for a moment, so small ones wait.
 		if percent*10 < last*9 || percent*9 > last*10 {
 			last = percent
@@ -51,8 +57,8 @@ func Tune(getenv func(string) string, garbage int64) {
 	afterEachCollection(tune)
 }
 
-// heapPercent is the GOGC for a heap of which live bytes are in use. Go collects nothing below 4 MiB
-// times GOGC/100, so the floor needs no more than its part of that, and more would raise it.
+// heapPercent is the GOGC for a heap of which live bytes are in use, stacks and globals counted. Go collects
+// nothing below 4 MiB times GOGC/100, so the floor needs no more than its part of that, and more would raise it.
 func heapPercent(live, limit, garbage float64) int {
 	const least = 4 << 20
 	live = max(live, 1<<20)

@@ -44,8 +44,6 @@ type System struct {
 	Log   *slog.Logger
 	// Callbacks sends signed callbacks; nil where no secret is set.
 	Callbacks *webhook.Sender
-	// Config is what it was opened with.
-	Config Config
 	// Prefix of all keys and channels.
 	Prefix string
 	// MinFreeSpace is the config's.
@@ -69,7 +67,7 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	sys := &System{Config: c, Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), MinFreeSpace: c.MinFreeSpace, memory: redisdb.NewMemory(rdb), jobs: census{max: int64(c.MaxJobs)}}
+	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), MinFreeSpace: c.MinFreeSpace, memory: redisdb.NewMemory(rdb), jobs: census{max: int64(c.MaxJobs)}}
 	err = sys.open(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())

@@ -65,8 +65,8 @@ func rewrite(root, to string) (changed int, err error) {
 			return nil
 		}
 		text, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil || bytes.IndexByte(text, 0) >= 0 {
-			return err // or it is no text
+		if err != nil || bytes.IndexByte(text, 0) >= 0 || !bytes.Contains(text, []byte(from)) {
+			return err // or it is no text, or one that is not about the module
 		}
 		if now := rules.apply(name, text); !bytes.Equal(now, text) {
 			texts[name] = now

@@ -40,7 +40,7 @@ func copyTree(t *testing.T) string {
 
 // TestRewrite holds that a copy of this tree with another path is whole: all imports
 // are found, in the modules beside it too, some packages compile, the linker's flag
-// names a variable that is there, and the old path is nowhere. Then it is renamed again.
+// names a variable that is there, and the old path is nowhere, after a second rename too.
 func TestRewrite(t *testing.T) {
 	t.Parallel()
 	root := copyTree(t)
@@ -55,12 +55,13 @@ func TestRewrite(t *testing.T) {
 		}
 		noneLeft(t, root, old)
 		old = path
-		for _, dir := range []string{".", "examples/own-worker", "bench/peers"} {
-			run(t, filepath.Join(root, dir), "list", "-deps", "-test", "./...")
-		}
 	}
-	run(t, root, "vet", "./job", "./installation", "./answer", "./internal/httpapi")
-	run(t, root, "vet", ".")
+	// To list is to find all imports; a compiler at work on a tree of another name finds
+	// nothing in its cache, so it gets a package of each kind of reference and no more.
+	for _, dir := range []string{".", "examples/own-worker", "bench/peers"} {
+		run(t, filepath.Join(root, dir), "list", "-deps", "-test", "./...")
+	}
+	run(t, root, "build", "./job", "./installation", "./answer")
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil || !strings.Contains(string(makefile), "-X "+old+"/cmd/internal/program.version=") {
 		t.Errorf("the linker's flag in the Makefile is not %s's (%v)", old, err)

@@ -218,8 +218,8 @@ func TestNasty(t *testing.T) {
 		before := residentSize(t)
 		began := time.Now()
 		timeout := timeout
-		if c.code == job.OutOfMemory {
-			timeout *= 10 // a busy machine may take long to hand out pages
+		if c.code != job.Timeout {
+			timeout *= 10 // it ends by itself, on a busy machine later
 		}
 		snap := b.run(t, misdeed{Do: c.do, N: c.n}, timeout)
 		took := time.Since(began)

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
+	"sync"
 	"testing"
 )
 
@@ -106,4 +108,56 @@ func TestTune(t *testing.T) {
 	if grown >= small {
 		t.Errorf("300 MiB live: %d %%, as with nothing: %d %%", grown, small)
 	}
+}
+
+// TestGoal asks Go itself where the next collection is due, with little alive, and with much
+// on stacks: both stay within what the floor and the growth say.
+func TestGoal(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	const garbage = 64 << 20
+	Tune(func(string) string { return "" }, garbage)
+	samples := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}, {Name: "/gc/heap/live:bytes"},
+		{Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
+	within := func(what string, most func(live float64) float64) {
+		t.Helper()
+		var goal, live float64
+		for range 100 { // the finalizer runs some time after the collection
+			runtime.GC()
+			runtime.Gosched()
+			metrics.Read(samples)
+			goal, live = float64(samples[0].Value.Uint64()), 0
+			for _, s := range samples[1:] {
+				live += float64(s.Value.Uint64())
+			}
+			if goal <= most(live)*1.15 { // small changes wait
+				return
+			}
+		}
+		t.Errorf("%s: next at %.1f MiB with %.1f MiB scanned", what, goal/(1<<20), live/(1<<20))
+	}
+	within("little", func(live float64) float64 { return max(heapFloor, live*heapGrowth) })
+	stop := make(chan struct{})
+	defer close(stop)
+	var running sync.WaitGroup
+	for range 4000 {
+		running.Add(1)
+		go onStack(20, func() { running.Done(); <-stop })
+	}
+	running.Wait()
+	within("stacks", func(live float64) float64 { return live + garbage })
+	if stacks := samples[2].Value.Uint64(); stacks < 30<<20 {
+		t.Fatalf("only %d bytes of stacks", stacks)
+	}
+}
+
+// onStack calls do with 500 bytes of stack for each of n.
+func onStack(n int, do func()) byte {
+	var room [500]byte
+	if n == 0 {
+		do()
+		return room[0]
+	}
+	room[n] = 1
+	return onStack(n-1, do) + room[n]
 }

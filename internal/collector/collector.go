@@ -57,8 +57,9 @@ func Tune(getenv func(string) string, garbage int64) {
 	afterEachCollection(tune)
 }
 
-// heapPercent is the GOGC for a heap of which live bytes are in use, stacks and globals counted. Go collects
-// nothing below 4 MiB times GOGC/100, so the floor needs no more than its part of that, and more would raise it.
+// heapPercent is the GOGC for a heap of which live bytes are in use, stacks and globals counted. Go
+// collects nothing below 4 MiB times GOGC/100, so the floor needs no more than its part of that, and
+// more would raise it.
 func heapPercent(live, limit, garbage float64) int {
 	const least = 4 << 20
 	live = max(live, 1<<20)

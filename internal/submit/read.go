@@ -105,6 +105,9 @@ func (o *object) input(value []byte) {
 		case "job":
 			o.text("input/job", value, (*string)(&from.Job))
 		case "output":
+			if value[0] == 'n' { // null: as if it were not there
+				return nil
+			}
 			o.text("input/output", value, &from.Output)
 		default:
 			o.bad("input/"+pointerName.Replace(shortName(name)), "unknown field")

@@ -214,3 +214,15 @@ func (c *crumbs) Read(p []byte) (int, error) {
 	c.text = c.text[n:]
 	return n, nil
 }
+
+// Where a client's library writes what is not set as null, that is as if it were not there.
+func TestReferenceWithNullOutput(t *testing.T) {
+	t.Parallel()
+	const text = `{"type":"a.b","input":{"job":"j","output":null}}`
+	for name, read := range map[string]func(*Request, []byte) error{"body": (*Request).ReadBody, "line": (*Request).ReadLine} {
+		var r Request
+		if err := read(&r, []byte(text)); err != nil || r.From == nil || *r.From != (Reference{Job: "j"}) {
+			t.Errorf("%s: %+v, %v", name, r.From, err)
+		}
+	}
+}

@@ -100,6 +100,7 @@ func TestBatchRoomIsPassedOn(t *testing.T) {
 			o.wake()
 		}
 		<-before
+		synctest.Wait() // the hogs too: they lend while they end, and nobody else may look at what is free
 		for _, o := range append(hogs, late) {
 			o.close()
 			for len(o.take(nil)) > 0 {

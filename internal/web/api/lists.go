@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -28,6 +29,12 @@ const defaultPage, maxPage = 100, 1000
 
 const maxTypeName = 64
 
+func typeName() *huma.Schema {
+	s, most := plainText(), maxTypeName
+	s.MaxLength = &most
+	return s
+}
+
 func plainText() *huma.Schema { return &huma.Schema{Type: huma.TypeString} }
 
 var listParams = edge.Params[listing]{
@@ -44,10 +51,10 @@ var listParams = edge.Params[listing]{
 		[]string{httpapi.UntilDone, httpapi.UntilChange}, func(to *listing, text string) { to.until = text }),
 	edge.OneOf(edge.Param[listing]{Name: "state", In: edge.Query, Doc: "only jobs in this state"},
 		stateNames(), func(to *listing, text string) { to.filter.State = job.State(text) }),
-	{Name: "type", In: edge.Query, Doc: "only jobs of this type", Schema: plainText(),
+	{Name: "type", In: edge.Query, Doc: "only jobs of this type", Schema: typeName(),
 		Read: func(to *listing, text string) error {
 			to.filter.Type = text
-			if len(text) > maxTypeName {
+			if utf8.RuneCountInString(text) > maxTypeName {
 				return fmt.Errorf("expected at most %d characters", maxTypeName)
 			}
 			return nil

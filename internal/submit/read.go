@@ -76,7 +76,9 @@ func (o *object) member(name, value []byte) error {
 			o.bad(pointerName.Replace(shortName(name)), "unknown field")
 			return nil
 		}
-		if value[0] == 'n' { // null: as if it were not there
+		// null is as if it were not there. But a key or id that came out null would make a job that
+		// no repeat finds, so these are refused below.
+		if value[0] == 'n' && httpapi.Controls[i].Header == "" {
 			return nil
 		}
 		if err := controls.SetJSON(o.Request, i, value); err != nil {

@@ -20,33 +20,47 @@ var errGoneFull = errors.New("too many removed jobs wait for the deletion of the
 
 // forget has a removed job's blobs deleted soon. It doesn't wait: the sweep that
 // removed the job mends leases too, and a blob store may be slow.
-func (j *Janitor) forget(_ context.Context, id job.ID) error {
+func (j *Janitor) forget(_ context.Context, id job.ID) error { return offer(j.gone, id, errGoneFull) }
+
+// offer puts a job into a line without waiting for room.
+func offer(line chan<- job.ID, id job.ID, full error) error {
 	select {
-	case j.gone <- id:
+	case line <- id:
 		return nil
 	default:
-		return errGoneFull
+		return full
 	}
+}
+
+// take does the jobs of a line, one after the other, until ctx ends.
+func take(ctx context.Context, line <-chan job.ID, do func(job.ID)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case id := <-line:
+			do(id)
+		}
+	}
+}
+
+// together runs f so many times at once, and returns when all have ended.
+func together(times int, f func()) {
+	var wg sync.WaitGroup
+	for range times {
+		wg.Go(f)
+	}
+	wg.Wait()
 }
 
 // deleteGone deletes blobs of removed jobs until ctx ends, and then those that
 // wait, for a few seconds.
 func (j *Janitor) deleteGone(ctx context.Context) error {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for range goneAtOnce {
-		wg.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					j.deleteRest(context.WithoutCancel(ctx))
-					return
-				case id := <-j.gone:
-					j.deleteBlobs(context.WithoutCancel(ctx), id)
-				}
-			}
-		})
-	}
+	after := context.WithoutCancel(ctx)
+	together(goneAtOnce, func() {
+		take(ctx, j.gone, func(id job.ID) { j.deleteBlobs(after, id) })
+		j.deleteRest(after)
+	})
 	return nil
 }
 

@@ -3,7 +3,6 @@ package janitor
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"longshore/job"
@@ -23,34 +22,19 @@ var errLooksFull = errors.New("too many uploads wait to be looked after; they wi
 // lookAfter has an upload in pieces looked after soon. It doesn't wait, as
 // forget doesn't.
 func (j *Janitor) lookAfter(_ context.Context, id job.ID) error {
-	select {
-	case j.looks <- id:
-		return nil
-	default:
-		return errLooksFull
-	}
+	return offer(j.looks, id, errLooksFull)
 }
 
 // lookAfterUploads looks after uploads in pieces until ctx ends. Those that wait
 // then are found again by another process.
 func (j *Janitor) lookAfterUploads(ctx context.Context) error {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for range looksAtOnce {
-		wg.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case id := <-j.looks:
-					look, cancel := context.WithTimeout(ctx, lookTimeout)
-					if err := j.submitter.LookAfter(look, id); err != nil && ctx.Err() == nil {
-						j.log.WarnContext(ctx, "upload in pieces can't be looked after, and will be found again", "job_id", id, "error", err)
-					}
-					cancel()
-				}
-			}
-		})
+	lookAfter := func(id job.ID) {
+		look, cancel := context.WithTimeout(ctx, lookTimeout)
+		defer cancel()
+		if err := j.submitter.LookAfter(look, id); err != nil && ctx.Err() == nil {
+			j.log.WarnContext(ctx, "upload in pieces can't be looked after, and will be found again", "job_id", id, "error", err)
+		}
 	}
+	together(looksAtOnce, func() { take(ctx, j.looks, lookAfter) })
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
+	"longshore/internal/loop"
 	"longshore/internal/web/edge"
 	"longshore/job"
 )
@@ -165,21 +166,9 @@ func (k *socket) read(ctx context.Context, cancel context.CancelCauseFunc, messa
 			paid = now
 		}
 		paid = paid.Add(time.Duration(len(text)+messageCost) * time.Second / messageRate)
-		if ahead := time.Until(paid) - messageBurst/messageRate*time.Second; ahead > 0 && !rest(ctx, ahead) {
+		if ahead := time.Until(paid) - messageBurst/messageRate*time.Second; ahead > 0 && loop.Sleep(ctx, ahead) != nil {
 			return
 		}
-	}
-}
-
-// rest waits; false: the context has ended.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

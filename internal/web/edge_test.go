@@ -1,10 +1,8 @@
 package web_test
 
 import (
-	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -99,14 +97,7 @@ func TestServeShutdown(t *testing.T) {
 	b := setup(t)
 	snap := newSnapshot(job.Running, 5)
 	b.put(snap)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- b.server.Serve(ctx, l) }()
-	url := "http://" + l.Addr().String()
+	url, served, cancel := b.serve()
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 

@@ -1,9 +1,7 @@
 package web_test
 
 import (
-	"context"
 	"encoding/json"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -164,14 +162,8 @@ func TestEventsShutdown(t *testing.T) {
 	b := setup(t)
 	snap := newSnapshot(job.Running, 5)
 	b.put(snap)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.url = "http://" + l.Addr().String()
-	ctx, cancel := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- b.server.Serve(ctx, l) }()
+	url, served, cancel := b.serve()
+	b.url = url
 	s := b.open(httpapi.EventsPath(snap.ID))
 	s.state()
 	conn := b.socket(nil)

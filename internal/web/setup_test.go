@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -300,6 +301,19 @@ func (b *bench) authorize(h http.Header) {
 	if _, ok := h["Authorization"]; !ok && b.token != "" {
 		h.Set("Authorization", "Bearer "+b.token)
 	}
+}
+
+// serve has the server listen at a port of its own until cancel; what Serve returns is in served.
+func (b *bench) serve() (url string, served <-chan error, cancel context.CancelFunc) {
+	b.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.server.Serve(ctx, l) }()
+	return "http://" + l.Addr().String(), ended, cancel
 }
 
 type syncBuffer struct {

@@ -91,6 +91,22 @@ bench-peers: ## beside asynq, River, BullMQ, Sidekiq and Celery, where they are 
 bench-streams: ## the stream tasks beside goaccess, mlr, jq, gzip, …; MB=500 for the full inputs
 	$(GO) run ./bench/streams -mb $(MB)
 
+# How long `make chaos` and `make soak` take, about; and the seed of the faults.
+DURATION ?= 20m
+SEED ?= $(shell date +%s)
+
+.PHONY: chaos
+chaos: ## faults of all kinds while clients go on, and a judgement; rewrites the table of docs/reliability.md
+	$(GO) run ./internal/chaos run -duration $(DURATION) -seed $(SEED) -rate 90 -write docs/reliability.md
+
+.PHONY: chaos-controls
+chaos-controls: ## the same for half a minute each without the fence, the sweeper, …: the checker must find it
+	$(GO) run ./internal/chaos controls -seed $(SEED)
+
+.PHONY: soak
+soak: ## a steady load for DURATION (20m): does memory, or anything, grow?
+	$(GO) run ./internal/chaos soak -duration $(DURATION) -seed $(SEED)
+
 .PHONY: bench-once
 bench-once: ## each benchmark once, so that none rots
 	$(GO) test -run='^$$' -bench=. -benchtime=1x ./...
@@ -104,6 +120,24 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
+# Where `make ui` writes; the test that compares what is committed gives another place.
+OUT ?=
+
+# What is made of TypeScript: for browsers of the last two years, and Node.
+ESBUILD := $(TOOL) esbuild --log-level=warning --legal-comments=none --minify
+ESM := --bundle --format=esm --target=es2022
+DASHBOARD := internal/web/dashboard
+
+.PHONY: ui
+ui: ## the dashboard and the TypeScript client from their sources, with esbuild, a Go module
+	@mkdir -p $(OUT)$(DASHBOARD)/dist
+	@$(ESBUILD) $(ESM) clients/typescript/src/index.ts --outfile=$(OUT)clients/typescript/dist/longshore.js
+	@$(ESBUILD) $(ESM) $(DASHBOARD)/ui/main.tsx --outfile=$(OUT)$(DASHBOARD)/dist/app.js --jsx-factory=h \
+		--jsx-fragment=Fragment --alias:preact=./$(DASHBOARD)/ui/preact/preact.mjs \
+		--alias:preact/hooks=./$(DASHBOARD)/ui/preact/hooks.mjs
+	@$(ESBUILD) $(DASHBOARD)/ui/app.css --target=chrome123,firefox120,safari17.5 --outfile=$(OUT)$(DASHBOARD)/dist/app.css
+	@cp $(DASHBOARD)/ui/index.html $(DASHBOARD)/ui/icon.svg $(OUT)$(DASHBOARD)/dist/
+
 .PHONY: clean
 clean: ## remove what was built and the data of `make dev`
 	rm -rf bin data dist
@@ -112,4 +146,4 @@ clean: ## remove what was built and the data of `make dev`
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -32,7 +32,8 @@ func TestDependOnCheckout(t *testing.T) {
 	dir := t.TempDir()
 	program := "package main\n\nimport (\n\t\"" + module + "/handlers\"\n\t\"" + module + "/worker\"\n)\n\n" +
 		"func main() { worker.Main(handlers.BuiltIn()) }\n"
-	for name, text := range map[string]string{"go.mod": "module example.com/mine\n\ngo 1.26\n", "main.go": program} {
+	for name, text := range map[string]string{"go.mod": "module example.com/mine\n\ngo 1.26\n",
+		"main.go": program} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +42,8 @@ func TestDependOnCheckout(t *testing.T) {
 		args := strings.Fields(strings.Replace(line, "../longshore", root, 1))
 		cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "GOSUMDB=off", "GOWORK=off", "GOFLAGS=") // what it needs is in this module's go.sum
+		// what it needs is in this module's go.sum
+		cmd.Env = append(os.Environ(), "GOSUMDB=off", "GOWORK=off", "GOFLAGS=")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", line, err, out)
 		}

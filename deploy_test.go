@@ -16,7 +16,7 @@ func TestDeploySettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+	known := []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SSL_CERT_FILE"} // of others
 	for _, s := range config.Table() {
 		known = append(known, s.Name)
 	}

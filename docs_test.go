@@ -68,15 +68,17 @@ func TestSettingsAreListed(t *testing.T) {
 		if value != "" && !strings.ContainsRune(value, ' ') {
 			value = "`" + value + "`"
 		}
-		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s |", s.Name, strings.Join(s.Programs, ", "), value, s.Meaning))
+		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s |", s.Name, strings.Join(s.Programs, ", "),
+			value, s.Meaning))
 	}
 	want := strings.Join(rows, "\n")
 	if !strings.Contains(string(text), "|---|---|---|---|\n"+want+"\n") {
-		t.Errorf("docs/settings.md does not list the settings as package config has them; its rows should be:\n%s", want)
+		t.Errorf(
+			"docs/settings.md does not list the settings as package config has them; its rows should be:\n%s", want)
 	}
 }
 
-// TestNamedTestsAreThere holds docs/security.md to its word: each test that it names exists.
+// TestNamedTestsAreThere holds documents to their word: each test that they name exists.
 func TestNamedTestsAreThere(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("docs/security.md")
@@ -89,13 +91,20 @@ func TestNamedTestsAreThere(t *testing.T) {
 			there[string(m[1])] = true
 		}
 	}
+	for _, page := range []string{"docs/access.md", "docs/isolation.md", "docs/journal/traps.md"} {
+		more, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, more...)
+	}
 	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllSubmatch(text, -1)
 	if len(named) < 40 {
 		t.Errorf("docs/security.md names %d tests; its table of findings has more", len(named))
 	}
 	for _, m := range named {
 		if !there[string(m[1])] {
-			t.Errorf("docs/security.md names %s, which isn't there", m[1])
+			t.Errorf("the documents name %s, which isn't there", m[1])
 		}
 	}
 }

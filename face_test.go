@@ -23,7 +23,8 @@ func public() []string {
 	var list []string
 	for pkg, floor := range floors {
 		first, _, _ := strings.Cut(pkg, "/")
-		if floor < programs-1 && !slices.Contains([]string{"internal", "cmd", "bench", "e2e", "release"}, first) {
+		if floor < programs-1 && !slices.Contains([]string{"internal", "cmd", "bench", "e2e", "release"},
+			first) {
 			list = append(list, pkg)
 		}
 	}
@@ -86,7 +87,8 @@ func exportData(t *testing.T, pkgs []string) importer.Lookup {
 		args = append(args, "./"+pkg)
 	}
 	list := exec.CommandContext(t.Context(), "go", args...)
-	list.Env = append(os.Environ(), "CGO_ENABLED=0") // as the programs are built, so that each is compiled once
+	// as the programs are built, so that each is compiled once
+	list.Env = append(os.Environ(), "CGO_ENABLED=0")
 	var stderr bytes.Buffer
 	list.Stderr = &stderr
 	out, err := list.Output()
@@ -165,7 +167,8 @@ func (f *face) params(at string, list *types.TypeParamList) {
 // this package that is not exported shows its methods and fields all the same.
 func (f *face) named(at string, obj *types.TypeName) {
 	pkg := obj.Pkg()
-	if pkg != nil && strings.HasPrefix(pkg.Path(), module+"/") && slices.Contains(strings.Split(pkg.Path(), "/"), "internal") {
+	if pkg != nil && strings.HasPrefix(pkg.Path(), module+"/") &&
+		slices.Contains(strings.Split(pkg.Path(), "/"), "internal") {
 		f.found[at+" says "+path.Base(pkg.Path())+"."+obj.Name()] = true
 	}
 }
@@ -229,15 +232,20 @@ func TestFaceNotices(t *testing.T) {
 	types.NewNamed(inner.Scope().Lookup("T").(*types.TypeName), types.NewStruct(nil, nil), nil)
 	inner.MarkComplete()
 	for text, want := range map[string]int{
-		"var V inner.T": 1, "var V = map[string][]*inner.T{}": 1, "func F(chan inner.T)": 1, "func F() (int, *inner.T) { return 0, nil }": 1,
-		"type A = inner.T": 1, "type a = inner.T; var V a": 1, "type S struct { F [2]inner.T }": 1, "type S struct { *inner.T }": 1,
-		"type S struct{}; func (S) M(func(inner.T)) {}": 1, "type I interface { M(inner.T) }": 1, "type I interface { inner.T }": 1,
-		"type G[P inner.T] struct{}": 1, "type g[P any] struct { F P }; var V g[inner.T]": 1, "type s struct { F inner.T }; func F() s { return s{} }": 1,
-		"type s struct{}; func (s) M() (x inner.T) { return }; var V s": 1, "type D inner.T": 0, "type S struct { f inner.T }": 0,
-		"type S struct{}; func (S) m(inner.T) {}": 0, "var v inner.T": 0, "func f(inner.T) {}": 0, "type L struct { Next *L; f inner.T }": 0,
+		"var V inner.T": 1, "var V = map[string][]*inner.T{}": 1, "func F(chan inner.T)": 1,
+		"func F() (int, *inner.T) { return 0, nil }": 1, "type A = inner.T": 1,
+		"type a = inner.T; var V a": 1, "type S struct { F [2]inner.T }": 1, "type S struct { *inner.T }": 1,
+		"type S struct{}; func (S) M(func(inner.T)) {}": 1, "type I interface { M(inner.T) }": 1,
+		"type I interface { inner.T }": 1, "type G[P inner.T] struct{}": 1,
+		"type g[P any] struct { F P }; var V g[inner.T]":                1,
+		"type s struct { F inner.T }; func F() s { return s{} }":        1,
+		"type s struct{}; func (s) M() (x inner.T) { return }; var V s": 1, "type D inner.T": 0,
+		"type S struct { f inner.T }": 0, "type S struct{}; func (S) m(inner.T) {}": 0, "var v inner.T": 0,
+		"func f(inner.T) {}": 0, "type L struct { Next *L; f inner.T }": 0,
 	} {
 		fset := token.NewFileSet()
-		file, err := parser.ParseFile(fset, "x.go", "package x; import \""+inner.Path()+"\"; var _ inner.T; "+text, 0)
+		file, err := parser.ParseFile(fset, "x.go", "package x; import \""+inner.Path()+"\"; var _ inner.T; "+
+			text, 0)
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}

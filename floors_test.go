@@ -33,7 +33,7 @@ var floors = map[string]int{
 	"job":                 0,
 	"config":              0,
 	"installation":        0,
-	"internal/auth":       0,
+	"internal/access":     0,
 	"internal/redisdb":    0,
 	"internal/localredis": 0,
 	"internal/loggen":     0,
@@ -44,40 +44,69 @@ var floors = map[string]int{
 	"internal/imaging":    0,
 	"internal/blob":       0,
 	"internal/family":     0,
+	"internal/cgroup":     0,
 	"internal/isolate":    0,
 	"internal/loop":       0,
+	"internal/memory":     0, // what this process holds
 	"internal/batch":      0,
 	"internal/lock":       0,
 	"internal/sandbox":    0,
 	"internal/printable":  0,
 	"internal/strictjson": 0,
+	"internal/sealing":    0,
+	"internal/procfile":   0,
+	"internal/sdnotify":   0,
+	"internal/cron":       0, // when ticks of schedules are
+	"functions/lib":       0, // helpers in other languages, as text
+	"internal/bytesize":   0,
 	// 1: nouns of this system, adapters of a single technology
-	"tasks":                1,
-	"answer":               1,
-	"internal/httpapi":     1,
-	"internal/hub":         1,
-	"internal/jobstore":    1,
-	"internal/blob/disk":   1,
-	"internal/blob/memory": 1,
-	"internal/blob/bucket": 1,
+	"tasks":                    1,
+	"answer":                   1,
+	"internal/httpapi":         1,
+	"internal/hub":             1,
+	"internal/access/store":    2,
+	"internal/access/token":    3,
+	"internal/access/gate":     3,
+	"internal/access/password": 0,
+	"internal/access/people":   3,
+	"internal/jobstore":        1,
+	"internal/metrics":         1,
+	"internal/cluster":         1, // the processes of a Procfile
+	"internal/blob/disk":       1,
+	"internal/blob/memory":     1,
+	"internal/blob/bucket":     1,
 	// 2: verbs
-	"handlers":         2,
-	"client":           2,
-	"internal/queue":   2,
-	"internal/webhook": 2,
-	"internal/refusal": 2, // the one table of errors
+	"handlers":                    2,
+	"client":                      2,
+	"internal/queue":              2,
+	"internal/functions/registry": 2, // which functions are deployed
+	"internal/scaling":            2, // how many workers are wanted
+	"internal/webhook":            2,
+	"internal/refusal":            2, // the one table of errors
 	// 3: the one way in
-	"internal/submit":   3,
-	"internal/overview": 3, // what waits, and who is there to take it
+	"internal/submit":             3,
+	"internal/functions":          3, // folders of foreign programs, and the seam to what runs them
+	"internal/functions/starter":  4, // the first function in a language
+	"internal/functions/program":  4, // starts the programs of functions, for the modes
+	"internal/functions/exec":     4, // modes
+	"internal/functions/lambda":   4,
+	"internal/functions/wasm":     4,
+	"internal/functions/host":     4, // knows all modes
+	"internal/functions/deployed": 4, // functions that come over the API, packed and unpacked
+	"internal/operate":            3, // what an operator does
+	"internal/schedules":          3, // makes jobs at their ticks
+	"internal/overview":           3, // what waits, and who is there to take it
 	// and the edge of HTTP, which knows no jobs
 	"internal/web/edge": 3,
 	// 4: assemblies
-	"internal/janitor":    4,
-	"internal/connect":    4,
-	"internal/tus":        4,
-	"internal/web/api":    4,
-	"internal/web/push":   4,
-	"internal/web/upload": 4,
+	"internal/janitor":       4,
+	"internal/connect":       4,
+	"internal/tus":           4,
+	"internal/web/api":       4,
+	"internal/web/push":      4,
+	"internal/web/upload":    4,
+	"internal/web/login":     4,
+	"internal/web/dashboard": 4,
 	// 5: takes a ticket, runs it, records it
 	"worker":       5,
 	"direct":       5, // the way in without a web process
@@ -88,13 +117,22 @@ var floors = map[string]int{
 	"bench/streams":        7,
 	"e2e":                  7,
 	"e2e/swarm":            6,
+	"e2e/leaker":           6, // a worker that leaks
 	// 7: programs
 	"cmd/web":            7,
 	"cmd/worker":         7,
 	"cmd/enqueue":        7,
 	"cmd/dev":            7,
+	"cmd/cluster":        7,
 	"release":            7,
 	"release/modulepath": 7,
+
+	// Chaos runs: what they leave behind, who judges it, what is struck, the clients.
+	"internal/chaos/history": 0,
+	"internal/chaos/check":   1,
+	"internal/chaos/machine": 2,
+	"internal/chaos/load":    2,
+	"internal/chaos":         7,
 
 	// Support of tests: on the floor above what they test. Only tests import them.
 	"internal/localredis/redistest":   1,
@@ -108,11 +146,21 @@ const programs = 7
 
 // sideways lists imports within one floor that are meant.
 var sideways = map[string][]string{
-	"internal/connect": {"internal/janitor"}, // each connected process has one
-	"internal/httpapi": {"answer"},           // how both sides of HTTP answer
-	"internal/stream":  {"internal/jq"},      // stages that filter and map
-	"internal/isolate": {"internal/family"},  // children are families
-	"tasks":            {"internal/httpapi"}, // the names of controls
+	"internal/connect": {"internal/janitor"},                    // each connected process has one
+	"internal/httpapi": {"answer"},                              // how both sides of HTTP answer
+	"internal/stream":  {"internal/jq"},                         // stages that filter and map
+	"internal/memory":  {"internal/family"},                     // what the system says of a process
+	"internal/isolate": {"internal/family", "internal/sandbox"}, // children are families, some in a sandbox
+	"tasks":            {"internal/httpapi"},                    // the names of controls
+
+	"internal/schedules": {"internal/submit"}, // their jobs come in by its rules
+
+	"internal/functions/exec":     {"internal/functions/program"},
+	"internal/functions/lambda":   {"internal/functions/program"},
+	"internal/functions/deployed": {"internal/functions/wasm"}, // reads modules in its children
+	"internal/functions/host": {"internal/functions/program", "internal/functions/exec",
+		"internal/functions/lambda", "internal/functions/wasm"},
+	"config":           {"internal/bytesize"},
 	"internal/imaging": {"internal/sandbox"}, // programs that read strangers' images
 }
 
@@ -130,40 +178,56 @@ const (
 
 var (
 	// edgeKnows is all of ours that the edge may import.
-	edgeKnows = []string{"internal/auth", "internal/blob", "internal/httpapi", "internal/strictjson"}
+	edgeKnows = []string{"internal/access", "internal/blob", "internal/httpapi", "internal/strictjson"}
 	// webKnowsNot is what no room of web may import.
 	webKnowsNot = []string{"internal/queue", "internal/jobstore", "internal/connect", "internal/redisdb",
-		"internal/batch", "internal/lock", "internal/tus"}
+		"internal/batch", "internal/lock", "internal/tus", "internal/access/gate", "internal/access/token"}
 )
 
 // keepers says which packages may import a third-party module. Where there are
 // two, each speaks to another side of it.
 var keepers = map[string][]string{
 	"github.com/hibiken/asynq": {"internal/queue"},
-	"github.com/redis/go-redis/v9": {"internal/redisdb", "internal/batch", "internal/lock", "internal/jobstore", "internal/queue",
-		"internal/connect", "internal/janitor"},
+	"github.com/redis/go-redis/v9": {"internal/redisdb", "internal/access/store", "internal/batch",
+		"internal/lock", "internal/functions/registry", "internal/operate", "internal/jobstore",
+		"internal/queue", "internal/scaling", "internal/connect", "internal/janitor", "internal/chaos"},
+	"github.com/robfig/cron/v3":          {"internal/cron"}, // in a test: what others mean by an expression
 	"github.com/alicebob/miniredis/v2":   {"internal/localredis"},
 	"github.com/sethvargo/go-envconfig":  {"config"},
 	"github.com/go-json-experiment/json": {"internal/strictjson"},
 	"github.com/danielgtaylor/huma/v2": {"tasks", // schemas
 		"internal/web", "internal/web/edge", "internal/web/api", "internal/web/push",
-		"internal/web/upload"}, // routes
-	"github.com/coder/websocket":     {"internal/web/push"},
-	"github.com/klauspost/compress":  {"internal/stream"},
-	"github.com/axiomhq/hyperloglog": {"internal/stream", "handlers"},
-	"github.com/itchyny/gojq":        {"internal/jq"},
-	"github.com/cespare/xxhash/v2":   {"internal/stream", "handlers"},
-	"github.com/spf13/cobra":         {"cmd/enqueue"},
-	"github.com/spf13/pflag":         {"cmd/enqueue"}, // cobra's flags
-	"github.com/vbauerster/mpb/v8":   {"cmd/enqueue"},
-	"github.com/tus/tusd/v2":         {"internal/tus"},
-	"golang.org/x/exp":               {"internal/tus"}, // tusd's slog
-	"golang.org/x/net":               {"internal/webhook"},
-	"golang.org/x/image":             {"internal/imaging"},
-	"github.com/aws/aws-sdk-go-v2":   {"internal/blob/bucket"},
-	"github.com/aws/smithy-go":       {"internal/blob/bucket"},
-	"golang.org/x/text":              {"internal/stream"}, // encodings
-	"golang.org/x/sys":               {"internal/localredis", "internal/family", "internal/isolate", "internal/sandbox", "internal/blob/disk"},
+		"internal/web/upload", "internal/web/login"}, // routes
+	"github.com/MicahParks/keyfunc/v3":    {"internal/access/token"},
+	"golang.org/x/time":                   {"internal/access/token"},
+	"github.com/golang-jwt/jwt/v5":        {"internal/access/token"},
+	"github.com/alexedwards/scs/v2":       {"internal/access/people"},
+	"github.com/coreos/go-oidc/v3":        {"internal/access/people"},
+	"golang.org/x/oauth2":                 {"internal/access/people"},
+	"github.com/go-webauthn/webauthn":     {"internal/access/people"},
+	"github.com/pquerna/otp":              {"internal/access/people"},
+	"golang.org/x/crypto":                 {"internal/access/password"},
+	"github.com/coder/websocket":          {"internal/web/push", "internal/chaos/load"},
+	"github.com/prometheus/client_golang": {"internal/metrics"},
+	"github.com/klauspost/compress":       {"internal/stream"},
+	"github.com/axiomhq/hyperloglog":      {"internal/stream", "handlers"},
+	"github.com/itchyny/gojq":             {"internal/jq"},
+	"github.com/cespare/xxhash/v2":        {"internal/stream", "handlers"},
+	"github.com/spf13/cobra":              {"cmd/enqueue"},
+	"github.com/spf13/pflag":              {"cmd/enqueue"}, // cobra's flags
+	"github.com/vbauerster/mpb/v8":        {"cmd/enqueue"},
+	"github.com/tus/tusd/v2":              {"internal/tus"},
+	"golang.org/x/exp":                    {"internal/tus"}, // tusd's slog
+	"golang.org/x/net":                    {"internal/webhook"},
+	"golang.org/x/image":                  {"internal/imaging"},
+	"github.com/aws/aws-sdk-go-v2":        {"internal/blob/bucket"},
+	"github.com/aws/smithy-go":            {"internal/blob/bucket"},
+	"golang.org/x/text":                   {"internal/stream"}, // encodings
+	"golang.org/x/sys": {"internal/localredis", "internal/family", "internal/isolate", "internal/sandbox",
+		"internal/blob/disk", "internal/functions/program", "internal/chaos/history",
+		"internal/functions/lambda", "internal/functions/wasm",
+		"internal/functions/deployed"},
+	"github.com/tetratelabs/wazero": {"internal/functions/wasm"},
 }
 
 // testOnly lists modules that only tests (and their support packages) import.
@@ -200,7 +264,8 @@ func sources(t *testing.T) []source {
 			if name == "." {
 				return nil
 			}
-			if base := path.Base(name); base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor" {
+			if base := path.Base(name); base[0] == '.' || base[0] == '_' || base == "testdata" ||
+				base == "vendor" {
 				return fs.SkipDir
 			}
 			if _, err := fs.Stat(root, path.Join(name, "go.mod")); err == nil {
@@ -370,9 +435,11 @@ func TestThirdParty(t *testing.T) {
 			}
 			mod := keptModule(imported)
 			if mod == "" {
-				t.Errorf("%s imports %s, which has no keeper; see keepers in floors_test.go", src.name, imported)
+				t.Errorf("%s imports %s, which has no keeper; see keepers in floors_test.go", src.name,
+					imported)
 			} else if !src.test && !supportsTests(src.pkg) && !slices.Contains(keepers[mod], src.pkg) {
-				t.Errorf("%s imports %s, which %s keeps", src.name, imported, strings.Join(keepers[mod], ", "))
+				t.Errorf("%s imports %s, which %s keeps", src.name, imported,
+					strings.Join(keepers[mod], ", "))
 			}
 		}
 	}
@@ -400,7 +467,8 @@ func TestHabits(t *testing.T) {
 		}
 		// In a synctest bubble a sleep costs no time. The word is written in two
 		// parts, so that this file does not find itself.
-		if src.test && bytes.Contains(src.text, []byte("time."+"Sleep(")) && !slices.Contains(src.imports, "testing/synctest") {
+		if src.test && bytes.Contains(src.text, []byte("time."+"Sleep(")) &&
+			!slices.Contains(src.imports, "testing/synctest") {
 			t.Errorf("%s sleeps; wait for an event, or use testing/synctest", src.name)
 		}
 		switch base := path.Base(src.pkg); base {

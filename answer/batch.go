@@ -33,7 +33,8 @@ func (a BatchAnswer) Refused() *Error {
 
 // Refusal is the answer to a line that was not taken.
 func Refusal(line int64, e *Error) BatchAnswer {
-	return BatchAnswer{Line: line, Code: e.Code, Status: e.Status, Title: e.Title, Detail: e.Detail, Errors: e.Errors}
+	return BatchAnswer{Line: line, Code: e.Code, Status: e.Status, Title: e.Title, Detail: e.Detail,
+		Errors: e.Errors}
 }
 
 // Words of the form in which most answers are written.

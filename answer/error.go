@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"longshore/internal/printable"
+	"longshore/job"
 )
 
 // A Code is the stable name of a reason why a request was refused.
@@ -16,9 +17,12 @@ const (
 	Invalid             Code = "invalid"
 	NotFound            Code = "not_found"
 	Conflict            Code = "conflict"
+	AlreadyRetried      Code = "already_retried"
 	IdempotencyMismatch Code = "idempotency_mismatch"
 	Unauthorized        Code = "unauthorized"
+	TokenExpired        Code = "token_expired"
 	Forbidden           Code = "forbidden"
+	StepUp              Code = "step_up"
 	TooLarge            Code = "too_large"
 	Unsupported         Code = "unsupported"
 	RateLimited         Code = "rate_limited"
@@ -46,6 +50,8 @@ type Error struct {
 	Title      string        `json:"title"`
 	Detail     string        `json:"detail,omitempty"`
 	Errors     []Pointer     `json:"errors,omitempty"`
+	Job        job.ID        `json:"job,omitempty" doc:"the job that is the retry, with already_retried"`
+	Operation  string        `json:"operation,omitempty" doc:"the operation that does the same already, with conflict"`
 	RetryAfter time.Duration `json:"-"` // sent as the header, in whole seconds
 
 	cause error
@@ -54,11 +60,12 @@ type Error struct {
 // statuses is the one table from codes to HTTP.
 var statuses = map[Code]int{
 	Invalid: http.StatusUnprocessableEntity, NotFound: http.StatusNotFound, Conflict: http.StatusConflict,
+	AlreadyRetried:      http.StatusConflict,
 	IdempotencyMismatch: http.StatusUnprocessableEntity, Unauthorized: http.StatusUnauthorized,
-	Forbidden: http.StatusForbidden, TooLarge: http.StatusRequestEntityTooLarge,
-	Unsupported: http.StatusUnsupportedMediaType, RateLimited: http.StatusTooManyRequests,
-	QueueFull: http.StatusServiceUnavailable, Unavailable: http.StatusServiceUnavailable,
-	Internal: http.StatusInternalServerError,
+	TokenExpired: http.StatusUnauthorized, Forbidden: http.StatusForbidden, StepUp: http.StatusForbidden,
+	TooLarge: http.StatusRequestEntityTooLarge, Unsupported: http.StatusUnsupportedMediaType,
+	RateLimited: http.StatusTooManyRequests, QueueFull: http.StatusServiceUnavailable,
+	Unavailable: http.StatusServiceUnavailable, Internal: http.StatusInternalServerError,
 }
 
 // NewError returns an error with the code's usual status.

@@ -9,7 +9,8 @@ import (
 
 // A refusal has a stable code; client.Error and direct.Error are this type.
 func Example() {
-	err := fmt.Errorf("submit demo.greet: %w", answer.NewError(answer.QueueFull, "there are as many jobs as there may be"))
+	err := fmt.Errorf("submit demo.greet: %w",
+		answer.NewError(answer.QueueFull, "there are as many jobs as there may be"))
 	var refused *answer.Error
 	if errors.As(err, &refused) {
 		fmt.Println(refused.Code, refused.Status)

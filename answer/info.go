@@ -13,9 +13,15 @@ type TypeInfo struct {
 	Lane          job.Lane        `json:"lane"`
 	TimeoutMS     int64           `json:"timeout_ms"` // of one attempt
 	MaxAttempts   int             `json:"max_attempts"`
-	Input         string          `json:"input"` // "required" or "none"
+	RetentionMS   int64           `json:"retention_ms,omitempty"` // of its jobs; 0 = the installation's
+	Input         string          `json:"input"`                  // "required", "optional" or "none"
 	ForbidOverlap bool            `json:"forbid_overlap,omitempty"`
 	Schema        json.RawMessage `json:"schema"` // JSON Schema of the payload
+	// Sandbox says how far a function's program is kept from the rest of its machine:
+	// "full", "partial" or "none"; "" for Go code.
+	Sandbox string `json:"sandbox,omitempty"`
+	// Version is the current number of a deployed function; 0 of all others.
+	Version int64 `json:"version,omitempty"`
 }
 
 // A QueueInfo is the state of one queue.
@@ -57,4 +63,5 @@ type WorkerState string
 const (
 	WorkerTaking   WorkerState = "taking"
 	WorkerDraining WorkerState = "draining"
+	WorkerStopping WorkerState = "stopping"
 )

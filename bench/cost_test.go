@@ -67,6 +67,8 @@ func (c costs) median(f func(cost) float64) float64 {
 
 func (c costs) report(b *testing.B, name string) {
 	b.ReportMetric(c.rate(), name+"_jobs/s")
-	b.ReportMetric(c.median(func(c cost) float64 { return float64(c.process.Microseconds()) / c.jobs }), name+"_process_µs/job")
-	b.ReportMetric(c.median(func(c cost) float64 { return float64(c.redis.Microseconds()) / c.jobs }), name+"_redis_µs/job")
+	b.ReportMetric(c.median(func(c cost) float64 { return float64(c.process.Microseconds()) / c.jobs }),
+		name+"_process_µs/job")
+	b.ReportMetric(c.median(func(c cost) float64 { return float64(c.redis.Microseconds()) / c.jobs }),
+		name+"_redis_µs/job")
 }

@@ -37,8 +37,9 @@ func BenchmarkSubmitHTTP(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		server, err := web.New(web.Config{Log: sys.Log}, web.Deps{Submitter: sys.Submitter(jobstore.NewKeeper(sys.Store, sys.Log), catalog, time.Hour, 0),
-			Hub: hub.New(sys.Store, sys.Log), Catalog: catalog})
+		server, err := web.New(web.Config{Log: sys.Log},
+			web.Deps{Submitter: sys.Submitter(jobstore.NewKeeper(sys.Store, sys.Log), catalog, time.Hour, 0),
+				Hub: hub.New(sys.Store, sys.Log), Catalog: catalog})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -72,7 +73,8 @@ func post(b *testing.B, address string, n int) {
 	}
 	defer conn.Close()
 	const body = `{"type":"bench.noop","payload":{}}`
-	request := fmt.Sprintf("POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	request := fmt.Sprintf(
+		"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	r := bufio.NewReader(conn)
 	for range n {
 		if _, err := io.WriteString(conn, request); err != nil {

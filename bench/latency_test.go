@@ -70,7 +70,8 @@ func BenchmarkIdle(b *testing.B) {
 		rdb, queue := redis.NewClient(opt), redistest.Prefix(b)
 		defer rdb.Close()
 		began := make(chan time.Time, 1)
-		srv := asynq.NewServerFromRedisClient(rdb, asynq.Config{Queues: map[string]int{queue: 1}, LogLevel: asynq.FatalLevel})
+		srv := asynq.NewServerFromRedisClient(rdb, asynq.Config{Queues: map[string]int{queue: 1},
+			LogLevel: asynq.FatalLevel})
 		if err := srv.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
 			began <- time.Now()
 			return nil
@@ -100,7 +101,8 @@ func serve(b *testing.B, where worker.Connection, r *handlers.Registry) {
 	var wg sync.WaitGroup
 	ready := make(chan struct{})
 	wg.Go(func() {
-		if err := worker.Run(ctx, worker.Config{Connection: where, Lanes: []job.Lane{job.LaneIO}, StreamConcurrency: 8, Ready: func() { close(ready) }}, r); err != nil {
+		if err := worker.Run(ctx, worker.Config{Connection: where, Lanes: []job.Lane{job.LaneIO},
+			StreamConcurrency: 8, Ready: func() { close(ready) }}, r); err != nil {
 			b.Error(err)
 		}
 	})
@@ -169,7 +171,7 @@ func BenchmarkWake(b *testing.B) {
 		}
 		woken := make(chan time.Time)
 		go func() {
-			if _, err := h.Wait(ctx, time.Minute, hub.Want{ID: draft.ID, Done: true}); err != nil {
+			if _, err := h.Wait(ctx, nil, time.Minute, hub.Want{ID: draft.ID, Done: true}); err != nil {
 				b.Error(err)
 			}
 			woken <- time.Now()
@@ -177,7 +179,8 @@ func BenchmarkWake(b *testing.B) {
 		<-time.After(2 * time.Millisecond) // it waits by now
 		b.StartTimer()
 		sent := time.Now()
-		if _, err := sys.Store.Finish(ctx, draft.ID, fence, jobstore.End{Outcome: jobstore.Succeeded}); err != nil {
+		if _, err := sys.Store.Finish(ctx, draft.ID, fence,
+			jobstore.End{Outcome: jobstore.Succeeded}); err != nil {
 			b.Fatal(err)
 		}
 		took = append(took, (<-woken).Sub(sent))

@@ -68,7 +68,8 @@ func BenchmarkStreamJob(b *testing.B) {
 			var wg sync.WaitGroup
 			ready := make(chan struct{})
 			wg.Go(func() {
-				worker.Run(ctx, worker.Config{Connection: where, Lanes: []job.Lane{job.LaneIO}, Ready: func() { close(ready) }}, handlers.BuiltIn())
+				worker.Run(ctx, worker.Config{Connection: where, Lanes: []job.Lane{job.LaneIO},
+					Ready: func() { close(ready) }}, handlers.BuiltIn())
 			})
 			defer wg.Wait()
 			defer stop()
@@ -80,8 +81,9 @@ func BenchmarkStreamJob(b *testing.B) {
 				runBare(b, work.typ, work.payload, plain, n)
 				bare = append(bare, measure(1))
 				measure = startCost(b, sys.Redis)
-				runJob(b, sys, jobstore.NewJob{Type: work.typ, Spec: jobstore.Spec{Payload: []byte(work.payload),
-					Input: &jobstore.Input{Blob: name, Size: n, SHA256: info.SHA256}}})
+				runJob(b, sys,
+					jobstore.NewJob{Type: work.typ, Spec: jobstore.Spec{Payload: []byte(work.payload),
+						Input: &jobstore.Input{Blob: name, Size: n, SHA256: info.SHA256}}})
 				jobs = append(jobs, measure(1))
 			}
 			cpu := func(c cost) float64 { return (c.process + c.redis).Seconds() * 1e3 }
@@ -107,7 +109,8 @@ func (c costs) least(f func(cost) float64) float64 {
 // runBare runs a built-in handler from file to file.
 func runBare(b *testing.B, typ, payload, input string, size int64) {
 	entry, _ := handlers.BuiltIn().Lookup(typ)
-	run := &handlers.Run{ID: job.NewID(time.Now()), Type: typ, Attempt: 1, InputSize: size, Files: plainFiles{input}}
+	run := &handlers.Run{ID: job.NewID(time.Now()), Type: typ, Attempt: 1, InputSize: size,
+		Files: plainFiles{input}}
 	if _, err := entry.Run(b.Context(), run, []byte(payload)); err != nil {
 		b.Fatal(err)
 	}
@@ -136,16 +139,19 @@ func (o *plainOutput) Write(p []byte) (int, error) {
 	return o.file.Write(p)
 }
 func (o *plainOutput) Commit() error { return errors.Join(o.file.Sync(), o.file.Close()) }
-func (o *plainOutput) Abort() error  { o.file.Close(); return os.Remove(o.file.Name()) } // after Commit too: the next run writes anew
+
+// after Commit too: the next run writes anew
+func (o *plainOutput) Abort() error { o.file.Close(); return os.Remove(o.file.Name()) }
 
 // runJob submits one job and waits for its end.
 func runJob(b *testing.B, sys *connect.System, n jobstore.NewJob) {
-	n.ID, n.Lane, n.Priority, n.Timeout, n.MaxAttempts, n.Retention = job.NewID(time.Now()), job.LaneIO, job.Default, time.Hour, 1, time.Hour
+	n.ID, n.Lane, n.Priority, n.Timeout, n.MaxAttempts, n.Retention = job.NewID(time.Now()), job.LaneIO,
+		job.Default, time.Hour, 1, time.Hour
 	n.Digest = "00000000000000000000000000000000"
 	ctx, stop := context.WithTimeout(b.Context(), 5*time.Minute)
 	defer stop()
 	moved := make(chan struct{}, 1)
-	ring := func() {
+	again := func() {
 		select {
 		case moved <- struct{}{}:
 		default:
@@ -155,9 +161,9 @@ func runJob(b *testing.B, sys *connect.System, n jobstore.NewJob) {
 	wg.Go(func() {
 		sys.Store.Listen(ctx, func(r job.Rev) {
 			if r.ID == n.ID {
-				ring()
+				again()
 			}
-		}, ring)
+		}, again)
 	})
 	defer wg.Wait()
 	defer stop()

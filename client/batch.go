@@ -127,8 +127,10 @@ func (b *batch) once(ctx context.Context) (call, error) {
 	for _, i := range b.open {
 		text = append(append(text, b.lines[i]...), '\n')
 	}
-	call := call{method: http.MethodPost, path: httpapi.PathBatch, body: newBody(bytes.NewReader(text), int64(len(text))), safe: true,
-		header: http.Header{"Content-Type": {httpapi.TypeNDJSON}, "Accept": {httpapi.TypeNDJSON + ", " + httpapi.TypeProblem}}}
+	call := call{method: http.MethodPost, path: httpapi.PathBatch, body: newBody(bytes.NewReader(text),
+		int64(len(text))), safe: true,
+		header: http.Header{"Content-Type": {httpapi.TypeNDJSON},
+			"Accept": {httpapi.TypeNDJSON + ", " + httpapi.TypeProblem}}}
 
 	sending, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -200,12 +202,14 @@ func (b *batch) answers(in io.Reader, came func()) (refused, err error) {
 // Poll returns those of up to 100 jobs that have another revision than the one
 // given, and the ids of those that are not there (any more), as soon as there
 // is one; after the wait, which the server may shorten, it returns none.
-func (c *Client) Poll(ctx context.Context, revs []job.Rev, wait time.Duration) (moved []job.Snapshot, missing []job.ID, err error) {
+func (c *Client) Poll(ctx context.Context, revs []job.Rev,
+	wait time.Duration) (moved []job.Snapshot, missing []job.ID, err error) {
 	return c.pollMany(ctx, revs, wait, httpapi.UntilChange)
 }
 
 // PollDone is Poll for jobs that have ended, whatever their revision.
-func (c *Client) PollDone(ctx context.Context, ids []job.ID, wait time.Duration) (ended []job.Snapshot, missing []job.ID, err error) {
+func (c *Client) PollDone(ctx context.Context, ids []job.ID,
+	wait time.Duration) (ended []job.Snapshot, missing []job.ID, err error) {
 	revs := make([]job.Rev, len(ids))
 	for i, id := range ids {
 		revs[i] = job.Rev{ID: id}
@@ -213,7 +217,8 @@ func (c *Client) PollDone(ctx context.Context, ids []job.ID, wait time.Duration)
 	return c.pollMany(ctx, revs, wait, httpapi.UntilDone)
 }
 
-func (c *Client) pollMany(ctx context.Context, revs []job.Rev, wait time.Duration, until string) ([]job.Snapshot, []job.ID, error) {
+func (c *Client) pollMany(ctx context.Context, revs []job.Rev, wait time.Duration,
+	until string) ([]job.Snapshot, []job.ID, error) {
 	query := url.Values{"id": {httpapi.FormatRevs(revs)}, "until": {until}}
 	if wait > 0 {
 		query.Set("wait", httpapi.FormatDuration(wait))

@@ -32,7 +32,8 @@ func batches(t *testing.T, tries ...func(w http.ResponseWriter, lines []lineOf))
 	var requests [][]lineOf
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		text, err := io.ReadAll(r.Body)
-		if err != nil || r.URL.Path != httpapi.PathBatch || r.Header.Get("Content-Type") != httpapi.TypeNDJSON {
+		if err != nil || r.URL.Path != httpapi.PathBatch ||
+			r.Header.Get("Content-Type") != httpapi.TypeNDJSON {
 			t.Errorf("%s %v, %v", r.URL, r.Header, err)
 		}
 		var lines []lineOf
@@ -103,7 +104,8 @@ func TestSubmitBatch(t *testing.T) {
 	keys := map[string]bool{}
 	for i, l := range all {
 		switch {
-		case i == 2 && (l.ID != testID || l.Key != ""), i == 3 && l.Key != "mine", i != 2 && (l.Key == "" || keys[l.Key]):
+		case i == 2 && (l.ID != testID || l.Key != ""), i == 3 && l.Key != "mine", i != 2 &&
+			(l.Key == "" || keys[l.Key]):
 			t.Fatalf("line %d: %+v", i+1, l)
 		}
 		keys[l.Key] = true
@@ -156,8 +158,10 @@ func TestSubmitBatchGivesUp(t *testing.T) {
 		try  func(w http.ResponseWriter, lines []lineOf)
 		good func(error) bool
 	}{
-		"refused": {func(w http.ResponseWriter, _ []lineOf) { refuse(w, httpapi.NewError(httpapi.Unauthorized, "")) }, refusedAs(Unauthorized)},
-		"a page":  {func(w http.ResponseWriter, _ []lineOf) { io.WriteString(w, "<html>") }, foreign},
+		"refused": {func(w http.ResponseWriter, _ []lineOf) {
+			refuse(w, httpapi.NewError(httpapi.Unauthorized, ""))
+		}, refusedAs(Unauthorized)},
+		"a page": {func(w http.ResponseWriter, _ []lineOf) { io.WriteString(w, "<html>") }, foreign},
 		"other lines": {func(w http.ResponseWriter, _ []lineOf) {
 			w.Header().Set("Content-Type", httpapi.TypeNDJSON)
 			io.WriteString(w, "hello\n")
@@ -170,7 +174,8 @@ func TestSubmitBatchGivesUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, requests := batches(t, test.try)
-			for a, err := range c.SubmitBatch(t.Context(), slices.Values([]Submission{{Type: "good"}, {Type: "good"}})) {
+			for a, err := range c.SubmitBatch(t.Context(),
+				slices.Values([]Submission{{Type: "good"}, {Type: "good"}})) {
 				if !test.good(err) {
 					t.Errorf("%+v, %v", a, err)
 				}
@@ -185,7 +190,8 @@ func TestSubmitBatchGivesUp(t *testing.T) {
 	c.retryFor = -1
 	var last error
 	taken := 0
-	for _, err := range c.SubmitLines(t.Context(), [][]byte{[]byte(`{"type":"good"}`), nil, []byte(`{"type":"full"}`)}) {
+	for _, err := range c.SubmitLines(t.Context(), [][]byte{[]byte(`{"type":"good"}`), nil,
+		[]byte(`{"type":"full"}`)}) {
 		if last = err; err == nil {
 			taken++
 		}

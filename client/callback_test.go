@@ -16,7 +16,8 @@ import (
 
 func TestCallback(t *testing.T) {
 	t.Parallel()
-	want := job.Callback{URL: "https://a.example/", State: job.CallbackPending, Attempts: 2, LastStatus: 503, LastError: "http_status"}
+	want := job.Callback{URL: "https://a.example/", State: job.CallbackPending, Attempts: 2, LastStatus: 503,
+		LastError: "http_status"}
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v1/jobs/"+string(testID)+"/callback" {
 			refuse(w, httpapi.NewError(httpapi.NotFound, "the job was submitted without a callback_url"))

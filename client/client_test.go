@@ -66,7 +66,8 @@ func refuse(w http.ResponseWriter, e *httpapi.Error) {
 
 func TestNewChecksTheURL(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"", "localhost:8080", "ftp://host", "http://", "://user:hunter2@host", "/v1"} {
+	for _, bad := range []string{"", "localhost:8080", "ftp://host", "http://", "://user:hunter2@host",
+		"/v1"} {
 		if _, err := New(Config{URL: bad}); err == nil {
 			t.Errorf("New accepted %q", bad)
 		} else if strings.Contains(err.Error(), "hunter2") {
@@ -134,7 +135,8 @@ func TestRefusalsAreNotRepeated(t *testing.T) {
 	if !errors.As(err, &refused) {
 		t.Fatalf("err = %v", err)
 	}
-	if refused.Code != Invalid || refused.Status != 422 || refused.Errors[0].Pointer != "/payload/n" || tries != 1 {
+	if refused.Code != Invalid || refused.Status != 422 || refused.Errors[0].Pointer != "/payload/n" ||
+		tries != 1 {
 		t.Errorf("got %+v after %d tries", refused, tries)
 	}
 }
@@ -169,7 +171,8 @@ func TestSubmitFile(t *testing.T) {
 				if err == nil && string(got) != want {
 					t.Errorf("try %d: %d bytes arrived, want %d", tries, len(got), len(want))
 				}
-				if q := r.URL.Query(); q.Get("top") != "5" || q.Get("filename") != "access.log" || q.Get("expires_in") != "1m" {
+				if q := r.URL.Query(); q.Get("top") != "5" || q.Get("filename") != "access.log" ||
+					q.Get("expires_in") != "1m" {
 					t.Errorf("query = %v", q)
 				}
 				if tries++; tries <= test.failures {
@@ -179,9 +182,11 @@ func TestSubmitFile(t *testing.T) {
 				reply(w, http.StatusAccepted, job.Snapshot{ID: testID})
 			})
 			_, err := c.SubmitFile(t.Context(), Submission{
-				Type: "log.analyze", Fields: url.Values{"top": {"5"}}, Filename: "access.log", ExpiresIn: time.Minute,
+				Type: "log.analyze", Fields: url.Values{"top": {"5"}}, Filename: "access.log",
+				ExpiresIn: time.Minute,
 			}, test.in, test.size)
-			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			if test.want == "" && err != nil || test.want != "" &&
+				(err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("err = %v, want %q", err, test.want)
 			}
 		})
@@ -315,7 +320,8 @@ func TestList(t *testing.T) {
 			reply(w, 200, httpapi.JobList{Jobs: []job.Snapshot{{ID: "3"}, {ID: "2"}}, Next: "two"})
 		case "two": // looked at many, found none: the list goes on
 			scanned, complete := 5000, false
-			reply(w, 200, httpapi.JobList{Jobs: []job.Snapshot{}, Next: "three", Scanned: &scanned, Complete: &complete})
+			reply(w, 200, httpapi.JobList{Jobs: []job.Snapshot{}, Next: "three", Scanned: &scanned,
+				Complete: &complete})
 		case "three":
 			reply(w, 200, httpapi.JobList{Jobs: []job.Snapshot{{ID: "1"}}})
 		}
@@ -330,9 +336,11 @@ func TestList(t *testing.T) {
 	if diff := cmp.Diff([]job.ID{"3", "2", "1"}, ids); diff != "" {
 		t.Error(diff)
 	}
-	for cursor, want := range map[string]Page{"two": {Next: "three", Scanned: 5000}, "three": {Complete: true}} {
+	for cursor, want := range map[string]Page{"two": {Next: "three", Scanned: 5000},
+		"three": {Complete: true}} {
 		page, err := c.ListPage(t.Context(), Filter{State: job.Failed, Type: "log.analyze"}, 100, cursor)
-		if err != nil || page.Next != want.Next || page.Scanned != want.Scanned || page.Complete != want.Complete {
+		if err != nil || page.Next != want.Next || page.Scanned != want.Scanned ||
+			page.Complete != want.Complete {
 			t.Errorf("page at %s: %+v, %v", cursor, page, err)
 		}
 	}

@@ -33,6 +33,7 @@ const (
 	IdempotencyMismatch = answer.IdempotencyMismatch
 	Unauthorized        = answer.Unauthorized
 	Forbidden           = answer.Forbidden
+	StepUp              = answer.StepUp
 	TooLarge            = answer.TooLarge
 	Unsupported         = answer.Unsupported
 	RateLimited         = answer.RateLimited
@@ -75,7 +76,8 @@ func refusal(resp *http.Response) error {
 	}
 	if to, err := resp.Location(); err == nil && resp.StatusCode < 400 {
 		to.RawQuery, to.Fragment = "", ""
-		got += ", redirects to " + to.Redacted() + ", which is followed for reads within one scheme, host and port only"
+		got += ", redirects to " + to.Redacted() +
+			", which is followed for reads within one scheme, host and port only"
 	}
 	return fmt.Errorf("%w (%s)", ErrForeign, got)
 }
@@ -110,7 +112,8 @@ func orNone(kind string) string {
 // transient reports whether a status is likely to pass by itself.
 func transient(status int) bool {
 	switch status {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable,
+		http.StatusGatewayTimeout:
 		return true
 	}
 	return false

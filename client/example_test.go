@@ -57,9 +57,12 @@ func ExampleClient_Upload() {
 	}
 	defer c.CloseIdleConnections()
 
-	file := strings.NewReader(strings.Repeat("127.0.0.1 - - [10/Oct/2000:13:55:36 -0700] \"GET / HTTP/1.0\" 200 2326\n", 1000)) // or an *os.File
+	// or an *os.File
+	file := strings.NewReader(
+		strings.Repeat("127.0.0.1 - - [10/Oct/2000:13:55:36 -0700] \"GET / HTTP/1.0\" 200 2326\n", 1000))
 	snap, err := c.Upload(context.Background(), client.Submission{
-		Type: "log.analyze", Payload: map[string]int{"top": 5}, Filename: "access.log", IdempotencyKey: "access.log of Monday",
+		Type: "log.analyze", Payload: map[string]int{"top": 5}, Filename: "access.log",
+		IdempotencyKey: "access.log of Monday",
 	}, file, file.Size())
 	if err != nil {
 		panic(err)
@@ -129,7 +132,9 @@ func answer(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"id":%q,"type":"log.analyze","state":"queued","rev":1}`, id)
 	case r.URL.Path == "/v1/jobs/"+id+"/events":
 		w.Header().Set("Content-Type", "text/event-stream")
-		fmt.Fprintf(w, "event: state\nid: 3\ndata: "+`{"id":%q,"type":"log.analyze","state":"succeeded","done":true,"rev":3,"result":{"lines":1}}`+"\n\n", id)
+		fmt.Fprintf(w, "event: state\nid: 3\ndata: "+
+			`{"id":%q,"type":"log.analyze","state":"succeeded","done":true,"rev":3,"result":{"lines":1}}`+
+			"\n\n", id)
 	case r.URL.Path == "/v1/jobs/"+id:
 		fmt.Fprintf(w, `{"id":%q,"type":"log.analyze","state":"running","rev":2}`, id)
 	default:

@@ -158,7 +158,8 @@ func (f *File) resume(cause error) error {
 		return err
 	}
 	start := "bytes " + strconv.FormatInt(f.off, 10) + "-"
-	if resp.StatusCode != http.StatusPartialContent || !strings.HasPrefix(resp.Header.Get("Content-Range"), start) {
+	if resp.StatusCode != http.StatusPartialContent || !strings.HasPrefix(resp.Header.Get("Content-Range"),
+		start) {
 		f.hangUp()
 		return fmt.Errorf("the download broke off at byte %d and can't be continued: %w", f.off, cause)
 	}

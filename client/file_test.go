@@ -62,11 +62,13 @@ func TestOutput(t *testing.T) {
 		tries int // ranges asked for
 		want  string
 	}{
-		"in one":            {files{content: content, etag: `"a"`}, 0, ""},
-		"broken off":        {files{content: content, etag: `"a"`, cut: 20000}, 2, ""},
-		"no tag":            {files{content: content, cut: 20000}, 0, "unexpected EOF"},
-		"no ranges":         {files{content: content, etag: `"a"`, cut: 20000, norange: true}, 0, "can't be continued"},
-		"other bytes":       {files{content: content, etag: `"a"`, digest: "sha-256=:" + strings.Repeat("A", 43) + "=:"}, 0, "digest"},
+		"in one":     {files{content: content, etag: `"a"`}, 0, ""},
+		"broken off": {files{content: content, etag: `"a"`, cut: 20000}, 2, ""},
+		"no tag":     {files{content: content, cut: 20000}, 0, "unexpected EOF"},
+		"no ranges": {files{content: content, etag: `"a"`, cut: 20000, norange: true}, 0,
+			"can't be continued"},
+		"other bytes": {files{content: content, etag: `"a"`, digest: "sha-256=:" +
+			strings.Repeat("A", 43) + "=:"}, 0, "digest"},
 		"an unknown digest": {files{content: content, etag: `"a"`, digest: "md5=:AAAA:"}, 0, ""},
 		"empty":             {files{etag: `"a"`}, 0, ""},
 	}

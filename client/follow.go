@@ -69,13 +69,13 @@ type follower struct {
 	rev    int64 // the last one yielded; -1 = none
 	yield  func(job.Snapshot, error) bool
 	over   bool // the job has ended, or the caller wants no more
-	barren int  // streams in a row that brought no news
+	silent int  // streams in a row that brought no news
 }
 
-// maxBarren is after how many streams without news a follower takes to polling.
+// maxSilent is after how many streams without news a follower takes to polling.
 // A stream that no proxy spoils ends without news only when the server stops or
 // is full.
-const maxBarren = 3
+const maxSilent = 3
 
 // run looks at the job, and waits for the next look at a stream, which yields
 // what it brings. So each break of a stream is followed by a plain look, which
@@ -83,9 +83,10 @@ const maxBarren = 3
 func (f *follower) run(ctx context.Context) error {
 	for {
 		query := url.Values(nil) // none: the look does not wait
-		polling := f.barren >= maxBarren && f.rev >= 0
+		polling := f.silent >= maxSilent && f.rev >= 0
 		if polling {
-			query = url.Values{"wait": {httpapi.FormatDuration(pollWait)}, "after": {strconv.FormatInt(f.rev, 10)}}
+			query = url.Values{"wait": {httpapi.FormatDuration(pollWait)},
+				"after": {strconv.FormatInt(f.rev, 10)}}
 		}
 		asked := time.Now()
 		snap, later, err := f.client.poll(ctx, f.id, query, f.rev >= 0)
@@ -150,12 +151,12 @@ func (f *follower) stream(ctx context.Context) error {
 	case f.over:
 		return nil
 	case errors.Is(err, errUnusable), errors.Is(cause, errHeldBack):
-		f.barren = maxBarren
+		f.silent = maxSilent
 		return nil
 	case f.rev != before, time.Since(begun) > silence/2 && !errors.Is(cause, errSilent):
-		f.barren = 0
+		f.silent = 0
 	default:
-		f.barren++
+		f.silent++
 	}
 	if retry == 0 {
 		return nil // it was cut: the server restarts, and the look waits for it
@@ -170,7 +171,8 @@ var errUnusable = errors.New("no stream of events")
 // if the server has said so and ended the stream by itself.
 func (f *follower) read(ctx context.Context, pulse *pulse) (retry time.Duration, err error) {
 	call := get(httpapi.EventsPath(f.id), url.Values{"after": {strconv.FormatInt(f.rev, 10)}})
-	call.header = http.Header{"Accept": {httpapi.TypeEvents}, httpapi.HeaderLastEventID: {strconv.FormatInt(f.rev, 10)}}
+	call.header = http.Header{"Accept": {httpapi.TypeEvents},
+		httpapi.HeaderLastEventID: {strconv.FormatInt(f.rev, 10)}}
 	resp, done, err := f.client.send(ctx, call)
 	if err != nil {
 		var e *Error
@@ -234,7 +236,8 @@ func (p *pulse) stop() { p.timer.Stop() }
 
 // poll looks the job up. later is when the server wants to be asked again, if
 // it did not wait because too many do; 0 = as soon as one likes.
-func (c *Client) poll(ctx context.Context, id job.ID, query url.Values, known bool) (snap job.Snapshot, later time.Duration, err error) {
+func (c *Client) poll(ctx context.Context, id job.ID, query url.Values,
+	known bool) (snap job.Snapshot, later time.Duration, err error) {
 	look := get(httpapi.JobPath(id), query)
 	look.limit, look.known = pollWait+answerTimeout, known
 	header, err := c.exchange(ctx, look, &snap)

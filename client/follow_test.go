@@ -39,7 +39,8 @@ func story(t *testing.T, states ...job.State) http.HandlerFunc {
 		if q.Get("until") == httpapi.UntilDone {
 			rev = len(states) - 1
 		}
-		reply(w, 200, job.Snapshot{ID: testID, Rev: int64(rev), State: states[rev], Done: states[rev].Terminal()})
+		reply(w, 200, job.Snapshot{ID: testID, Rev: int64(rev), State: states[rev],
+			Done: states[rev].Terminal()})
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 // FuzzRefusal reads answers that are no success: there is always an error with
 // a text, and none that looks like a success.
 func FuzzRefusal(f *testing.F) {
-	f.Add(422, httpapi.TypeProblem, "", `{"code":"invalid","status":422,"errors":[{"pointer":"/n","detail":"x"}]}`)
+	f.Add(422, httpapi.TypeProblem, "",
+		`{"code":"invalid","status":422,"errors":[{"pointer":"/n","detail":"x"}]}`)
 	f.Add(503, "text/html; charset=utf-8", "120", "<html>")
 	f.Add(429, httpapi.TypeProblem, "Fri, 31 Dec 1999 23:59:59 GMT", `{"code":""}`)
 	f.Add(301, "", "-1", "")

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"longshore/answer"
 	"longshore/internal/httpapi"
@@ -32,7 +33,8 @@ func (c *Client) Get(ctx context.Context, id job.ID) (job.Snapshot, error) {
 // within seconds, any other at once. Canceling a job that has ended, or twice,
 // does nothing.
 func (c *Client) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
-	return c.snapshot(ctx, "cancel", id, call{method: http.MethodPost, path: httpapi.CancelPath(id), safe: true})
+	return c.snapshot(ctx, "cancel", id, call{method: http.MethodPost, path: httpapi.CancelPath(id),
+		safe: true})
 }
 
 // Retry makes a new job like an ended one and returns it; the old one stays as
@@ -71,8 +73,9 @@ func (c *Client) Delete(ctx context.Context, id job.ID) error {
 
 // A Filter selects jobs of a list. The zero value means all.
 type Filter struct {
-	State job.State
-	Type  string
+	State  job.State
+	Type   string
+	Narrow JobFilter // further conditions; its state and type don't count
 }
 
 // List yields the jobs that match, newest first, fetching page after page. The
@@ -141,6 +144,14 @@ func (f Filter) query(limit int) url.Values {
 	if f.Type != "" {
 		query.Set("type", f.Type)
 	}
+	n := f.Narrow
+	for name, value := range map[string]string{"code": n.Code, "group": n.Group, "worker": n.Worker, "label": n.Label,
+		"retried": n.Retried, "since": n.Since, "until": n.Until, "created_since": n.CreatedSince,
+		"id_prefix": n.IDPrefix} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
 	return query
 }
 
@@ -152,6 +163,20 @@ func (c *Client) Ready(ctx context.Context) error {
 		return fmt.Errorf("ask whether the server is ready: %w", err)
 	}
 	return nil
+}
+
+// Clock returns the server's time of day, to the second. Like Ready it needs no token.
+func (c *Client) Clock(ctx context.Context) (time.Time, error) {
+	var s httpapi.Status
+	header, err := c.exchangeOnce(ctx, get(httpapi.PathHealth, nil), &s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask for the server's time: %w", err)
+	}
+	now, err := http.ParseTime(header.Get("Date"))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask for the server's time: %w", err)
+	}
+	return now, nil
 }
 
 // Version returns the server's version, from its description of itself.

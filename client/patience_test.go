@@ -55,7 +55,8 @@ func TestPatience(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				c, err := New(Config{URL: "http://server", HTTP: &http.Client{Transport: &flaky{answers: test.answers}}})
+				c, err := New(Config{URL: "http://server",
+					HTTP: &http.Client{Transport: &flaky{answers: test.answers}}})
 				if err != nil {
 					t.Fatal(err)
 				}

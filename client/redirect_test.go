@@ -21,7 +21,8 @@ func TestRedirectsElsewhere(t *testing.T) {
 		reply(w, 200, job.Snapshot{ID: testID, Rev: 1})
 	}))
 	t.Cleanup(elsewhere.Close)
-	for _, own := range []*http.Client{nil, {}, {CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}} {
+	for _, own := range []*http.Client{nil, {},
+		{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL+r.URL.Path+"?secret=1", http.StatusFound)
 		}))
@@ -31,7 +32,8 @@ func TestRedirectsElsewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = c.Get(t.Context(), testID)
-		if !foreign(err) || !strings.Contains(err.Error(), elsewhere.URL) || strings.Contains(err.Error(), "secret") {
+		if !foreign(err) || !strings.Contains(err.Error(), elsewhere.URL) ||
+			strings.Contains(err.Error(), "secret") {
 			t.Errorf("err = %v, want it to say where it is redirected", err)
 		}
 		c.CloseIdleConnections()

@@ -67,7 +67,9 @@ func (c *Client) exchangeOnce(ctx context.Context, call call, out any) (http.Hea
 		return nil, err
 	}
 	defer done()
-	timer := time.AfterFunc(answerTimeout, func() { cancel(fmt.Errorf("half an answer within %v", answerTimeout)) })
+	timer := time.AfterFunc(answerTimeout, func() {
+		cancel(fmt.Errorf("half an answer within %v", answerTimeout))
+	})
 	defer timer.Stop()
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if kind != httpapi.TypeJSON {
@@ -118,7 +120,9 @@ func (c *Client) send(ctx context.Context, call call) (answer *http.Response, do
 		defer timer.Stop()
 	}
 	if call.stall > 0 {
-		timer := time.AfterFunc(call.stall, func() { cancel(fmt.Errorf("nothing went or came for %v", call.stall)) })
+		timer := time.AfterFunc(call.stall, func() {
+			cancel(fmt.Errorf("nothing went or came for %v", call.stall))
+		})
 		defer timer.Stop()
 		call.body.last.moved = func() { timer.Reset(call.stall) }
 	}
@@ -210,7 +214,8 @@ func (p *patience) pause(ctx context.Context, call call, err error) error {
 	if ctx.Err() != nil || !errors.As(err, &refused) || hopeless(err) {
 		return err
 	}
-	if passes := refused.Status == 0 || transient(refused.Status) || call.resumes && resumable(refused.Status); !passes {
+	if passes := refused.Status == 0 || transient(refused.Status) || call.resumes &&
+		resumable(refused.Status); !passes {
 		return err
 	}
 	if !call.safe || (call.body != nil && !call.body.again()) {

@@ -123,14 +123,21 @@ func TestFollowStreams(t *testing.T) {
 			func(s *stage) { s.write(":"); s.now.Add(1); s.cut() },
 			func(s *stage) { s.now.Add(4); s.write(":\n\n") },
 		}, 2, 0, 0},
-		"never any news":    {[]func(*stage){func(s *stage) { s.write("retry: 10\n\n") }}, maxBarren, 5, maxBarren},
-		"HTML":              {unusable(func(s *stage) { s.w.Header().Set("Content-Type", "text/html"); s.write("<html>") }), 1, 5, 0},
-		"JSON":              {unusable(func(s *stage) { reply(s.w, 200, s.snapshot()) }), 1, 5, 0},
-		"not acceptable":    {unusable(func(s *stage) { s.w.WriteHeader(http.StatusNotAcceptable) }), 1, 5, 0},
-		"error":             {unusable(func(s *stage) { s.w.WriteHeader(http.StatusInternalServerError) }), 1, 5, 0},
-		"garbage":           {unusable(func(s *stage) { s.write("event: state\ndata: {\"id\":\n\n") }), 1, 5, 0},
-		"another job":       {unusable(func(s *stage) { s.write("event: state\ndata: {\"id\":\"x\",\"rev\":9,\"done\":true}\n\n") }), 1, 5, 0},
-		"no events at all":  {[]func(*stage){func(s *stage) { s.write(strings.Repeat("\x00garbage", 1000)) }}, maxBarren, 5, 0},
+		"never any news": {[]func(*stage){func(s *stage) { s.write("retry: 10\n\n") }}, maxSilent, 5,
+			maxSilent},
+		"HTML": {unusable(func(s *stage) {
+			s.w.Header().Set("Content-Type", "text/html")
+			s.write("<html>")
+		}), 1, 5, 0},
+		"JSON":           {unusable(func(s *stage) { reply(s.w, 200, s.snapshot()) }), 1, 5, 0},
+		"not acceptable": {unusable(func(s *stage) { s.w.WriteHeader(http.StatusNotAcceptable) }), 1, 5, 0},
+		"error": {unusable(func(s *stage) { s.w.WriteHeader(http.StatusInternalServerError) }), 1,
+			5, 0},
+		"garbage": {unusable(func(s *stage) { s.write("event: state\ndata: {\"id\":\n\n") }), 1, 5, 0},
+		"another job": {unusable(func(s *stage) {
+			s.write("event: state\ndata: {\"id\":\"x\",\"rev\":9,\"done\":true}\n\n")
+		}), 1, 5, 0},
+		"no events at all":  {[]func(*stage){func(s *stage) { s.write(strings.Repeat("\x00garbage", 1000)) }}, maxSilent, 5, 0},
 		"a gateway's error": {[]func(*stage){func(s *stage) { s.w.WriteHeader(http.StatusBadGateway) }, func(s *stage) { s.move(5) }}, 2, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -145,13 +152,15 @@ func TestFollowStreams(t *testing.T) {
 				}
 				revs = append(revs, snap.Rev)
 			}
-			if want := []int64{1, 2, 3, 4, 5, 6}; name != "the news is in the look after a break" && !cmp.Equal(want, revs) {
+			if want := []int64{1, 2, 3, 4, 5, 6}; name != "the news is in the look after a break" &&
+				!cmp.Equal(want, revs) {
 				t.Errorf("revisions %v, want %v", revs, want)
 			} else if revs[len(revs)-1] != 6 {
 				t.Errorf("revisions %v", revs)
 			}
 			if f.opened.Load() != c.opened || f.polled.Load() != c.polled || pauses.Load() != c.pauses {
-				t.Errorf("%d streams, %d long-polls, %d pauses; want %d, %d, %d", f.opened.Load(), f.polled.Load(), pauses.Load(), c.opened, c.polled, c.pauses)
+				t.Errorf("%d streams, %d long-polls, %d pauses; want %d, %d, %d", f.opened.Load(),
+					f.polled.Load(), pauses.Load(), c.opened, c.polled, c.pauses)
 			}
 		})
 	}
@@ -189,7 +198,8 @@ type holding struct {
 }
 
 func (h *holding) RoundTrip(r *http.Request) (*http.Response, error) {
-	h.asked = append(h.asked, fmt.Sprintf("%v %s %s", time.Since(h.begun), strings.TrimPrefix(r.URL.Path, httpapi.JobPath(testID)), r.URL.Query().Get("wait")))
+	h.asked = append(h.asked, fmt.Sprintf("%v %s %s", time.Since(h.begun),
+		strings.TrimPrefix(r.URL.Path, httpapi.JobPath(testID)), r.URL.Query().Get("wait")))
 	resp := &http.Response{StatusCode: 200, Header: http.Header{}}
 	if r.URL.Path == httpapi.EventsPath(testID) {
 		resp.Header.Set("Content-Type", httpapi.TypeEvents)
@@ -314,7 +324,8 @@ func TestEventReader(t *testing.T) {
 	if _, err := d.next(); !errors.Is(err, errEventTooLong) {
 		t.Errorf("an endless line: %v", err)
 	}
-	d = newEventReader(io.MultiReader(strings.NewReader(strings.Repeat("data: "+strings.Repeat("x", 1<<20)+"\n", 5))))
+	d = newEventReader(
+		io.MultiReader(strings.NewReader(strings.Repeat("data: "+strings.Repeat("x", 1<<20)+"\n", 5))))
 	if _, err := d.next(); !errors.Is(err, errEventTooLong) {
 		t.Errorf("endless lines: %v", err)
 	}

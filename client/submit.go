@@ -32,6 +32,8 @@ type Submission struct {
 	Retention   time.Duration // after the end
 	// CallbackURL is posted the job, signed, when it has ended; "" = nobody is.
 	CallbackURL string
+	// Labels are what the job is found by: at most 8; nil = none.
+	Labels job.Labels
 
 	// ID is the id of the job to be, drawn with job.NewID, so that the job can
 	// be watched while its input is on the way; "" lets the server draw it.
@@ -56,7 +58,8 @@ type Submission struct {
 func (c *Client) Submit(ctx context.Context, s Submission) (job.Snapshot, error) {
 	if s.Fields != nil {
 		if s.InputJob != "" {
-			return job.Snapshot{}, fmt.Errorf("submission of %s: InputJob goes with Payload, not with Fields", s.Type)
+			return job.Snapshot{}, fmt.Errorf("submission of %s: InputJob goes with Payload, not with Fields",
+				s.Type)
 		}
 		return c.submit(ctx, s, nil)
 	}
@@ -111,7 +114,8 @@ func (s Submission) json(in httpapi.Places) ([]byte, error) {
 // size in bytes may be -1 where it is not known. A submission is repeated when
 // the server can't take it only as long as in can be rewound (io.Seeker) or
 // nothing was read yet. It returns once the server has the whole input.
-func (c *Client) SubmitFile(ctx context.Context, s Submission, in io.Reader, size int64) (job.Snapshot, error) {
+func (c *Client) SubmitFile(ctx context.Context, s Submission, in io.Reader,
+	size int64) (job.Snapshot, error) {
 	return c.submit(ctx, s, newBody(in, size))
 }
 
@@ -130,7 +134,8 @@ func (c *Client) submit(ctx context.Context, s Submission, b *body) (job.Snapsho
 	}
 	var snap job.Snapshot
 	_, err = c.exchange(ctx, call{
-		method: http.MethodPost, path: httpapi.SubmitPath(s.Type), query: query, header: header, body: b, safe: true,
+		method: http.MethodPost, path: httpapi.SubmitPath(s.Type), query: query, header: header, body: b,
+		safe: true,
 	}, &snap)
 	if err != nil {
 		return job.Snapshot{}, fmt.Errorf("submit %s: %w", s.Type, err)

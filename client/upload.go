@@ -64,7 +64,8 @@ func (c *Client) Upload(ctx context.Context, s Submission, in io.ReaderAt, size 
 // metadata is the submission as the value of Upload-Metadata.
 func (s Submission) metadata() (string, error) {
 	if s.Fields != nil || s.InputJob != "" {
-		return "", fmt.Errorf("submission of %s: an upload goes with Payload, not with Fields or InputJob", s.Type)
+		return "", fmt.Errorf("submission of %s: an upload goes with Payload, not with Fields or InputJob",
+			s.Type)
 	}
 	values, err := s.query()
 	if err != nil {
@@ -102,7 +103,8 @@ func (u *upload) create(ctx context.Context, header http.Header, metadata string
 	header.Set(headerResumable, "1.0.0")
 	header.Set("Upload-Length", strconv.FormatInt(u.size, 10))
 	header.Set("Upload-Metadata", metadata)
-	call := call{method: http.MethodPost, path: httpapi.PathUploads, header: header, safe: true, resumes: true}
+	call := call{method: http.MethodPost, path: httpapi.PathUploads, header: header, safe: true,
+		resumes: true}
 	for {
 		answer, err := u.ask(ctx, call)
 		if err == nil {
@@ -166,7 +168,8 @@ func (u *upload) look(ctx context.Context) (left int64, err error) {
 }
 
 func (u *upload) call(method string, header http.Header) call {
-	return call{method: method, path: httpapi.UploadPath(u.id), header: header, safe: true, known: true, resumes: true}
+	return call{method: method, path: httpapi.UploadPath(u.id), header: header, safe: true, known: true,
+		resumes: true}
 }
 
 // ask sends a call once; what matters of its answer is the header.
@@ -191,7 +194,8 @@ func (u *upload) drop(ctx context.Context) {
 // space, or something broke, for now.
 func resumable(status int) bool {
 	switch status {
-	case http.StatusConflict, http.StatusLocked, http.StatusInternalServerError, http.StatusInsufficientStorage:
+	case http.StatusConflict, http.StatusLocked, http.StatusInternalServerError,
+		http.StatusInsufficientStorage:
 		return true
 	}
 	return false

@@ -88,9 +88,10 @@ func TestUpload(t *testing.T) {
 		status int    // of the error; 0 = success
 		last   string // request
 	}{
-		"in one go":          {nil, nil, 0, "GET"},
-		"cut":                {[]int64{400_000, 0, 1, 300_000}, nil, 0, "GET"},
-		"no server for now":  {[]int64{7}, map[string][]int{"POST": {503, 502}, "HEAD": {503, 423}, "PATCH": {0, 409, 503, 507, 500}}, 0, "GET"},
+		"in one go": {nil, nil, 0, "GET"},
+		"cut":       {[]int64{400_000, 0, 1, 300_000}, nil, 0, "GET"},
+		"no server for now": {[]int64{7}, map[string][]int{"POST": {503, 502}, "HEAD": {503, 423},
+			"PATCH": {0, 409, 503, 507, 500}}, 0, "GET"},
 		"canceled":           {[]int64{7}, map[string][]int{"HEAD": {0, 410}}, 410, "DELETE"},
 		"canceled under way": {nil, map[string][]int{"PATCH": {410}}, 410, "DELETE"},
 		"wrong type":         {nil, map[string][]int{"POST": {422}}, 422, "POST"},
@@ -99,10 +100,12 @@ func TestUpload(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := &pieces{cuts: test.cuts, refuse: test.refuse, metadata: map[string]string{}, keys: map[string]bool{}}
+			p := &pieces{cuts: test.cuts, refuse: test.refuse, metadata: map[string]string{},
+				keys: map[string]bool{}}
 			c, _ := serve(t, p.ServeHTTP)
-			snap, err := c.Upload(t.Context(), Submission{Type: "file.checksum", Payload: map[string]int{"n": 1}, Filename: "a b", Timeout: time.Minute,
-				ContentType: "text/plain"}, bytes.NewReader(data), int64(len(data)))
+			snap, err := c.Upload(t.Context(),
+				Submission{Type: "file.checksum", Payload: map[string]int{"n": 1}, Filename: "a b",
+					Timeout: time.Minute, ContentType: "text/plain"}, bytes.NewReader(data), int64(len(data)))
 			if last := p.asked[len(p.asked)-1]; last != test.last {
 				t.Errorf("asked %v, want %s at the end", p.asked, test.last)
 			}
@@ -118,7 +121,8 @@ func TestUpload(t *testing.T) {
 			if name == "no pieces there" {
 				return
 			}
-			want := map[string]string{"type": "file.checksum", "payload": `{"n":1}`, "filename": "a b", "filetype": "text/plain", "timeout": "1m"}
+			want := map[string]string{"type": "file.checksum", "payload": `{"n":1}`, "filename": "a b",
+				"filetype": "text/plain", "timeout": "1m"}
 			if diff := cmp.Diff(want, p.metadata); diff != "" {
 				t.Errorf("metadata (-want +got):\n%s", diff)
 			}
@@ -131,11 +135,13 @@ func TestUpload(t *testing.T) {
 func TestUploadIsKept(t *testing.T) {
 	t.Parallel()
 	for key, dropped := range map[string]bool{"": true, "mine": false} {
-		p := &pieces{refuse: map[string][]int{"PATCH": {503}}, metadata: map[string]string{}, keys: map[string]bool{}}
+		p := &pieces{refuse: map[string][]int{"PATCH": {503}}, metadata: map[string]string{},
+			keys: map[string]bool{}}
 		c, _ := serve(t, p.ServeHTTP)
 		ctx, cancel := context.WithCancel(t.Context())
 		c.onRetry = func(error, time.Duration) { cancel() }
-		_, err := c.Upload(ctx, Submission{Type: "file.checksum", IdempotencyKey: key}, strings.NewReader("abc"), 3)
+		_, err := c.Upload(ctx, Submission{Type: "file.checksum", IdempotencyKey: key},
+			strings.NewReader("abc"), 3)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("err = %v", err)
 		}

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,11 +23,15 @@ func (r *Redis) check(m *mistakes) {
 		url  Secret
 	}{{"REDIS_URL", r.URL}, {"REDIS_TLS_URL", r.TLSURL}} {
 		if v.url.IsSet() && !redisURL(v.url.Reveal()) {
-			m.expect(v.name, "redis://[user:password@]host:port[/db], rediss://… or unix:///path (with special characters of the password percent-encoded)")
+			m.expect(v.name, "redis://[user:password@]host:port[/db], rediss://…, unix:///path or "+
+				"redis+sentinel://[user:password@]host:port,…/master-name[/db] or redis+cluster://[user:password@]host:port,… (with special characters of the password percent-encoded)")
 		}
 	}
 	if r.TLSURL.IsSet() {
 		r.URL = r.TLSURL
+	}
+	if r.Ack != "" && r.Ack != Replicated {
+		m.expect("ACK", Replicated+", or nothing")
 	}
 	within(m, "REDIS_MAX_CONNECTIONS", r.MaxConnections, 2, 10_000)
 	if !prefixForm.MatchString(r.Prefix) {
@@ -41,6 +47,10 @@ func redisURL(s string) bool {
 	switch u.Scheme {
 	case "redis", "rediss":
 		return u.Opaque == ""
+	case "redis+cluster", "rediss+cluster":
+		return u.Host != "" && strings.Trim(u.Path, "/") == ""
+	case "redis+sentinel", "rediss+sentinel":
+		return u.Host != "" && strings.Trim(u.Path, "/") != ""
 	case "unix":
 		return strings.HasPrefix(u.Path, "/")
 	}
@@ -53,8 +63,9 @@ var awsForm = regexp.MustCompile(`^[!-~]+$`)
 func (b *Blobs) check(m *mistakes) {
 	inBucket := bucketURL(b.URL)
 	if !inBucket && !fileURL(b.URL) {
-		m.expect("BLOB_URL", "file:///absolute/folder (three slashes), file:folder for one in the working directory, "+
-			"or s3://bucket/prefix?endpoint=https://host&region=name (without credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are for them)")
+		m.expect("BLOB_URL",
+			"file:///absolute/folder (three slashes), file:folder for one in the working directory, "+
+				"or s3://bucket/prefix?endpoint=https://host&region=name (without credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are for them)")
 	}
 	for _, v := range []struct {
 		name   string
@@ -84,7 +95,8 @@ func bucketURL(s string) bool {
 // fileURL reports whether a text names a folder; internal/connect reads it.
 func fileURL(s string) bool {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "file" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Host != "" {
+	if err != nil || u.Scheme != "file" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		u.Host != "" {
 		return false
 	}
 	return u.Path != "" || u.Opaque != ""
@@ -95,7 +107,8 @@ func (j *Jobs) check(m *mistakes) {
 	within(m, "LEASE", j.Lease, 4*time.Second, time.Hour)
 	for _, secret := range j.CallbackSecrets() {
 		if !webhookSecret(secret) {
-			m.expect("CALLBACK_SECRETS", "whsec_ and 24 to 64 bytes in base64, as echo whsec_$(openssl rand -base64 32) prints one")
+			m.expect("CALLBACK_SECRETS",
+				"whsec_ and 24 to 64 bytes in base64, as echo whsec_$(openssl rand -base64 32) prints one")
 		}
 	}
 	if n := len(j.CallbackSecrets()); n > 2 || n == 0 && j.Callbacks.IsSet() {
@@ -109,7 +122,8 @@ func (j *Jobs) check(m *mistakes) {
 	if n := len(j.CallbackKeys()); n > 2 || n == 0 && j.CallbackKey.IsSet() {
 		m.expect("CALLBACK_KEY", "one key, or two separated by a comma")
 	}
-	within(m, "RETENTION", j.Retention, time.Second, 366*24*time.Hour) // the most that a submission may ask for
+	// the most that a submission may ask for
+	within(m, "RETENTION", j.Retention, time.Second, 366*24*time.Hour)
 }
 
 // webhookSecret reports whether a text is a secret of Standard Webhooks.
@@ -120,6 +134,7 @@ func webhookSecret(text string) bool {
 }
 
 func (h *HTTP) check(m *mistakes) {
+	h.Memory.check(m)
 	within(m, "PORT", h.Port, 0, 65535)
 	within(m, "MAX_UPLOAD", h.MaxUpload, 1, 1<<60)
 	within(m, "MAX_UPLOADS_PER_ADDRESS", h.MaxPerAddress, 0, 1_000_000)
@@ -132,12 +147,152 @@ func (h *HTTP) check(m *mistakes) {
 	within(m, "MAX_WAITERS_PER_ADDRESS", h.AddressWaiters, 0, 10_000_000)
 	within(m, "MAX_CONNECTIONS", h.MaxConns, 1, 10_000_000)
 	within(m, "MAX_CONNECTIONS_PER_ADDRESS", h.AddressConns, 0, 10_000_000)
+	within(m, "SCALE_TARGET", h.ScaleTarget, 100*time.Millisecond, time.Hour)
+	if h.HireFireValue != "wanted" && h.HireFireValue != "latency" {
+		m.expect("HIREFIRE_VALUE", "wanted or latency")
+	}
+	if h.HireFire.IsSet() && (!strong(h.HireFire.Reveal()) || !tokenForm.MatchString(h.HireFire.Reveal())) {
+		m.expect("HIREFIRE_TOKEN", "a token of at least 24 letters and digits that nobody can guess")
+	}
 	h.Ceilings.check(m)
 	within(m, "HSTS_MAX_AGE", h.HSTS, 0, 10*8784*time.Hour)
 	checkToken(m, &h.Token, h.TokenFile)
-	if name := tokenName(h.TokenFile); h.Token.IsSet() && !strong(h.Token.Reveal()) {
-		m.expect(name, "a token of at least 24 characters that nobody can guess, as openssl rand -hex 32 prints one")
+	h.Access.check(m)
+	if h.Access.Issuer != "" && !h.Closed() {
+		m.add("JWT_ISSUER",
+			"needs LONGSHORE_TOKEN or ACCESS_SECRET: an open installation asks nobody who he is")
 	}
+	if h.Access.Public != "" && !h.Closed() {
+		m.add("PUBLIC_URL",
+			"needs LONGSHORE_TOKEN or ACCESS_SECRET: an open installation asks nobody who he is")
+	}
+	if slices.Contains(h.CORSOrigins, "*") && !h.Closed() {
+		m.add("CORS_ORIGINS",
+			"* needs LONGSHORE_TOKEN or ACCESS_SECRET: without one, any page could use the server")
+	}
+	if name := tokenName(h.TokenFile); h.Token.IsSet() && !strong(h.Token.Reveal()) {
+		m.expect(name,
+			"a token of at least 24 characters that nobody can guess, as openssl rand -hex 32 prints one")
+	}
+}
+
+func (a *Access) check(m *mistakes) {
+	a.checkJWT(m)
+	if a.Public != "" && !publicURL(a.Public) {
+		m.expect("PUBLIC_URL", "https://host, or http://localhost:port for a trial, perhaps with a path")
+	}
+	a.checkOIDC(m)
+	checkSecret(m, &a.Secret, a.SecretFile)
+}
+
+// checkSecret reads and checks ACCESS_SECRET.
+func checkSecret(m *mistakes, secret *Secret, file string) {
+	name := "ACCESS_SECRET"
+	if file != "" {
+		if secret.IsSet() {
+			m.add(name, "is set and ACCESS_SECRET_FILE too; only one of them may be")
+			return
+		}
+		name = "ACCESS_SECRET_FILE"
+		text, err := readSmall(file)
+		if err != nil {
+			m.add(name, err.Error())
+			return
+		}
+		if *secret = NewSecret(strings.TrimSpace(text)); !secret.IsSet() {
+			m.add(name, "names an empty file")
+			return
+		}
+	}
+	for _, one := range split(secret.Reveal()) {
+		if len(one) < 32 || !strong(one) {
+			m.expect(name,
+				"at least 32 characters that nobody can guess, as openssl rand -base64 32 prints them")
+		}
+	}
+	if n := len(split(secret.Reveal())); n > 2 || n == 0 && secret.IsSet() {
+		m.expect(name, "one secret, or two separated by a comma")
+	}
+}
+
+// checkJWT checks the settings of another issuer's tokens.
+func (a *Access) checkJWT(m *mistakes) {
+	if a.Issuer != "" {
+		if !keysURL(a.Issuer) {
+			m.expect("JWT_ISSUER", "an https address, as the issuer writes it (http for this machine)")
+		} else if len(a.Audience) == 0 {
+			m.add("JWT_AUDIENCE", "must be set with JWT_ISSUER")
+		}
+	}
+	if a.JWKS != "" && !keysURL(a.JWKS) {
+		m.expect("JWT_JWKS_URL", "an https address (http for this machine)")
+	}
+	for name, claim := range map[string]string{"JWT_SUBJECT_CLAIM": a.Subject, "JWT_SCOPE_CLAIM": a.Scope,
+		"JWT_TENANT_CLAIM": a.Tenant} {
+		if (claim != "" || name != "JWT_TENANT_CLAIM") && !claimForm.MatchString(claim) {
+			m.expect(name, "the name of a claim, or a JSON Pointer as /realm/roles")
+		}
+	}
+	within(m, "JWT_MAX_LIFE", a.MaxLife, time.Minute, 7*24*time.Hour)
+}
+
+// checkOIDC checks the settings of an issuer by which people log in.
+func (a *Access) checkOIDC(m *mistakes) {
+	if a.OIDCIssuer == "" {
+		for name, set := range map[string]bool{"OIDC_CLIENT_ID": a.OIDCClient != "",
+			"OIDC_CLIENT_SECRET": a.OIDCSecret.IsSet(), "OIDC_CLIENT_SECRET_FILE": a.OIDCSecretFile != "",
+			"OIDC_DOMAINS": a.OIDCDomains != nil, "OIDC_TRUST_MFA": a.OIDCTrustMFA} {
+			if set {
+				m.add(name, "needs OIDC_ISSUER")
+			}
+		}
+		return
+	}
+	switch {
+	case !keysURL(a.OIDCIssuer):
+		m.expect("OIDC_ISSUER", "an https address, as the issuer writes it (http for this machine)")
+	case a.Public == "":
+		m.add("OIDC_ISSUER", "needs PUBLIC_URL: the issuer sends browsers back there")
+	case a.OIDCClient == "":
+		m.add("OIDC_CLIENT_ID", "must be set with OIDC_ISSUER")
+	}
+	if a.OIDCSecretFile == "" {
+		return
+	}
+	text, err := readSmall(a.OIDCSecretFile)
+	switch {
+	case a.OIDCSecret.IsSet():
+		m.add("OIDC_CLIENT_SECRET", "is set and OIDC_CLIENT_SECRET_FILE too; only one of them may be")
+	case err != nil:
+		m.add("OIDC_CLIENT_SECRET_FILE", err.Error())
+	default:
+		a.OIDCSecret = NewSecret(strings.TrimSpace(text))
+	}
+}
+
+// publicURL reports whether browsers keep people's cookies for an address: for https alone, and
+// for localhost.
+func publicURL(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		strings.Contains(u.Path, "//") ||
+		!originHost.MatchString(u.Hostname()) && net.ParseIP(u.Hostname()) == nil {
+		return false
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && u.Hostname() == "localhost"
+}
+
+var claimForm = regexp.MustCompile(`^[A-Za-z0-9_.:/~-]{1,200}$`)
+
+// keysURL reports whether keys may be fetched from an address.
+func keysURL(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	near := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	return u.Scheme == "https" || u.Scheme == "http" && near
 }
 
 func (c *Ceilings) check(m *mistakes) {
@@ -156,11 +311,28 @@ func (w *Work) check(m *mistakes) {
 	within(m, "CHILD_MEMORY", w.ChildMemory, 32*MiB, 1<<60)
 	within(m, "MAX_OUTPUT", w.MaxOutput, 1, 1<<60)
 	within(m, "MAX_LEFT_BEHIND", w.LeftBehind, 0, 10_000)
+	within(m, "FUNCTIONS_WARM", w.FunctionsWarm, 0, 10_000)
+	within(m, "FUNCTIONS_CACHE", w.FunctionsCache, 0, 1<<60)
+	within(m, "SANDBOX_UID", w.SandboxUID, 0, 1<<31-20_000)
 	within(m, "KILL_GRACE", w.KillGrace, 0, 2*time.Second)
+}
+
+func (m *Memory) check(all *mistakes) { within(all, "MEMORY_ALARM", m.Alarm, 0, 1<<60) }
+
+func (r *Recycle) check(m *mistakes) {
+	within(m, "WORKER_MAX_RSS", r.MaxRSS, 0, 1<<60)
+	within(m, "WORKER_MAX_JOBS", r.MaxJobs, 0, 1<<31-1)
 }
 
 func (s *Stop) check(m *mistakes) {
 	within(m, "SHUTDOWN_GRACE", s.Grace, time.Second, time.Hour)
+}
+
+func (s *Supervisor) check(m *mistakes) { within(m, "WATCHDOG_USEC", s.Watchdog, 0, 1<<52) }
+
+func (s *Sockets) check(m *mistakes) {
+	within(m, "LISTEN_FDS", s.FDs, 0, 1000)
+	within(m, "LISTEN_PID", s.PID, 0, 1<<31-1)
 }
 
 func (l *Log) check(m *mistakes) {
@@ -175,13 +347,16 @@ func (e *Enqueue) check(m *mistakes) {
 	}
 	if e.URL != "" {
 		u, err := url.Parse(e.URL)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			m.expect("LONGSHORE_URL", "an address like https://longshore.example.com, without a password (LONGSHORE_TOKEN is for that)")
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil ||
+			u.RawQuery != "" || u.Fragment != "" {
+			m.expect("LONGSHORE_URL",
+				"an address like https://longshore.example.com, without a password (LONGSHORE_TOKEN is for that)")
 		}
 	}
 	within(m, "MAX_UPLOAD", e.MaxUpload, 1, 1<<60)
 	e.Ceilings.check(m)
 	checkToken(m, &e.Token, e.TokenFile)
+	checkSecret(m, &e.Sealing.Secret, e.Sealing.SecretFile)
 }
 
 // maxToken is the length limit of a token, in bytes: a header has to hold it.

@@ -15,13 +15,17 @@ import (
 // words where the value says too little. The defaults are the values that
 // defaultWeb and its siblings set.
 
+// Replicated is the value of ACK beside none.
+const Replicated = "replicated"
+
 // Redis says which Redis to use. All processes of an installation share it.
 type Redis struct {
 	// URL already is that of REDIS_TLS_URL where that is set.
-	URL            Secret `env:"REDIS_URL" doc:"Redis server: redis://[user:password@]host:port[/db], rediss://… for TLS, or unix:///path"`
+	URL            Secret `env:"REDIS_URL" doc:"Redis server: redis://[user:password@]host:port[/db], rediss://… for TLS, unix:///path, redis+sentinel://[user:password@]host:port,…/master-name[/db], or redis+cluster://[user:password@]host:port,…"`
 	TLSURL         Secret `env:"REDIS_TLS_URL" doc:"used instead of REDIS_URL where set, as some Heroku plans do"`
 	TLSInsecure    bool   `env:"REDIS_TLS_INSECURE" doc:"accept any certificate of Redis; Heroku's are self-signed"`
 	MaxConnections int    `env:"REDIS_MAX_CONNECTIONS" doc:"most connections of this process to Redis, the one for pub/sub included"`
+	Ack            string `env:"ACK" doc:"replicated = a job is acknowledged only when a replica of Redis has it, so that a failover loses none; else when Redis has it"`
 	Prefix         string `env:"PREFIX" doc:"begins every key, channel and queue name, so that installations can share a Redis"`
 }
 
@@ -51,20 +55,61 @@ type Jobs struct {
 
 // Web says how the web server serves.
 type Web struct {
-	Redis Redis
-	Blobs Blobs
-	Jobs  Jobs
-	Space Space
-	HTTP  HTTP
-	Stop  Stop
-	Log   Log
+	Redis    Redis
+	Blobs    Blobs
+	Jobs     Jobs
+	Space    Space
+	HTTP     HTTP
+	Deployed Deployed
+	Stop     Stop
+	Log      Log
+	Above    Supervisor
+	Sockets  Sockets
+}
+
+// Supervisor says how to tell a supervisor how this process is doing: systemd and
+// cluster set these variables, nobody else.
+type Supervisor struct {
+	Notify   string `env:"NOTIFY_SOCKET" doc:"set by systemd and cluster: the socket that is told when this process is ready, that it lives, and that it ends (sd_notify)"`
+	Watchdog int    `env:"WATCHDOG_USEC" doc:"set by systemd and cluster: how long this process may be silent, in microseconds; 0 = for ever"`
+}
+
+// Patience is Watchdog as a duration.
+func (s Supervisor) Patience() time.Duration { return time.Duration(s.Watchdog) * time.Microsecond }
+
+// Sockets are those that a supervisor has opened for this process: systemd and cluster
+// set these variables, nobody else.
+type Sockets struct {
+	FDs int `env:"LISTEN_FDS" doc:"set by systemd and cluster: 1 where the socket to listen on is open already, and PORT isn't opened"`
+	PID int `env:"LISTEN_PID" doc:"set by systemd and cluster: the process that LISTEN_FDS is meant for"`
+}
+
+// Cluster is the settings of the supervisor. Those of the processes it runs are their own.
+type Cluster struct {
+	Port       int    `env:"PORT" doc:"port to listen on; 0 takes a free one"`
+	Token      Secret `env:"LONGSHORE_TOKEN" doc:"bearer token of the web server"`
+	TokenFile  string `env:"LONGSHORE_TOKEN_FILE" doc:"file that holds LONGSHORE_TOKEN"`
+	Secret     Secret `env:"ACCESS_SECRET" doc:"secret of the web server"`
+	SecretFile string `env:"ACCESS_SECRET_FILE" doc:"file that holds ACCESS_SECRET"`
+	Dir        string `env:"CLUSTER_DIR" shown:".cluster, beside the Procfile" doc:"folder for the lock and the sockets of a cluster, and for what silent processes said last; only its user may enter it"`
+	Stop       Stop
+	Log        Log
+	Above      Supervisor
+	Sockets    Sockets
+}
+
+// Closed reports whether web asks for a credential, and so may be reached from elsewhere.
+func (c Cluster) Closed() bool {
+	return c.Token.IsSet() || c.TokenFile != "" || c.Secret.IsSet() || c.SecretFile != ""
 }
 
 // HTTP is what a server of the HTTP interface needs.
 type HTTP struct {
-	Port           int           `env:"PORT" doc:"port to listen on; 0 takes a free one"`
-	Token          Secret        `env:"LONGSHORE_TOKEN" doc:"bearer token that every request must carry, at least 24 characters, as openssl rand -hex 32 prints them; without one the server listens on 127.0.0.1 only and serves nothing that came through a proxy"`
-	TokenFile      string        `env:"LONGSHORE_TOKEN_FILE" doc:"file that holds LONGSHORE_TOKEN"`
+	Port           int    `env:"PORT" doc:"port to listen on; 0 takes a free one"`
+	Token          Secret `env:"LONGSHORE_TOKEN" doc:"bearer token that every request must carry, at least 24 characters, as openssl rand -hex 32 prints them; without one the server listens on 127.0.0.1 only and serves nothing that came through a proxy"`
+	TokenFile      string `env:"LONGSHORE_TOKEN_FILE" doc:"file that holds LONGSHORE_TOKEN"`
+	Access         Access
+	Memory         Memory
 	MaxUpload      Bytes         `env:"MAX_UPLOAD" doc:"largest input of a job"`
 	MaxPerAddress  int           `env:"MAX_UPLOADS_PER_ADDRESS" doc:"uploads that one client address may have under way; 0 = no limit. Behind a proxy set TRUSTED_PROXIES, or all clients count as one"`
 	MaxOpen        int           `env:"MAX_OPEN_UPLOADS" doc:"uploads in pieces that may have begun and not ended in the whole installation, be they silent or not; 0 = no limit"`
@@ -77,10 +122,45 @@ type HTTP struct {
 	MaxConns       int           `env:"MAX_CONNECTIONS" doc:"most connections that are open at a time, WebSockets left out; who comes beyond them is answered 503"`
 	AddressConns   int           `env:"MAX_CONNECTIONS_PER_ADDRESS" doc:"the same for one address, unless it is one of TRUSTED_PROXIES; 0 = no limit"`
 	CORSOrigins    Origins       `env:"CORS_ORIGINS" doc:"origins whose pages may use the server from a browser, like https://app.example.com, separated by commas"`
+	ScaleTarget    time.Duration `env:"SCALE_TARGET" doc:"how long a job may wait for a slot before more workers are wanted (GET /v1/scale); of priority low, 30 times that"`
+	HireFire       Secret        `env:"HIREFIRE_TOKEN" doc:"token with which HireFire asks how many workers are wanted, at least 24 characters; without one it is answered 404"`
+	HireFireValue  string        `env:"HIREFIRE_VALUE" doc:"what HireFire is told: wanted (workers, ratio 1) or latency (seconds that the oldest job has been due)"`
 	HSTS           time.Duration `env:"HSTS_MAX_AGE" doc:"where a proxy offers https: how long browsers are to use nothing else for this host (Strict-Transport-Security), as 8760h; 0 = says nothing"`
 	Ceilings       Ceilings
 	TrustedProxies Proxies `env:"TRUSTED_PROXIES" doc:"addresses or networks (10.0.0.0/8) whose X-Forwarded-For is believed, separated by commas"`
 }
+
+// Access says how clients show who they are, beside LONGSHORE_TOKEN (docs/access.md).
+type Access struct {
+	// Secret holds one or two; Secrets splits them.
+	Secret     Secret `env:"ACCESS_SECRET" doc:"secret from which the keys that sign pages' tokens and seal secret values of payloads are derived, at least 32 characters and given to nobody; two, separated by a comma (the new one first), while old tokens run out. Set, it closes the installation as LONGSHORE_TOKEN does"`
+	SecretFile string `env:"ACCESS_SECRET_FILE" doc:"file that holds ACCESS_SECRET"`
+	// Public is where browsers reach the web processes; without it nobody logs in.
+	Public string `env:"PUBLIC_URL" doc:"address by which browsers reach the web processes, https (or http://localhost:port); it may have a path that a proxy takes away. Set, people can log in at /ui/login, in a closed installation (docs/access.md)"`
+	// An issuer by which people log in.
+	OIDCIssuer     string `env:"OIDC_ISSUER" doc:"issuer of OpenID Connect by which people may log in, as it writes itself; its clients' redirect address is PUBLIC_URL/ui/login/issuer/back"`
+	OIDCClient     string `env:"OIDC_CLIENT_ID" doc:"what OIDC_ISSUER knows this installation by"`
+	OIDCSecret     Secret `env:"OIDC_CLIENT_SECRET" doc:"the secret of OIDC_CLIENT_ID; none for a public client"`
+	OIDCSecretFile string `env:"OIDC_CLIENT_SECRET_FILE" doc:"file that holds OIDC_CLIENT_SECRET"`
+	OIDCDomains    Words  `env:"OIDC_DOMAINS" doc:"domains of verified e-mail addresses whose people log in by OIDC_ISSUER uninvited, as viewers, separated by commas; none by default"`
+	OIDCTrustMFA   bool   `env:"OIDC_TRUST_MFA" doc:"whom OIDC_ISSUER says to have proved two things (amr mfa) isn't asked for a code of an app"`
+	// JWTs of another issuer.
+	Issuer   string        `env:"JWT_ISSUER" doc:"issuer whose JWTs are taken as bearer tokens, as they write it in iss; none by default"`
+	Audience Words         `env:"JWT_AUDIENCE" doc:"what a JWT must name in aud, one of some separated by commas; must be set with JWT_ISSUER"`
+	JWKS     string        `env:"JWT_JWKS_URL" shown:"as the issuer's discovery document says" doc:"where the keys of JWT_ISSUER are, by https"`
+	Tenant   string        `env:"JWT_TENANT_CLAIM" shown:"all are of tenant default" doc:"claim of a JWT that says of which tenant it is, a name or a JSON Pointer; a JWT without it is refused"`
+	Subject  string        `env:"JWT_SUBJECT_CLAIM" doc:"claim of a JWT that says who it is, a name or a JSON Pointer"`
+	Scope    string        `env:"JWT_SCOPE_CLAIM" doc:"claim of a JWT that says what it may, words or an array"`
+	Scopes   ScopeMap      `env:"JWT_SCOPES" shown:"our own names count" doc:"what scopes of JWT_ISSUER give here, as reader=jobs:read jobs:all;writer=jobs:submit; * is any token"`
+	MaxLife  time.Duration `env:"JWT_MAX_LIFE" doc:"longest life of a JWT, from iat to exp"`
+}
+
+// Secrets returns those of ACCESS_SECRET, the newest first.
+func (a Access) Secrets() []string { return split(a.Secret.Reveal()) }
+
+// Closed reports whether clients must show who they are. It is a matter of settings alone:
+// an emptied Redis opens nothing.
+func (h HTTP) Closed() bool { return h.Token.IsSet() || h.Access.Secret.IsSet() }
 
 // Ceilings are the most that a submission may ask for, and that may be there, by
 // whatever way it comes.
@@ -91,27 +171,70 @@ type Ceilings struct {
 	Jobs      int           `env:"MAX_JOBS" doc:"most jobs that may be there in the whole installation, ended ones count until their retention is over; beyond it new ones are refused with queue_full. They are counted once a second, so what comes within a second may go beyond; 0 = no limit"`
 }
 
+// Sealing says by which keys secrets of payloads are sealed.
+type Sealing struct {
+	Secret     Secret `env:"ACCESS_SECRET" doc:"the web processes': it opens and seals secret values of payloads (docs/access.md)"`
+	SecretFile string `env:"ACCESS_SECRET_FILE" doc:"file that holds ACCESS_SECRET"`
+}
+
+// Secrets returns those of ACCESS_SECRET, the newest first.
+func (s Sealing) Secrets() []string { return split(s.Secret.Reveal()) }
+
 // Worker says how a worker process works.
 type Worker struct {
-	Redis Redis
-	Blobs Blobs
-	Jobs  Jobs
-	Space Space
-	Work  Work
-	Stop  Stop
-	Log   Log
+	Sealing  Sealing
+	Redis    Redis
+	Blobs    Blobs
+	Jobs     Jobs
+	Space    Space
+	Work     Work
+	Memory   Memory
+	Recycle  Recycle
+	Deployed Deployed
+	Stop     Stop
+	Log      Log
+	Above    Supervisor
+}
+
+// Functions says where functions are.
+type Functions struct {
+	Dir string `env:"FUNCTIONS_DIR" shown:"functions, in the working directory" doc:"folder of functions: each folder in it with a program is a type (docs/functions.md); it need not be there"`
+}
+
+// Memory says when a process is too large.
+type Memory struct {
+	Alarm Bytes `env:"MEMORY_ALARM" shown:"80 % of the container's limit, or of GOMEMLIMIT" doc:"resident memory of this process over which there is an alarm; that it only grows is alarmed anyway (docs/memory.md)"`
+}
+
+// Recycle says when a worker starts itself anew.
+type Recycle struct {
+	MaxRSS  Bytes `env:"WORKER_MAX_RSS" doc:"resident memory over which a worker, give or take a tenth, finishes what it runs and starts itself anew; not in its first ten minutes, and not if it needs nearly as much as it starts; 0 = never"`
+	MaxJobs int   `env:"WORKER_MAX_JOBS" doc:"jobs, give or take a tenth, after which a worker does the same; 0 = never"`
+}
+
+// Deployed says what is taken of functions that come over the API. Web takes them in by it,
+// and workers run them by it.
+type Deployed struct {
+	Allowed Deploy `env:"FUNCTIONS_DEPLOY" doc:"which functions may be deployed over the API: wasm, modules only; all, programs too, so whoever has the scope functions:deploy runs what he likes on the workers, in the sandbox; off, none"`
+	Env     Names  `env:"FUNCTIONS_ENV" doc:"names of variables of the worker's environment that deployed functions may get, separated by commas"`
+	Network Switch `env:"FUNCTIONS_NETWORK" doc:"on or off: whether deployed functions may connect to others"`
 }
 
 // Work says what a worker runs, and how much of it at once.
 type Work struct {
-	Lanes             Lanes         `env:"WORKER_LANES" doc:"lanes to serve: io, cpu or both"`
-	CPUConcurrency    int           `env:"CPU_CONCURRENCY" shown:"number of cores" doc:"jobs of lane cpu at once"`
-	StreamConcurrency int           `env:"STREAM_CONCURRENCY" shown:"8 × number of cores" doc:"jobs of lane io at once"`
-	ChildMemory       Bytes         `env:"CHILD_MEMORY" doc:"memory that one job of lane cpu may use"`
-	MaxOutput         Bytes         `env:"MAX_OUTPUT" doc:"the most bytes that one job may write, all its outputs together; a payload's max_bytes can only lower it"`
-	LeftBehind        int           `env:"MAX_LEFT_BEHIND" doc:"jobs of lane io that go on though they were to end, at which the worker takes no more, lets the others end and exits with code 75, to be started anew; 0 = never"`
-	CallbackAllow     Allow         `env:"CALLBACK_ALLOW" doc:"places beyond the public internet that callbacks may go to: networks (10.0.0.0/8), addresses, hosts or host:port, separated by commas"`
-	CallbackPorts     Ports         `env:"CALLBACK_PORTS" doc:"ports that callbacks may go to although they are barred (docs/webhooks.md), separated by commas"`
+	Lanes             Lanes   `env:"WORKER_LANES" doc:"lanes to serve: io, cpu or both"`
+	CPUConcurrency    int     `env:"CPU_CONCURRENCY" shown:"number of cores" doc:"jobs of lane cpu at once"`
+	StreamConcurrency int     `env:"STREAM_CONCURRENCY" shown:"8 × number of cores" doc:"jobs of lane io at once"`
+	ChildMemory       Bytes   `env:"CHILD_MEMORY" doc:"memory that one job of lane cpu may use"`
+	MaxOutput         Bytes   `env:"MAX_OUTPUT" doc:"the most bytes that one job may write, all its outputs together; a payload's max_bytes can only lower it"`
+	LeftBehind        int     `env:"MAX_LEFT_BEHIND" doc:"jobs of lane io that go on though they were to end, at which the worker takes no more, lets the others end and exits with code 75, to be started anew; 0 = never"`
+	CallbackAllow     Allow   `env:"CALLBACK_ALLOW" doc:"places beyond the public internet that callbacks may go to: networks (10.0.0.0/8), addresses, hosts or host:port, separated by commas"`
+	CallbackPorts     Ports   `env:"CALLBACK_PORTS" doc:"ports that callbacks may go to although they are barred (docs/webhooks.md), separated by commas"`
+	MetricsAddr       Address `env:"METRICS_ADDR" doc:"where a worker answers GET /metrics for Prometheus, as 9100 or 127.0.0.1:9100; without a host only this machine may ask; empty = nowhere, and nothing is counted"`
+	Functions         Functions
+	FunctionsWarm     int           `env:"FUNCTIONS_WARM" doc:"warm processes of functions of mode lambda that are kept between jobs, of all functions together; the one used least recently ends; 0 = as many as there are slots"`
+	FunctionsCache    Bytes         `env:"FUNCTIONS_CACHE" doc:"what a worker keeps on disk (in TMPDIR) of deployed functions that nobody uses; the one used least recently goes"`
+	SandboxUID        int           `env:"SANDBOX_UID" doc:"where the worker is root: number of the first of the users that programs of functions run as, one for each slot; 0 = they run as the worker's, without capabilities"`
 	KillGrace         time.Duration `env:"KILL_GRACE" doc:"time that a job gets to end by itself when it is canceled or out of time; at most 2s"`
 }
 
@@ -132,24 +255,27 @@ type Enqueue struct {
 	URL       string `env:"LONGSHORE_URL" shown:"http://127.0.0.1:8080, unless REDIS_URL is set" doc:"web server to use; without it all commands but queues go straight to REDIS_URL where that is set"`
 	Token     Secret `env:"LONGSHORE_TOKEN" doc:"bearer token of the web server"`
 	TokenFile string `env:"LONGSHORE_TOKEN_FILE" doc:"file that holds LONGSHORE_TOKEN"`
+	Sealing   Sealing
 	Redis     Redis
 	Blobs     Blobs
 	Jobs      Jobs
 	Space     Space
 	MaxUpload Bytes `env:"MAX_UPLOAD" doc:"largest input of a job"`
 	Ceilings  Ceilings
+	Functions Functions
 }
 
 // Dev is the settings of the development program, which brings its own Redis
 // and keeps everything in one folder.
 type Dev struct {
-	DataDir string `env:"DATA_DIR" shown:"data, in the working directory" doc:"folder for Redis's data and the files of jobs"`
-	Jobs    Jobs
-	Space   Space
-	HTTP    HTTP
-	Work    Work
-	Stop    Stop
-	Log     Log
+	DataDir  string `env:"DATA_DIR" shown:"data, in the working directory" doc:"folder for Redis's data and the files of jobs"`
+	Jobs     Jobs
+	Space    Space
+	HTTP     HTTP
+	Work     Work
+	Deployed Deployed
+	Stop     Stop
+	Log      Log
 }
 
 const localRedis = "redis://127.0.0.1:6379"
@@ -167,7 +293,9 @@ func defaultJobs() Jobs { return Jobs{Lease: 8 * time.Second, Retention: 24 * ti
 func defaultHTTP() HTTP {
 	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256,
 		MaxOpen: 100_000, AddressOpen: 1000, MinRate: KiB,
-		MaxWait: 25 * time.Second, MaxWaiters: 20_000, MaxConns: 50_000, Ceilings: defaultCeilings()}
+		ScaleTarget: 10 * time.Second, HireFireValue: "wanted",
+		MaxWait: 25 * time.Second, MaxWaiters: 20_000, MaxConns: 50_000, Ceilings: defaultCeilings(),
+		Access: Access{Subject: "sub", Scope: "scope", MaxLife: 24 * time.Hour}}
 }
 
 func defaultCeilings() Ceilings {
@@ -185,9 +313,15 @@ func defaultWork() Work {
 		ChildMemory:       512 * MiB,
 		MaxOutput:         10 * GiB,
 		LeftBehind:        3,
+		Functions:         defaultFunctions(),
+		FunctionsCache:    GiB,
 		KillGrace:         2 * time.Second,
 	}
 }
+
+func defaultDeployed() Deployed { return Deployed{Allowed: DeployModules} }
+
+func defaultFunctions() Functions { return Functions{Dir: "functions"} }
 
 func defaultStop() Stop { return Stop{Grace: 25 * time.Second} }
 
@@ -196,28 +330,32 @@ func defaultLog() Log { return Log{Format: "text", Level: slog.LevelInfo} }
 func defaultWeb() Web {
 	return Web{
 		Redis: defaultRedis(localRedis, 4), Blobs: defaultBlobs(), Jobs: defaultJobs(),
-		Space: defaultSpace(), HTTP: defaultHTTP(), Stop: defaultStop(), Log: defaultLog(),
+		Space: defaultSpace(), HTTP: defaultHTTP(), Deployed: defaultDeployed(), Stop: defaultStop(),
+		Log: defaultLog(),
 	}
 }
 
 func defaultWorker() Worker {
 	return Worker{
 		Redis: defaultRedis(localRedis, 6), Blobs: defaultBlobs(), Jobs: defaultJobs(),
-		Space: defaultSpace(), Work: defaultWork(), Stop: defaultStop(), Log: defaultLog(),
+		Space: defaultSpace(), Work: defaultWork(), Deployed: defaultDeployed(), Stop: defaultStop(),
+		Log: defaultLog(),
 	}
 }
+
+func defaultCluster() Cluster { return Cluster{Port: 8080, Stop: defaultStop(), Log: defaultLog()} }
 
 func defaultEnqueue() Enqueue {
 	return Enqueue{
 		Redis: defaultRedis("", 3), Blobs: defaultBlobs(), Jobs: defaultJobs(), Space: defaultSpace(),
-		MaxUpload: defaultMaxUpload, Ceilings: defaultCeilings(),
+		MaxUpload: defaultMaxUpload, Ceilings: defaultCeilings(), Functions: defaultFunctions(),
 	}
 }
 
 func defaultDev() Dev {
 	return Dev{
 		DataDir: "data", Jobs: defaultJobs(), Space: defaultSpace(), HTTP: defaultHTTP(), Work: defaultWork(),
-		Stop: defaultStop(), Log: defaultLog(),
+		Deployed: defaultDeployed(), Stop: defaultStop(), Log: defaultLog(),
 	}
 }
 
@@ -233,6 +371,8 @@ func LoadWeb(getenv func(string) string) (Web, error) {
 	c.HTTP.check(m)
 	c.Stop.check(m)
 	c.Log.check(m)
+	c.Above.check(m)
+	c.Sockets.check(m)
 	return c, m.err()
 }
 
@@ -245,8 +385,25 @@ func LoadWorker(getenv func(string) string) (Worker, error) {
 	c.Jobs.check(m)
 	c.Space.check(m)
 	c.Work.check(m)
+	c.Memory.check(m)
+	c.Recycle.check(m)
 	c.Stop.check(m)
 	c.Log.check(m)
+	c.Above.check(m)
+	checkSecret(m, &c.Sealing.Secret, c.Sealing.SecretFile)
+	return c, m.err()
+}
+
+// LoadCluster reads the settings of the supervisor, as LoadWeb does. A token is not judged:
+// that is for those who use it.
+func LoadCluster(getenv func(string) string) (Cluster, error) {
+	c := defaultCluster()
+	m := read(getenv, &c)
+	within(m, "PORT", c.Port, 0, 65535)
+	c.Stop.check(m)
+	c.Log.check(m)
+	c.Above.check(m)
+	c.Sockets.check(m)
 	return c, m.err()
 }
 

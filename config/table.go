@@ -14,7 +14,7 @@ type Setting struct {
 	Name     string
 	Meaning  string
 	Default  string   // in words; "" for none. Where programs differ: "4 (web), 6 (worker)"
-	Programs []string // that read it: web, worker, enqueue, dev
+	Programs []string // that read it: web, worker, enqueue, dev, cluster
 }
 
 // Table lists every setting of every program. docs/settings.md is tested against it.
@@ -25,7 +25,8 @@ func Table() []Setting {
 		name   string
 		target any
 	}{
-		{"web", defaultWeb()}, {"worker", defaultWorker()}, {"enqueue", defaultEnqueue()}, {"dev", defaultDev()},
+		{"web", defaultWeb()}, {"worker", defaultWorker()}, {"enqueue", defaultEnqueue()},
+		{"dev", defaultDev()}, {"cluster", defaultCluster()},
 	} {
 		for f := range fields(reflect.ValueOf(p.target)) {
 			name := f.tag.Get("env")
@@ -111,7 +112,9 @@ func show(value any) string {
 		return strings.Trim(strings.ReplaceAll(fmt.Sprint([]uint16(v)), " ", ","), "[]")
 	case Allow:
 		return strings.Join(v, ",")
-	case Proxies:
+	case Words:
+		return strings.Join(v, ",")
+	case Proxies, ScopeMap:
 		return ""
 	}
 	return fmt.Sprint(value)

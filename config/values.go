@@ -2,7 +2,6 @@ package config
 
 import (
 	"log/slog"
-	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"longshore/internal/bytesize"
 )
 
 // A Secret is a text that shows itself to nobody but who asks with Reveal: not
@@ -72,40 +73,19 @@ const (
 	TiB Bytes = 1 << 40
 )
 
-// units are in the order in which String tries them.
-var units = []struct {
-	name  string
-	bytes Bytes
-}{
-	{"TiB", TiB}, {"TB", 1e12}, {"GiB", GiB}, {"GB", 1e9},
-	{"MiB", MiB}, {"MB", 1e6}, {"KiB", KiB}, {"KB", 1e3}, {"B", 1},
-}
-
 // String writes the number in the largest unit that needs no fraction.
-func (b Bytes) String() string {
-	for _, u := range units {
-		if b != 0 && b%u.bytes == 0 {
-			return strconv.FormatInt(int64(b/u.bytes), 10) + u.name
-		}
-	}
-	return "0B"
-}
+func (b Bytes) String() string { return bytesize.Format(int64(b)) }
 
 // EnvDecode reads what String writes, and a bare number, in any case.
 func (b *Bytes) EnvDecode(text string) error {
-	const form = formError("a size like 512MiB, 10GB or a number of bytes")
-	digits, unit := text, Bytes(1)
-	for _, u := range units {
-		if cut := len(text) - len(u.name); cut > 0 && strings.EqualFold(text[cut:], u.name) {
-			digits, unit = text[:cut], u.bytes
-			break
-		}
+	if text == "" {
+		return nil // not set, and 0 by default
 	}
-	n, err := strconv.ParseUint(digits, 10, 63)
-	if err != nil || n > uint64(math.MaxInt64/unit) {
-		return form
+	n, err := bytesize.Parse(text)
+	if err != nil {
+		return formError("a size like 512MiB, 10GB or a number of bytes")
 	}
-	*b = Bytes(n) * unit
+	*b = Bytes(n)
 	return nil
 }
 
@@ -141,19 +121,26 @@ var originHost = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a
 
 // EnvDecode reads origins separated by commas.
 func (o *Origins) EnvDecode(text string) error {
-	const form = formError("origins as browsers write them, like https://app.example.com or http://localhost:3000, separated by commas: " +
-		"each by itself (there are no wildcards), in lower case, without a path and without the scheme's own port")
+	const form = formError(
+		"origins as browsers write them, like https://app.example.com or http://localhost:3000, separated by commas: " +
+			"each by itself (or * alone, for all; there are no other wildcards), in lower case, without a path and without the scheme's own port")
 	var origins Origins
 	for _, origin := range split(text) {
+		if origin == "*" && len(split(text)) == 1 {
+			origins = append(origins, origin)
+			continue
+		}
 		u, err := url.Parse(origin)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+			u.Scheme+"://"+u.Host != origin {
 			return form
 		}
 		host, port := u.Host, u.Port()
 		if port != "" {
 			host = strings.TrimSuffix(host, ":"+port)
 		}
-		if !originHost.MatchString(host) || port == map[string]string{"http": "80", "https": "443"}[u.Scheme] {
+		if !originHost.MatchString(host) ||
+			port == map[string]string{"http": "80", "https": "443"}[u.Scheme] {
 			return form
 		}
 		if port != "" && strconv.Itoa(portNumber(port)) != port {
@@ -172,6 +159,47 @@ func portNumber(text string) int {
 		return -1
 	}
 	return int(n)
+}
+
+// Words is a list of texts.
+type Words []string
+
+// EnvDecode reads texts separated by commas.
+func (w *Words) EnvDecode(text string) error {
+	if *w = split(text); len(*w) == 0 && text != "" {
+		return formError("words separated by commas")
+	}
+	return nil
+}
+
+// A ScopeMap says which of our scopes each of another issuer's gives.
+type ScopeMap map[string][]string
+
+// EnvDecode reads theirs=ours ours;other=ours.
+func (s *ScopeMap) EnvDecode(text string) error {
+	const form = formError("scopes as reader=jobs:read jobs:all;writer=jobs:submit")
+	known := map[string]bool{"jobs:submit": true, "jobs:read": true, "jobs:cancel": true, "jobs:all": true,
+		"jobs:logs": true, "jobs:release": true, "jobs:work": true, "numbers": true, "operate": true,
+		"admin": true}
+	if text == "" {
+		return nil
+	}
+	all := ScopeMap{}
+	for _, pair := range strings.Split(text, ";") {
+		theirs, ours, ok := strings.Cut(strings.TrimSpace(pair), "=")
+		scopes := strings.Fields(ours)
+		if !ok || theirs == "" || len(scopes) == 0 || all[theirs] != nil {
+			return form
+		}
+		for _, scope := range scopes {
+			if !known[scope] {
+				return form
+			}
+		}
+		all[theirs] = scopes
+	}
+	*s = all
+	return nil
 }
 
 // Proxies are the networks of trusted proxies.
@@ -214,13 +242,39 @@ func (a *Allow) EnvDecode(text string) error {
 				host, port = s, "1"
 			}
 			_, notAddr := netip.ParseAddr(host)
-			if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || notAddr != nil && !placeForm.MatchString(host) {
+			if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || notAddr != nil &&
+				!placeForm.MatchString(host) {
 				return form
 			}
 		}
 		allow = append(allow, s)
 	}
 	*a = allow
+	return nil
+}
+
+// An Address is a host and a port to listen on.
+type Address string
+
+// EnvDecode reads a port, or host:port; without a host it is this machine's own.
+func (a *Address) EnvDecode(text string) error {
+	if text == "" { // nothing is set
+		return nil
+	}
+	const form = formError("a port like 9100, or an address like 127.0.0.1:9100 or 0.0.0.0:9100")
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		host, port = "", text
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if _, notAddr := netip.ParseAddr(host); err != nil || host != "" && host != "localhost" &&
+		notAddr != nil {
+		return form
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	*a = Address(net.JoinHostPort(host, strconv.FormatUint(n, 10)))
 	return nil
 }
 
@@ -250,4 +304,65 @@ func split(text string) []string {
 		}
 	}
 	return list
+}
+
+// A Deploy says what may be deployed.
+type Deploy string
+
+// What may be deployed.
+const (
+	DeployOff     Deploy = "off"
+	DeployModules Deploy = "wasm"
+	DeployAll     Deploy = "all"
+)
+
+// EnvDecode reads one of the words.
+func (d *Deploy) EnvDecode(text string) error {
+	switch Deploy(text) {
+	case "": // as it is by default
+		return nil
+	case DeployOff, DeployModules, DeployAll:
+		*d = Deploy(text)
+		return nil
+	}
+	return formError("off, wasm or all")
+}
+
+// A Switch is on or off.
+type Switch bool
+
+// EnvDecode reads one of the words.
+func (s *Switch) EnvDecode(text string) error {
+	switch text {
+	case "", "on", "off":
+		*s = text == "on"
+		return nil
+	}
+	return formError("on or off")
+}
+
+// String is the word.
+func (s Switch) String() string {
+	if s {
+		return "on"
+	}
+	return "off"
+}
+
+// Names are names of variables.
+type Names []string
+
+var nameForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// EnvDecode reads names separated by commas.
+func (n *Names) EnvDecode(text string) error {
+	var names Names
+	for _, name := range split(text) {
+		if !nameForm.MatchString(name) || strings.HasPrefix(name, "LONGSHORE_") {
+			return formError("names of variables, separated by commas, none that begins with LONGSHORE_")
+		}
+		names = append(names, name)
+	}
+	*n = names
+	return nil
 }

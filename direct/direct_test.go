@@ -38,7 +38,8 @@ var (
 // bench is an installation without a web process.
 func bench(t *testing.T) (c *direct.Client, work func()) {
 	t.Helper()
-	where := direct.Connection{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t), BlobURL: "file://" + t.TempDir()}
+	where := direct.Connection{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t), BlobURL: "file://" +
+		t.TempDir()}
 	c, err := direct.Open(t.Context(), direct.Config{Connection: where})
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +83,9 @@ func bench(t *testing.T) (c *direct.Client, work func()) {
 	return c, func() {
 		ctx, stop := context.WithCancel(context.Background())
 		ended := make(chan error)
-		go func() { ended <- worker.Run(ctx, worker.Config{Connection: where, ShutdownGrace: 3 * time.Second}, &r) }()
+		go func() {
+			ended <- worker.Run(ctx, worker.Config{Connection: where, ShutdownGrace: 3 * time.Second}, &r)
+		}()
 		t.Cleanup(func() {
 			stop()
 			if err := <-ended; err != nil {
@@ -108,7 +111,8 @@ func TestLife(t *testing.T) {
 	if err != nil || early.State != job.Queued || early.Priority != job.High {
 		t.Fatalf("%+v, %v", early, err)
 	}
-	if _, err := direct.Submit(ctx, c, greet, greeting{"nobody"}, direct.Submission{}); err == nil || !strings.Contains(err.Error(), "somebody") {
+	if _, err := direct.Submit(ctx, c, greet, greeting{"nobody"}, direct.Submission{}); err == nil ||
+		!strings.Contains(err.Error(), "somebody") {
 		t.Errorf("what the definition refuses: %v", err)
 	}
 	if _, err := c.Result(ctx, early.ID); !codeIs(err, &direct.Error{Code: client.Conflict}) {
@@ -134,7 +138,8 @@ func TestLife(t *testing.T) {
 		t.Errorf("followed: %v", states)
 	}
 	// A file in, a file out.
-	snap, err = direct.SubmitFile(ctx, c, shout, greeting{"Ada"}, direct.Submission{Filename: "in.txt"}, strings.NewReader("quiet"), -1)
+	snap, err = direct.SubmitFile(ctx, c, shout, greeting{"Ada"}, direct.Submission{Filename: "in.txt"},
+		strings.NewReader("quiet"), -1)
 	if err == nil {
 		snap, err = c.Wait(ctx, snap.ID)
 	}
@@ -161,7 +166,8 @@ func TestLife(t *testing.T) {
 	if err := c.Delete(ctx, snap.ID); err != nil {
 		t.Error(err)
 	}
-	for _, err := range []error{second(c.Get(ctx, snap.ID)), second(c.Wait(ctx, snap.ID)), second(c.Cancel(ctx, snap.ID)), second(c.Retry(ctx, snap.ID)), c.Delete(ctx, snap.ID)} {
+	for _, err := range []error{second(c.Get(ctx, snap.ID)), second(c.Wait(ctx, snap.ID)),
+		second(c.Cancel(ctx, snap.ID)), second(c.Retry(ctx, snap.ID)), c.Delete(ctx, snap.ID)} {
 		if !codeIs(err, &direct.Error{Code: client.NotFound}) {
 			t.Errorf("a job that is gone: %v", err)
 		}
@@ -189,7 +195,8 @@ func TestCancelAndPoll(t *testing.T) {
 		}
 	}
 	limited, stop := context.WithTimeout(ctx, 50*time.Millisecond)
-	if snap, err := c.Wait(limited, long.ID); !errors.Is(err, context.DeadlineExceeded) || snap.State != job.Running {
+	if snap, err := c.Wait(limited, long.ID); !errors.Is(err, context.DeadlineExceeded) ||
+		snap.State != job.Running {
 		t.Errorf("a wait that ran out: %+v, %v", snap, err)
 	}
 	stop()
@@ -215,16 +222,20 @@ func TestCancelAndPoll(t *testing.T) {
 		for _, snap := range ended {
 			states[snap.ID] = snap.State
 		}
-		left = slices.DeleteFunc(left, func(id job.ID) bool { return states[id] != "" || slices.Contains(missing, id) })
+		left = slices.DeleteFunc(left, func(id job.ID) bool {
+			return states[id] != "" || slices.Contains(missing, id)
+		})
 	}
-	if states[long.ID] != job.Canceled || states[failing.ID] != job.Failed || len(missing) != 1 || missing[0] != gone {
+	if states[long.ID] != job.Canceled || states[failing.ID] != job.Failed || len(missing) != 1 ||
+		missing[0] != gone {
 		t.Errorf("%v, missing %v", states, missing)
 	}
 	snap, err := c.Get(ctx, failing.ID)
 	if err != nil || snap.Error.Message != `no \u001b[31m way` {
 		t.Errorf("the handler's message: %+v, %v", snap.Error, err)
 	}
-	if moved, _, err := c.Poll(ctx, []job.Rev{{ID: failing.ID, Rev: snap.Rev}}, 0); err != nil || len(moved) != 0 {
+	if moved, _, err := c.Poll(ctx, []job.Rev{{ID: failing.ID, Rev: snap.Rev}}, 0); err != nil ||
+		len(moved) != 0 {
 		t.Errorf("nothing has moved: %v, %v", moved, err)
 	}
 	var failed []job.ID
@@ -269,7 +280,8 @@ func TestBatch(t *testing.T) {
 	if len(lines) != n || lines[8].Code != client.Invalid || lines[9].ID == "" || lines[n].ID == "" {
 		t.Errorf("%d answers; %+v", len(lines), lines[8])
 	}
-	for a, err := range c.SubmitLines(t.Context(), [][]byte{[]byte(`{"type":"math.primes","payload":{"n":1}}`), []byte(" "), []byte(`{`)}) {
+	for a, err := range c.SubmitLines(t.Context(),
+		[][]byte{[]byte(`{"type":"math.primes","payload":{"n":1}}`), []byte(" "), []byte(`{`)}) {
 		if err != nil || a.Line == 1 && a.ID == "" || a.Line == 3 && a.Code != client.Invalid || a.Line == 2 {
 			t.Errorf("%+v, %v", a, err)
 		}
@@ -283,13 +295,16 @@ func TestBatch(t *testing.T) {
 func TestWithoutRedis(t *testing.T) {
 	t.Parallel()
 	for url, settings := range map[string]bool{"redis://127.0.0.1:1": false, "ftp://x": true} {
-		_, err := direct.Open(t.Context(), direct.Config{Connection: direct.Connection{RedisURL: url, BlobURL: "file://" + t.TempDir()}})
+		_, err := direct.Open(t.Context(),
+			direct.Config{Connection: direct.Connection{RedisURL: url, BlobURL: "file://" + t.TempDir()}})
 		if err == nil || errors.Is(err, direct.ErrSettings) != settings {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
 	server := redistest.New(t)
-	c, err := direct.Open(t.Context(), direct.Config{RetryFor: -1, Connection: direct.Connection{RedisURL: server.URL(), BlobURL: "file://" + t.TempDir()}})
+	c, err := direct.Open(t.Context(),
+		direct.Config{RetryFor: -1, Connection: direct.Connection{RedisURL: server.URL(), BlobURL: "file://" +
+			t.TempDir()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,15 +312,18 @@ func TestWithoutRedis(t *testing.T) {
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Submit(t.Context(), direct.Submission{Type: "math.primes", Payload: map[string]int{"n": 1}}); !codeIs(err, &direct.Error{Code: client.Unavailable}) {
+	if _, err := c.Submit(t.Context(), direct.Submission{Type: "math.primes",
+		Payload: map[string]int{"n": 1}}); !codeIs(err, &direct.Error{Code: client.Unavailable}) {
 		t.Errorf("a submit: %v", err)
 	}
-	for _, err := range c.SubmitLines(t.Context(), [][]byte{[]byte(`{"type":"math.primes","payload":{"n":1}}`)}) {
+	for _, err := range c.SubmitLines(t.Context(),
+		[][]byte{[]byte(`{"type":"math.primes","payload":{"n":1}}`)}) {
 		if !codeIs(err, &direct.Error{Code: client.Unavailable}) {
 			t.Errorf("a batch: %v", err)
 		}
 	}
-	if _, err := c.Wait(t.Context(), job.NewID(time.Now())); !codeIs(err, &direct.Error{Code: client.Unavailable}) {
+	if _, err := c.Wait(t.Context(), job.NewID(time.Now())); !codeIs(err,
+		&direct.Error{Code: client.Unavailable}) {
 		t.Errorf("a wait: %v", err)
 	}
 }

@@ -29,7 +29,8 @@ func Example() {
 		return
 	}
 	defer c.Close()
-	snap, err := direct.Submit(ctx, c, demoGreet, Greeting{Name: "Ada"}, direct.Submission{IdempotencyKey: "order-7"})
+	snap, err := direct.Submit(ctx, c, demoGreet, Greeting{Name: "Ada"},
+		direct.Submission{IdempotencyKey: "order-7"})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -52,7 +52,8 @@ func (c *Client) Result(ctx context.Context, id job.ID) (*File, error) {
 		return nil, err
 	}
 	if snap.State != job.Succeeded {
-		return nil, fetchError(id, httpapi.NewError(httpapi.NotFound, fmt.Sprintf("the job has no result: it ended %s", snap.State)))
+		return nil, fetchError(id,
+			httpapi.NewError(httpapi.NotFound, fmt.Sprintf("the job has no result: it ended %s", snap.State)))
 	}
 	if len(snap.Outputs) == 1 {
 		return c.open(ctx, id, snap.Outputs[0])
@@ -61,7 +62,8 @@ func (c *Client) Result(ctx context.Context, id job.ID) (*File, error) {
 	if err != nil {
 		return nil, fetchError(id, err)
 	}
-	return &File{ContentType: httpapi.TypeJSON, Size: int64(len(text)), content: io.NopCloser(bytes.NewReader(text))}, nil
+	return &File{ContentType: httpapi.TypeJSON, Size: int64(len(text)),
+		content: io.NopCloser(bytes.NewReader(text))}, nil
 }
 
 func (c *Client) ended(ctx context.Context, id job.ID) (job.Snapshot, error) {
@@ -80,7 +82,8 @@ func (c *Client) open(ctx context.Context, id job.ID, o job.Output) (*File, erro
 	err := c.insist(ctx, func() error {
 		content, err := c.sys.Blobs.Open(ctx, o.Blob)
 		if errors.Is(err, blob.ErrNotFound) {
-			return httpapi.NewError(httpapi.NotFound, "the output is gone: the job's retention is over").Wrap(err)
+			return httpapi.NewError(httpapi.NotFound, "the output is gone: the job's retention is over").
+				Wrap(err)
 		}
 		f.content = content
 		return err

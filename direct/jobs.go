@@ -6,7 +6,7 @@ import (
 	"iter"
 	"time"
 
-	"longshore/internal/httpapi"
+	"longshore/internal/access"
 	"longshore/internal/hub"
 	"longshore/internal/loop"
 	"longshore/internal/refusal"
@@ -22,10 +22,13 @@ func (c *Client) Get(ctx context.Context, id job.ID) (job.Snapshot, error) {
 // Cancel asks for a job's end and returns it as it is now: a running job ends within
 // seconds, any other at once. Canceling a job that has ended, or twice, does nothing.
 func (c *Client) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
-	return c.snapshot(ctx, "cancel", id, c.sys.Cancel)
+	return c.snapshot(ctx, "cancel", id, func(ctx context.Context, id job.ID) (job.Snapshot, error) {
+		return c.sys.Cancel(ctx, access.Everything, id)
+	})
 }
 
-func (c *Client) snapshot(ctx context.Context, verb string, id job.ID, do func(context.Context, job.ID) (job.Snapshot, error)) (job.Snapshot, error) {
+func (c *Client) snapshot(ctx context.Context, verb string, id job.ID,
+	do func(context.Context, job.ID) (job.Snapshot, error)) (job.Snapshot, error) {
 	var snap job.Snapshot
 	err := c.insist(ctx, func() (err error) {
 		snap, err = do(ctx, id)
@@ -39,7 +42,7 @@ func (c *Client) snapshot(ctx context.Context, verb string, id job.ID, do func(c
 
 // Delete removes an ended job with its files.
 func (c *Client) Delete(ctx context.Context, id job.ID) error {
-	if err := c.sys.Delete(ctx, id); err != nil { // a repeat would not find it
+	if err := c.sys.Delete(ctx, access.Everything, id); err != nil { // a repeat would not find it
 		return fmt.Errorf("delete job %s: %w", id, refusal.Of(err))
 	}
 	return nil
@@ -48,22 +51,16 @@ func (c *Client) Delete(ctx context.Context, id job.ID) error {
 // ListPage returns at most limit jobs (1 to 1000) that match, from a cursor on; ""
 // begins with the newest. It looks once: see client.Page for one that is short.
 func (c *Client) ListPage(ctx context.Context, f Filter, limit int, cursor string) (Page, error) {
-	before := job.ID("")
-	if cursor != "" {
-		var err error
-		if before, err = job.ParseID(cursor); err != nil {
-			return Page{}, fmt.Errorf("list jobs: %w", httpapi.NewError(httpapi.Invalid, "the cursor is none of ours"))
-		}
-	}
 	var page job.Page
 	err := c.insist(ctx, func() (err error) {
-		page, err = c.sys.Store.List(ctx, job.Filter{State: f.State, Type: f.Type, Limit: limit, Before: before})
+		page, err = c.sys.Store.List(ctx, job.Filter{State: f.State, Type: f.Type, Limit: limit,
+			Cursor: cursor})
 		return err
 	})
 	if err != nil {
-		return Page{}, fmt.Errorf("list jobs: %w", err)
+		return Page{}, fmt.Errorf("list jobs: %w", refusal.Of(err))
 	}
-	return Page{Jobs: page.Jobs, Next: string(page.Next), Scanned: page.Scanned, Complete: page.Next == ""}, nil
+	return Page{Jobs: page.Jobs, Next: page.Next, Scanned: page.Scanned, Complete: page.Next == ""}, nil
 }
 
 // List yields the jobs that match, newest first, page after page. The first error ends it.
@@ -105,7 +102,8 @@ const parkFor = time.Minute
 
 // await looks at a job, tells of it and waits for what is wanted, until it has ended
 // or tell returns false.
-func (c *Client) await(ctx context.Context, verb string, want hub.Want, tell func(job.Snapshot) bool) (last job.Snapshot, err error) {
+func (c *Client) await(ctx context.Context, verb string, want hub.Want,
+	tell func(job.Snapshot) bool) (last job.Snapshot, err error) {
 	for {
 		snap, err := c.snapshot(ctx, verb, want.ID, c.sys.Store.Get)
 		if err != nil {
@@ -122,7 +120,8 @@ func (c *Client) await(ctx context.Context, verb string, want hub.Want, tell fun
 }
 
 // wait waits at the hub. The error is that of ctx, if it has ended, or of the first look.
-func (c *Client) wait(ctx context.Context, patience time.Duration, wants ...hub.Want) (moved []job.Rev, err error) {
+func (c *Client) wait(ctx context.Context, patience time.Duration,
+	wants ...hub.Want) (moved []job.Rev, err error) {
 	c.listen.Do(func() {
 		c.running.Go(func() {
 			if err := c.hub.Run(c.background); err != nil {
@@ -131,7 +130,7 @@ func (c *Client) wait(ctx context.Context, patience time.Duration, wants ...hub.
 		})
 	})
 	err = c.insist(ctx, func() error {
-		moved, err = c.hub.Wait(ctx, patience, wants...)
+		moved, err = c.hub.Wait(ctx, nil, patience, wants...)
 		return err
 	})
 	if err == nil && ctx.Err() != nil {
@@ -143,7 +142,8 @@ func (c *Client) wait(ctx context.Context, patience time.Duration, wants ...hub.
 // Poll returns those of the jobs that have another revision than the one given, and
 // the ids of those that are not there (any more), as soon as there is one; after the
 // wait it returns none.
-func (c *Client) Poll(ctx context.Context, revs []job.Rev, wait time.Duration) (moved []job.Snapshot, missing []job.ID, err error) {
+func (c *Client) Poll(ctx context.Context, revs []job.Rev,
+	wait time.Duration) (moved []job.Snapshot, missing []job.ID, err error) {
 	wants := make([]hub.Want, len(revs))
 	for i, r := range revs {
 		wants[i] = hub.Want{ID: r.ID, After: r.Rev}
@@ -152,7 +152,8 @@ func (c *Client) Poll(ctx context.Context, revs []job.Rev, wait time.Duration) (
 }
 
 // PollDone is Poll for jobs that have ended, whatever their revision.
-func (c *Client) PollDone(ctx context.Context, ids []job.ID, wait time.Duration) (ended []job.Snapshot, missing []job.ID, err error) {
+func (c *Client) PollDone(ctx context.Context, ids []job.ID,
+	wait time.Duration) (ended []job.Snapshot, missing []job.ID, err error) {
 	wants := make([]hub.Want, len(ids))
 	for i, id := range ids {
 		wants[i] = hub.Want{ID: id, Done: true}
@@ -160,7 +161,8 @@ func (c *Client) PollDone(ctx context.Context, ids []job.ID, wait time.Duration)
 	return c.poll(ctx, wants, wait)
 }
 
-func (c *Client) poll(ctx context.Context, wants []hub.Want, wait time.Duration) (found []job.Snapshot, missing []job.ID, err error) {
+func (c *Client) poll(ctx context.Context, wants []hub.Want,
+	wait time.Duration) (found []job.Snapshot, missing []job.ID, err error) {
 	var moved []job.Rev
 	if wait > 0 {
 		moved, err = c.wait(ctx, wait, wants...)

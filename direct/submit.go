@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"longshore/client"
+	"longshore/internal/access"
 	"longshore/internal/httpapi"
 	"longshore/internal/loop"
 	"longshore/internal/submit"
@@ -22,7 +23,8 @@ import (
 // Submit asks for one job of a definition's type, with its payload; what else the
 // submission says goes as it is, but for Type, Payload and Fields. The type may be
 // one that no worker has published yet: the job waits for one that serves it.
-func Submit[P any](ctx context.Context, c *Client, d tasks.Definition[P], payload P, s Submission) (job.Snapshot, error) {
+func Submit[P any](ctx context.Context, c *Client, d tasks.Definition[P], payload P,
+	s Submission) (job.Snapshot, error) {
 	s, err := typed(c, d, payload, s)
 	if err != nil {
 		return job.Snapshot{}, err
@@ -31,7 +33,8 @@ func Submit[P any](ctx context.Context, c *Client, d tasks.Definition[P], payloa
 }
 
 // SubmitFile is Submit for a type that works on a file; see Client.SubmitFile.
-func SubmitFile[P any](ctx context.Context, c *Client, d tasks.Definition[P], payload P, s Submission, in io.Reader, size int64) (job.Snapshot, error) {
+func SubmitFile[P any](ctx context.Context, c *Client, d tasks.Definition[P], payload P, s Submission,
+	in io.Reader, size int64) (job.Snapshot, error) {
 	s, err := typed(c, d, payload, s)
 	if err != nil {
 		return job.Snapshot{}, err
@@ -68,7 +71,8 @@ func (c *Client) Submit(ctx context.Context, s Submission) (job.Snapshot, error)
 
 // SubmitFile streams in to its end as the job's input, in constant memory. The size in
 // bytes may be -1 where it is not known. It is tried once: in is used up then.
-func (c *Client) SubmitFile(ctx context.Context, s Submission, in io.Reader, size int64) (job.Snapshot, error) {
+func (c *Client) SubmitFile(ctx context.Context, s Submission, in io.Reader,
+	size int64) (job.Snapshot, error) {
 	r, err := c.request(s)
 	if err != nil {
 		return job.Snapshot{}, err
@@ -165,7 +169,8 @@ var errLeft = errors.New("the caller wants no more")
 
 // submitDrafts takes drafts in and yields their answers. What can't be taken for the
 // moment is submitted again. It returns false if that did not help, or the caller left.
-func (c *Client) submitDrafts(ctx context.Context, drafts []submit.Draft, yield func(BatchAnswer, error) bool) bool {
+func (c *Client) submitDrafts(ctx context.Context, drafts []submit.Draft,
+	yield func(BatchAnswer, error) bool) bool {
 	pause, until := 200*time.Millisecond, time.Now().Add(c.retryFor)
 	for len(drafts) > 0 {
 		var again []submit.Draft
@@ -202,7 +207,8 @@ func (c *Client) submitDrafts(ctx context.Context, drafts []submit.Draft, yield 
 }
 
 // once submits drafts and hands on the answer to each, with its place.
-func (c *Client) once(ctx context.Context, drafts []submit.Draft, answer func(at int, a httpapi.BatchAnswer) error) error {
+func (c *Client) once(ctx context.Context, drafts []submit.Draft,
+	answer func(at int, a httpapi.BatchAnswer) error) error {
 	read, at := false, 0
 	return c.submitter.SubmitBatch(ctx, func() ([]submit.Draft, error) {
 		if read {
@@ -232,7 +238,7 @@ func passing(status int) bool {
 // Retry makes a new job like an ended one and returns it; the old one stays as it
 // ended. It is tried once: a repeat would make another job.
 func (c *Client) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
-	snap, err := c.submitter.Retry(ctx, id)
+	snap, err := c.submitter.Retry(ctx, access.Everything, id, submit.Again{})
 	if err != nil {
 		return job.Snapshot{}, fmt.Errorf("retry job %s: %w", id, err)
 	}
@@ -243,8 +249,10 @@ func (c *Client) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
 func (c *Client) Types(context.Context) ([]client.TypeInfo, error) {
 	var types []client.TypeInfo
 	for _, i := range c.catalog.All() {
-		types = append(types, client.TypeInfo{Type: i.Type, Doc: i.Doc, Lane: i.Lane, TimeoutMS: i.TimeoutMS, MaxAttempts: i.MaxAttempts,
-			Input: string(i.Input), ForbidOverlap: i.ForbidOverlap, Schema: i.Schema})
+		types = append(types, client.TypeInfo{Type: i.Type, Doc: i.Doc, Lane: i.Lane, TimeoutMS: i.TimeoutMS,
+			MaxAttempts: i.MaxAttempts,
+			Input:       string(i.Input), ForbidOverlap: i.ForbidOverlap, Schema: i.Schema,
+			RetentionMS: i.RetentionMS, Sandbox: i.Sandbox, Version: i.Version})
 	}
 	return types, nil
 }

@@ -77,7 +77,8 @@ func TestLeastRights(t *testing.T) {
 	if err := bare.FlushAll(t.Context()).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
 		t.Errorf("the user may delete everything: %v", err)
 	}
-	if err := bare.Get(t.Context(), "other:key").Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {
+	if err := bare.Get(t.Context(), "other:key").Err(); err == nil ||
+		!strings.HasPrefix(err.Error(), "NOPERM") {
 		t.Errorf("the user may read other keys: %v", err)
 	}
 }

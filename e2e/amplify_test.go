@@ -64,13 +64,16 @@ func TestAmplifiers(t *testing.T) {
 		"captures": {"pattern": "a+", "with": strings.Repeat("$0", 2000)},
 	} {
 		began := time.Now()
-		snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "text.transform", Payload: map[string]any{"stages": []any{
-			map[string]any{"gunzip": map[string]int{"max_ratio": 5000}}, map[string]any{"lines": struct{}{}}, map[string]any{"replace": replace}}}},
+		snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "text.transform",
+			Payload: map[string]any{"stages": []any{
+				map[string]any{"gunzip": map[string]int{"max_ratio": 5000}},
+				map[string]any{"lines": struct{}{}}, map[string]any{"replace": replace}}}},
 			bytes.NewReader(line), -1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if snap = wait(t, c, snap.ID); snap.State != job.Failed || snap.Error.Code != job.RecordTooLong || snap.Attempt != 1 {
+		if snap = wait(t, c, snap.ID); snap.State != job.Failed || snap.Error.Code != job.RecordTooLong ||
+			snap.Attempt != 1 {
 			t.Errorf("%s: %+v", name, snap)
 		}
 		t.Logf("%s: %v", name, time.Since(began))
@@ -88,8 +91,10 @@ func TestStopPattern(t *testing.T) {
 	_, url := in.web(t)
 	worker := in.worker(t)
 	c := clientOf(t, url)
-	snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "text.transform", Payload: map[string]any{"stages": []any{
-		map[string]any{"lines": struct{}{}}, map[string]any{"replace": map[string]string{"pattern": "(?:(?:a?){10}){90}b"}}}}},
+	snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "text.transform",
+		Payload: map[string]any{"stages": []any{
+			map[string]any{"lines": struct{}{}},
+			map[string]any{"replace": map[string]string{"pattern": "(?:(?:a?){10}){90}b"}}}}},
 		bytes.NewReader(bytes.Repeat([]byte("a"), 4<<20)), -1)
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +111,8 @@ func TestStopPattern(t *testing.T) {
 		t.Errorf("ended %v after its cancel", took)
 	}
 	used := cpuOf(t, worker.cmd.Process.Pid)
-	if _, err := c.Submit(t.Context(), client.Submission{Type: "math.primes", Payload: map[string]int{"n": 10}}); err != nil {
+	if _, err := c.Submit(t.Context(), client.Submission{Type: "math.primes",
+		Payload: map[string]int{"n": 10}}); err != nil {
 		t.Fatal(err)
 	}
 	<-time.After(time.Second)
@@ -148,15 +154,18 @@ func TestFloor(t *testing.T) {
 		least <- free
 	}()
 	bomb := gzipped(t, io.LimitReader(zeros{}, 400<<20))
-	snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.decompress", MaxAttempts: 1, Payload: map[string]int{"max_ratio": 5000}},
+	snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.decompress", MaxAttempts: 1,
+		Payload: map[string]int{"max_ratio": 5000}},
 		bytes.NewReader(bomb), -1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if snap = wait(t, c, snap.ID); snap.State != job.Failed || snap.Error.Code != job.StorageError || !strings.Contains(snap.Error.Message, "no space") {
+	if snap = wait(t, c, snap.ID); snap.State != job.Failed || snap.Error.Code != job.StorageError ||
+		!strings.Contains(snap.Error.Message, "no space") {
 		t.Errorf("ended as %+v", snap)
 	}
-	other, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress"}, io.LimitReader(zeros{}, 8<<20), -1)
+	other, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress"},
+		io.LimitReader(zeros{}, 8<<20), -1)
 	if err != nil {
 		t.Fatal("another's upload: ", err)
 	}
@@ -177,20 +186,24 @@ func TestFloor(t *testing.T) {
 	for _, typ := range []string{"file.decompress", "text.transform"} {
 		payload := map[string]any{"max_bytes": 1 << 40}
 		if typ == "text.transform" { // in a child
-			payload["stages"] = []any{map[string]any{"gunzip": map[string]int{"max_ratio": 5000}}, map[string]any{"lines": struct{}{}},
+			payload["stages"] = []any{map[string]any{"gunzip": map[string]int{"max_ratio": 5000}},
+				map[string]any{"lines": struct{}{}},
 				map[string]any{"map": `"x" * 10000`}}
 		} else {
 			payload["max_ratio"] = 5000
 		}
-		snap, err := c.SubmitFile(t.Context(), client.Submission{Type: typ, Payload: payload}, bytes.NewReader(gzipped(t, strings.NewReader(strings.Repeat("x\n", 1<<20)))), -1)
+		snap, err := c.SubmitFile(t.Context(), client.Submission{Type: typ, Payload: payload},
+			bytes.NewReader(gzipped(t, strings.NewReader(strings.Repeat("x\n", 1<<20)))), -1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if snap = wait(t, c, snap.ID); snap.State != job.Failed || snap.Error.Code != job.OutputLimit || snap.Attempt != 1 {
+		if snap = wait(t, c, snap.ID); snap.State != job.Failed || snap.Error.Code != job.OutputLimit ||
+			snap.Attempt != 1 {
 			t.Errorf("%s: ended as %+v", typ, snap)
 		}
 	}
-	request(t, "POST", url+httpapi.SubmitPath("file.decompress")+"?max_bytes=4611686018427387904", strings.NewReader("x")).problem(t, 422, httpapi.Invalid)
+	request(t, "POST", url+httpapi.SubmitPath("file.decompress")+"?max_bytes=4611686018427387904",
+		strings.NewReader("x")).problem(t, 422, httpapi.Invalid)
 }
 
 // TestHostileTypes holds that no definition in Redis stops a program.
@@ -208,7 +221,9 @@ func TestHostileTypes(t *testing.T) {
 		"bad.one":     `{"type":"object","oneOf":[null]}`,
 		"good.type":   `{"type":"object"}`,
 	} {
-		body := fmt.Sprintf(`{"type":%q,"lane":"io","timeout_ms":1000,"max_attempts":1,"input":"none","schema":%s}`, name, schema)
+		body := fmt.Sprintf(
+			`{"type":%q,"lane":"io","timeout_ms":1000,"max_attempts":1,"input":"none","schema":%s}`, name,
+			schema)
 		if err := rdb.HSet(t.Context(), "longshore:types", name, body).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +231,8 @@ func TestHostileTypes(t *testing.T) {
 	_, url := in.web(t)
 	in.worker(t)
 	list := request(t, "GET", url+httpapi.PathTypes, nil)
-	for _, want := range []string{`"type":"bad.pattern","reason":"`, `"type":"bad.null","reason":"`, `"type":"bad.one","reason":"`, `"type":"good.type"`} {
+	for _, want := range []string{`"type":"bad.pattern","reason":"`, `"type":"bad.null","reason":"`,
+		`"type":"bad.one","reason":"`, `"type":"good.type"`} {
 		if list.StatusCode != 200 || !strings.Contains(string(list.body), want) {
 			t.Errorf("types: %d, without %s: %s", list.StatusCode, want, list.body)
 		}

@@ -117,7 +117,8 @@ func TestBatchKilled(t *testing.T) {
 		if killed < 3 {
 			t.Errorf("%s: only %d runs were killed", way.name, killed)
 		}
-		if code, _, stderr := call(t, "", env, "enqueue", "batch", file); code != 0 || !strings.Contains(stderr, " before") {
+		if code, _, stderr := call(t, "", env, "enqueue", "batch", file); code != 0 ||
+			!strings.Contains(stderr, " before") {
 			t.Fatalf("%s: the last run ends with %d: %s", way.name, code, stderr)
 		}
 		ids := journaled(t, file)
@@ -150,7 +151,8 @@ func TestBatchWebRestart(t *testing.T) {
 	port := url[strings.LastIndex(url, ":")+1:]
 	const n = 8_000
 	file := batchFile(t, n)
-	p := startProgram(t, "", append(in.env[:len(in.env):len(in.env)], "LONGSHORE_URL="+url), "enqueue", "batch", file)
+	p := startProgram(t, "", append(in.env[:len(in.env):len(in.env)], "LONGSHORE_URL="+url), "enqueue",
+		"batch", file)
 	for i, how := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
 		journalGrows(t, p, file, int64(40_000+i*120_000))
 		web.signal(how)
@@ -170,11 +172,14 @@ func TestBatchWaits(t *testing.T) {
 	_, url := in.web(t)
 	in.worker(t)
 	env := append(in.env[:len(in.env):len(in.env)], "LONGSHORE_URL="+url)
-	code, stdout, stderr := call(t, "", env, "enqueue", "batch", batchFile(t, 300), "--wait", "--format", "json")
-	if code != 0 || !strings.Contains(stdout, `"submitted": 300`) || !strings.Contains(stderr, "300 of 300 jobs ended: 300 succeeded") {
+	code, stdout, stderr := call(t, "", env, "enqueue", "batch", batchFile(t, 300), "--wait", "--format",
+		"json")
+	if code != 0 || !strings.Contains(stdout, `"submitted": 300`) ||
+		!strings.Contains(stderr, "300 of 300 jobs ended: 300 succeeded") {
 		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 	}
-	if code, stdout, _ := call(t, "", env, "enqueue", "doctor"); code != 0 || !strings.Contains(stdout, "workers") || strings.Contains(stdout, "none is alive") {
+	if code, stdout, _ := call(t, "", env, "enqueue", "doctor"); code != 0 ||
+		!strings.Contains(stdout, "workers") || strings.Contains(stdout, "none is alive") {
 		t.Errorf("doctor: exit code %d\n%s", code, stdout)
 	}
 }

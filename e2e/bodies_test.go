@@ -21,21 +21,25 @@ import (
 // connection is at its end. What stands in the rest of a body is never a request,
 // neither to web nor to the proxy, which shares its connections among clients.
 func (f *throughProxy) bodies(t *testing.T) {
-	const hidden = "GET /v1/types HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + webToken + "\r\n\r\n"
+	const hidden = "GET /v1/types HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + webToken +
+		"\r\n\r\n"
 	body := strings.Repeat("x", 1000) + hidden
 	post := func(path, more string) string {
-		return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+webToken+"\r\n%s", path, more)
+		return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+webToken+"\r\n%s",
+			path, more)
 	}
 	heads := map[string]string{
-		"refused":      post("/v1/jobs/no.such", ""),
-		"no route":     post("/nowhere", ""),
-		"media type":   post(httpapi.PathJobs, "Content-Type: text/html\r\n"),
-		"encoded":      post(httpapi.SubmitPath("file.checksum"), "Content-Encoding: gzip\r\n"),
-		"not wanted":   "GET /v1/jobs?limit=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + webToken + "\r\n",
-		"malformed":    post(httpapi.PathJobs, "Content-Type: application/json\r\n"),
-		"bad form":     post(httpapi.SubmitPath("file.checksum"), "Content-Type: multipart/form-data\r\n"),
-		"an upload":    post(httpapi.SubmitPath("file.checksum"), ""),
-		"tus, refused": "PATCH /v1/uploads/none HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + webToken + "\r\nTus-Resumable: 1.0.0\r\n",
+		"refused":    post("/v1/jobs/no.such", ""),
+		"no route":   post("/nowhere", ""),
+		"media type": post(httpapi.PathJobs, "Content-Type: text/html\r\n"),
+		"encoded":    post(httpapi.SubmitPath("file.checksum"), "Content-Encoding: gzip\r\n"),
+		"not wanted": "GET /v1/jobs?limit=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " +
+			webToken + "\r\n",
+		"malformed": post(httpapi.PathJobs, "Content-Type: application/json\r\n"),
+		"bad form":  post(httpapi.SubmitPath("file.checksum"), "Content-Type: multipart/form-data\r\n"),
+		"an upload": post(httpapi.SubmitPath("file.checksum"), ""),
+		"tus, refused": "PATCH /v1/uploads/none HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " +
+			webToken + "\r\nTus-Resumable: 1.0.0\r\n",
 	}
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -45,17 +49,20 @@ func (f *throughProxy) bodies(t *testing.T) {
 		}
 	}
 	for _, at := range []int{0, 1, 999, 1000, 1010, len(body)} {
-		created := request(t, "POST", f.url+httpapi.PathUploads, nil, "Authorization: Bearer "+webToken, "Tus-Resumable: 1.0.0", "Upload-Length: 100000",
-			"Upload-Metadata: type "+base64.StdEncoding.EncodeToString([]byte("file.checksum")))
+		created := request(t, "POST", f.url+httpapi.PathUploads, nil, "Authorization: Bearer "+webToken,
+			"Tus-Resumable: 1.0.0", "Upload-Length: 100000", "Upload-Metadata: type "+
+				base64.StdEncoding.EncodeToString([]byte("file.checksum")))
 		path := created.Header.Get("Location")
 		if path == "" {
 			t.Fatalf("no upload: %s", created.Status)
 		}
-		head := "PATCH " + path + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + webToken + "\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n" +
+		head := "PATCH " + path + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + webToken +
+			"\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n" +
 			"Content-Type: application/offset+octet-stream\r\n"
 		all.Go(func() {
 			f.twice(t, fmt.Sprintf("tus, taken over at %d", at), head, body, at, func() error {
-				_, err := tryRequest(t, "HEAD", f.url+path, nil, "Authorization: Bearer "+webToken, "Tus-Resumable: 1.0.0")
+				_, err := tryRequest(t, "HEAD", f.url+path, nil, "Authorization: Bearer "+webToken,
+					"Tus-Resumable: 1.0.0")
 				return err
 			})
 		})
@@ -100,7 +107,8 @@ func (f *throughProxy) twice(t *testing.T, name, head, body string, at int, medd
 	if first == nil {
 		first = <-answers
 	}
-	io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+webToken+"\r\nConnection: close\r\n\r\n")
+	io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+webToken+
+		"\r\nConnection: close\r\n\r\n")
 	second := <-answers
 	if second == nil {
 		return

@@ -28,7 +28,8 @@ import (
 func installInBucket(t *testing.T, env ...string) (*installation, *buckettest.Server) {
 	t.Helper()
 	server := buckettest.Start(t)
-	return install(t, slices.Concat([]string{"BLOB_URL=" + server.URL("shore")}, buckettest.Env(), env)...), server
+	return install(t, slices.Concat([]string{"BLOB_URL=" + server.URL("shore")}, buckettest.Env(),
+		env)...), server
 }
 
 // stored returns the names of the blobs, and how many parts of uploads there are.
@@ -55,7 +56,8 @@ func TestBucket(t *testing.T) {
 	noise := make([]byte, 12<<20+345)
 	_, _ = rand.NewChaCha8([32]byte{7}).Read(noise) // never fails
 	sum := sha256.Sum256(noise)
-	snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress"}, bytes.NewReader(noise), int64(len(noise)))
+	snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress"}, bytes.NewReader(noise),
+		int64(len(noise)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +67,8 @@ func TestBucket(t *testing.T) {
 	whole := request(t, "GET", url+httpapi.ResultPath(snap.ID), nil)
 	digest := sha256.Sum256(whole.body)
 	if whole.StatusCode != http.StatusOK || hex.EncodeToString(digest[:]) != snap.Outputs[0].SHA256 ||
-		whole.Header.Get("X-Content-Type-Options") != "nosniff" || !strings.HasPrefix(whole.Header.Get("Content-Disposition"), "attachment") {
+		whole.Header.Get("X-Content-Type-Options") != "nosniff" ||
+		!strings.HasPrefix(whole.Header.Get("Content-Disposition"), "attachment") {
 		t.Errorf("result: %s, %d bytes, %v", whole.Status, len(whole.body), whole.Header)
 	}
 	for _, span := range []string{"0-99", "6000000-7000000", "12000000-"} {
@@ -90,7 +93,8 @@ func TestBucket(t *testing.T) {
 	if sums = wait(t, c, sums.ID); !strings.Contains(string(sums.Result), hex.EncodeToString(sum[:])) {
 		t.Errorf("checksum ended as %+v", sums)
 	}
-	picture, err := c.SubmitFile(t.Context(), client.Submission{Type: "image.resize", Payload: map[string]any{"width": 8, "height": 8, "format": "png"}}, bytes.NewReader(pngOf(t, 64, 64)), -1)
+	picture, err := c.SubmitFile(t.Context(), client.Submission{Type: "image.resize",
+		Payload: map[string]any{"width": 8, "height": 8, "format": "png"}}, bytes.NewReader(pngOf(t, 64, 64)), -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,14 +107,16 @@ func TestBucket(t *testing.T) {
 	if err := c.Delete(t.Context(), snap.ID); err != nil {
 		t.Fatal(err)
 	}
-	if names, _ := stored(t, server); len(names) != 3 || strings.Contains(strings.Join(names, " "), string(snap.ID)) {
+	if names, _ := stored(t, server); len(names) != 3 ||
+		strings.Contains(strings.Join(names, " "), string(snap.ID)) {
 		t.Errorf("stored after a deletion: %v", names)
 	}
 	if told := worker.said(buckettest.SecretKey); len(told) > 0 {
 		t.Errorf("the log tells the secret: %v", told)
 	}
 
-	short, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress", Retention: time.Second}, strings.NewReader("soon gone"), -1)
+	short, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress", Retention: time.Second},
+		strings.NewReader("soon gone"), -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +137,8 @@ func TestBucketUploadKilled(t *testing.T) {
 	c := clientOf(t, url)
 	id := job.NewID(time.Now())
 	conn := dial(t, first)
-	io.WriteString(conn, "POST /v1/jobs/file.checksum HTTP/1.1\r\nHost: localhost\r\nLongshore-Job: "+string(id)+"\r\nContent-Length: 100000000\r\n\r\n")
+	io.WriteString(conn, "POST /v1/jobs/file.checksum HTTP/1.1\r\nHost: localhost\r\nLongshore-Job: "+
+		string(id)+"\r\nContent-Length: 100000000\r\n\r\n")
 	go conn.Write(make([]byte, 14<<20)) // ends with the process, if not before
 	eventually(t, "parts arrive", func() bool { _, parts := stored(t, server); return parts >= 2 })
 	doomed.signal(syscall.SIGKILL)
@@ -167,7 +174,8 @@ func TestBucketGone(t *testing.T) {
 	_, url := in.web(t)
 	in.worker(t)
 	c := clientOf(t, url)
-	done, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress"}, strings.NewReader("content"), -1)
+	done, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress"},
+		strings.NewReader("content"), -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,15 +184,18 @@ func TestBucketGone(t *testing.T) {
 	}
 	server.Stop()
 	request(t, "GET", url+httpapi.ResultPath(done.ID), nil).problem(t, 503, httpapi.Unavailable)
-	request(t, "POST", url+httpapi.SubmitPath("file.compress"), strings.NewReader("content")).problem(t, 503, httpapi.Unavailable)
-	if code, _, stderr := call(t, "", in.env, "worker"); code != 69 || strings.Contains(stderr, buckettest.SecretKey) {
+	request(t, "POST", url+httpapi.SubmitPath("file.compress"), strings.NewReader("content")).problem(t, 503,
+		httpapi.Unavailable)
+	if code, _, stderr := call(t, "", in.env, "worker"); code != 69 ||
+		strings.Contains(stderr, buckettest.SecretKey) {
 		t.Errorf("a worker started: exit code %d, %s", code, stderr)
 	}
 	server.Restart(t)
 	if got := request(t, "GET", url+httpapi.ResultPath(done.ID), nil); got.StatusCode != http.StatusOK {
 		t.Errorf("when it is back: %s", got.Status)
 	}
-	again, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress"}, strings.NewReader("content"), -1)
+	again, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress"},
+		strings.NewReader("content"), -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +214,8 @@ func TestBucketRefusesToStart(t *testing.T) {
 		env  []string
 		says string
 	}{
-		"no bucket":     {[]string{"BLOB_URL=" + strings.Replace(good, "s3://blobs", "s3://nowhere", 1)}, "no such bucket"},
+		"no bucket": {[]string{"BLOB_URL=" + strings.Replace(good, "s3://blobs", "s3://nowhere", 1)},
+			"no such bucket"},
 		"another place": {[]string{"BLOB_URL=" + server.URL("elsewhere")}, "other processes"},
 		"wrong secret":  {[]string{"AWS_SECRET_ACCESS_KEY=hunter2"}, "refused"},
 		"no secret":     {[]string{"AWS_SECRET_ACCESS_KEY="}, "AWS_SECRET_ACCESS_KEY"},
@@ -211,7 +223,8 @@ func TestBucketRefusesToStart(t *testing.T) {
 		"password":      {[]string{"BLOB_URL=s3://me:hunter2@blobs"}, "AWS_ACCESS_KEY_ID"},
 	} {
 		code, stdout, stderr := call(t, "", slices.Concat(in.env, tt.env), "worker")
-		if code != 78 || !strings.Contains(stderr, "BLOB_URL") && !strings.Contains(stderr, "AWS_") || !strings.Contains(stderr, tt.says) ||
+		if code != 78 || !strings.Contains(stderr, "BLOB_URL") && !strings.Contains(stderr, "AWS_") ||
+			!strings.Contains(stderr, tt.says) ||
 			strings.Contains(stdout+stderr, "hunter2") {
 			t.Errorf("%s: exit code %d, %s", name, code, stderr)
 		}

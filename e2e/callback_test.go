@@ -85,7 +85,8 @@ func (s *sink) next(t *testing.T, patience time.Duration) delivery {
 // primes submits a quick job with a callback.
 func primes(t *testing.T, c *client.Client, to string) job.ID {
 	t.Helper()
-	snap, err := c.Submit(t.Context(), client.Submission{Type: "math.primes", Payload: map[string]int{"n": 1000}, CallbackURL: to})
+	snap, err := c.Submit(t.Context(), client.Submission{Type: "math.primes",
+		Payload: map[string]int{"n": 1000}, CallbackURL: to})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,15 +123,18 @@ func TestCallback(t *testing.T) {
 	hook := s.URL + "/hook?token=hunter2"
 
 	succeeded := primes(t, c, hook)
-	file, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress", CallbackURL: hook}, strings.NewReader("longshore"), 9)
+	file, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress", CallbackURL: hook},
+		strings.NewReader("longshore"), 9)
 	if err != nil {
 		t.Fatal(err)
 	}
-	later, err := c.Submit(t.Context(), client.Submission{Type: "math.primes", Payload: map[string]int{"n": 10}, CallbackURL: hook, RunAt: time.Now().Add(time.Hour)})
+	later, err := c.Submit(t.Context(), client.Submission{Type: "math.primes",
+		Payload: map[string]int{"n": 10}, CallbackURL: hook, RunAt: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cb, err := c.Callback(t.Context(), later.ID); err != nil || cb != (job.Callback{URL: hook, State: job.CallbackWaiting}) {
+	if cb, err := c.Callback(t.Context(), later.ID); err != nil ||
+		cb != (job.Callback{URL: hook, State: job.CallbackWaiting}) {
 		t.Errorf("before the end: %+v, %v", cb, err)
 	}
 	if _, err := c.Cancel(t.Context(), later.ID); err != nil {
@@ -153,7 +157,8 @@ func TestCallback(t *testing.T) {
 		}
 	}
 	var refused *client.Error
-	if _, err := c.Callback(t.Context(), primes(t, c, "")); !errors.As(err, &refused) || refused.Code != client.NotFound {
+	if _, err := c.Callback(t.Context(), primes(t, c, "")); !errors.As(err, &refused) ||
+		refused.Code != client.NotFound {
 		t.Errorf("callback of a job without one: %v", err)
 	}
 	for _, p := range []*process{web, worker} {
@@ -170,7 +175,8 @@ func TestCallback(t *testing.T) {
 func verifyInNode(t *testing.T, c *client.Client, d delivery) {
 	t.Run("Node", func(t *testing.T) {
 		node, npm, folder := tooltest.Path(t, "node"), tooltest.Path(t, "npm"), t.TempDir()
-		install := exec.CommandContext(t.Context(), npm, "install", "--silent", "--no-audit", "--no-fund", "standardwebhooks@1.0.0")
+		install := exec.CommandContext(t.Context(), npm, "install", "--silent", "--no-audit", "--no-fund",
+			"standardwebhooks@1.0.0")
 		install.Dir = folder
 		if out, err := install.CombinedOutput(); err != nil {
 			tooltest.Missing(t, "the npm package standardwebhooks: "+string(out))
@@ -190,7 +196,8 @@ func verifyInNode(t *testing.T, c *client.Client, d delivery) {
 		for name := range d.header {
 			headers[strings.ToLower(name)] = d.header.Get(name)
 		}
-		input, err := json.Marshal(map[string]any{"secrets": []string{newSecret, oldSecret}, "headers": headers, "body": string(d.body)})
+		input, err := json.Marshal(map[string]any{"secrets": []string{newSecret, oldSecret},
+			"headers": headers, "body": string(d.body)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -267,15 +274,17 @@ func TestCallbackIsTriedAgain(t *testing.T) {
 	worker := in.worker(t, "CALLBACK_ALLOW="+strings.Join(allow, ","))
 	c := clientOf(t, address)
 
-	failing, asking, left, redirected, refused := primes(t, c, s.URL), primes(t, c, slow.URL), primes(t, c, gone.URL),
-		primes(t, c, moved.URL), primes(t, c, elsewhere.URL)
+	failing, asking, left, redirected, refused := primes(t, c, s.URL), primes(t, c, slow.URL),
+		primes(t, c, gone.URL), primes(t, c, moved.URL), primes(t, c, elsewhere.URL)
 	first := slow.next(t, 20*time.Second)
 	begun := time.Now()
-	if again := slow.next(t, 20*time.Second); time.Since(begun) < 3500*time.Millisecond || again.header.Get("Webhook-Id") != first.header.Get("Webhook-Id") {
+	if again := slow.next(t, 20*time.Second); time.Since(begun) < 3500*time.Millisecond ||
+		again.header.Get("Webhook-Id") != first.header.Get("Webhook-Id") {
 		t.Errorf("tried again after %v", time.Since(begun))
 	}
 	awaitCallback(t, c, asking, delivered)
-	if cb := awaitCallback(t, c, failing, delivered); cb.Attempts != 3 || cb.LastStatus != 200 || cb.LastError != "" {
+	if cb := awaitCallback(t, c, failing, delivered); cb.Attempts != 3 || cb.LastStatus != 200 ||
+		cb.LastError != "" {
 		t.Errorf("after two failures: %+v", cb)
 	}
 	ids := map[string]bool{}
@@ -290,7 +299,9 @@ func TestCallbackIsTriedAgain(t *testing.T) {
 	if cb.Attempts != 1 || cb.LastStatus != 410 || cb.LastError != "gone" || cb.GaveUpAt == nil {
 		t.Errorf("after 410: %+v", cb)
 	}
-	cb = awaitCallback(t, c, redirected, func(cb job.Callback) bool { return cb.Attempts > 0 && cb.NextAttemptAt != nil })
+	cb = awaitCallback(t, c, redirected, func(cb job.Callback) bool {
+		return cb.Attempts > 0 && cb.NextAttemptAt != nil
+	})
 	if cb.LastStatus != 308 || cb.LastError != "redirect" {
 		t.Errorf("after a redirect: %+v", cb)
 	}
@@ -322,7 +333,8 @@ func TestCallbackOutlivesItsWorker(t *testing.T) {
 	id := primes(t, c, s.URL)
 	wait(t, c, id)
 	mute.signal(syscall.SIGKILL)
-	if cb, err := c.Callback(t.Context(), id); err != nil || cb.State != job.CallbackPending || cb.Attempts != 0 {
+	if cb, err := c.Callback(t.Context(), id); err != nil || cb.State != job.CallbackPending ||
+		cb.Attempts != 0 {
 		t.Fatalf("after the end: %+v, %v", cb, err)
 	}
 	victim := in.worker(t, signing, allowing)
@@ -336,7 +348,8 @@ func TestCallbackOutlivesItsWorker(t *testing.T) {
 	second := s.next(t, 60*time.Second)
 	t.Logf("delivered %v after the kill", time.Since(killed))
 	cb := awaitCallback(t, c, id, delivered)
-	if cb.Attempts != 1 || first.header.Get("Webhook-Id") != second.header.Get("Webhook-Id") || string(first.body) != string(second.body) {
+	if cb.Attempts != 1 || first.header.Get("Webhook-Id") != second.header.Get("Webhook-Id") ||
+		string(first.body) != string(second.body) {
 		t.Errorf("%+v\n%v %s\n%v %s", cb, first.header, first.body, second.header, second.body)
 	}
 }
@@ -393,7 +406,8 @@ func TestCallbackRefused(t *testing.T) {
 	body := func(to string) io.Reader {
 		return strings.NewReader(`{"type":"math.primes","payload":{"n":10},"callback_url":"` + to + `"}`)
 	}
-	for to, want := range map[string]int{"https://a.example/x": 202, "ftp://a.example/": 422, "https://u:hunter2@a.example/": 422, "https://a.example/#x": 422} {
+	for to, want := range map[string]int{"https://a.example/x": 202, "ftp://a.example/": 422,
+		"https://u:hunter2@a.example/": 422, "https://a.example/#x": 422} {
 		r := request(t, "POST", signs+"/v1/jobs", body(to), "Content-Type: application/json")
 		if want == 202 {
 			if r.StatusCode != want {
@@ -402,20 +416,25 @@ func TestCallbackRefused(t *testing.T) {
 			continue
 		}
 		p := r.problem(t, want, httpapi.Invalid)
-		if len(p.Errors) != 1 || p.Errors[0].Pointer != "/callback_url" || strings.Contains(string(r.body), "hunter2") {
+		if len(p.Errors) != 1 || p.Errors[0].Pointer != "/callback_url" ||
+			strings.Contains(string(r.body), "hunter2") {
 			t.Errorf("%s: %s", to, r.body)
 		}
 	}
-	p := request(t, "POST", signs+"/v1/jobs/file.checksum?callback_url=x", strings.NewReader("x")).problem(t, 422, httpapi.Invalid)
+	p := request(t, "POST", signs+"/v1/jobs/file.checksum?callback_url=x", strings.NewReader("x")).
+		problem(t, 422, httpapi.Invalid)
 	if len(p.Errors) != 1 || p.Errors[0].Pointer != "?callback_url" {
 		t.Errorf("in the query: %+v", p)
 	}
-	p = request(t, "POST", mute+"/v1/jobs", body("https://a.example/x"), "Content-Type: application/json").problem(t, 422, httpapi.Invalid)
-	if len(p.Errors) != 1 || p.Errors[0].Pointer != "/callback_url" || !strings.Contains(p.Errors[0].Detail, "CALLBACK_SECRETS") {
+	p = request(t, "POST", mute+"/v1/jobs", body("https://a.example/x"), "Content-Type: application/json").
+		problem(t, 422, httpapi.Invalid)
+	if len(p.Errors) != 1 || p.Errors[0].Pointer != "/callback_url" ||
+		!strings.Contains(p.Errors[0].Detail, "CALLBACK_SECRETS") {
 		t.Errorf("without a secret: %+v", p)
 	}
 	keyed := func(to string) reply {
-		return request(t, "POST", signs+"/v1/jobs", body(to), "Content-Type: application/json", "Idempotency-Key: k")
+		return request(t, "POST", signs+"/v1/jobs", body(to), "Content-Type: application/json",
+			"Idempotency-Key: k")
 	}
 	first, again := keyed("https://a.example/1").snapshot(t), keyed("https://a.example/1").snapshot(t)
 	if first.ID != again.ID {
@@ -432,7 +451,8 @@ func TestCallbackByCommand(t *testing.T) {
 	in.worker(t)
 	c, s := clientOf(t, address), newSink(t, taken)
 	for _, env := range [][]string{{"LONGSHORE_URL=" + address}, in.env} {
-		code, out, msg := call(t, "", env, "enqueue", "submit", "math.primes", "--set", "n=100", "--callback-url", s.URL)
+		code, out, msg := call(t, "", env, "enqueue", "submit", "math.primes", "--set", "n=100",
+			"--callback-url", s.URL)
 		if code != 0 {
 			t.Fatalf("exit %d: %s", code, msg)
 		}

@@ -30,7 +30,8 @@ func TestCommandLine(t *testing.T) {
 		t.Helper()
 		got, stdout, stderr := call(t, "a line\n", env, "enqueue", args...)
 		if got != code {
-			t.Fatalf("enqueue %s: exit code %d, want %d\nstdout: %s\nstderr: %s", strings.Join(args, " "), got, code, stdout, stderr)
+			t.Fatalf("enqueue %s: exit code %d, want %d\nstdout: %s\nstderr: %s", strings.Join(args, " "),
+				got, code, stdout, stderr)
 		}
 		return stdout, stderr
 	}
@@ -67,7 +68,8 @@ func TestCommandLine(t *testing.T) {
 	}
 	out, _ = enqueue(0, "wait", id, "--format", "json")
 	var snap job.Snapshot
-	if err := json.Unmarshal([]byte(out), &snap); err != nil || snap.State != job.Succeeded || string(snap.ID) != id {
+	if err := json.Unmarshal([]byte(out), &snap); err != nil || snap.State != job.Succeeded ||
+		string(snap.ID) != id {
 		t.Errorf("wait prints %s (%v)", out, err)
 	}
 	if out, _ = enqueue(0, "get", id); !strings.Contains(out, id) || !strings.Contains(out, "succeeded") {
@@ -76,7 +78,8 @@ func TestCommandLine(t *testing.T) {
 	if out, _ = enqueue(0, "fetch", id); unzip([]byte(out)) != "a line\n" {
 		t.Error("fetch to stdout brings something else")
 	}
-	if out, _ = enqueue(0, "types"); !strings.Contains(out, "log.analyze") || !strings.Contains(out, "math.primes") {
+	if out, _ = enqueue(0, "types"); !strings.Contains(out, "log.analyze") ||
+		!strings.Contains(out, "math.primes") {
 		t.Errorf("types prints %s", out)
 	}
 	out, stderr := enqueue(0, "submit", "math.primes", "--set", "n=100", "--wait", "--format", "json")
@@ -117,7 +120,8 @@ func TestInterruptedWait(t *testing.T) {
 	c := clientOf(t, url)
 	long := submit(t, c, burner)
 	poll(t, c, long.ID, "runs", runs)
-	p := startProgram(t, "", append(in.env[:len(in.env):len(in.env)], "LONGSHORE_URL="+url), "enqueue", "wait", string(long.ID), "--format", "jsonl")
+	p := startProgram(t, "", append(in.env[:len(in.env):len(in.env)], "LONGSHORE_URL="+url), "enqueue",
+		"wait", string(long.ID), "--format", "jsonl")
 	p.await(t, `"state":"running"`)
 	p.signal(syscall.SIGINT)
 	if code := p.end(t, 10*time.Second); code != 130 || len(p.said("enqueue wait "+string(long.ID))) == 0 {
@@ -165,15 +169,18 @@ func TestDirect(t *testing.T) {
 		}
 	}
 	gone := append(direct[:len(direct):len(direct)], "REDIS_URL=redis://me:hunter2@127.0.0.1:1")
-	if code, _, stderr := call(t, "", gone, "enqueue", "submit", "math.primes", "--set", "n=1"); code != 69 || strings.Contains(stderr, "hunter2") {
+	if code, _, stderr := call(t, "", gone, "enqueue", "submit", "math.primes", "--set", "n=1"); code != 69 ||
+		strings.Contains(stderr, "hunter2") {
 		t.Errorf("without Redis: exit code %d: %s", code, stderr)
 	}
 	in.worker(t)
 	_, url := in.web(t)
 	c := clientOf(t, url)
-	want := []string{`"sha1":"a9993e364706816aba3e25717850c26c9cd0d89d"`, `"sha1":"a9993e364706816aba3e25717850c26c9cd0d89d"`, `"count":25`}
+	want := []string{`"sha1":"a9993e364706816aba3e25717850c26c9cd0d89d"`,
+		`"sha1":"a9993e364706816aba3e25717850c26c9cd0d89d"`, `"count":25`}
 	for i, id := range ids {
-		if snap := wait(t, c, id); snap.State != job.Succeeded || !strings.Contains(string(snap.Result), want[i]) {
+		if snap := wait(t, c, id); snap.State != job.Succeeded ||
+			!strings.Contains(string(snap.Result), want[i]) {
 			t.Errorf("job ended as %+v: %s", snap, snap.Result)
 		}
 	}

@@ -25,7 +25,8 @@ func TestConnectionBudget(t *testing.T) {
 	admin := redistest.ClientOf(t, in.redis.URL())
 	budget := map[string]int{"web": 4, "worker": 6}
 	for user := range budget {
-		if err := admin.ACLSetUser(t.Context(), user, "on", ">secret", "~*", "&*", "+@all").Err(); err != nil {
+		if err := admin.ACLSetUser(t.Context(), user, "on", ">secret", "~*", "&*", "+@all").
+			Err(); err != nil {
 			t.Fatal(err)
 		}
 	}

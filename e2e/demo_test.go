@@ -36,7 +36,8 @@ func TestDemo(t *testing.T) {
 			}
 			temp, home := t.TempDir(), t.TempDir()
 			mark := "DEMO_TEST=" + filepath.Base(filepath.Dir(temp)) + name[:4]
-			p := startProgram(t, temp, []string{"PATH=" + path, "HOME=" + home, "TMPDIR=" + temp, mark}, "dev", "--demo")
+			p := startProgram(t, temp, []string{"PATH=" + path, "HOME=" + home, "TMPDIR=" + temp, mark},
+				"dev", "--demo")
 			if code := p.end(t, 2*time.Minute); code != 0 {
 				t.Fatalf("exit code %d", code)
 			}
@@ -83,7 +84,8 @@ func progressSteps(said string) int {
 			continue
 		}
 		before, _, ok := strings.Cut(line, " %")
-		if fields := strings.Fields(before); ok && fields[len(fields)-1] != "0" && fields[len(fields)-1] != "100" {
+		if fields := strings.Fields(before); ok && fields[len(fields)-1] != "0" &&
+			fields[len(fields)-1] != "100" {
 			steps[fields[len(fields)-1]] = true
 		}
 	}

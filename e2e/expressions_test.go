@@ -73,15 +73,17 @@ func TestGreedyExpressions(t *testing.T) {
 			timeout = 3 * time.Second
 		}
 		for typ, payload := range map[string]any{
-			"ndjson.filter":  map[string]string{"filter": expression},
-			"text.transform": map[string]any{"stages": []any{map[string]any{"ndjson": struct{}{}}, map[string]any{"map": expression}}, "on_error": "skip"},
+			"ndjson.filter": map[string]string{"filter": expression},
+			"text.transform": map[string]any{"stages": []any{map[string]any{"ndjson": struct{}{}},
+				map[string]any{"map": expression}}, "on_error": "skip"},
 		} {
 			began := time.Now()
 			snap := wait(t, c, submit(typ, payload, []byte("null\n"), timeout).ID)
 			if snap.State != job.Failed || snap.Error.Code != code || len(snap.Outputs) > 0 {
 				t.Errorf("%s of %s: %s, %+v, want %s", typ, expression, snap.State, snap.Error, code)
 			}
-			t.Logf("%-55s %-14s %v after %v, peak %d MiB", expression, typ, snap.Error, time.Since(began).Round(time.Millisecond), snap.Usage.PeakRSSBytes>>20)
+			t.Logf("%-55s %-14s %v after %v, peak %d MiB", expression, typ, snap.Error,
+				time.Since(began).Round(time.Millisecond), snap.Usage.PeakRSSBytes>>20)
 		}
 	}
 	close(stop)

@@ -47,7 +47,8 @@ func TestAccessLog(t *testing.T) {
 	_, url := in.web(t)
 	in.worker(t)
 
-	out, err := exec.CommandContext(t.Context(), curl, "-sSi", "--data-binary", "@"+accessLog, url+"/v1/jobs/log.analyze?top=5").Output()
+	out, err := exec.CommandContext(t.Context(), curl, "-sSi", "--data-binary", "@"+accessLog,
+		url+"/v1/jobs/log.analyze?top=5").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +77,8 @@ func TestAccessLog(t *testing.T) {
 	got.TopPaths = nil
 	want := report{
 		Lines: 10_000, UniqueAddresses: 1753, Bytes: 2_747_282_740,
-		Status: map[string]int64{"200": 9126, "206": 45, "301": 164, "304": 445, "403": 2, "404": 213, "416": 2, "500": 3},
+		Status: map[string]int64{"200": 9126, "206": 45, "301": 164, "304": 445, "403": 2, "404": 213,
+			"416": 2, "500": 3},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
@@ -103,7 +105,8 @@ func TestIdempotency(t *testing.T) {
 		t.Errorf("one key made %d jobs", len(ids))
 	}
 	other := `{"type":"math.primes","payload":{"n":1001}}`
-	request(t, "POST", url+httpapi.PathJobs, strings.NewReader(other), "Idempotency-Key: one").problem(t, 422, httpapi.IdempotencyMismatch)
+	request(t, "POST", url+httpapi.PathJobs, strings.NewReader(other), "Idempotency-Key: one").problem(t, 422,
+		httpapi.IdempotencyMismatch)
 
 	upload := url + httpapi.SubmitPath("file.checksum")
 	first := request(t, "POST", upload, strings.NewReader("abc"), "Idempotency-Key: two").snapshot(t)
@@ -111,9 +114,11 @@ func TestIdempotency(t *testing.T) {
 	if first.ID != again.ID || first.ID == "" {
 		t.Errorf("one key made jobs %s and %s", first.ID, again.ID)
 	}
-	request(t, "POST", upload+"?algorithms=md5", strings.NewReader("abc"), "Idempotency-Key: two").problem(t, 422, httpapi.IdempotencyMismatch)
+	request(t, "POST", upload+"?algorithms=md5", strings.NewReader("abc"), "Idempotency-Key: two").
+		problem(t, 422, httpapi.IdempotencyMismatch)
 	var list httpapi.JobList
-	if err := json.Unmarshal(request(t, "GET", url+httpapi.PathJobs, nil).body, &list); err != nil || len(list.Jobs) != 2 {
+	if err := json.Unmarshal(request(t, "GET", url+httpapi.PathJobs, nil).body, &list); err != nil ||
+		len(list.Jobs) != 2 {
 		t.Errorf("%d jobs are listed (%v), want 2", len(list.Jobs), err)
 	}
 }
@@ -163,7 +168,8 @@ func TestChosenID(t *testing.T) {
 	if got := (<-answer).snapshot(t); got.ID != id {
 		t.Errorf("answer is job %s, want %s", got.ID, id)
 	}
-	if snap := wait(t, c, id); snap.State != job.Succeeded || !bytes.Contains(snap.Result, fmt.Appendf(nil, `"bytes":%d`, sent)) {
+	if snap := wait(t, c, id); snap.State != job.Succeeded ||
+		!bytes.Contains(snap.Result, fmt.Appendf(nil, `"bytes":%d`, sent)) {
 		t.Errorf("job ended as %+v", snap)
 	}
 	repeat := request(t, "POST", upload, strings.NewReader("other"), header)
@@ -181,7 +187,8 @@ func TestTwoWebProcesses(t *testing.T) {
 	_, there := in.web(t)
 	in.worker(t)
 	for range 20 {
-		snap := request(t, "POST", here+httpapi.PathJobs, strings.NewReader(`{"type":"math.primes","payload":{"n":20000000}}`)).snapshot(t)
+		snap := request(t, "POST", here+httpapi.PathJobs,
+			strings.NewReader(`{"type":"math.primes","payload":{"n":20000000}}`)).snapshot(t)
 		seen := request(t, "GET", there+httpapi.JobPath(snap.ID)+"?wait=25s&until=done", nil)
 		got := seen.snapshot(t)
 		if got.State != job.Succeeded || seen.Header.Get(httpapi.HeaderWait) != "25s" {
@@ -216,14 +223,16 @@ func TestEndOfLife(t *testing.T) {
 	}
 	r := request(t, "POST", url+httpapi.RetryPath(failed.ID), nil)
 	again := r.snapshot(t)
-	if r.StatusCode != http.StatusAccepted || again.RetryOf != failed.ID || r.Header.Get("Location") != httpapi.JobPath(again.ID) {
+	if r.StatusCode != http.StatusAccepted || again.RetryOf != failed.ID ||
+		r.Header.Get("Location") != httpapi.JobPath(again.ID) {
 		t.Fatalf("retry answered %s, Location %q: %+v", r.Status, r.Header.Get("Location"), again)
 	}
 	if again = wait(t, c, again.ID); again.Error == nil || again.Error.Code != job.CorruptInput {
 		t.Errorf("retry did not meet the same input: %+v", again)
 	}
-	if old := wait(t, c, failed.ID); !cmp.Equal(old, failed) {
-		t.Errorf("the retried job has changed: %s", cmp.Diff(failed, old))
+	old, same := wait(t, c, failed.ID), failed
+	if same.RetriedAs, same.Rev = again.ID, old.Rev; !cmp.Equal(old, same) {
+		t.Errorf("the retried job has changed: %s", cmp.Diff(same, old))
 	}
 	for _, id := range []job.ID{failed.ID, again.ID} {
 		if err := c.Delete(t.Context(), id); err != nil {
@@ -235,14 +244,16 @@ func TestEndOfLife(t *testing.T) {
 		t.Errorf("files left after deletion: %v", left)
 	}
 
-	short, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress"}, strings.NewReader("soon gone"), -1)
+	short, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress"},
+		strings.NewReader("soon gone"), -1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if short = wait(t, c, short.ID); short.State != job.Succeeded {
 		t.Fatalf("job ended as %+v", short)
 	}
-	if got := request(t, "GET", url+httpapi.ResultPath(short.ID), nil); got.StatusCode != http.StatusOK || len(in.files(t)) != 2 {
+	if got := request(t, "GET", url+httpapi.ResultPath(short.ID), nil); got.StatusCode != http.StatusOK ||
+		len(in.files(t)) != 2 {
 		t.Errorf("before its retention is over: %s, files %v", got.Status, in.files(t))
 	}
 	eventually(t, "retention removes the record", func() bool {

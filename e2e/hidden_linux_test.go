@@ -39,11 +39,13 @@ func TestProcessesAreHidden(t *testing.T) {
 		}
 		t.Cleanup(func() { os.RemoveAll(folder) })
 		socket := strings.TrimPrefix(in.redis.URL(), "unix://")
-		if err := errors.Join(os.Chown(folder, nobody, nobody), os.Chmod(filepath.Dir(socket), 0o711), os.Chmod(socket, 0o777)); err != nil {
+		if err := errors.Join(os.Chown(folder, nobody, nobody), os.Chmod(filepath.Dir(socket), 0o711),
+			os.Chmod(socket, 0o777)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	env := slices.Concat(in.env, []string{"BLOB_URL=file://" + filepath.Join(folder, "blobs"), "TMPDIR=" + folder, "HOME=" + folder})
+	env := slices.Concat(in.env, []string{"BLOB_URL=file://" + filepath.Join(folder, "blobs"),
+		"TMPDIR=" + folder, "HOME=" + folder})
 	start := func(name string) *process {
 		program, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
@@ -64,7 +66,8 @@ func TestProcessesAreHidden(t *testing.T) {
 
 	c := clientOf(t, address)
 	for _, format := range []string{"png", "jpeg"} {
-		snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "image.resize", Payload: map[string]any{"width": 8, "format": format}},
+		snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "image.resize",
+			Payload: map[string]any{"width": 8, "format": format}},
 			bytes.NewReader(pngOf(t, 64, 64)), -1)
 		if err != nil {
 			t.Fatal(err)

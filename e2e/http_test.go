@@ -89,7 +89,8 @@ func (r reply) problem(t *testing.T, status int, code httpapi.Code) httpapi.Erro
 	if err := json.Unmarshal(r.body, &p); err != nil {
 		t.Fatalf("%s, no problem: %s", r.Status, r.body)
 	}
-	if r.StatusCode != status || p.Status != status || p.Code != code || r.Header.Get("Content-Type") != httpapi.TypeProblem {
+	if r.StatusCode != status || p.Status != status || p.Code != code ||
+		r.Header.Get("Content-Type") != httpapi.TypeProblem {
 		t.Errorf("answer %s, %s: %s; want %d %s", r.Status, r.Header.Get("Content-Type"), r.body, status, code)
 	}
 	return p
@@ -97,7 +98,8 @@ func (r reply) problem(t *testing.T, status int, code httpapi.Code) httpapi.Erro
 
 // poll returns what one request of a client sees once the condition holds, and
 // asks again by long-poll until then.
-func poll(t *testing.T, c *client.Client, id job.ID, what string, condition func(job.Snapshot) bool) job.Snapshot {
+func poll(t *testing.T, c *client.Client, id job.ID, what string,
+	condition func(job.Snapshot) bool) job.Snapshot {
 	t.Helper()
 	for snap, err := range c.Follow(t.Context(), id) {
 		if err != nil {

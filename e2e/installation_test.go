@@ -76,7 +76,8 @@ func installOn(t *testing.T, redis localredis.Options, env ...string) *installat
 		t.Fatal(err)
 	}
 	in := &installation{redis: redistest.NewWith(t, redis), blobs: t.TempDir()}
-	in.env = append([]string{"REDIS_URL=" + in.redis.URL(), "BLOB_URL=file://" + in.blobs, "PORT=0", "LOG_FORMAT=json", "LOG_LEVEL=debug",
+	in.env = append([]string{"REDIS_URL=" + in.redis.URL(), "BLOB_URL=file://" + in.blobs, "PORT=0",
+		"LOG_FORMAT=json", "LOG_LEVEL=debug",
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
 	return in
 }
@@ -252,7 +253,8 @@ func clientOf(t *testing.T, url string) *client.Client {
 }
 
 // call runs a program to its end.
-func call(t *testing.T, stdin string, env []string, name string, args ...string) (code int, stdout, stderr string) {
+func call(t *testing.T, stdin string, env []string, name string,
+	args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	dir, err := programs()
 	if err != nil {

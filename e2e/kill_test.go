@@ -40,7 +40,8 @@ func TestKilledWorkerLosesNothing(t *testing.T) {
 		if i%10 == 0 {
 			return client.Submission{Type: "file.checksum"}, strings.Repeat("longshore ", 1+i)
 		}
-		return client.Submission{Type: "math.primes", Payload: map[string]int{"n": 5_000_000}, Priority: job.Priorities[i%3]}, ""
+		return client.Submission{Type: "math.primes", Payload: map[string]int{"n": 5_000_000},
+			Priority: job.Priorities[i%3]}, ""
 	})
 	other := in.worker(t)
 	killed := time.Now()
@@ -50,7 +51,9 @@ func TestKilledWorkerLosesNothing(t *testing.T) {
 		latest = max(latest, runsAgain(t, c, id, before, killed))
 	}
 	waiting := pending(t, c)
-	t.Logf("%d jobs ran on the killed worker; the last of them ran again after %v, when %d others still waited", len(running), latest, waiting)
+	t.Logf(
+		"%d jobs ran on the killed worker; the last of them ran again after %v, when %d others still waited",
+		len(running), latest, waiting)
 	if waiting < 1000 && !testing.Short() {
 		t.Errorf("invalid run: only %d jobs waited", waiting)
 	}
@@ -64,7 +67,8 @@ func TestKilledWorkerLosesNothing(t *testing.T) {
 	}
 	for _, id := range append(rest, long...) {
 		snap := wait(t, c, id)
-		if want := snap.State == job.Succeeded || snap.State == job.Canceled; !want || snap.Attempt > 1 || len(snap.Errors) > 0 {
+		if want := snap.State == job.Succeeded || snap.State == job.Canceled; !want || snap.Attempt > 1 ||
+			len(snap.Errors) > 0 {
 			t.Fatalf("job ended as %+v", snap)
 		}
 	}
@@ -137,7 +141,8 @@ func runningOn(t *testing.T, c *client.Client, p *process, ids []job.ID) map[job
 
 // runsAgain follows a job until another start of it, and returns how long
 // after the kill that was.
-func runsAgain(t *testing.T, c *client.Client, id job.ID, before job.Snapshot, killed time.Time) time.Duration {
+func runsAgain(t *testing.T, c *client.Client, id job.ID, before job.Snapshot,
+	killed time.Time) time.Duration {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

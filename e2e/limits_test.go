@@ -44,7 +44,8 @@ func TestNearlyFullRedis(t *testing.T) {
 	}
 	post := func() reply {
 		t.Helper()
-		return request(t, "POST", url+httpapi.PathJobs, strings.NewReader(`{"type":"math.primes","payload":{"n":100}}`))
+		return request(t, "POST", url+httpapi.PathJobs,
+			strings.NewReader(`{"type":"math.primes","payload":{"n":100}}`))
 	}
 	limit(used * 100 / 85) // 85 % are in use
 	eventually(t, "submits are refused", func() bool { return post().StatusCode != http.StatusAccepted })
@@ -102,7 +103,9 @@ func TestUploadLimits(t *testing.T) {
 	// What is announced and has no room is refused before it is sent.
 	_, url = in.web(t, "MAX_UPLOAD=100TiB")
 	conn := dial(t, url)
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", path, int64(99)<<40)
+	fmt.Fprintf(conn,
+		"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", path,
+		int64(99)<<40)
 	if answer, err := io.ReadAll(io.LimitReader(conn, 12)); err != nil || string(answer) != "HTTP/1.1 507" {
 		t.Errorf("a file larger than the disk: %q, %v", answer, err)
 	}
@@ -139,12 +142,14 @@ func TestMaxJobs(t *testing.T) {
 		"upload": request(t, "POST", url+httpapi.PathUploads, nil, "Tus-Resumable: 1.0.0", "Upload-Length: 4",
 			"Upload-Metadata: "+metadata("type", "file.checksum")),
 	} {
-		if p := r.problem(t, http.StatusServiceUnavailable, httpapi.QueueFull); !strings.Contains(p.Detail, "MAX_JOBS") || r.Header.Get("Retry-After") == "" {
+		if p := r.problem(t, http.StatusServiceUnavailable, httpapi.QueueFull); !strings.Contains(p.Detail,
+			"MAX_JOBS") || r.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: %s, Retry-After %q", what, r.body, r.Header.Get("Retry-After"))
 		}
 	}
 	enqueue := func(env ...string) (int, string) {
-		code, _, stderr := call(t, "", slices.Concat(in.env, env), "enqueue", "submit", "math.primes", "--set", "n=100")
+		code, _, stderr := call(t, "", slices.Concat(in.env, env), "enqueue", "submit", "math.primes",
+			"--set", "n=100")
 		return code, stderr
 	}
 	if code, stderr := enqueue("MAX_JOBS=3"); code != 69 || !strings.Contains(stderr, "MAX_JOBS") {
@@ -161,7 +166,8 @@ func TestMaxJobs(t *testing.T) {
 	again := request(t, "POST", url+httpapi.JobPath(first.ID)+"/retry", nil)
 	again.problem(t, http.StatusServiceUnavailable, httpapi.QueueFull) // an ended one counts
 	var list struct{ Jobs []job.Snapshot }
-	if err := json.Unmarshal(request(t, "GET", url+httpapi.PathJobs, nil).body, &list); err != nil || len(list.Jobs) < 4 {
+	if err := json.Unmarshal(request(t, "GET", url+httpapi.PathJobs, nil).body, &list); err != nil ||
+		len(list.Jobs) < 4 {
 		t.Fatalf("%d jobs, %v", len(list.Jobs), err)
 	}
 	for _, snap := range list.Jobs[2:] { // two stay

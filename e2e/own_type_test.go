@@ -59,7 +59,9 @@ func TestOwnTypeBesideStockWorkers(t *testing.T) {
 		}
 	}
 	draining := func(w client.WorkerInfo) bool { return w.State == httpapi.WorkerDraining }
-	workers("all are there", func(list []client.WorkerInfo) bool { return len(list) == 4 && !slices.ContainsFunc(list, draining) })
+	workers("all are there", func(list []client.WorkerInfo) bool {
+		return len(list) == 4 && !slices.ContainsFunc(list, draining)
+	})
 	own.signal(syscall.SIGTERM)
 	workers("the own one has gone", func(list []client.WorkerInfo) bool { return len(list) == 3 })
 
@@ -73,7 +75,9 @@ func TestOwnTypeBesideStockWorkers(t *testing.T) {
 			if err != nil || time.Now().After(late) {
 				t.Fatalf("queues are %+v, %v", queues, err)
 			}
-			if slices.ContainsFunc(queues, func(q client.QueueInfo) bool { return q.Pending == n && slices.Contains(q.Parked, want) }) {
+			if slices.ContainsFunc(queues, func(q client.QueueInfo) bool {
+				return q.Pending == n && slices.Contains(q.Parked, want)
+			}) {
 				return
 			}
 		}
@@ -87,14 +91,16 @@ func TestOwnTypeBesideStockWorkers(t *testing.T) {
 	parked(1) // though no worker meets its ticket
 	cmd := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(own.cmd.Path), "enqueue"), "doctor")
 	cmd.Env = append(slices.Clone(in.env), "LONGSHORE_URL="+url)
-	if said, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(said), "no worker takes their types: fractal.render") {
+	if said, err := cmd.CombinedOutput(); err != nil ||
+		!strings.Contains(string(said), "no worker takes their types: fractal.render") {
 		t.Errorf("doctor: %v\n%s", err, said)
 	}
 
 	own = in.start(t, "own-worker")
 	own.await(t, `"msg":"worker takes jobs"`)
 	began := time.Now()
-	if snap := wait(t, c, lonely.ID); snap.State != job.Succeeded || snap.Overall == nil || *snap.Overall != 1 {
+	if snap := wait(t, c, lonely.ID); snap.State != job.Succeeded || snap.Overall == nil ||
+		*snap.Overall != 1 {
 		t.Errorf("ended as %+v", snap)
 	}
 	if took := time.Since(began); took > 5*time.Second {

@@ -41,7 +41,8 @@ func TestOwnWorker(t *testing.T) {
 			if s.input == "" {
 				snap, err = c.Submit(t.Context(), s.Submission)
 			} else {
-				snap, err = c.SubmitFile(t.Context(), s.Submission, strings.NewReader(s.input), int64(len(s.input)))
+				snap, err = c.SubmitFile(t.Context(), s.Submission, strings.NewReader(s.input),
+					int64(len(s.input)))
 			}
 			if err == nil {
 				break

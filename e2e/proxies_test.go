@@ -48,7 +48,8 @@ func TestProxies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			front := &throughProxy{proxy: startProxy(t, p.program, p.config, direct), web: web, direct: clientOf(t, direct)}
+			front := &throughProxy{proxy: startProxy(t, p.program, p.config, direct), web: web,
+				direct: clientOf(t, direct)}
 			t.Run("long-poll", front.longPoll)
 			t.Run("events", front.events)
 			if p.duplex {
@@ -77,7 +78,8 @@ func TestUntrustedProxy(t *testing.T) {
 	web, direct := in.web(t, "LONGSHORE_TOKEN="+webToken)
 	p := startProxy(t, "nginx", deployBlock(t, "nginx"), direct)
 	request(t, "GET", p.url+httpapi.PathTypes, nil, "X-Forwarded-For: 203.0.113.7")
-	if line := web.await(t, `"route":"`+httpapi.PathTypes+`"`); !strings.Contains(line, `"client":"127.0.0.1"`) {
+	if line := web.await(t, `"route":"`+httpapi.PathTypes+`"`); !strings.Contains(line,
+		`"client":"127.0.0.1"`) {
 		t.Errorf("web took the request for another's: %s", line)
 	}
 }
@@ -113,7 +115,8 @@ type throughProxy struct {
 // parked submits a job that does nothing until it is canceled.
 func (f *throughProxy) parked(t *testing.T) job.Snapshot {
 	t.Helper()
-	return submit(t, f.direct, client.Submission{Type: "math.primes", Payload: map[string]int{"n": 10}, RunAt: time.Now().Add(time.Hour)})
+	return submit(t, f.direct, client.Submission{Type: "math.primes", Payload: map[string]int{"n": 10},
+		RunAt: time.Now().Add(time.Hour)})
 }
 
 func (f *throughProxy) cancel(t *testing.T, id job.ID) time.Time {
@@ -137,7 +140,8 @@ func (f *throughProxy) longPoll(t *testing.T) {
 	snap := f.parked(t)
 	path := fmt.Sprintf("%s%s?after=%d&wait=", f.url, httpapi.JobPath(snap.ID), snap.Rev)
 	asked := time.Now()
-	if got := request(t, "GET", path+"2s", nil).snapshot(t); got.Rev != snap.Rev || time.Since(asked) < 1500*time.Millisecond {
+	if got := request(t, "GET", path+"2s", nil).snapshot(t); got.Rev != snap.Rev ||
+		time.Since(asked) < 1500*time.Millisecond {
 		t.Errorf("a wait for nothing ended after %v with %+v", time.Since(asked), got)
 	}
 	answers := make(chan reply, 1)
@@ -162,7 +166,8 @@ func (f *throughProxy) longPoll(t *testing.T) {
 
 // stream opens a job's stream of events. next returns the next state, and false
 // at the end; err is how it ended.
-func (f *throughProxy) stream(t *testing.T, id job.ID, after int64) (next func() (job.Snapshot, bool), err func() error) {
+func (f *throughProxy) stream(t *testing.T, id job.ID,
+	after int64) (next func() (job.Snapshot, bool), err func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
@@ -212,7 +217,10 @@ func (f *throughProxy) events(t *testing.T) {
 		sent += 1000
 		at := time.Now()
 		if next == nil {
-			eventually(t, "the job is known", func() bool { _, err := f.direct.Get(t.Context(), id); return err == nil })
+			eventually(t, "the job is known", func() bool {
+				_, err := f.direct.Get(t.Context(), id)
+				return err == nil
+			})
 			next, _ = f.stream(t, id, 0)
 		}
 		for told := int64(-1); told < sent; {
@@ -264,7 +272,8 @@ func (f *throughProxy) resume(t *testing.T) {
 	if again, more := next(); more || ended() != nil {
 		t.Errorf("after the end: %+v, %v", again, ended())
 	}
-	r := request(t, "GET", f.url+httpapi.EventsPath(snap.ID), nil, fmt.Sprintf("%s: %d", httpapi.HeaderLastEventID, last.Rev))
+	r := request(t, "GET", f.url+httpapi.EventsPath(snap.ID), nil,
+		fmt.Sprintf("%s: %d", httpapi.HeaderLastEventID, last.Rev))
 	if r.StatusCode != http.StatusNoContent {
 		t.Errorf("who knows all is answered %s", r.Status)
 	}
@@ -276,12 +285,15 @@ func (f *throughProxy) socket(t *testing.T) {
 	defer cancel()
 	snap := f.parked(t)
 	// A page of the proxy's own host may open one: web must know that host.
-	conn, _, err := websocket.Dial(ctx, f.url+httpapi.PathSocket, &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {f.url}, "Authorization": {"Bearer " + webToken}}})
+	conn, _, err := websocket.Dial(ctx, f.url+httpapi.PathSocket,
+		&websocket.DialOptions{HTTPHeader: http.Header{"Origin": {f.url},
+			"Authorization": {"Bearer " + webToken}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.CloseNow()
-	if err := conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"type":"subscribe","jobs":[{"id":%q}]}`, snap.ID)); err != nil {
+	if err := conn.Write(ctx, websocket.MessageText,
+		fmt.Appendf(nil, `{"type":"subscribe","jobs":[{"id":%q}]}`, snap.ID)); err != nil {
 		t.Fatal(err)
 	}
 	var m struct {
@@ -342,7 +354,10 @@ func (f *throughProxy) upload(t *testing.T, size int64, chunked bool) {
 	if _, err := io.CopyN(send, content, size/2); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the job is known", func() bool { _, err := f.direct.Get(t.Context(), id); return err == nil })
+	eventually(t, "the job is known", func() bool {
+		_, err := f.direct.Get(t.Context(), id)
+		return err == nil
+	})
 	poll(t, f.direct, id, "has received most of what was sent", func(snap job.Snapshot) bool {
 		if snap.State != job.Uploading {
 			t.Fatalf("state %s while the input comes", snap.State)
@@ -357,7 +372,8 @@ func (f *throughProxy) upload(t *testing.T, size int64, chunked bool) {
 		t.Fatal(err)
 	}
 	snap := wait(t, f.direct, id)
-	if want := hex.EncodeToString(sum.Sum(nil)); snap.State != job.Succeeded || !strings.Contains(string(snap.Result), want) {
+	if want := hex.EncodeToString(sum.Sum(nil)); snap.State != job.Succeeded ||
+		!strings.Contains(string(snap.Result), want) {
 		t.Errorf("job ended as %+v, want digest %s", snap, want)
 	}
 }
@@ -382,7 +398,8 @@ func (f *throughProxy) clientGone(t *testing.T) {
 		conn := f.dialFrom(t, "127.0.3.1")
 		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", path, authorization)
 		if name == "/v1/jobs/{id}/events" { // it has begun
-			if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, " 200 ") {
+			if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil ||
+				!strings.Contains(line, " 200 ") {
 				t.Fatalf("%q, %v", line, err)
 			}
 		}
@@ -414,7 +431,8 @@ func (f *throughProxy) dialFrom(t *testing.T, from string) net.Conn {
 func (f *throughProxy) clientAddress(t *testing.T) {
 	from := fmt.Sprintf("127.0.4.%d", 1+rand.IntN(250)) // to be found in the log that the proxies share
 	conn := f.dialFrom(t, from)
-	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.7\r\n%s\r\n\r\n", httpapi.PathTypes, authorization)
+	fmt.Fprintf(conn,
+		"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.7\r\n%s\r\n\r\n", httpapi.PathTypes, authorization)
 	if _, err := io.Copy(io.Discard, conn); err != nil {
 		t.Fatal(err)
 	}
@@ -429,23 +447,20 @@ func TestDeployScaling(t *testing.T) {
 	t.Parallel()
 	in := install(t)
 	_, url := in.web(t)
-	path := regexp.MustCompile(`valueLocation: queues\.#\(queue=="(.*)"\)\.(.*)\n`).FindStringSubmatch(deployBlock(t, "yaml"))
+	path := regexp.MustCompile(`valueLocation: (\w+)\.(\w+)\n`).FindStringSubmatch(deployBlock(t, "yaml"))
 	if path == nil {
 		t.Fatal("docs/deploy.md names no number for KEDA")
 	}
-	if _, err := clientOf(t, url).SubmitFile(t.Context(), client.Submission{Type: "file.checksum"}, strings.NewReader("x"), -1); err != nil {
+	if _, err := clientOf(t, url).SubmitFile(t.Context(), client.Submission{Type: "file.checksum"},
+		strings.NewReader("x"), -1); err != nil {
 		t.Fatal(err)
 	}
-	var list struct{ Queues []map[string]any }
-	eventually(t, "the queue's number is there", func() bool {
-		if err := json.Unmarshal(request(t, "GET", url+httpapi.PathQueues, nil).body, &list); err != nil {
+	eventually(t, "a worker is wanted", func() bool {
+		var answer map[string]map[string]any
+		if err := json.Unmarshal(request(t, "GET", url+httpapi.PathScale, nil).body, &answer); err != nil {
 			t.Fatal(err)
 		}
-		for _, q := range list.Queues {
-			if n, ok := q[path[2]].(float64); q["queue"] == path[1] && ok && n > 0 {
-				return true
-			}
-		}
-		return false
+		n, ok := answer[path[1]][path[2]].(float64)
+		return ok && n > 0
 	})
 }

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,7 +51,8 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, blocks := readme(t)
-	dev := startProgram(t, "", append(os.Environ(), "PORT=0", "DATA_DIR="+t.TempDir()), "dev")
+	functions := "FUNCTIONS_DIR=" + filepath.Join(t.TempDir(), "functions")
+	dev := startProgram(t, "", append(os.Environ(), "PORT=0", "DATA_DIR="+t.TempDir(), functions), "dev")
 	line := dev.await(t, "Longshore is at http://")
 	address := strings.Fields(strings.TrimPrefix(line, "Longshore is at http://"))[0]
 	temp, lastID, ran := t.TempDir(), "", 0
@@ -58,20 +60,26 @@ func TestReadme(t *testing.T) {
 	for _, block := range blocks {
 		for _, m := range makeCommand.FindAllStringSubmatch(block, -1) {
 			// TestDemo is the demo; the tests run already.
-			if out, err := exec.CommandContext(t.Context(), "make", "-C", "..", "--dry-run", m[1]).CombinedOutput(); err != nil {
+			if out, err := exec.CommandContext(t.Context(), "make", "-C", "..", "--dry-run", m[1]).
+				CombinedOutput(); err != nil {
 				t.Errorf("make %s: %v: %s", m[1], err, out)
 			}
 		}
 		if strings.Contains(block, "make ") || strings.Contains(block, "./cmd/dev") {
 			continue // the server that has been started, and TestReadmeInstallation
 		}
-		script := strings.NewReplacer("localhost:8080", address, "go run ./cmd", dir, "/tmp/", temp+"/").Replace(block)
+		script := strings.NewReplacer("localhost:8080", address, "go run ./cmd", dir, "/tmp/", temp+"/").
+			Replace(block)
 		script = exported + anyID.ReplaceAllString(script, lastID)
 		exported += strings.Join(exports.FindAllString(script[len(exported):], -1), "")
 		cmd := exec.CommandContext(t.Context(), "bash", "-euxo", "pipefail", "-c", script)
-		cmd.Dir = ".."
+		cmd.Dir, cmd.Env = "..", append(os.Environ(), functions)
 		out, err := cmd.CombinedOutput()
-		if err != nil || strings.Contains(string(out), `"code":"`) || strings.Contains(string(out), "problem+json") {
+		if strings.Contains(block, "functions init") { // a reader is slower than dev
+			served(t, "http://"+address, "hello.world")
+		}
+		if err != nil || strings.Contains(string(out), `"code":"`) ||
+			strings.Contains(string(out), "problem+json") {
 			t.Errorf("%v\n%s", err, out)
 		}
 		if id := anyID.FindString(string(out)); id != "" {
@@ -95,11 +103,12 @@ func TestReadme(t *testing.T) {
 	// The greeting has commands to try, too.
 	dev.await(t, "Ctrl-C ends it.")
 	greeting := regexp.MustCompile(`(?m)^  (.*https?://.*)$`).FindAllStringSubmatch(dev.tail(1000), -1)
-	if len(greeting) != 4 {
+	if len(greeting) != 5 {
 		t.Errorf("dev prints %d commands to try:\n%s", len(greeting), dev.tail(1000))
 	}
 	for _, m := range greeting {
-		cmd := exec.CommandContext(t.Context(), "bash", "-euxo", "pipefail", "-c", strings.ReplaceAll(m[1], "go run ./cmd", dir))
+		cmd := exec.CommandContext(t.Context(), "bash", "-euxo", "pipefail", "-c",
+			strings.ReplaceAll(m[1], "go run ./cmd", dir))
 		cmd.Dir = ".."
 		if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), `"code":"`) {
 			t.Errorf("%v\n%s", err, out)
@@ -111,7 +120,7 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// TestReadmeInstallation runs the README's web and worker.
+// TestReadmeInstallation runs the README's web and workers, by the Procfile.
 func TestReadmeInstallation(t *testing.T) {
 	t.Parallel()
 	dir, err := programs()
@@ -121,11 +130,17 @@ func TestReadmeInstallation(t *testing.T) {
 	redis := redistest.NewWith(t, localredis.Options{TCP: true})
 	_, blocks := readme(t)
 	for _, block := range blocks {
-		if !strings.Contains(block, "bin/web") {
+		if !strings.Contains(block, "bin/cluster") {
 			continue
 		}
-		script := strings.NewReplacer("make build", "true", "redis://127.0.0.1:6379", redis.URL(),
-			"/var/lib/longshore", t.TempDir(), "bin/", dir+"/").Replace(block)
+		folder := t.TempDir() // as a checkout after make build
+		procfile, err := os.ReadFile("../Procfile")
+		if err = errors.Join(err, os.WriteFile(filepath.Join(folder, "Procfile"), procfile, 0o600),
+			os.Symlink(dir, filepath.Join(folder, "bin"))); err != nil {
+			t.Fatal(err)
+		}
+		script := strings.NewReplacer("make build", "cd "+folder, "redis://127.0.0.1:6379", redis.URL(),
+			"/var/lib/longshore", t.TempDir()).Replace(block)
 		name := filepath.Join(t.TempDir(), "install.sh")
 		if err := os.WriteFile(name, []byte(script), 0o600); err != nil {
 			t.Fatal(err)
@@ -140,7 +155,7 @@ func TestReadmeInstallation(t *testing.T) {
 		}
 		return
 	}
-	t.Error("no block of commands starts web")
+	t.Error("no block of commands starts a cluster")
 }
 
 // TestReadmeIsComplete looks for the types, and in docs/http.md for the paths, that there are.
@@ -159,18 +174,21 @@ func TestReadmeIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, typ := range types {
-		if !regexp.MustCompile("(?m)^\\|.*`" + regexp.QuoteMeta(typ.Type) + "`.*\\| " + string(typ.Lane) + "(, or cpu)? \\|").MatchString(text) {
+		if !regexp.MustCompile("(?m)^\\|.*`" + regexp.QuoteMeta(typ.Type) + "`.*\\| " + string(typ.Lane) +
+			"(, or cpu)? \\|").MatchString(text) {
 			t.Errorf("README has no row for the type %s of lane %s", typ.Type, typ.Lane)
 		}
 	}
 	var api struct {
 		Paths map[string]map[string]any `json:"paths"`
 	}
-	if err := json.Unmarshal(request(t, "GET", url+httpapi.PathOpenAPI, nil).body, &api); err != nil || len(api.Paths) < 10 {
+	if err := json.Unmarshal(request(t, "GET", url+httpapi.PathOpenAPI, nil).body, &api); err != nil ||
+		len(api.Paths) < 10 {
 		t.Fatalf("%d paths, %v", len(api.Paths), err)
 	}
 	for path := range api.Paths {
-		if _, isType := strings.CutPrefix(path, httpapi.PathJobs+"/"); isType && !strings.Contains(path, "{id}") {
+		if _, isType := strings.CutPrefix(path, httpapi.PathJobs+"/"); isType &&
+			!strings.Contains(path, "{id}") {
 			continue // a type's own path
 		}
 		last := path[strings.LastIndex(path, "/"):]

@@ -27,15 +27,19 @@ func TestChain(t *testing.T) {
 	for i := range 1000 {
 		fmt.Fprintf(&log, "10.0.0.%d - - [10/Oct/2025:13:55:36 +0000] \"GET /%d HTTP/1.1\" 200 5\n", i%250, i%7)
 	}
-	owner, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress", Retention: 2 * time.Second}, strings.NewReader(log.String()), -1)
+	owner, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress",
+		Retention: 2 * time.Second}, strings.NewReader(log.String()), -1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	conflict := request(t, "POST", url+httpapi.PathJobs, strings.NewReader(reference(submit(t, c, burner).ID)))
+	conflict := request(t, "POST", url+httpapi.PathJobs,
+		strings.NewReader(reference(submit(t, c, burner).ID)))
 	conflict.problem(t, http.StatusConflict, httpapi.Conflict) // that one has not ended
 	wait(t, c, owner.ID)
-	child := submit(t, c, client.Submission{Type: "log.analyze", InputJob: owner.ID, RunAt: time.Now().Add(8 * time.Second)})
-	problem := request(t, "DELETE", url+httpapi.JobPath(owner.ID), nil).problem(t, http.StatusConflict, httpapi.Conflict)
+	child := submit(t, c, client.Submission{Type: "log.analyze", InputJob: owner.ID,
+		RunAt: time.Now().Add(8 * time.Second)})
+	problem := request(t, "DELETE", url+httpapi.JobPath(owner.ID), nil).problem(t, http.StatusConflict,
+		httpapi.Conflict)
 	if !strings.Contains(problem.Detail, string(child.ID)) {
 		t.Errorf("the refusal does not name the child: %s", problem.Detail)
 	}
@@ -51,17 +55,20 @@ func TestChain(t *testing.T) {
 	}
 	child = wait(t, c, child.ID)
 	var report struct{ Lines int }
-	if err := json.Unmarshal(child.Result, &report); err != nil || child.State != job.Succeeded || report.Lines != 1000 {
+	if err := json.Unmarshal(child.Result, &report); err != nil || child.State != job.Succeeded ||
+		report.Lines != 1000 {
 		t.Errorf("child %+v, %v", child, err)
 	}
 	if p := child.Progress; p == nil || p.BytesTotal != ended.Outputs[0].Size {
 		t.Errorf("child's progress %+v, want %d bytes in all", child.Progress, ended.Outputs[0].Size)
 	}
 	eventually(t, "the owner is gone", func() bool {
-		return request(t, "GET", url+httpapi.JobPath(owner.ID), nil).StatusCode == http.StatusNotFound && len(in.files(t)) == 0
+		return request(t, "GET", url+httpapi.JobPath(owner.ID), nil).StatusCode == http.StatusNotFound &&
+			len(in.files(t)) == 0
 	})
 	request(t, "POST", url+httpapi.RetryPath(child.ID), nil).problem(t, http.StatusConflict, httpapi.Conflict)
-	request(t, "POST", url+httpapi.PathJobs, strings.NewReader(reference(owner.ID))).problem(t, http.StatusNotFound, httpapi.NotFound)
+	request(t, "POST", url+httpapi.PathJobs, strings.NewReader(reference(owner.ID))).
+		problem(t, http.StatusNotFound, httpapi.NotFound)
 }
 
 func reference(id job.ID) string {

@@ -121,7 +121,7 @@ func TestResumedUploads(t *testing.T) {
 	}
 	in := install(t, "LOG_LEVEL=info")
 	resumeUploads(t, in, most, total, shelf{files: in.files, partial: func(id job.ID) (int64, bool) {
-		files, _ := filepath.Glob(in.blobs + "/partial/" + string(id) + "*")
+		files, _ := filepath.Glob(in.blobs + "/partial/3-" + string(id) + "*")
 		if len(files) == 0 {
 			return 0, false
 		}
@@ -157,13 +157,15 @@ func TestResumedUploadsInBucket(t *testing.T) {
 			return files
 		},
 		partial: func(id job.ID) (sum int64, there bool) {
-			key := sha256.Sum256([]byte("shore/jobs/" + string(id) + "/in")) // as the server names it
-			parts, _ := filepath.Glob(filepath.Join(server.Folder, buckettest.Bucket, ".sgwtmp/multipart", hex.EncodeToString(key[:]), "*", "*"))
+			key := sha256.Sum256([]byte("shore/jobs/3-" + string(id) + "/in")) // as the server names it
+			parts, _ := filepath.Glob(filepath.Join(server.Folder, buckettest.Bucket, ".sgwtmp/multipart",
+				hex.EncodeToString(key[:]), "*", "*"))
 			for _, part := range parts {
 				info, _ := os.Stat(part)
 				sum += size(info)
 			}
-			_, err := os.Stat(filepath.Join(server.Folder, buckettest.Bucket, "shore/jobs", string(id), "in"))
+			_, err := os.Stat(filepath.Join(server.Folder, buckettest.Bucket, "shore/jobs", "3-"+string(id),
+				"in"))
 			return sum, err != nil
 		},
 	})
@@ -186,7 +188,8 @@ func resumeUploads(t *testing.T, in *installation, most int, total int64, kept s
 	var all []*sending
 	var sum int64
 	for _, size := range sizes(rng, most, total) {
-		all = append(all, &sending{fleet: f, shelf: kept, rng: rand.New(rand.NewPCG(rng.Uint64(), 2)), id: job.NewID(time.Now()),
+		all = append(all, &sending{fleet: f, shelf: kept, rng: rand.New(rand.NewPCG(rng.Uint64(), 2)),
+			id:      job.NewID(time.Now()),
 			content: content{noise, rng.Int64N(int64(len(noise))), size}})
 		sum += size
 	}
@@ -215,8 +218,10 @@ func resumeUploads(t *testing.T, in *installation, most int, total int64, kept s
 	for _, s := range all {
 		cuts, fewest = cuts+s.cuts, min(fewest, s.cuts)
 	}
-	t.Logf("%d uploads, %d MB, in %v: %d cuts, at least %d each, %d kills of web, %d of them with the last byte there; %d finished by others",
-		len(all), sum/1e6, time.Since(begun).Round(time.Second), cuts, fewest, f.kills.Load(), f.atEnd.Load(), f.ownEnd.Load())
+	t.Logf(
+		"%d uploads, %d MB, in %v: %d cuts, at least %d each, %d kills of web, %d of them with the last byte there; %d finished by others",
+		len(all), sum/1e6, time.Since(begun).Round(time.Second), cuts, fewest, f.kills.Load(), f.atEnd.Load(),
+		f.ownEnd.Load())
 	if fewest < 5 || f.kills.Load() < 3 || f.atEnd.Load() == 0 {
 		t.Error("the attack did not hit: this run says nothing")
 	}
@@ -255,7 +260,8 @@ func (f *fleet) verify(t *testing.T, in *installation, kept shelf, all []*sendin
 			Bytes  int64
 			SHA256 string
 		}
-		if err := json.Unmarshal(snap.Result, &result); err != nil || snap.State != job.Succeeded || snap.Attempt != 1 {
+		if err := json.Unmarshal(snap.Result, &result); err != nil || snap.State != job.Succeeded ||
+			snap.Attempt != 1 {
 			t.Errorf("job of %d bytes ended as %+v", s.size, snap)
 		} else if result.Bytes != s.size || result.SHA256 != hex.EncodeToString(digest.Sum(nil)) {
 			t.Errorf("job of %d bytes: digest of %d bytes differs", s.size, result.Bytes)
@@ -336,16 +342,17 @@ func (s *sending) patch(offset int64) error {
 		send = s.rng.Int64N(min(left, left/int64(5-s.cuts)+1)) // never all; of a single byte only the header
 	}
 	killing := last && s.rng.IntN(3) == 0
-	r, err := tusRequest(w.url, "PATCH", httpapi.UploadPath(s.id), []string{fmt.Sprint("Upload-Offset: ", offset)}, s.from(offset, left), left, send, func() bool {
-		if killing {
-			s.killAtEnd(w)
-		}
-		cut := !last || s.rng.IntN(8) == 0
-		if cut {
-			s.cuts++
-		}
-		return cut
-	})
+	r, err := tusRequest(w.url, "PATCH", httpapi.UploadPath(s.id),
+		[]string{fmt.Sprint("Upload-Offset: ", offset)}, s.from(offset, left), left, send, func() bool {
+			if killing {
+				s.killAtEnd(w)
+			}
+			cut := !last || s.rng.IntN(8) == 0
+			if cut {
+				s.cuts++
+			}
+			return cut
+		})
 	if err != nil {
 		return nil // cut, by us or with its server
 	}

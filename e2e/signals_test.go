@@ -71,14 +71,19 @@ func TestWebTerminated(t *testing.T) {
 	in := install(t)
 	web, url := in.web(t)
 	in.worker(t)
-	id := request(t, "POST", url+httpapi.PathJobs, strings.NewReader(`{"type":"math.primes","payload":{"n":100000000000}}`)).snapshot(t).ID
+	id := request(t, "POST", url+httpapi.PathJobs,
+		strings.NewReader(`{"type":"math.primes","payload":{"n":100000000000}}`)).snapshot(t).ID
 	poll(t, clientOf(t, url), id, "runs", runs)
 
 	upload := job.NewID(time.Now())
 	conn := dial(t, url)
-	conn.Write([]byte("POST /v1/jobs/file.checksum HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nLongshore-Job: " + string(upload) + "\r\nContent-Length: 6\r\n\r\nabc"))
+	conn.Write(
+		[]byte(
+			"POST /v1/jobs/file.checksum HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nLongshore-Job: " + string(upload) + "\r\nContent-Length: 6\r\n\r\nabc"))
 	known(t, url, upload)
-	poll(t, clientOf(t, url), upload, "has received something", func(snap job.Snapshot) bool { return snap.Progress != nil && snap.Progress.BytesDone == 3 })
+	poll(t, clientOf(t, url), upload, "has received something", func(snap job.Snapshot) bool {
+		return snap.Progress != nil && snap.Progress.BytesDone == 3
+	})
 
 	const waiters = 50
 	answers := make(chan reply, waiters)
@@ -104,7 +109,8 @@ func TestWebTerminated(t *testing.T) {
 	web.signal(syscall.SIGTERM)
 	web.signal(syscall.SIGTERM)
 	for range waiters {
-		if r := <-answers; r.Response != nil && (r.StatusCode != http.StatusOK || r.snapshot(t).State != job.Running) {
+		if r := <-answers; r.Response != nil && (r.StatusCode != http.StatusOK ||
+			r.snapshot(t).State != job.Running) {
 			t.Errorf("a waiter got %s: %s", r.Status, r.body)
 		}
 	}
@@ -149,9 +155,11 @@ func TestPausedWorker(t *testing.T) {
 	_, url := in.web(t)
 	c := clientOf(t, url)
 	paused := in.worker(t)
-	primes := submit(t, c, client.Submission{Type: "math.primes", Payload: map[string]int64{"n": 4_000_000_000}})
+	primes := submit(t, c, client.Submission{Type: "math.primes",
+		Payload: map[string]int64{"n": 4_000_000_000}})
 	log := loggen.New(loggen.Options{Seed: 1, Bytes: 48 << 20})
-	packed, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress", Fields: map[string][]string{"format": {"zstd"}, "level": {"9"}}}, log, -1)
+	packed, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress",
+		Fields: map[string][]string{"format": {"zstd"}, "level": {"9"}}}, log, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +172,8 @@ func TestPausedWorker(t *testing.T) {
 	var ended []job.Snapshot
 	for _, id := range ids {
 		snap := wait(t, c, id)
-		if snap.State != job.Succeeded || snap.Attempt != 1 || len(paused.said(`"msg":"run ended","job_id":"`+string(id))) > 0 {
+		if snap.State != job.Succeeded || snap.Attempt != 1 ||
+			len(paused.said(`"msg":"run ended","job_id":"`+string(id))) > 0 {
 			t.Fatalf("job ended as %+v", snap)
 		}
 		ended = append(ended, snap)
@@ -174,7 +183,8 @@ func TestPausedWorker(t *testing.T) {
 		// It learns of it at its next renewal, or when it tells its result.
 		eventually(t, "the paused worker has lost its job", func() bool {
 			lost := paused.said(`"msg":"run has lost its job","job_id":"` + string(id))
-			refused := paused.said(`"msg":"end of a run not counted: the job was given to another one","job_id":"` + string(id))
+			refused := paused.said(
+				`"msg":"end of a run not counted: the job was given to another one","job_id":"` + string(id))
 			return len(lost)+len(refused) > 0
 		})
 		if diff := cmp.Diff(ended[i], wait(t, c, id)); diff != "" {

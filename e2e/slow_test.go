@@ -86,7 +86,8 @@ func TestSlowHeaders(t *testing.T) {
 	const clients, most, tolerance = 500, 10 * time.Second, 8 * time.Second
 	in := install(t)
 	web, url := in.web(t)
-	id := submit(t, clientOf(t, url), client.Submission{Type: "math.primes", Payload: map[string]int{"n": 10}}).ID
+	id := submit(t, clientOf(t, url), client.Submission{Type: "math.primes",
+		Payload: map[string]int{"n": 10}}).ID
 	before := web.openFiles(t)
 	others := observe(t, url+httpapi.JobPath(id))
 	lived := make([]time.Duration, clients)
@@ -118,7 +119,8 @@ func TestSlowHeaders(t *testing.T) {
 			<-cut
 		})
 	}
-	eventually(t, "all are connected", func() bool { return web.openFiles(t) >= before+clients })
+	// One or two that were open before, as to the client that submitted, may be closed meanwhile.
+	eventually(t, "all are connected", func() bool { return web.openFiles(t) >= before+clients-2 })
 	wg.Wait()
 	others.end(t)
 	slices.Sort(lived)
@@ -165,7 +167,14 @@ func TestSlowReaders(t *testing.T) {
 	}
 	cut := func(route string) int { return lines(route, `"cut":true`) }
 	eventually(t, "all are connected", func() bool { return web.openFiles(t) >= before+streams+answers })
-	within(t, 90*time.Second, "the streams are cut", func() bool { return cut(httpapi.PathEvents) == streams })
+	opened := streams
+	within(t, 2*time.Minute, "the streams are cut", func() bool {
+		// On a busy machine some are refused, while Redis doesn't answer.
+		for ; opened < streams+lines(httpapi.PathEvents, `"status":503`); opened++ {
+			deafRequest(t, url, httpapi.PathEvents+"?id="+httpapi.FormatRevs(some))
+		}
+		return cut(httpapi.PathEvents) >= streams
+	})
 	t.Logf("streams cut after %v", time.Since(begun))
 	asked := answers
 	within(t, 90*time.Second, "the other answers are cut", func() bool {
@@ -202,10 +211,13 @@ func bigJobs(t *testing.T, c *client.Client, n int) (ids []job.ID) {
 	var log strings.Builder
 	for i := range 100 {
 		word := fmt.Sprint(i) + strings.Repeat("x", 160)
-		fmt.Fprintf(&log, "192.0.2.1 - - [10/Oct/2024:13:55:36 +0000] \"GET /%s HTTP/1.1\" 200 1 \"http://%s/\" \"%s\"\n", word, word, word)
+		fmt.Fprintf(&log,
+			"192.0.2.1 - - [10/Oct/2024:13:55:36 +0000] \"GET /%s HTTP/1.1\" 200 1 \"http://%s/\" \"%s\"\n",
+			word, word, word)
 	}
 	ids = submitMany(t, c, n, func(int) (client.Submission, string) {
-		return client.Submission{Type: "log.analyze", Fields: map[string][]string{"top": {"100"}}}, log.String()
+		return client.Submission{Type: "log.analyze",
+			Fields: map[string][]string{"top": {"100"}}}, log.String()
 	})
 	for _, id := range ids {
 		if snap := wait(t, c, id); snap.State != job.Succeeded || len(snap.Result) < 45_000 {
@@ -220,7 +232,9 @@ func deafRequest(t *testing.T, url, path string) {
 	t.Helper()
 	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		var failed error
-		err := c.Control(func(fd uintptr) { failed = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
+		err := c.Control(func(fd uintptr) {
+			failed = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096)
+		})
 		return errors.Join(err, failed)
 	}}
 	conn, err := d.DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))

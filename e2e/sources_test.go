@@ -21,7 +21,8 @@ func lookAtSources(root string) (names []string, err error) {
 		case err != nil || name == ".":
 			return err
 		case entry.IsDir():
-			if base[0] == '.' || base == "node_modules" || name == "bin" || name == "data" || name == "dist" || name == "docs" {
+			if base[0] == '.' || base == "node_modules" || name == "bin" || name == "data" ||
+				name == "dist" || name == "docs" {
 				return fs.SkipDir
 			}
 			return nil

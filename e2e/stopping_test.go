@@ -30,11 +30,13 @@ func TestWebStopsWithWaiters(t *testing.T) {
 	in := install(t)
 	web, url := in.web(t)
 	before := web.openFiles(t)
-	snap := submit(t, clientOf(t, url), client.Submission{Type: "math.primes", Payload: map[string]int{"n": 10}, RunAt: time.Now().Add(time.Hour)})
+	snap := submit(t, clientOf(t, url), client.Submission{Type: "math.primes",
+		Payload: map[string]int{"n": 10}, RunAt: time.Now().Add(time.Hour)})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var begun, ended sync.WaitGroup
-	start := func(n int, what string, one func(ctx context.Context, url string, snap job.Snapshot, told func()) error) {
+	start := func(n int, what string, one func(ctx context.Context, url string, snap job.Snapshot,
+		told func()) error) {
 		for range n {
 			begun.Add(1)
 			ended.Go(func() {
@@ -52,7 +54,9 @@ func TestWebStopsWithWaiters(t *testing.T) {
 	begun.Wait()
 	// Of long-polls only their connections are seen; a probe behind them is
 	// answered after all were accepted.
-	eventually(t, "all are connected", func() bool { return web.openFiles(t) >= before+polls+streams+sockets })
+	eventually(t, "all are connected", func() bool {
+		return web.openFiles(t) >= before+polls+streams+sockets
+	})
 	for range 20 {
 		request(t, "GET", url+httpapi.PathHealth, nil)
 	}
@@ -106,7 +110,8 @@ func streamToTheStop(ctx context.Context, url string, snap job.Snapshot, told fu
 	if err != nil {
 		return fmt.Errorf("cut off: %w", err)
 	}
-	if text := strings.TrimSpace(string(rest)); !strings.HasPrefix(text, "retry: ") || strings.Contains(text, "\n") {
+	if text := strings.TrimSpace(string(rest)); !strings.HasPrefix(text, "retry: ") ||
+		strings.Contains(text, "\n") {
 		return fmt.Errorf("ends with %q", rest)
 	}
 	return nil
@@ -118,7 +123,8 @@ func socketToTheStop(ctx context.Context, url string, snap job.Snapshot, told fu
 		return err
 	}
 	defer conn.CloseNow()
-	if err := conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"type":"subscribe","jobs":[{"id":%q}]}`, snap.ID)); err != nil {
+	if err := conn.Write(ctx, websocket.MessageText,
+		fmt.Appendf(nil, `{"type":"subscribe","jobs":[{"id":%q}]}`, snap.ID)); err != nil {
 		return err
 	}
 	if _, text, err := conn.Read(ctx); err != nil || !strings.Contains(string(text), `"type":"state"`) {

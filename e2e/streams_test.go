@@ -31,14 +31,16 @@ func TestLogThroughPipelines(t *testing.T) {
 	c := clientOf(t, url)
 	run := func(typ string, payload any, input []byte, result any) []byte {
 		t.Helper()
-		snap, err := c.SubmitFile(t.Context(), client.Submission{Type: typ, Payload: payload}, bytes.NewReader(input), int64(len(input)))
+		snap, err := c.SubmitFile(t.Context(), client.Submission{Type: typ, Payload: payload},
+			bytes.NewReader(input), int64(len(input)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if snap = wait(t, c, snap.ID); snap.State != job.Succeeded {
 			t.Fatalf("%s ended as %+v", typ, snap)
 		}
-		if p := snap.Progress; p == nil || p.BytesDone != int64(len(input)) || p.Fraction == nil || *p.Fraction != 1 {
+		if p := snap.Progress; p == nil || p.BytesDone != int64(len(input)) ||
+			p.Fraction == nil || *p.Fraction != 1 {
 			t.Errorf("%s: last progress %+v of %d bytes", typ, p, len(input))
 		}
 		if err := json.Unmarshal(snap.Result, result); err != nil {
@@ -84,7 +86,8 @@ func TestLogThroughPipelines(t *testing.T) {
 	}
 	stages := []object{{"gunzip": object{}}, {"lines": object{}}, {"map": combined}, {"ndjson": object{}}}
 	ndjson := run("text.transform", object{"stages": stages}, gz, &transformed)
-	if s := transformed.Stages; len(s) != 4 || s[0].Bytes != int64(len(log)) || s[1].Records != plain.Lines || s[2].Records != plain.Lines {
+	if s := transformed.Stages; len(s) != 4 || s[0].Bytes != int64(len(log)) ||
+		s[1].Records != plain.Lines || s[2].Records != plain.Lines {
 		t.Errorf("stages: %+v", transformed.Stages)
 	}
 

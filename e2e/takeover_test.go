@@ -41,7 +41,9 @@ func repeats(way string) repeatedUpload {
 	}
 	if strings.HasPrefix(way, "form") {
 		u.kind = "multipart/form-data; boundary=bound"
-		u.body = joined("--bound\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\n", string(repeated), "\r\n--bound--\r\n")
+		u.body = joined(
+			"--bound\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\n",
+			string(repeated), "\r\n--bound--\r\n")
 	}
 	return u
 }
@@ -56,7 +58,8 @@ func (u repeatedUpload) half(t *testing.T, url string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\n%s\r\nContent-Length: %d\r\n\r\n%s",
+	fmt.Fprintf(conn,
+		"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\n%s\r\nContent-Length: %d\r\n\r\n%s",
 		u.path, u.kind, u.name, len(u.body), u.body[:len(u.body)/2])
 	return conn
 }
@@ -89,7 +92,8 @@ func TestUploadTakenOver(t *testing.T) {
 	sum := sha256.Sum256(repeated)
 	good := func(what string, id job.ID) {
 		t.Helper()
-		if snap := wait(t, c, id); snap.State != job.Succeeded || !strings.Contains(string(snap.Result), hex.EncodeToString(sum[:])) {
+		if snap := wait(t, c, id); snap.State != job.Succeeded ||
+			!strings.Contains(string(snap.Result), hex.EncodeToString(sum[:])) {
 			t.Errorf("%s: ended as %+v", what, snap)
 		}
 	}
@@ -154,7 +158,8 @@ func TestDeadUploadGivesFree(t *testing.T) {
 		if way == "client" {
 			_, key, _ := strings.Cut(u.name, ": ")
 			var err error
-			if snap, err = c.SubmitFile(t.Context(), client.Submission{Type: "file.checksum", IdempotencyKey: key}, bytes.NewReader(repeated), -1); err != nil {
+			if snap, err = c.SubmitFile(t.Context(), client.Submission{Type: "file.checksum",
+				IdempotencyKey: key}, bytes.NewReader(repeated), -1); err != nil {
 				t.Fatal(err)
 			}
 		} else {

@@ -56,7 +56,8 @@ const chunkType = "application/offset+octet-stream"
 // first send bytes of a body that it announced as long, then calls sent, and
 // cuts the connection where that says so. No answer, for whatever reason, is an
 // error.
-func tusRequest(url, method, path string, headers []string, body io.Reader, long, send int64, sent func() (cut bool)) (*http.Response, error) {
+func tusRequest(url, method, path string, headers []string, body io.Reader, long, send int64,
+	sent func() (cut bool)) (*http.Response, error) {
 	conn, err := net.DialTimeout("tcp", strings.TrimPrefix(url, "http://"), 5*time.Second)
 	if err != nil {
 		return nil, err
@@ -64,7 +65,8 @@ func tusRequest(url, method, path string, headers []string, body io.Reader, long
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(30 * time.Second))
 	var head strings.Builder
-	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTus-Resumable: 1.0.0\r\n", method, path)
+	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTus-Resumable: 1.0.0\r\n",
+		method, path)
 	for _, h := range headers {
 		head.WriteString(h + "\r\n")
 	}
@@ -100,6 +102,7 @@ func offsetOf(r *http.Response) (int64, bool) {
 // createUpload begins an upload under an id of the client's choice, which makes
 // a repeat harmless.
 func createUpload(url string, id job.ID, size int64, pairs ...string) (*http.Response, error) {
-	return tusRequest(url, "POST", httpapi.PathUploads, []string{"Upload-Length: " + strconv.FormatInt(size, 10), "Content-Length: 0",
-		"Upload-Metadata: " + metadata(pairs...), "Longshore-Job: " + string(id)}, nil, 0, 0, nil)
+	return tusRequest(url, "POST", httpapi.PathUploads,
+		[]string{"Upload-Length: " + strconv.FormatInt(size, 10), "Content-Length: 0",
+			"Upload-Metadata: " + metadata(pairs...), "Longshore-Job: " + string(id)}, nil, 0, 0, nil)
 }

@@ -34,6 +34,7 @@ const (
 	tusClient  = "tus-js-client@4.3.1"
 	uppy       = "uppy@6.0.1" // a bundle with core and tus
 	playwright = "playwright-core@1.56.1"
+	axe        = "axe-core@4.14.1" // looks for what hinders people
 )
 
 // jsClients returns a folder with the clients from npm, installed once, and our
@@ -61,9 +62,11 @@ var jsFolder = sync.OnceValues(func() (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for _, args := range [][]string{
-		{"npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", tusClient, playwright},
+		{"npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts",
+			"--silent", tusClient, playwright, axe},
 		{"npm", "pack", "--silent", uppy},
-		{"tar", "-xzf", strings.Replace(uppy, "@", "-", 1) + ".tgz", "--strip-components=2", "package/dist/uppy.min.mjs"},
+		{"tar", "-xzf", strings.Replace(uppy, "@", "-", 1) + ".tgz", "--strip-components=2",
+			"package/dist/uppy.min.mjs"},
 	} {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Dir = dir
@@ -203,7 +206,8 @@ func TestTusJS(t *testing.T) {
 	_, second := in.web(t)
 	const size, cuts = 20_000_000, 6
 	file, sum := someFile(t, size)
-	proxy := newCutter(t, cuts, size/cuts, strings.TrimPrefix(first, "http://"), strings.TrimPrefix(second, "http://"))
+	proxy := newCutter(t, cuts, size/cuts, strings.TrimPrefix(first, "http://"),
+		strings.TrimPrefix(second, "http://"))
 	go func() {
 		for proxy.cuts.Load() > cuts/2 && t.Context().Err() == nil {
 			<-time.After(5 * time.Millisecond)
@@ -238,10 +242,13 @@ func TestUppy(t *testing.T) {
 	in.worker(t)
 	_, first := in.web(t)
 	_, second := in.web(t)
-	proxy := newCutter(t, cuts, size/cuts, strings.TrimPrefix(first, "http://"), strings.TrimPrefix(second, "http://"))
-	end := runNode(t, dir, "browser.mjs", chromium, page.URL+"/page.html?endpoint="+url.QueryEscape("http://"+proxy.Addr().String()+"/v1/uploads"))
+	proxy := newCutter(t, cuts, size/cuts, strings.TrimPrefix(first, "http://"),
+		strings.TrimPrefix(second, "http://"))
+	end := runNode(t, dir, "browser.mjs", chromium, page.URL+"/page.html?endpoint="+
+		url.QueryEscape("http://"+proxy.Addr().String()+"/v1/uploads"))
 	t.Logf("%+v", end)
-	if left := proxy.cuts.Load(); end.Successful != 1 || len(end.Failed) > 0 || end.Retries < cuts/2 || left > 0 {
+	if left := proxy.cuts.Load(); end.Successful != 1 || len(end.Failed) > 0 || end.Retries < cuts/2 ||
+		left > 0 {
 		t.Errorf("ended as %+v, %d cuts left", end, left)
 	}
 	checkSum(t, second, end.Job, sum)

@@ -29,26 +29,33 @@ func TestCancelWhileUploading(t *testing.T) {
 	const some = 300_000
 	bytes := strings.Repeat("x", some)
 	post := func(id job.ID, framing, body string) string {
-		return fmt.Sprintf("POST /v1/jobs/file.checksum HTTP/1.1\r\nHost: localhost\r\nLongshore-Job: %s\r\n%s\r\n\r\n%s", id, framing, body)
+		return fmt.Sprintf(
+			"POST /v1/jobs/file.checksum HTTP/1.1\r\nHost: localhost\r\nLongshore-Job: %s\r\n%s\r\n\r\n%s",
+			id, framing, body)
 	}
 	uploads := map[string]struct {
 		begin  func(id job.ID) string
 		status int
 	}{
 		"one request": {func(id job.ID) string { return post(id, "Content-Length: 100000000", bytes) }, 409},
-		"short":       {func(id job.ID) string { return post(id, fmt.Sprint("Content-Length: ", some+1000), bytes) }, 409},
+		"short": {func(id job.ID) string {
+			return post(id, fmt.Sprint("Content-Length: ", some+1000), bytes)
+		}, 409},
 		"chunked": {func(id job.ID) string {
-			return post(id, "Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n%s\r\n7fffffff\r\n", some, bytes))
+			return post(id, "Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n%s\r\n7fffffff\r\n", some,
+				bytes))
 		}, 409},
 		"form": {func(id job.ID) string {
 			return post(id, "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000000",
 				"--b\r\nContent-Disposition: form-data; name=file; filename=f\r\n\r\n"+bytes)
 		}, 409},
 		"in pieces": {func(id job.ID) string {
-			if r, err := createUpload(url, id, 100e6, "type", "file.checksum"); err != nil || r.StatusCode != http.StatusCreated {
+			if r, err := createUpload(url, id, 100e6, "type", "file.checksum"); err != nil ||
+				r.StatusCode != http.StatusCreated {
 				t.Fatal(r, err)
 			}
-			return fmt.Sprintf("PATCH %s HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: %s\r\nContent-Length: 100000000\r\n\r\n%s",
+			return fmt.Sprintf(
+				"PATCH %s HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: %s\r\nContent-Length: 100000000\r\n\r\n%s",
 				httpapi.UploadPath(id), chunkType, bytes)
 		}, 410},
 	}
@@ -65,7 +72,8 @@ func TestCancelWhileUploading(t *testing.T) {
 				return snap.State == job.Uploading && snap.Progress != nil && snap.Progress.BytesDone > 0
 			})
 			asked := time.Now()
-			if snap, err := c.Cancel(t.Context(), id); err != nil || snap.State != job.Canceled || snap.Attempt != 0 {
+			if snap, err := c.Cancel(t.Context(), id); err != nil || snap.State != job.Canceled ||
+				snap.Attempt != 0 {
 				t.Fatalf("%s: cancel: %+v, %v", name, snap, err)
 			}
 			conn.SetReadDeadline(time.Now().Add(20 * time.Second))
@@ -75,7 +83,8 @@ func TestCancelWhileUploading(t *testing.T) {
 			}
 			took := time.Since(asked)
 			var said httpapi.Error
-			if err := json.NewDecoder(r.Body).Decode(&said); err != nil || r.StatusCode != u.status || !strings.Contains(said.Detail, "job") ||
+			if err := json.NewDecoder(r.Body).Decode(&said); err != nil || r.StatusCode != u.status ||
+				!strings.Contains(said.Detail, "job") ||
 				u.status == 409 && (said.Code != httpapi.Conflict || said.Detail != "the job was canceled") {
 				t.Errorf("%s, slow %t: answer %s: %+v, %v", name, slow, r.Status, said, err)
 			}

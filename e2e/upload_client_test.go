@@ -44,14 +44,16 @@ func TestUploadByClient(t *testing.T) {
 			return snap.ID
 		},
 		"submit": func(url string) job.ID {
-			code, out, msg := call(t, "", []string{"LONGSHORE_URL=" + url}, "enqueue", "submit", "file.checksum", file, "--set", "algorithms=sha256")
+			code, out, msg := call(t, "", []string{"LONGSHORE_URL=" + url}, "enqueue", "submit",
+				"file.checksum", file, "--set", "algorithms=sha256")
 			if code != 0 {
 				t.Fatalf("exit code %d: %s", code, msg)
 			}
 			return job.ID(strings.TrimSpace(out))
 		},
 		"batch": func(url string) job.ID {
-			code, out, msg := call(t, "", []string{"LONGSHORE_URL=" + url}, "enqueue", "batch", "--type", "file.checksum", file)
+			code, out, msg := call(t, "", []string{"LONGSHORE_URL=" + url}, "enqueue", "batch", "--type",
+				"file.checksum", file)
 			if code != 0 {
 				t.Fatalf("exit code %d: %s", code, msg)
 			}
@@ -94,7 +96,8 @@ func TestUploadByClient(t *testing.T) {
 		}
 		jobs[snap.ID] = true
 	}
-	inputs = slices.DeleteFunc(inputs, func(name string) bool { return strings.HasPrefix(name, "partial/") }) // swept after an hour
+	// swept after an hour
+	inputs = slices.DeleteFunc(inputs, func(name string) bool { return strings.HasPrefix(name, "partial/") })
 	if len(jobs) != len(send) || len(inputs) != len(send) {
 		t.Errorf("%d jobs and files %v of %d uploads", len(jobs), inputs, len(send))
 	}
@@ -114,7 +117,8 @@ func TestUploadGoesOnElsewhere(t *testing.T) {
 	}
 	id := job.NewID(time.Now())
 	s := client.Submission{Type: "file.checksum", ID: id}
-	half := content{noise: data[:12_000_000], size: 12_000_000} // the file ends too early: no repeat would help
+	// the file ends too early: no repeat would help
+	half := content{noise: data[:12_000_000], size: 12_000_000}
 	if _, err := clientOf(t, url).Upload(t.Context(), s, half, int64(len(data))); err == nil {
 		t.Fatal("half a file was enough")
 	}

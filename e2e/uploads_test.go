@@ -33,11 +33,13 @@ func TestCutUpload(t *testing.T) {
 	_, url := in.web(t)
 	c := clientOf(t, url)
 	head := func(id job.ID, framing string) string {
-		return "POST /v1/jobs/file.checksum HTTP/1.1\r\nHost: localhost\r\nLongshore-Job: " + string(id) + "\r\n" + framing + "\r\n\r\n"
+		return "POST /v1/jobs/file.checksum HTTP/1.1\r\nHost: localhost\r\nLongshore-Job: " + string(id) +
+			"\r\n" + framing + "\r\n\r\n"
 	}
 	failed := func(id job.ID) {
 		t.Helper()
-		if snap := wait(t, c, id); snap.State != job.Failed || snap.Error.Code != job.UploadIncomplete || snap.Attempt != 0 {
+		if snap := wait(t, c, id); snap.State != job.Failed || snap.Error.Code != job.UploadIncomplete ||
+			snap.Attempt != 0 {
 			t.Errorf("job ended as %+v", snap)
 		}
 		request(t, "POST", url+httpapi.RetryPath(id), nil).problem(t, 409, httpapi.Conflict)
@@ -67,7 +69,9 @@ func TestCutUpload(t *testing.T) {
 	conn := dial(t, first)
 	io.WriteString(conn, head(id, "Content-Length: 1000000")+strings.Repeat("x", 300_000))
 	known(t, url, id)
-	poll(t, c, id, "has received something", func(snap job.Snapshot) bool { return snap.Progress != nil && snap.Progress.BytesDone > 0 })
+	poll(t, c, id, "has received something", func(snap job.Snapshot) bool {
+		return snap.Progress != nil && snap.Progress.BytesDone > 0
+	})
 	doomed.signal(syscall.SIGKILL)
 	failed(id)
 }
@@ -90,8 +94,10 @@ func TestTooLargeUpload(t *testing.T) {
 	_, url := in.web(t, "MAX_UPLOAD=100KiB")
 	id := job.NewID(time.Now())
 	body := io.MultiReader(strings.NewReader(strings.Repeat("x", 200<<10))) // of unknown length
-	request(t, "POST", url+httpapi.SubmitPath("file.checksum"), body, "Longshore-Job: "+string(id)).problem(t, 413, httpapi.TooLarge)
-	if snap := wait(t, clientOf(t, url), id); snap.State != job.Failed || snap.Error.Code != job.UploadIncomplete {
+	request(t, "POST", url+httpapi.SubmitPath("file.checksum"), body, "Longshore-Job: "+string(id)).
+		problem(t, 413, httpapi.TooLarge)
+	if snap := wait(t, clientOf(t, url), id); snap.State != job.Failed ||
+		snap.Error.Code != job.UploadIncomplete {
 		t.Errorf("job ended as %+v", snap)
 	}
 	if left := in.files(t); len(left) > 0 {
@@ -126,12 +132,14 @@ func TestBrokenGzip(t *testing.T) {
 	damaged[len(damaged)-6] ^= 1 // in its checksum
 	for _, typ := range []string{"file.decompress", "log.analyze"} {
 		for name, body := range map[string][]byte{"cut": whole[:len(whole)/2], "damaged": damaged} {
-			snap, err := c.SubmitFile(t.Context(), client.Submission{Type: typ}, bytes.NewReader(body), int64(len(body)))
+			snap, err := c.SubmitFile(t.Context(), client.Submission{Type: typ}, bytes.NewReader(body),
+				int64(len(body)))
 			if err != nil {
 				t.Fatal(err)
 			}
 			snap = wait(t, c, snap.ID)
-			if snap.State != job.Failed || snap.Error.Code != job.CorruptInput || snap.Attempt != 1 || len(snap.Outputs) > 0 {
+			if snap.State != job.Failed || snap.Error.Code != job.CorruptInput || snap.Attempt != 1 ||
+				len(snap.Outputs) > 0 {
 				t.Errorf("%s, %s: job ended as %+v", typ, name, snap)
 				continue
 			}
@@ -168,11 +176,13 @@ func TestGzipBomb(t *testing.T) {
 		"ratio": nil,
 		"bytes": {"max_ratio": {"1000000"}, "max_bytes": {"200000000"}},
 	} {
-		snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.decompress", Fields: fields}, bytes.NewReader(bomb), -1)
+		snap, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.decompress", Fields: fields},
+			bytes.NewReader(bomb), -1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if snap = wait(t, c, snap.ID); snap.State != job.Failed || snap.Error.Code != job.OutputLimit || snap.Attempt != 1 {
+		if snap = wait(t, c, snap.ID); snap.State != job.Failed || snap.Error.Code != job.OutputLimit ||
+			snap.Attempt != 1 {
 			t.Errorf("%s: job ended as %+v", name, snap)
 		}
 	}
@@ -242,7 +252,8 @@ func TestNoSpace(t *testing.T) {
 
 	id := job.NewID(time.Now())
 	body := io.LimitReader(zeros{}, 20<<20)
-	request(t, "POST", url+httpapi.SubmitPath("file.checksum"), body, "Longshore-Job: "+string(id)).problem(t, 507, httpapi.Unavailable)
+	request(t, "POST", url+httpapi.SubmitPath("file.checksum"), body, "Longshore-Job: "+string(id)).
+		problem(t, 507, httpapi.Unavailable)
 	if snap := wait(t, c, id); snap.State != job.Failed || snap.Error.Code != job.StorageError {
 		t.Errorf("job ended as %+v", snap)
 	}
@@ -251,7 +262,8 @@ func TestNoSpace(t *testing.T) {
 	}
 
 	// In pieces: an upload that can't fit in is not begun.
-	if r, err := createUpload(url, job.NewID(time.Now()), 20<<20, "type", "file.checksum"); err != nil || r.StatusCode != 507 {
+	if r, err := createUpload(url, job.NewID(time.Now()), 20<<20, "type", "file.checksum"); err != nil ||
+		r.StatusCode != 507 {
 		t.Fatalf("creation of more than the disk holds: %v, %v", r, err)
 	}
 	// One that others leave no room for is told what fitted in, and stays for when there is room.
@@ -267,7 +279,8 @@ func TestNoSpace(t *testing.T) {
 		}
 		return 0, io.EOF
 	})
-	r, err := tusRequest(url, "PATCH", httpapi.UploadPath(id), []string{"Upload-Offset: 0"}, io.MultiReader(io.LimitReader(zeros{}, 3<<20), halfway, zeros{}), 11<<20, 11<<20, nil)
+	r, err := tusRequest(url, "PATCH", httpapi.UploadPath(id), []string{"Upload-Offset: 0"},
+		io.MultiReader(io.LimitReader(zeros{}, 3<<20), halfway, zeros{}), 11<<20, 11<<20, nil)
 	if err != nil || r.StatusCode != 507 {
 		t.Fatalf("PATCH without space: %v, %v", r, err)
 	}
@@ -277,7 +290,8 @@ func TestNoSpace(t *testing.T) {
 	} else if now, _ := offsetOf(r); now != told || told == 0 {
 		t.Errorf("offset %d, and %d in the refusal", now, told)
 	}
-	if r, err := tusRequest(url, "DELETE", httpapi.UploadPath(id), nil, nil, 0, 0, nil); err != nil || r.StatusCode != 204 {
+	if r, err := tusRequest(url, "DELETE", httpapi.UploadPath(id), nil, nil, 0, 0, nil); err != nil ||
+		r.StatusCode != 204 {
 		t.Fatal(r, err)
 	}
 	if err := os.Remove(others); err != nil {
@@ -290,11 +304,13 @@ func TestNoSpace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if snap = wait(t, c, snap.ID); snap.State != job.Failed || snap.Error.Code != job.StorageError || !strings.Contains(snap.Error.Message, "no space") {
+	if snap = wait(t, c, snap.ID); snap.State != job.Failed || snap.Error.Code != job.StorageError ||
+		!strings.Contains(snap.Error.Message, "no space") {
 		t.Errorf("job ended as %+v", snap)
 	}
 	eventually(t, "only the input is left", func() bool { return len(in.files(t)) == 1 })
-	if snap, err = c.SubmitFile(t.Context(), client.Submission{Type: "file.compress"}, strings.NewReader("small"), -1); err != nil {
+	if snap, err = c.SubmitFile(t.Context(), client.Submission{Type: "file.compress"},
+		strings.NewReader("small"), -1); err != nil {
 		t.Fatal(err)
 	}
 	if snap = wait(t, c, snap.ID); snap.State != job.Succeeded {

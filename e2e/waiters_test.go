@@ -46,7 +46,8 @@ func TestTenThousandWaiters(t *testing.T) {
 	syncAlways(t, in)
 	port := freePort(t)
 	web := func() *process {
-		p := in.start(t, "web", "PORT="+port, fmt.Sprintf("MAX_WAITERS=%d", 2*waiters), fmt.Sprintf("MAX_WAITERS_PER_ADDRESS=%d", 2*waiters))
+		p := in.start(t, "web", "PORT="+port, fmt.Sprintf("MAX_WAITERS=%d", 2*waiters),
+			fmt.Sprintf("MAX_WAITERS_PER_ADDRESS=%d", 2*waiters))
 		p.await(t, `"msg":"web listens"`)
 		return p
 	}
@@ -95,7 +96,9 @@ func TestTenThousandWaiters(t *testing.T) {
 	if report.Resets < waiters/3 {
 		t.Errorf("invalid run: %d connections were reset", report.Resets)
 	}
-	eventually(t, "web holds no more descriptors than before", func() bool { return descriptors(t, second) <= idle+4 })
+	eventually(t, "web holds no more descriptors than before", func() bool {
+		return descriptors(t, second) <= idle+4
+	})
 	for name, p := range map[string]*process{"first web": first, "second web": second} {
 		if said := p.said(`"level":"ERROR"`); len(said) > 0 {
 			t.Errorf("%s logged errors: %v", name, said[0])

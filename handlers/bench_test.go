@@ -59,7 +59,9 @@ func cpuTime(b *testing.B) time.Duration {
 }
 
 func BenchmarkLogAnalyze(b *testing.B) {
-	b.Run("plain", func(b *testing.B) { benchmark(b, "log.analyze", `{}`, benchmarkLog(b, loggen.Options{})) })
+	b.Run("plain", func(b *testing.B) {
+		benchmark(b, "log.analyze", `{}`, benchmarkLog(b, loggen.Options{}))
+	})
 	b.Run("many values", func(b *testing.B) {
 		log := benchmarkLog(b, loggen.Options{Addresses: 300_000, Paths: 300_000})
 		benchmark(b, "log.analyze", `{}`, log)

@@ -11,7 +11,6 @@ import (
 	"image/gif"
 	"image/jpeg"
 	"image/png"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,12 +19,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"longshore/handlers"
-	"longshore/handlers/handlerstest"
 	"longshore/internal/stream"
 	"longshore/job"
 	"longshore/tasks"
@@ -131,11 +128,13 @@ var stageCases = map[string]stageCase{
 		return pick(g, `{}`, `{"header":false}`, `{"columns":`+g.names(10000)+`}`, `{"delimiter":"a"}`)
 	}},
 	"filter": {before: asRecords, any: true, options: func(g *gen) string {
-		return quoted(pick(g, `.a > 5`, `.a == "x"`, `.a == .b`, `.a.b == 1`, `.[300000000] = 1`, `[range(1000000)] | length > 5`,
+		return quoted(pick(g, `.a > 5`, `.a == "x"`, `.a == .b`, `.a.b == 1`, `.[300000000] = 1`,
+			`[range(1000000)] | length > 5`,
 			".a == 1"+strings.Repeat(` or .b > "x"`, 60), `[limit(1000000000; repeat(1))] | .[0]`))
 	}},
 	"map": {before: asLines, any: true, options: func(g *gen) string {
-		return quoted(pick(g, `.`, `[., ., ., .]`, `range(1000000) as $x | $x`, `. * 1000000`, `range(10) as $x | .`,
+		return quoted(pick(g, `.`, `[., ., ., .]`, `range(1000000) as $x | $x`, `. * 1000000`,
+			`range(10) as $x | .`,
 			`reduce range(40) as $x ("x"; . + .)`, `reduce range(30) as $x (7; . * .)`))
 	}},
 	"replace": {before: asLines, options: func(g *gen) string {
@@ -187,12 +186,14 @@ func boundInputs(g *gen) (head, body []byte, total int64) {
 func stagesOf(g *gen, name string, times int) string {
 	c, all := stageCases[name], []string(nil)
 	for i := range times {
-		if i == 0 || name != "upper" && name != "lower" && name != "map" && name != "count" && name != "head" && name != "replace" && name != "select" && name != "filter" {
+		if i == 0 || name != "upper" && name != "lower" && name != "map" && name != "count" &&
+			name != "head" && name != "replace" && name != "select" && name != "filter" {
 			all = append(all, c.before...)
 		}
 		all = append(all, `{"`+name+`":`+c.options(g)+`}`)
 	}
-	return `{"stages":[` + strings.Join(all[:min(len(all), 32)], ",") + `],"on_error":"` + pick(g, "fail", "skip") + `","max_bytes":` + fmt.Sprint(1<<40) + `}`
+	return `{"stages":[` + strings.Join(all[:min(len(all), 32)], ",") + `],"on_error":"` +
+		pick(g, "fail", "skip") + `","max_bytes":` + fmt.Sprint(1<<40) + `}`
 }
 
 func packOf(name string) stream.Format {
@@ -225,12 +226,18 @@ var taskCases = map[string]func() []boundCase{
 	"ndjson.filter": func() []boundCase {
 		return everyInput("ndjson.filter", `{"filter":".a > 5 and .a.b == null","on_error":"skip"}`)
 	},
-	"file.checksum":   func() []boundCase { return everyInput("file.checksum", `{}`)[:2] },
-	"file.compress":   func() []boundCase { return everyInput("file.compress", `{"format":"zstd","level":9}`)[:2] },
+	"file.checksum": func() []boundCase { return everyInput("file.checksum", `{}`)[:2] },
+	"file.compress": func() []boundCase {
+		return everyInput("file.compress", `{"format":"zstd","level":9}`)[:2]
+	},
 	"file.decompress": func() []boundCase { return packed("file.decompress", `{"max_ratio":1000000}`) },
-	"log.analyze":     func() []boundCase { return append(everyInput("log.analyze", `{}`)[:5], packed("log.analyze", `{}`)...) },
-	"math.primes":     func() []boundCase { return []boundCase{{Type: "math.primes", Payload: `{"n":100000000000}`}} },
-	"image.resize":    pictures,
+	"log.analyze": func() []boundCase {
+		return append(everyInput("log.analyze", `{}`)[:5], packed("log.analyze", `{}`)...)
+	},
+	"math.primes": func() []boundCase {
+		return []boundCase{{Type: "math.primes", Payload: `{"n":100000000000}`}}
+	},
+	"image.resize": pictures,
 }
 
 func everyInput(typ string, payloads ...string) []boundCase {
@@ -259,12 +266,14 @@ var formats = []stream.Format{stream.Gzip, stream.Zstd}
 func pictures() []boundCase {
 	small := image.NewGray(image.Rect(0, 0, 64, 64))
 	var files [3]bytes.Buffer
-	err := errors.Join(png.Encode(&files[0], small), jpeg.Encode(&files[1], small, nil), gif.Encode(&files[2], small, nil))
+	err := errors.Join(png.Encode(&files[0], small), jpeg.Encode(&files[1], small, nil),
+		gif.Encode(&files[2], small, nil))
 	if err != nil {
 		panic(err)
 	}
 	sof := bytes.Index(files[1].Bytes(), []byte{0xff, 0xc0})
-	webp := []byte("RIFF\x1a\x00\x00\x00WEBPVP8L\x0d\x00\x00\x00\x2f\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+	webp := []byte(
+		"RIFF\x1a\x00\x00\x00WEBPVP8L\x0d\x00\x00\x00\x2f\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00")
 	var all []boundCase
 	for _, size := range []uint16{64, 6000, 65500} {
 		binary.BigEndian.PutUint32(files[0].Bytes()[16:], uint32(size))
@@ -274,7 +283,8 @@ func pictures() []boundCase {
 		binary.LittleEndian.PutUint16(files[2].Bytes()[6:], size)
 		binary.LittleEndian.PutUint16(files[2].Bytes()[8:], size)
 		for _, file := range [][]byte{files[0].Bytes(), files[1].Bytes(), files[2].Bytes(), webp} {
-			all = append(all, boundCase{Type: "image.resize", Payload: `{"width":4000}`, Head: bytes.Clone(file), Total: int64(len(file)), any: true})
+			all = append(all, boundCase{Type: "image.resize", Payload: `{"width":4000}`,
+				Head: bytes.Clone(file), Total: int64(len(file)), any: true})
 		}
 	}
 	return all
@@ -293,9 +303,11 @@ func TestBounds(t *testing.T) {
 			t.Errorf("stage %s has no case: add it to stageCases", name)
 			continue
 		}
-		for i, choices := range [][]byte{{}, {1, 1, 1, 1}, {2, 1, 2, 2, 1}, {0, 1, 3, 1}, {1, 0, 4, 1, 1}, {3, 1, 5}} {
+		for i, choices := range [][]byte{{}, {1, 1, 1, 1}, {2, 1, 2, 2, 1}, {0, 1, 3, 1}, {1, 0, 4, 1, 1},
+			{3, 1, 5}} {
 			g := &gen{choices}
-			c := boundCase{Type: "text.transform", any: s.any, Pack: packOf(name), Payload: stagesOf(g, name, []int{1, 1, 1, 2, 31, 1}[i])}
+			c := boundCase{Type: "text.transform", any: s.any, Pack: packOf(name),
+				Payload: stagesOf(g, name, []int{1, 1, 1, 2, 31, 1}[i])}
 			if len(c.Payload) > job.MaxDocument {
 				c.Payload = stagesOf(&gen{choices}, name, 1)
 			}
@@ -419,93 +431,4 @@ func outOfMemory(text string) bool { return noMemory.MatchString(text) }
 var noMemory = regexp.MustCompile(`out of memory|cannot allocate memory|pthread_create failed|` +
 	`SIGSEGV: [^\n]*\nPC=\w+ m=\d+ sigcode=1 addr=0x0\n+goroutine 0 `)
 
-// runBoundCase is the child.
-func runBoundCase() {
-	var c boundCase
-	if err := json.NewDecoder(os.Stdin).Decode(&c); err != nil {
-		panic(err)
-	}
-	open := func() io.Reader { return &repeated{head: c.Head, body: c.Body, left: c.Total} }
-	if c.Pack != "" {
-		var b bytes.Buffer
-		z, err := stream.NewWriter(&b, c.Pack, 1)
-		if err == nil {
-			_, err = io.Copy(z, io.LimitReader(open(), 64<<20))
-		}
-		if err = errors.Join(err, z.Close()); err != nil {
-			panic(err)
-		}
-		text := b.Bytes()
-		open = func() io.Reader { return bytes.NewReader(text) }
-	}
-	limit := syscall.Rlimit{Cur: boundMemory, Max: boundMemory}
-	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &limit); err != nil {
-		panic(err)
-	}
-	entry, _ := handlers.BuiltIn().Lookup(c.Type)
-	ctx, cancel := context.WithTimeoutCause(context.Background(), boundTime, errBoundTime)
-	defer cancel()
-	end := time.Now().Add(boundTime)
-	files := &boundFiles{open: open}
-	run, _ := handlerstest.NewRun(c.Type, nil)
-	run.Files, run.InputSize = files, c.Total
-	_, err := entry.Run(ctx, run, []byte(c.Payload))
-	r := boundResult{Out: files.out, LateMS: max(0, time.Since(end).Milliseconds())}
-	if err != nil {
-		r.Error = err.Error()
-		if failure := (*handlers.Failure)(nil); errors.As(err, &failure) {
-			r.Code = failure.Code
-		} else if errors.Is(err, errBoundTime) {
-			r.Code = job.Timeout
-		}
-	}
-	_ = json.NewEncoder(os.Stdout).Encode(r) // else the parent misses it
-}
-
 var errBoundTime = errors.New("out of time")
-
-// repeated is a case's input.
-type repeated struct {
-	head, body []byte
-	left       int64
-	at         int // in body
-}
-
-func (r *repeated) Read(p []byte) (int, error) {
-	if r.left <= 0 {
-		return 0, io.EOF
-	}
-	p = p[:min(int64(len(p)), r.left)]
-	n := copy(p, r.head)
-	r.head = r.head[n:]
-	for len(r.head) == 0 && len(r.body) > 0 && n < len(p) {
-		m := copy(p[n:], r.body[r.at:])
-		n += m
-		r.at = (r.at + m) % len(r.body)
-	}
-	r.left -= int64(n)
-	return n, nil
-}
-
-// boundFiles throw outputs away, and end them at their limit as a worker does.
-type boundFiles struct {
-	open func() io.Reader
-	out  int64
-}
-
-func (f *boundFiles) Input(context.Context) (io.ReadCloser, error) {
-	return io.NopCloser(f.open()), nil
-}
-
-func (f *boundFiles) Output(context.Context, string, string) (handlers.Output, error) { return f, nil }
-
-func (f *boundFiles) Write(p []byte) (int, error) {
-	if f.out+int64(len(p)) > boundOutput {
-		return 0, handlers.FailWith(job.OutputLimit, errors.New("output is over its limit"))
-	}
-	f.out += int64(len(p))
-	return len(p), nil
-}
-
-func (f *boundFiles) Commit() error { return nil }
-func (f *boundFiles) Abort() error  { return nil }

@@ -91,7 +91,8 @@ func decompress(ctx context.Context, run *Run, p tasks.Decompress) (any, error) 
 		return nil, err
 	}
 	defer in.Close()
-	z, err := stream.NewReader(in, stream.Format(p.Format), stream.Limits{Bytes: p.MaxBytes, Ratio: int64(p.MaxRatio)})
+	z, err := stream.NewReader(in, stream.Format(p.Format),
+		stream.Limits{Bytes: p.MaxBytes, Ratio: int64(p.MaxRatio)})
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +119,8 @@ func decompress(ctx context.Context, run *Run, p tasks.Decompress) (any, error) 
 type outputFile struct{ name, contentType string }
 
 // convert has do turn the job's input into an output, and commits that.
-func convert(ctx context.Context, run *Run, file outputFile, do func(out io.Writer, in io.Reader) error) error {
+func convert(ctx context.Context, run *Run, file outputFile,
+	do func(out io.Writer, in io.Reader) error) error {
 	in, err := run.Input(ctx)
 	if err != nil {
 		return err

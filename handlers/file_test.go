@@ -36,8 +36,11 @@ func TestChecksum(t *testing.T) {
 		input   []byte
 		want    map[string]any
 	}{
-		{`{}`, abc, map[string]any{"bytes": 3.0, "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}},
-		{`{"algorithms":["md5","crc32c","md5"]}`, abc, map[string]any{"bytes": 3.0, "md5": "900150983cd24fb0d6963f7d28e17f72", "crc32c": "364b3fb7"}},
+		{`{}`, abc,
+			map[string]any{"bytes": 3.0,
+				"sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}},
+		{`{"algorithms":["md5","crc32c","md5"]}`, abc,
+			map[string]any{"bytes": 3.0, "md5": "900150983cd24fb0d6963f7d28e17f72", "crc32c": "364b3fb7"}},
 		{`{"algorithms":["crc32"]}`, nil, map[string]any{"bytes": 0.0, "crc32": "00000000"}},
 	}
 	for _, test := range tests {
@@ -57,12 +60,16 @@ func TestCompressAndBack(t *testing.T) {
 		} {
 			result, outputs := succeed(t, "file.compress", payload, input)
 			packed, ok := outputs[name]
-			if !ok || len(outputs) != 1 || result["bytes_in"] != float64(len(input)) || result["bytes_out"] != float64(len(packed)) {
-				t.Fatalf("%s: result %v, %d outputs, %s has %d bytes", payload, result, len(outputs), name, len(packed))
+			if !ok || len(outputs) != 1 || result["bytes_in"] != float64(len(input)) ||
+				result["bytes_out"] != float64(len(packed)) {
+				t.Fatalf("%s: result %v, %d outputs, %s has %d bytes", payload, result, len(outputs), name,
+					len(packed))
 			}
 			result, outputs = succeed(t, "file.decompress", `{}`, packed)
-			if !bytes.Equal(outputs["output"], input) || result["bytes_out"] != float64(len(input)) || result["bytes_in"] != float64(len(packed)) {
-				t.Errorf("%s and back: result %v, %d bytes, want the input's %d", payload, result, len(outputs["output"]), len(input))
+			if !bytes.Equal(outputs["output"], input) || result["bytes_out"] != float64(len(input)) ||
+				result["bytes_in"] != float64(len(packed)) {
+				t.Errorf("%s and back: result %v, %d bytes, want the input's %d", payload, result,
+					len(outputs["output"]), len(input))
 			}
 		}
 	}
@@ -111,7 +118,8 @@ func TestDecompressBadInput(t *testing.T) {
 			fail(t, "file.decompress", test.payload, test.input, test.code)
 		})
 	}
-	if _, outputs := succeed(t, "file.decompress", `{"max_ratio":100000}`, bomb); len(outputs["output"]) != 32<<20 {
+	if _, outputs := succeed(t, "file.decompress", `{"max_ratio":100000}`,
+		bomb); len(outputs["output"]) != 32<<20 {
 		t.Errorf("the same file within its limits: %d bytes", len(outputs["output"]))
 	}
 }
@@ -121,7 +129,8 @@ func TestTruncatedAtEveryByte(t *testing.T) {
 	for _, format := range []stream.Format{stream.Gzip, stream.Zstd} {
 		packed := pack(t, format, someLog(t, 3000))
 		for cut := range packed {
-			err := fail(t, "file.decompress", `{"format":"`+string(format)+`"}`, packed[:cut], job.CorruptInput)
+			err := fail(t, "file.decompress", `{"format":"`+string(format)+`"}`, packed[:cut],
+				job.CorruptInput)
 			var corrupt *stream.CorruptError
 			if !errors.As(err, &corrupt) || corrupt.Offset != int64(cut) {
 				t.Fatalf("%s cut at %d: %v, want that offset", format, cut, err)
@@ -143,7 +152,8 @@ func TestStorageErrors(t *testing.T) {
 		t.Helper()
 		_, err := run(t, t.Context(), typ, fileTasks[typ], r, files)
 		var failure *handlers.Failure
-		if !errors.As(err, &failure) || failure.Code != job.StorageError || failure.Final || !errors.Is(err, broken) {
+		if !errors.As(err, &failure) || failure.Code != job.StorageError || failure.Final ||
+			!errors.Is(err, broken) {
 			t.Errorf("%s: got %v, want a failure that is tried again", typ, err)
 		}
 		if n := len(files.Committed()); n != 0 {
@@ -199,9 +209,13 @@ func TestCancelAtTheEnd(t *testing.T) {
 	for _, typ := range []string{"file.compress", "file.decompress"} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		r, files := handlerstest.NewRun(typ, input)
-		files.Open = func() io.Reader { return io.MultiReader(bytes.NewReader(input), canceler{cancel, cause}) }
-		if _, err := run(t, ctx, typ, fileTasks[typ], r, files); !errors.Is(err, cause) || len(files.Committed()) != 0 {
-			t.Errorf("%s: got %v and %d outputs, want the context's cause and none", typ, err, len(files.Committed()))
+		files.Open = func() io.Reader {
+			return io.MultiReader(bytes.NewReader(input), canceler{cancel, cause})
+		}
+		if _, err := run(t, ctx, typ, fileTasks[typ], r, files); !errors.Is(err, cause) ||
+			len(files.Committed()) != 0 {
+			t.Errorf("%s: got %v and %d outputs, want the context's cause and none", typ, err,
+				len(files.Committed()))
 		}
 	}
 }
@@ -239,7 +253,8 @@ func TestProgress(t *testing.T) {
 		if got := r.Counts().Out; got != out {
 			t.Errorf("%s: wrote %d, want %d", typ, got, out)
 		}
-		if records := int64(bytes.Count(log, []byte("\n"))); typ == "log.analyze" && r.Counts().Records != records {
+		if records := int64(bytes.Count(log, []byte("\n"))); typ == "log.analyze" &&
+			r.Counts().Records != records {
 			t.Errorf("%s: %d records, want %d", typ, r.Counts().Records, records)
 		}
 	}
@@ -247,7 +262,8 @@ func TestProgress(t *testing.T) {
 
 func TestOutputName(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"", ".", "..", ".hidden", "a/b", `a\b`, "a\nb", "a\x00", "\xff", string(make([]byte, 300))} {
+	for _, name := range []string{"", ".", "..", ".hidden", "a/b", `a\b`, "a\nb", "a\x00", "\xff",
+		string(make([]byte, 300))} {
 		r, _ := handlerstest.NewRun("file.compress", nil)
 		if _, err := r.Output(t.Context(), name, ""); err == nil {
 			t.Errorf("%q: no error", name)

@@ -58,7 +58,8 @@ func resize(ctx context.Context, run *Run, p tasks.Resize) (any, error) {
 		}
 	}()
 	for _, frame := range frames {
-		image := resizedImage{imageName(names, frame, renderer.format), p.Format, frame.Width, frame.Height, 0}
+		image := resizedImage{imageName(names, frame, renderer.format), p.Format,
+			frame.Width, frame.Height, 0}
 		run.Note(image.Name)
 		out, err := run.Output(ctx, image.Name, renderer.format.ContentType())
 		if err != nil {
@@ -162,7 +163,8 @@ func imageError(err error) error {
 	}{
 		// Where both ways have failed, what the first lacks comes before what is
 		// wrong with what the second wrote.
-		{imaging.ErrWebP, job.Unsupported}, {imaging.ErrUnsupported, job.Unsupported}, {imaging.ErrTooLarge, job.ImageTooLarge},
+		{imaging.ErrWebP, job.Unsupported}, {imaging.ErrUnsupported, job.Unsupported},
+		{imaging.ErrTooLarge, job.ImageTooLarge},
 		{imaging.ErrFormat, job.TypeMismatch}, {imaging.ErrCorrupt, job.CorruptInput},
 	} {
 		if errors.Is(err, kind.cause) {

@@ -56,7 +56,8 @@ func BenchmarkImageResize(b *testing.B) {
 			b.ReportMetric(peak()/1e6, "peak-MB")
 		}
 	}
-	const one, four = `{"width":800}`, `{"sizes":[{"width":1600},{"width":800},{"width":400},{"width":200,"height":200,"fit":"cover"}]}`
+	const one, four = `{"width":800}`,
+		`{"sizes":[{"width":1600},{"width":800},{"width":400},{"width":200,"height":200,"fit":"cover"}]}`
 	b.Run("go", func(b *testing.B) {
 		b.Setenv("PATH", b.TempDir())
 		b.Run("one size", resize(one))
@@ -77,7 +78,8 @@ func BenchmarkImageResize(b *testing.B) {
 		writeFile(b, filepath.Join(folder, "photo.jpg"), photo)
 		b.SetBytes(int64(len(photo)))
 		for b.Loop() {
-			cmd := exec.CommandContext(b.Context(), program, "photo.jpg", "--size=800x", "--output=small.jpg[Q=80,strip]")
+			cmd := exec.CommandContext(b.Context(), program, "photo.jpg", "--size=800x",
+				"--output=small.jpg[Q=80,strip]")
 			cmd.Dir = folder
 			if out, err := cmd.CombinedOutput(); err != nil {
 				b.Fatalf("%v: %s", err, out)
@@ -92,7 +94,8 @@ func watchMemory(b *testing.B) (peak func() float64) {
 	b.Helper()
 	stop, highest := make(chan struct{}), make(chan float64)
 	go func() {
-		samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+		samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"},
+			{Name: "/memory/classes/heap/released:bytes"}}
 		tick := time.NewTicker(2 * time.Millisecond)
 		defer tick.Stop()
 		most := 0.0

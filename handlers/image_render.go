@@ -164,7 +164,8 @@ func (r *imageRenderer) asWebP(ctx context.Context, w io.Writer, img image.Image
 
 type encodeImage func(io.Writer, image.Image, imaging.Format, int) error
 
-func (r *imageRenderer) packWebP(ctx context.Context, w io.Writer, img image.Image, encode encodeImage) error {
+func (r *imageRenderer) packWebP(ctx context.Context, w io.Writer, img image.Image,
+	encode encodeImage) error {
 	var png bytes.Buffer
 	if err := encode(&png, img, imaging.PNG, r.quality); err != nil {
 		return err
@@ -178,7 +179,8 @@ func (r *imageRenderer) packWebP(ctx context.Context, w io.Writer, img image.Ima
 		return err
 	}
 	defer func() { _ = session.Close() }()
-	whole, err := header.Frame(imaging.Box{Width: header.Width, Height: header.Height, Fit: imaging.Fill}, false)
+	whole, err := header.Frame(imaging.Box{Width: header.Width, Height: header.Height, Fit: imaging.Fill},
+		false)
 	if err != nil {
 		return err
 	}

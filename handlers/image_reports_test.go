@@ -40,7 +40,8 @@ func shows(t *testing.T, img image.Image, width, height int, want [4]color.RGBA)
 	}
 	for i, w := range want {
 		c := color.RGBAModel.Convert(img.At(width/4+i%2*width/2, height/4+i/2*height/2)).(color.RGBA)
-		for _, d := range []int{int(c.R) - int(w.R), int(c.G) - int(w.G), int(c.B) - int(w.B), int(c.A) - int(w.A)} {
+		for _, d := range []int{int(c.R) - int(w.R), int(c.G) - int(w.G), int(c.B) - int(w.B),
+			int(c.A) - int(w.A)} {
 			if d < -24 || d > 24 {
 				t.Errorf("quarter %d is %v, want %v", i, c, w)
 				break
@@ -101,13 +102,19 @@ func TestImageDamage(t *testing.T) {
 	pixels := flipped[at+4 : at+4+size]
 	other := bytes.Clone(pixels)
 	copy(other[size-4:], "abcd") // the checksum over the pixels
-	rebuilt := func(pieces ...[]byte) []byte { return slices.Concat(append([][]byte{whole[:33]}, pieces...)...) }
+	rebuilt := func(pieces ...[]byte) []byte {
+		return slices.Concat(append([][]byte{whole[:33]}, pieces...)...)
+	}
 	end := chunk("IEND", nil, 0)
 	tests := []damaged{
 		{"profile's checksum", report(t, "iccp-crc.png"), "checksum"},
 		{"text's checksum", behindHead(whole, chunk("tEXt", []byte("a\x00b"), 1)), "checksum"},
 		{"gamma's checksum", behindHead(whole, chunk("gAMA", []byte{0, 0, 0, 1}, 7)), "checksum"},
-		{"orientation's checksum", behindHead(whole, chunk("eXIf", []byte("MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"), 1)), "checksum"},
+		{"orientation's checksum",
+			behindHead(whole,
+				chunk("eXIf",
+					[]byte("MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"),
+					1)), "checksum"},
 		{"pixels' checksum", rebuilt(chunk("IDAT", pixels, 1), end), "checksum"},
 		{"checksum over the pixels", rebuilt(chunk("IDAT", other, 0), end), ""},
 		{"no checksum over the pixels", rebuilt(chunk("IDAT", pixels[:size-4], 0), end), ""},
@@ -118,21 +125,26 @@ func TestImageDamage(t *testing.T) {
 		{"one restart marker", restarts(restart, func(n int) byte { return byte(n + 4*(n&1)) }), "restart"},
 		{"restart markers", restart, ""},
 		{"no end of the JPEG", restart[:len(restart)-2], "end"},
-		{"no end of the JPEG, restart markers", restarts(restart, func(int) byte { return 5 })[:len(restart)-2], "restart"},
-		{"stray bytes in the JPEG's header", slices.Concat(restart[:20], []byte{1, 2, 3}, restart[20:]), "stray"},
+		{"no end of the JPEG, restart markers",
+			restarts(restart, func(int) byte { return 5 })[:len(restart)-2], "restart"},
+		{"stray bytes in the JPEG's header", slices.Concat(restart[:20], []byte{1, 2, 3}, restart[20:]),
+			"stray"},
 		{"fill bytes in the JPEG's header", slices.Concat(restart[:2], []byte{0xff, 0xff, 0xff}, restart[2:]), ""},
 		{"bytes behind the JPEG", slices.Concat(restart, []byte("and more")), ""},
 		{"profile cut", report(t, "icc-cut.jpg"), "profile"},
 	}
-	for screen, warning := range map[image.Point]string{{40, 48}: "canvas", {64, 30}: "canvas", {}: "canvas", {64, 48}: ""} {
-		tests = append(tests, damaged{fmt.Sprint("GIF on ", screen), gifWith(screen, image.Rect(0, 0, 64, 48), 64*48), warning})
+	for screen, warning := range map[image.Point]string{{40, 48}: "canvas", {64, 30}: "canvas", {}: "canvas",
+		{64, 48}: ""} {
+		tests = append(tests, damaged{fmt.Sprint("GIF on ", screen), gifWith(screen, image.Rect(0, 0, 64, 48),
+			64*48), warning})
 	}
 	bothWays(t, func(t *testing.T, _ bool) {
 		for _, test := range tests {
 			t.Run(test.name, func(t *testing.T) {
 				result, outputs := succeed(t, "image.resize", `{"width":32,"format":"png"}`, test.file)
 				warnings := fmt.Sprint(result["warnings"])
-				if test.warning == "" && result["warnings"] != nil || !strings.Contains(warnings, test.warning) {
+				if test.warning == "" && result["warnings"] != nil ||
+					!strings.Contains(warnings, test.warning) {
 					t.Errorf("warnings %s, want %q", warnings, test.warning)
 				}
 				for _, data := range outputs {
@@ -157,7 +169,8 @@ func gifWith(screen image.Point, frame image.Rectangle, pixels int) []byte {
 		g = append(g, c.R, c.G, c.B)
 	}
 	size := frame.Size()
-	g = slices.Concat(g, []byte{','}, word(frame.Min.X), word(frame.Min.Y), word(size.X), word(size.Y), []byte{0, 2})
+	g = slices.Concat(g, []byte{','}, word(frame.Min.X), word(frame.Min.Y), word(size.X), word(size.Y),
+		[]byte{0, 2})
 	// Two pixels of three bits, then code 4 to begin anew.
 	var packed []byte
 	bits, n := uint32(0), 0
@@ -203,26 +216,31 @@ func TestImageMissingPixels(t *testing.T) {
 			t.Errorf("warnings %v", result["warnings"])
 		}
 		more := gifWith(image.Pt(64, 48), frame, 64*50)
-		if result, _ := succeed(t, "image.resize", `{"width":32}`, more); !strings.Contains(fmt.Sprint(result["warnings"]), "more pixels") {
+		if result, _ := succeed(t, "image.resize", `{"width":32}`,
+			more); !strings.Contains(fmt.Sprint(result["warnings"]), "more pixels") {
 			t.Errorf("warnings %v", result["warnings"])
 		}
 		fail(t, "image.resize", `{"width":32}`, half[:len(half)/2], job.CorruptInput)
-		for _, name := range []string{"restart.jpg", "srgb-profile.jpg", "frame-larger.gif", "chroma-ok.jpg"} {
+		for _, name := range []string{"restart.jpg", "srgb-profile.jpg", "frame-larger.gif",
+			"chroma-ok.jpg"} {
 			file := report(t, name)
 			fail(t, "image.resize", `{"width":32}`, file[:len(file)*3/4], job.CorruptInput)
 		}
 		fail(t, "image.resize", `{"width":32}`, report(t, "first-frame-half.webp")[:150], job.CorruptInput)
-		fail(t, "image.resize", `{"width":32}`, slices.Concat(whole[:33], chunk("IDAT", wrong, 1), chunk("IEND", nil, 0)), job.CorruptInput)
+		fail(t, "image.resize", `{"width":32}`, slices.Concat(whole[:33], chunk("IDAT", wrong, 1),
+			chunk("IEND", nil, 0)), job.CorruptInput)
 	})
 }
 
 // What Go's decoder can't read is vipsthumbnail's to decide; without it the
 // error names what is missing.
 func TestImageUnread(t *testing.T) {
-	for _, name := range []string{"chroma-1x1-1x2.jpg", "chroma-1x4.jpg", "chroma-2x1-1x2.jpg", "chroma-3x1.jpg", "arithmetic.jpg", "arithmetic-progressive.jpg"} {
+	for _, name := range []string{"chroma-1x1-1x2.jpg", "chroma-1x4.jpg", "chroma-2x1-1x2.jpg",
+		"chroma-3x1.jpg", "arithmetic.jpg", "arithmetic-progressive.jpg"} {
 		file := report(t, name)
 		bothWays(t, func(t *testing.T, vips bool) {
-			for _, payload := range []string{`{"width":32,"strict":true}`, `{"sizes":[{"width":32},{"width":16},{"width":8},{"width":4}],"format":"png"}`} {
+			for _, payload := range []string{`{"width":32,"strict":true}`,
+				`{"sizes":[{"width":32},{"width":16},{"width":8},{"width":4}],"format":"png"}`} {
 				if !vips {
 					err := fail(t, "image.resize", payload, file, job.Unsupported)
 					if !strings.Contains(err.Error(), "vipsthumbnail") {
@@ -263,9 +281,11 @@ func TestImageDamagedPixels(t *testing.T) {
 				fail(t, "image.resize", `{"width":32}`, damaged, job.CorruptInput)
 				return
 			}
-			for _, payload := range []string{`{"width":32}`, `{"sizes":[{"width":32},{"width":16},{"width":8}]}`, `{"width":32,"format":"webp"}`} {
+			for _, payload := range []string{`{"width":32}`,
+				`{"sizes":[{"width":32},{"width":16},{"width":8}]}`, `{"width":32,"format":"webp"}`} {
 				result, outputs := succeed(t, "image.resize", payload, damaged)
-				if !strings.Contains(fmt.Sprint(result["warnings"]), "damaged in places") || len(outputs) == 0 {
+				if !strings.Contains(fmt.Sprint(result["warnings"]), "damaged in places") ||
+					len(outputs) == 0 {
 					t.Errorf("%d, %s: warnings %v, %d outputs", i, payload, result["warnings"], len(outputs))
 				}
 			}
@@ -276,12 +296,14 @@ func TestImageDamagedPixels(t *testing.T) {
 // One look on both ways: turns that browsers don't follow, canvases, CMYK.
 func TestImageOneLook(t *testing.T) {
 	bothWays(t, func(t *testing.T, vips bool) {
-		for _, name := range []string{"orientation-long.jpg", "orientation-count2.jpg", "cmyk-no-adobe.jpg", "srgb-profile.jpg", "frame-larger.gif"} {
+		for _, name := range []string{"orientation-long.jpg", "orientation-count2.jpg", "cmyk-no-adobe.jpg",
+			"srgb-profile.jpg", "frame-larger.gif"} {
 			for _, format := range []string{"png", "webp"} {
 				if format == "webp" && !vips {
 					continue
 				}
-				_, outputs := succeed(t, "image.resize", `{"width":32,"format":"`+format+`"}`, report(t, name))
+				_, outputs := succeed(t, "image.resize", `{"width":32,"format":"`+format+`"}`,
+					report(t, name))
 				for output, data := range outputs {
 					t.Run(name+" to "+output, func(t *testing.T) {
 						if format == "webp" {
@@ -297,7 +319,8 @@ func TestImageOneLook(t *testing.T) {
 				}
 			}
 		}
-		_, outputs := succeed(t, "image.resize", `{"width":32,"format":"png"}`, report(t, "first-frame-half.webp"))
+		_, outputs := succeed(t, "image.resize", `{"width":32,"format":"png"}`,
+			report(t, "first-frame-half.webp"))
 		img, _ := decode(t, outputs["32x12.png"])
 		for x, opaque := range map[int]bool{4: true, 12: true, 20: false, 28: false} {
 			if _, _, _, a := img.At(x, 6).RGBA(); (a > 0) != opaque {

@@ -64,7 +64,8 @@ func picture(t testing.TB, width, height int) []byte {
 	img := image.NewNRGBA(image.Rect(0, 0, width, height))
 	for y := range height {
 		for x := range width {
-			img.SetNRGBA(x, y, color.NRGBA{uint8(x * 255 / width), uint8(y * 255 / height), uint8(128 + 90*math.Sin(float64(x+y)/40)), 255})
+			img.SetNRGBA(x, y, color.NRGBA{uint8(x * 255 / width), uint8(y * 255 / height),
+				uint8(128 + 90*math.Sin(float64(x+y)/40)), 255})
 		}
 	}
 	var b bytes.Buffer
@@ -99,7 +100,8 @@ func TestImageSizes(t *testing.T) {
 		{`{"width":500,"height":500,"fit":"cover"}`, []string{"200x200.jpg"}},
 		{`{"width":500,"height":500,"fit":"cover","enlarge":true}`, []string{"500x500.jpg"}},
 		{`{"width":1,"height":1,"fit":"cover"}`, []string{"1x1.jpg"}},
-		{`{"sizes":[{"width":50},{"height":25},{"width":30,"height":30,"fit":"contain"},{"width":30,"height":30}],"fit":"cover"}`,
+		{
+			`{"sizes":[{"width":50},{"height":25},{"width":30,"height":30,"fit":"contain"},{"width":30,"height":30}],"fit":"cover"}`,
 			[]string{"50x25.jpg", "50x25-2.jpg", "30x15.jpg", "30x30.jpg"}},
 	}
 	bothWays(t, func(t *testing.T, _ bool) {
@@ -150,7 +152,8 @@ func TestImagePhotos(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, outputs := succeed(t, "image.resize", `{"sizes":[{"width":300},{"width":200,"height":200,"fit":"cover"}],"quality":95}`, input)
+			_, outputs := succeed(t, "image.resize",
+				`{"sizes":[{"width":300},{"width":200,"height":200,"fit":"cover"}],"quality":95}`, input)
 			for output, want := range map[string]image.Image{"300x200.jpg": want, "200x200.jpg": cut} {
 				if outputs[output] == nil {
 					t.Fatalf("%s: no %s", name, output)
@@ -158,7 +161,8 @@ func TestImagePhotos(t *testing.T) {
 				got, _ := decode(t, outputs[output])
 				mean, worst := difference(t, withoutMiddle(got), withoutMiddle(want))
 				if mean > 3 || worst > 7 {
-					t.Errorf("%s to %s: differs by %.2f on average, %.2f in the worst block", name, output, mean, worst)
+					t.Errorf("%s to %s: differs by %.2f on average, %.2f in the worst block", name, output,
+						mean, worst)
 				}
 			}
 			if bytes.Contains(outputs["300x200.jpg"], []byte("Exif")) {
@@ -252,7 +256,9 @@ func TestImageBroken(t *testing.T) {
 	}
 	bothWays(t, func(t *testing.T, _ bool) {
 		for _, test := range tests {
-			t.Run(test.name, func(t *testing.T) { fail(t, "image.resize", test.payload, test.input, test.code) })
+			t.Run(test.name, func(t *testing.T) {
+				fail(t, "image.resize", test.payload, test.input, test.code)
+			})
 		}
 	})
 }
@@ -276,7 +282,8 @@ func TestImageAlpha(t *testing.T) {
 			got, _ := decode(t, outputs[name])
 			for x, want := range map[int]color.RGBA{5: {200, 0, 0, 255}, 35: clear} {
 				c := color.RGBAModel.Convert(got.At(x, 10)).(color.RGBA)
-				for _, d := range []int{int(c.R) - int(want.R), int(c.G) - int(want.G), int(c.B) - int(want.B), int(c.A) - int(want.A)} {
+				for _, d := range []int{int(c.R) - int(want.R), int(c.G) - int(want.G),
+					int(c.B) - int(want.B), int(c.A) - int(want.A)} {
 					if d < -6 || d > 6 {
 						t.Errorf("%s at %d: %v, want %v", format, x, c, want)
 					}
@@ -390,7 +397,8 @@ func TestImageByVips(t *testing.T) {
 			if name != "works" {
 				want, failures = 0, min(want, 1)
 			}
-			if n := strings.Count(logged.String(), "vipsthumbnail"); its != want || (n > 0) != (failures > 0) || strings.Count(logged.String(), "\n") != failures {
+			if n := strings.Count(logged.String(), "vipsthumbnail"); its != want ||
+				(n > 0) != (failures > 0) || strings.Count(logged.String(), "\n") != failures {
 				t.Errorf("%s, %s: %d renderings, want %d; logged\n%s", name, test.payload, its, want, logged)
 			}
 		}
@@ -406,7 +414,9 @@ func TestImageCancel(t *testing.T) {
 	bothWays(t, func(t *testing.T, _ bool) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		r, files := handlerstest.NewRun("image.resize", input)
-		files.Open = func() io.Reader { return io.MultiReader(bytes.NewReader(input), canceler{cancel, cause}) }
+		files.Open = func() io.Reader {
+			return io.MultiReader(bytes.NewReader(input), canceler{cancel, cause})
+		}
 		if _, err := run(t, ctx, "image.resize", `{"width":50}`, r, files); !errors.Is(err, cause) {
 			t.Errorf("got %v, want the context's cause", err)
 		}
@@ -429,15 +439,19 @@ func TestImageStorageFails(t *testing.T) {
 
 func TestImagePayload(t *testing.T) {
 	t.Parallel()
-	for _, payload := range []string{`{}`, `{"sizes":[]}`, `{"sizes":[{}]}`, `{"sizes":[{"width":5}],"width":5}`, `{"width":0}`, `{"width":-1}`,
-		`{"width":99999}`, `{"width":5,"fit":"squeeze"}`, `{"width":5,"format":"bmp"}`, `{"width":5,"quality":0}`, `{"width":5,"quality":101}`,
-		`{"sizes":[{"width":5,"fit":"[Q=1]"}]}`, `{"width":5,"format":"jpeg[Q=1]"}`, `{"width":5,"max_pixels":1000000000}`, `{"sizes":null}`,
+	for _, payload := range []string{`{}`, `{"sizes":[]}`, `{"sizes":[{}]}`,
+		`{"sizes":[{"width":5}],"width":5}`, `{"width":0}`, `{"width":-1}`,
+		`{"width":99999}`, `{"width":5,"fit":"squeeze"}`, `{"width":5,"format":"bmp"}`,
+		`{"width":5,"quality":0}`, `{"width":5,"quality":101}`,
+		`{"sizes":[{"width":5,"fit":"[Q=1]"}]}`, `{"width":5,"format":"jpeg[Q=1]"}`,
+		`{"width":5,"max_pixels":1000000000}`, `{"sizes":null}`,
 		`{"width":"5"}`, `{"width":5,"output":"/etc/passwd"}`} {
 		if _, err := catalog(t).Check("image.resize", []byte(payload)); err == nil {
 			t.Errorf("%s: accepted", payload)
 		}
 	}
-	for _, payload := range []string{`{"width":5}`, `{"height":5}`, `{"sizes":[{"width":5},{"height":7,"fit":"cover"}],"quality":100}`} {
+	for _, payload := range []string{`{"width":5}`, `{"height":5}`,
+		`{"sizes":[{"width":5},{"height":7,"fit":"cover"}],"quality":100}`} {
 		text, err := catalog(t).Check("image.resize", []byte(payload))
 		if err != nil || !json.Valid(text) {
 			t.Errorf("%s: %v", payload, err)

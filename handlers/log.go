@@ -57,8 +57,9 @@ func analyzeLog(ctx context.Context, run *Run, p tasks.Analyze) (any, error) {
 		return nil, err
 	}
 	if a.foreign > 0 && a.lines == a.malformed {
-		return nil, FailWith(job.TypeMismatch, fmt.Errorf("none of the %d lines is in a known log format, line %d for one; "+
-			"format describes others", a.lines, a.foreign))
+		return nil, FailWith(job.TypeMismatch,
+			fmt.Errorf("none of the %d lines is in a known log format, line %d for one; "+
+				"format describes others", a.lines, a.foreign))
 	}
 	report, err := a.report(p.Top)
 	if err != nil {

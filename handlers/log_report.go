@@ -20,9 +20,10 @@ type logReport struct {
 	UniqueAddresses      int64 `json:"unique_addresses"`
 	UniqueAddressesExact bool  `json:"unique_addresses_exact"` // else an estimate, 0.4 % standard error
 
-	Bytes        int64            `json:"bytes"`
-	Status       map[string]int64 `json:"status"`
-	Methods      map[string]int64 `json:"methods"`       // "other" for what is no request, and past maxMethods names
+	Bytes  int64            `json:"bytes"`
+	Status map[string]int64 `json:"status"`
+	// "other" for what is no request, and past maxMethods names
+	Methods      map[string]int64 `json:"methods"`
 	Errors       int64            `json:"errors"`        // status 400 and above
 	ServerErrors int64            `json:"server_errors"` // status 500 and above
 	Warnings     int64            `json:"warnings"`      // lines that contain WARN

@@ -30,8 +30,9 @@ func TestAnalyzeRealLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{
-		"lines": 10000.0, "malformed": 0.0, "unique_addresses": 1753.0, "unique_addresses_exact": true, "bytes": 2747282740.0,
-		"status":  map[string]any{"200": 9126.0, "206": 45.0, "301": 164.0, "304": 445.0, "403": 2.0, "404": 213.0, "416": 2.0, "500": 3.0},
+		"lines": 10000.0, "malformed": 0.0, "unique_addresses": 1753.0, "unique_addresses_exact": true,
+		"bytes": 2747282740.0, "status": map[string]any{"200": 9126.0, "206": 45.0, "301": 164.0,
+			"304": 445.0, "403": 2.0, "404": 213.0, "416": 2.0, "500": 3.0},
 		"methods": map[string]any{"GET": 9952.0, "HEAD": 42.0, "OPTIONS": 1.0, "POST": 5.0},
 		"errors":  220.0, "server_errors": 3.0, "warnings": 0.0,
 		"top_paths":     []any{entry("/favicon.ico", 807), entry("/style2.css", 546)},
@@ -43,11 +44,13 @@ func TestAnalyzeRealLog(t *testing.T) {
 		"hours_per_bucket": 1.0,
 		"first":            "2015-05-17T10:05:00Z", "last": "2015-05-20T21:05:59Z",
 	}
-	for name, input := range map[string][]byte{"plain": log, "gzip": pack(t, stream.Gzip, log), "zstd": pack(t, stream.Zstd, log)} {
+	for name, input := range map[string][]byte{"plain": log, "gzip": pack(t, stream.Gzip, log),
+		"zstd": pack(t, stream.Zstd, log)} {
 		got, _ := succeed(t, "log.analyze", `{"top":2}`, input)
 		hours, _ := got["hours"].(map[string]any)
 		if len(hours) != 84 || hours["2015-05-17T10:00:00Z"] != 74.0 {
-			t.Errorf("%s: %d hours, %v in the first; want 84, 74", name, len(hours), hours["2015-05-17T10:00:00Z"])
+			t.Errorf("%s: %d hours, %v in the first; want 84, 74", name, len(hours),
+				hours["2015-05-17T10:00:00Z"])
 		}
 		delete(got, "hours")
 		delete(got, "top_user_agents")
@@ -83,12 +86,15 @@ func TestAnalyzeOddLines(t *testing.T) {
 		"status":  map[string]any{"200": 2.0, "207": 1.0, "400": 1.0, "404": 1.0, "408": 1.0, "500": 1.0},
 		"methods": map[string]any{"GET": 4.0, "PROPFIND": 1.0, "other": 2.0},
 		"errors":  4.0, "server_errors": 1.0, "warnings": 1.0,
-		"top_paths":       []any{entry("/a", 2), entry("/dav", 1), entry(`/q?x="1"`, 1), entry(`/q?x="1"`, 1)},
-		"top_addresses":   []any{entry("192.0.2.1", 2), entry("192.0.2.2", 2), entry("192.0.2.3", 1), entry("2001:db8::1", 1), entry("example.com", 1)},
-		"top_referrers":   []any{entry("http://example.com/", 1)},
-		"top_user_agents": []any{entry("Mozilla/4.08 [en] (Win98; I ;Nav)", 1), entry("cut", 1), entry(`say "WARN" \`, 1)},
-		"hours":           map[string]any{"2000-10-10T20:00:00Z": 4.0, "2000-10-10T21:00:00Z": 3.0}, "hours_per_bucket": 1.0,
-		"first": "2000-10-10T20:00:00Z", "last": "2000-10-10T21:00:01Z",
+		"top_paths": []any{entry("/a", 2), entry("/dav", 1), entry(`/q?x="1"`, 1),
+			entry(`/q?x="1"`, 1)},
+		"top_addresses": []any{entry("192.0.2.1", 2), entry("192.0.2.2", 2), entry("192.0.2.3", 1),
+			entry("2001:db8::1", 1), entry("example.com", 1)},
+		"top_referrers": []any{entry("http://example.com/", 1)},
+		"top_user_agents": []any{entry("Mozilla/4.08 [en] (Win98; I ;Nav)", 1), entry("cut", 1),
+			entry(`say "WARN" \`, 1)},
+		"hours":            map[string]any{"2000-10-10T20:00:00Z": 4.0, "2000-10-10T21:00:00Z": 3.0},
+		"hours_per_bucket": 1.0, "first": "2000-10-10T20:00:00Z", "last": "2000-10-10T21:00:01Z",
 	}
 	for _, input := range []string{oddLog, strings.ReplaceAll(oddLog, "\n", "\r\n"), oddLog + "\n"} {
 		got, _ := succeed(t, "log.analyze", `{}`, []byte(input))
@@ -115,7 +121,8 @@ func TestAnalyzeEmpty(t *testing.T) {
 	t.Parallel()
 	for _, input := range [][]byte{nil, pack(t, stream.Gzip, nil)} {
 		got, _ := succeed(t, "log.analyze", `{}`, input)
-		if _, ok := got["first"]; ok || got["lines"] != 0.0 || got["unique_addresses"] != 0.0 || got["top_paths"] == nil {
+		if _, ok := got["first"]; ok || got["lines"] != 0.0 || got["unique_addresses"] != 0.0 ||
+			got["top_paths"] == nil {
 			t.Errorf("empty log: %v", got)
 		}
 	}
@@ -154,8 +161,8 @@ func TestAnalyzeGenerated(t *testing.T) {
 		status[code] = float64(n)
 	}
 	for field, want := range map[string]any{
-		"lines": float64(totals.Lines), "malformed": float64(totals.Malformed), "warnings": float64(totals.Warnings),
-		"bytes": float64(totals.Bytes), "status": status,
+		"lines": float64(totals.Lines), "malformed": float64(totals.Malformed),
+		"warnings": float64(totals.Warnings), "bytes": float64(totals.Bytes), "status": status,
 		"first": totals.First.Format(time.RFC3339), "last": totals.Last.Format(time.RFC3339),
 	} {
 		if diff := cmp.Diff(want, got[field]); diff != "" {
@@ -164,7 +171,8 @@ func TestAnalyzeGenerated(t *testing.T) {
 	}
 	addresses := map[string]bool{}
 	for line := range strings.Lines(string(log)) {
-		if address, rest, ok := strings.Cut(line, " "); ok && strings.Contains(rest, "] \"") && !strings.HasSuffix(line, "he\n") {
+		if address, rest, ok := strings.Cut(line, " "); ok && strings.Contains(rest, "] \"") &&
+			!strings.HasSuffix(line, "he\n") {
 			addresses[address] = true
 		}
 	}
@@ -180,14 +188,18 @@ func TestAnalyzeManyValues(t *testing.T) {
 	const addresses, heavy = 200_000, 30_000
 	var b bytes.Buffer
 	for i := range addresses {
-		fmt.Fprintf(&b, "2001:db8::%x:%x - - [10/Oct/2000:13:55:36 +0000] \"GET /only/%d HTTP/1.0\" 200 1\n", i>>16, i&0xffff, i)
+		fmt.Fprintf(&b, "2001:db8::%x:%x - - [10/Oct/2000:13:55:36 +0000] \"GET /only/%d HTTP/1.0\" 200 1\n",
+			i>>16, i&0xffff, i)
 		if i < heavy {
-			fmt.Fprintf(&b, "192.0.2.%d - - [10/Oct/2000:13:55:36 +0000] \"GET /heavy/%d HTTP/1.0\" 200 1\n", i%3, i%3)
+			fmt.Fprintf(&b, "192.0.2.%d - - [10/Oct/2000:13:55:36 +0000] \"GET /heavy/%d HTTP/1.0\" 200 1\n",
+				i%3, i%3)
 		}
 	}
 	got, _ := succeed(t, "log.analyze", `{"top":3}`, b.Bytes())
-	if n, ok := got["unique_addresses"].(float64); !ok || got["unique_addresses_exact"] != false || n < addresses*0.98 || n > addresses*1.02 {
-		t.Errorf("unique addresses: %v, exact %v; want about %d, not exact", n, got["unique_addresses_exact"], addresses)
+	if n, ok := got["unique_addresses"].(float64); !ok || got["unique_addresses_exact"] != false ||
+		n < addresses*0.98 || n > addresses*1.02 {
+		t.Errorf("unique addresses: %v, exact %v; want about %d, not exact", n, got["unique_addresses_exact"],
+			addresses)
 	}
 	slack, _ := got["approximate"].(map[string]any)
 	if _, ok := slack["top_user_agents"]; ok || len(slack) != 2 {
@@ -199,8 +211,10 @@ func TestAnalyzeManyValues(t *testing.T) {
 		for _, e := range entries {
 			value, _ := e.(map[string]any)["value"].(string)
 			count, _ := e.(map[string]any)["count"].(float64)
-			if !strings.HasPrefix(value, "/heavy/") && !strings.HasPrefix(value, "192.0.2.") || count > heavy/3 || count+missing < heavy/3 {
-				t.Errorf("%s: %v ×%v (at most %v missing), want a heavy one ×%d", list, value, count, missing, heavy/3)
+			if !strings.HasPrefix(value, "/heavy/") && !strings.HasPrefix(value, "192.0.2.") ||
+				count > heavy/3 || count+missing < heavy/3 {
+				t.Errorf("%s: %v ×%v (at most %v missing), want a heavy one ×%d", list, value, count, missing,
+					heavy/3)
 			}
 		}
 	}
@@ -233,14 +247,16 @@ func TestAnalyzeResultSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Cut == "" || len(got.TopPaths) == 0 || len(got.TopPaths) != len(got.TopAddresses) {
-		t.Errorf("cut %q, %d paths, %d addresses; want lists of one length and a word", got.Cut, len(got.TopPaths), len(got.TopAddresses))
+		t.Errorf("cut %q, %d paths, %d addresses; want lists of one length and a word", got.Cut,
+			len(got.TopPaths), len(got.TopAddresses))
 	}
 	var events int64
 	for _, n := range got.Hours {
 		events += n
 	}
 	if events != 2000 || len(got.Hours) > 744 || got.HoursPerBucket != 384 {
-		t.Errorf("%d events in %d buckets of %d hours, want 2000 in at most 744 of 384", events, len(got.Hours), got.HoursPerBucket)
+		t.Errorf("%d events in %d buckets of %d hours, want 2000 in at most 744 of 384", events,
+			len(got.Hours), got.HoursPerBucket)
 	}
 	if len(got.Methods) > 65 || got.Methods["other"] == 0 {
 		t.Errorf("%d methods, %d other", len(got.Methods), got.Methods["other"])

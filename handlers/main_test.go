@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 }
 
 // run runs a built-in handler and checks that it leaves nothing open.
-func run(t testing.TB, ctx context.Context, typ, payload string, r *handlers.Run, files *handlerstest.Files) ([]byte, error) {
+func run(t testing.TB, ctx context.Context, typ, payload string, r *handlers.Run,
+	files *handlerstest.Files) ([]byte, error) {
 	t.Helper()
 	entry, ok := handlers.BuiltIn().Lookup(typ)
 	if !ok {

@@ -60,7 +60,8 @@ func Add[P any](r *Registry, d tasks.Definition[P], do Func[P]) {
 			return nil, Fail(fmt.Errorf("encode result: %w", err))
 		}
 		if len(text) > job.MaxDocument {
-			return nil, FailWith(job.OutputLimit, fmt.Errorf("result is over %d bytes; write an output", job.MaxDocument))
+			return nil, FailWith(job.OutputLimit, fmt.Errorf("result is over %d bytes; write an output",
+				job.MaxDocument))
 		}
 		return text, nil
 	}}

@@ -38,10 +38,12 @@ func TestFail(t *testing.T) {
 	cause := errors.New("no such customer")
 	err := fmt.Errorf("look up: %w", handlers.Fail(cause))
 	var failure *handlers.Failure
-	if !errors.As(err, &failure) || !failure.Final || failure.Code != "handler_error" || !errors.Is(err, cause) {
+	if !errors.As(err, &failure) || !failure.Final || failure.Code != "handler_error" ||
+		!errors.Is(err, cause) {
 		t.Errorf("got %+v", failure)
 	}
-	for _, err := range []error{handlers.Fail(errors.New("line 7:\n\t\x1b[31m\u202e is no line\n")), handlers.FailWith("corrupt_input", errors.New("line 7: \x1b[31m\u202e is no line"))} {
+	for _, err := range []error{handlers.Fail(errors.New("line 7:\n\t\x1b[31m\u202e is no line\n")),
+		handlers.FailWith("corrupt_input", errors.New("line 7: \x1b[31m\u202e is no line"))} {
 		if want := `line 7: \u001b[31m\u202e is no line`; err.Error() != want {
 			t.Errorf("the message is %q, want %q", err, want)
 		}

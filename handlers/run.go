@@ -4,8 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
-	"unicode/utf8"
+	"log/slog"
 
 	"longshore/internal/printable"
 	"longshore/internal/stream"
@@ -22,7 +21,27 @@ type Run struct {
 	Files Files
 
 	counts stream.Counts // what the client sees as progress
+	log    func(level slog.Level, text string)
 }
+
+// Log is where the handler writes lines for whoever reads the job's log, as GET /v1/jobs/{id}/logs. Each
+// Write is a
+// line, or several. Beyond 1,000 lines or 256 KiB an attempt keeps its first and last ones; the rest is
+// counted. What
+// is written there may be read by all who have scope jobs:logs: no secrets.
+func (r *Run) Log() io.Writer { return runLog{r} }
+
+type runLog struct{ run *Run }
+
+func (w runLog) Write(p []byte) (int, error) {
+	if w.run.log != nil {
+		w.run.log(slog.LevelInfo, string(p))
+	}
+	return len(p), nil
+}
+
+// LogTo says who takes the lines of Log; nil = nobody. The worker calls it before the handler runs.
+func (r *Run) LogTo(take func(level slog.Level, text string)) { r.log = take }
 
 // Progress says how much of the work is done, in units of the handler's own; a
 // total of 0 is not known. What is read from Input and written to outputs counts by
@@ -40,18 +59,20 @@ func (r *Run) Note(text string) { r.counts.SetNote(text) }
 
 // Counts are what a run has counted up to a moment.
 type Counts struct {
-	In      int64  `json:"in,omitempty"`      // bytes read from the input
-	Out     int64  `json:"out,omitempty"`     // bytes written
-	Records int64  `json:"records,omitempty"` // see Run.Records
-	Total   int64  `json:"total,omitempty"`   // units of work in all: bytes of the input unless Done is used; 0 = unknown
-	Done    int64  `json:"done,omitempty"`    // units done where the work is not reading the input
-	Note    string `json:"note,omitempty"`
+	In      int64 `json:"in,omitempty"`      // bytes read from the input
+	Out     int64 `json:"out,omitempty"`     // bytes written
+	Records int64 `json:"records,omitempty"` // see Run.Records
+	// units of work in all: bytes of the input unless Done is used; 0 = unknown
+	Total int64  `json:"total,omitempty"`
+	Done  int64  `json:"done,omitempty"` // units done where the work is not reading the input
+	Note  string `json:"note,omitempty"`
 }
 
 // Counts returns what has been counted. It may be called at any time.
 func (r *Run) Counts() Counts {
 	c := &r.counts
-	return Counts{In: c.In.Load(), Out: c.Out.Load(), Records: c.Records.Load(), Total: c.Total.Load(), Done: c.Done.Load(), Note: c.Note()}
+	return Counts{In: c.In.Load(), Out: c.Out.Load(), Records: c.Records.Load(), Total: c.Total.Load(),
+		Done: c.Done.Load(), Note: c.Note()}
 }
 
 // SetCounts takes over what was counted elsewhere: where the handler runs in
@@ -118,7 +139,7 @@ func (c *countedInput) Read(p []byte) (int, error) {
 // Output starts an output of the job, counted when written. The
 // name must be a plain file name of at most 255 bytes.
 func (r *Run) Output(ctx context.Context, name, contentType string) (Output, error) {
-	if !plainName(name) {
+	if !printable.FileName(name) {
 		return nil, Fail(fmt.Errorf("output name %q is not a plain file name", name))
 	}
 	out, err := r.Files.Output(ctx, name, contentType)
@@ -126,16 +147,6 @@ func (r *Run) Output(ctx context.Context, name, contentType string) (Output, err
 		return nil, storageError(ctx, err)
 	}
 	return &countedOutput{ctx, out, &r.counts}, nil
-}
-
-// plainName refuses what could lead out of a folder, confuse a header or a terminal:
-// paths, dot names, invalid UTF-8, control characters, those that turn the order of
-// what is read among them.
-func plainName(name string) bool {
-	if name == "" || len(name) > 255 || name[0] == '.' || !utf8.ValidString(name) {
-		return false
-	}
-	return !strings.ContainsAny(name, `/\`) && printable.Text(name) == name
 }
 
 type countedOutput struct {

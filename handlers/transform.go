@@ -13,14 +13,15 @@ const skip = "skip" // the on_error that leaves records out
 
 // records is the result of the tasks that turn records into others.
 type records struct {
-	RecordsIn  int64           `json:"records_in"`
-	RecordsOut int64           `json:"records_out"`
-	Skipped    int64           `json:"skipped"`            // left out because of an error
-	Replaced   int64           `json:"replaced,omitempty"` // fields of CSV with bytes that are not UTF-8, and what could not be decoded
-	Encoding   string          `json:"encoding,omitempty"` // that was decoded
-	BytesIn    int64           `json:"bytes_in"`
-	BytesOut   int64           `json:"bytes_out"`
-	Errors     []skippedRecord `json:"errors,omitempty"` // the first ones that were skipped
+	RecordsIn  int64 `json:"records_in"`
+	RecordsOut int64 `json:"records_out"`
+	Skipped    int64 `json:"skipped"` // left out because of an error
+	// fields of CSV with bytes that are not UTF-8, and what could not be decoded
+	Replaced int64           `json:"replaced,omitempty"`
+	Encoding string          `json:"encoding,omitempty"` // that was decoded
+	BytesIn  int64           `json:"bytes_in"`
+	BytesOut int64           `json:"bytes_out"`
+	Errors   []skippedRecord `json:"errors,omitempty"` // the first ones that were skipped
 }
 
 // skippedRecord says why a record was left out.
@@ -54,7 +55,8 @@ var (
 )
 
 // pipe runs the job's input through a pipeline into an output.
-func pipe(ctx context.Context, run *Run, p *stream.Pipeline, file outputFile, o stream.Options) (report *stream.Report, err error) {
+func pipe(ctx context.Context, run *Run, p *stream.Pipeline, file outputFile,
+	o stream.Options) (report *stream.Report, err error) {
 	o.Counts = &run.counts
 	err = convert(ctx, run, file, func(out io.Writer, in io.Reader) error {
 		report, err = p.Run(ctx, out, in, o)
@@ -64,8 +66,10 @@ func pipe(ctx context.Context, run *Run, p *stream.Pipeline, file outputFile, o 
 }
 
 // turn runs records through stages; the input may be packed.
-func turn(ctx context.Context, run *Run, file outputFile, onError string, stages ...stream.Stage) (any, error) {
-	p, err := stream.NewPipeline(append([]stream.Stage{stream.Decompress(stream.Auto, tasks.DefaultMaxRatio)}, stages...)...)
+func turn(ctx context.Context, run *Run, file outputFile, onError string,
+	stages ...stream.Stage) (any, error) {
+	p, err := stream.NewPipeline(append([]stream.Stage{stream.Decompress(stream.Auto, tasks.DefaultMaxRatio)},
+		stages...)...)
 	if err != nil {
 		return nil, Fail(err)
 	}
@@ -101,7 +105,8 @@ func ndjsonToCSV(ctx context.Context, run *Run, p tasks.NDJSONToCSV) (any, error
 	if err != nil {
 		return nil, Fail(err)
 	}
-	return turn(ctx, run, csvFile, p.OnError, stream.NDJSON().In(stream.Encoding(p.Encoding)), stream.WriteCSV(options))
+	return turn(ctx, run, csvFile, p.OnError, stream.NDJSON().In(stream.Encoding(p.Encoding)),
+		stream.WriteCSV(options))
 }
 
 // filterNDJSON is the handler of ndjson.filter.
@@ -110,7 +115,8 @@ func filterNDJSON(ctx context.Context, run *Run, p tasks.NDJSONFilter) (any, err
 	if err != nil {
 		return nil, Fail(err)
 	}
-	return turn(ctx, run, ndjsonFile, p.OnError, stream.NDJSON().In(stream.Encoding(p.Encoding)), stream.Filter(e))
+	return turn(ctx, run, ndjsonFile, p.OnError, stream.NDJSON().In(stream.Encoding(p.Encoding)),
+		stream.Filter(e))
 }
 
 // transformed is the result of text.transform.
@@ -134,7 +140,8 @@ func transform(ctx context.Context, run *Run, p tasks.Transform) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return transformed{report.BytesIn, report.BytesOut, report.Skipped, report.Stages, skippedRecords(report)}, nil
+	return transformed{report.BytesIn, report.BytesOut, report.Skipped, report.Stages,
+		skippedRecords(report)}, nil
 }
 
 // transformedFile names the output after the last stage that gives it its form.

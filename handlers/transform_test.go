@@ -30,9 +30,10 @@ func TestCSVToNDJSON(t *testing.T) {
 	if got := string(outputs["output.ndjson"]); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	wanted := map[string]any{"records_in": 4., "records_out": 2., "skipped": 2., "replaced": 1., "bytes_in": float64(len(in)), "bytes_out": float64(len(want)),
-		"errors": []any{
-			map[string]any{"stage": "csv", "line": 3., "offset": 26., "error": "text behind the quote that closes a field"},
+	wanted := map[string]any{"records_in": 4., "records_out": 2., "skipped": 2., "replaced": 1.,
+		"bytes_in": float64(len(in)), "bytes_out": float64(len(want)), "errors": []any{
+			map[string]any{"stage": "csv", "line": 3., "offset": 26.,
+				"error": "text behind the quote that closes a field"},
 			map[string]any{"stage": "csv", "line": 4., "offset": 29., "error": "row has 1 fields, not 2"},
 		}}
 	if diff := cmp.Diff(wanted, result); diff != "" {
@@ -42,7 +43,8 @@ func TestCSVToNDJSON(t *testing.T) {
 	if !strings.Contains(err.Error(), "line 3 at byte 26") {
 		t.Error(err)
 	}
-	_, outputs = succeed(t, "csv.to_ndjson", `{"header":false,"columns":["n"]}`, pack(t, stream.Gzip, []byte("1\n2")))
+	_, outputs = succeed(t, "csv.to_ndjson", `{"header":false,"columns":["n"]}`,
+		pack(t, stream.Gzip, []byte("1\n2")))
 	if got := string(outputs["output.ndjson"]); got != "{\"n\":\"1\"}\n{\"n\":\"2\"}\n" {
 		t.Error(got)
 	}
@@ -61,7 +63,8 @@ func TestCSVFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		result, outputs := succeed(t, "csv.to_ndjson", `{}`, in)
-		if lines := bytes.Count(outputs["output.ndjson"], []byte("\n")); float64(lines) != result["records_out"] || lines == 0 {
+		if lines := bytes.Count(outputs["output.ndjson"],
+			[]byte("\n")); float64(lines) != result["records_out"] || lines == 0 {
 			t.Errorf("%s: %d lines, %v", file, lines, result)
 		}
 	}
@@ -86,13 +89,15 @@ func TestNDJSONToCSV(t *testing.T) {
 func TestNDJSONFilter(t *testing.T) {
 	t.Parallel()
 	in := []byte(`{"status":503}` + "\n" + `{"status":"x"}` + "\n" + `{"status":404}` + "\n{}\n")
-	for filter, out := range map[string]float64{".status >= 500": 2, ".status == null": 1, `.status | type == "number"`: 2, "false": 0, "select(.status) | .status < 500": 1} {
+	for filter, out := range map[string]float64{".status >= 500": 2, ".status == null": 1,
+		`.status | type == "number"`: 2, "false": 0, "select(.status) | .status < 500": 1} {
 		payload, err := json.Marshal(tasks.NDJSONFilter{Filter: filter})
 		if err != nil {
 			t.Fatal(err)
 		}
 		result, outputs := succeed(t, "ndjson.filter", string(payload), in)
-		if result["records_in"] != 4. || result["records_out"] != out || float64(bytes.Count(outputs["output.ndjson"], []byte("\n"))) != out {
+		if result["records_in"] != 4. || result["records_out"] != out ||
+			float64(bytes.Count(outputs["output.ndjson"], []byte("\n"))) != out {
 			t.Errorf("%s: %v", filter, result)
 		}
 	}
@@ -101,7 +106,8 @@ func TestNDJSONFilter(t *testing.T) {
 	if !strings.Contains(err.Error(), "line 5 at byte ") {
 		t.Error(err)
 	}
-	if result, _ := succeed(t, "ndjson.filter", `{"filter":".status","on_error":"skip"}`, broken); result["skipped"] != 1. || result["records_out"] != 3. {
+	if result, _ := succeed(t, "ndjson.filter", `{"filter":".status","on_error":"skip"}`,
+		broken); result["skipped"] != 1. || result["records_out"] != 3. {
 		t.Error(result)
 	}
 	for _, filter := range []string{"def f: f; f", "[range(1e12)]", "last(repeat(1))"} {
@@ -115,11 +121,13 @@ func TestTransform(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	payload := `{"stages":[{"gunzip":{}},{"checksum":{}},{"csv":{"header":true}},{"map":".status |= tonumber"},{"filter":".status >= 500"},{"select":["status","path"]},{"ndjson":{}},{"count":{}}]}`
+	payload :=
+		`{"stages":[{"gunzip":{}},{"checksum":{}},{"csv":{"header":true}},{"map":".status |= tonumber"},{"filter":".status >= 500"},{"select":["status","path"]},{"ndjson":{}},{"count":{}}]}`
 	result, outputs := succeed(t, "text.transform", payload, pack(t, stream.Gzip, table))
 	lines := strings.Split(strings.TrimSpace(string(outputs["output.ndjson"])), "\n")
 	stages := result["stages"].([]any)
-	if len(stages) != 8 || stages[4].(map[string]any)["records_out"] != float64(len(lines)) || stages[0].(map[string]any)["bytes_out"] != float64(len(table)) {
+	if len(stages) != 8 || stages[4].(map[string]any)["records_out"] != float64(len(lines)) ||
+		stages[0].(map[string]any)["bytes_out"] != float64(len(table)) {
 		t.Errorf("%d lines, %v", len(lines), stages)
 	}
 	if sums := stages[1].(map[string]any)["sums"]; sums.(map[string]any)["sha256"] == nil {
@@ -127,7 +135,8 @@ func TestTransform(t *testing.T) {
 	}
 	for _, line := range lines {
 		var record map[string]any
-		if err := json.Unmarshal([]byte(line), &record); err != nil || len(record) != 2 || record["status"].(float64) < 500 {
+		if err := json.Unmarshal([]byte(line), &record); err != nil || len(record) != 2 ||
+			record["status"].(float64) < 500 {
 			t.Fatalf("%s: %v", line, err)
 		}
 	}
@@ -179,13 +188,16 @@ func TestTransformRefused(t *testing.T) {
 	} {
 		_, err := catalog.Check("text.transform", []byte(payload))
 		var problems tasks.Problems
-		if !errors.As(err, &problems) || problems[0].Pointer != pointer || strings.Contains(err.Error(), "SECRET") {
+		if !errors.As(err, &problems) || problems[0].Pointer != pointer ||
+			strings.Contains(err.Error(), "SECRET") {
 			t.Errorf("%s: %v, want one at %s", payload, err, pointer)
 		}
 	}
-	for typ, payload := range map[string]string{"ndjson.filter": `{"filter":".a =="}`, "csv.to_ndjson": `{"delimiter":"\n"}`, "ndjson.to_csv": `{"delimiter":"\""}`} {
+	for typ, payload := range map[string]string{"ndjson.filter": `{"filter":".a =="}`,
+		"csv.to_ndjson": `{"delimiter":"\n"}`, "ndjson.to_csv": `{"delimiter":"\""}`} {
 		var problems tasks.Problems
-		if _, err := catalog.Check(typ, []byte(payload)); !errors.As(err, &problems) || len(problems[0].Pointer) < 2 {
+		if _, err := catalog.Check(typ, []byte(payload)); !errors.As(err, &problems) ||
+			len(problems[0].Pointer) < 2 {
 			t.Errorf("%s %s: %v", typ, payload, err)
 		}
 	}
@@ -206,20 +218,31 @@ func TestBadStreams(t *testing.T) {
 		code         job.Code
 		says         string
 	}{
-		"cut":             {"text.transform", lines, packed[:len(packed)/2], job.CorruptInput, fmt.Sprintf("at byte %d", len(packed)/2)},
+		"cut": {"text.transform", lines, packed[:len(packed)/2], job.CorruptInput,
+			fmt.Sprintf("at byte %d", len(packed)/2)},
 		"wrong checksum":  {"text.transform", lines, flipped, job.CorruptInput, "at byte "},
 		"no gzip":         {"text.transform", lines, []byte("plain"), job.CorruptInput, "at byte 0"},
 		"bomb":            {"text.transform", lines, bomb, job.OutputLimit, "over 100 times"},
 		"bomb of records": {"ndjson.filter", `{"filter":"."}`, bomb, job.OutputLimit, "over 100 times"},
-		"packed twice":    {"text.transform", `{"stages":[{"gunzip":{}},{"gunzip":{}}]}`, pack(t, stream.Gzip, bomb), job.OutputLimit, "over 100 times"},
-		"too much":        {"text.transform", `{"stages":[{"count":{}}],"max_bytes":10}`, packed, job.OutputLimit, "over 10 bytes"},
-		"long line":       {"ndjson.filter", `{"filter":".a == 1"}`, long("{\"a\":1}\n\"", stream.MaxRecord), job.RecordTooLong, "line 2"},
-		"long field":      {"csv.to_ndjson", `{}`, long("a,b\n1,2\n3,\"", stream.MaxRecord), job.RecordTooLong, "line 3"},
-		"long line, text": {"text.transform", `{"stages":[{"lines":{}},{"count":{}}]}`, long("", stream.MaxRecord), job.RecordTooLong, "line 1"},
-		"swelling":        {"text.transform", `{"stages":[{"ndjson":{}},{"map":"reduce range(60) as $i (1; [., .])"}]}`, []byte("1\n"), job.RecordTooLong, "line 1"},
-		"endless":         {"text.transform", `{"stages":[{"ndjson":{}},{"map":"repeat(1)"}]}`, []byte("1\n"), job.StepLimit, "line 1"},
-		"deep":            {"ndjson.filter", `{"filter":"."}`, bytes.Repeat([]byte("["), 10_000), job.CorruptInput, "too deep"},
-		"cut zstd":        {"csv.to_ndjson", `{}`, pack(t, stream.Zstd, []byte("a\n1\n"))[:9], job.CorruptInput, "at byte "},
+		"packed twice": {"text.transform", `{"stages":[{"gunzip":{}},{"gunzip":{}}]}`,
+			pack(t, stream.Gzip, bomb), job.OutputLimit, "over 100 times"},
+		"too much": {"text.transform", `{"stages":[{"count":{}}],"max_bytes":10}`, packed,
+			job.OutputLimit, "over 10 bytes"},
+		"long line": {"ndjson.filter", `{"filter":".a == 1"}`, long("{\"a\":1}\n\"", stream.MaxRecord),
+			job.RecordTooLong, "line 2"},
+		"long field": {"csv.to_ndjson", `{}`, long("a,b\n1,2\n3,\"", stream.MaxRecord),
+			job.RecordTooLong, "line 3"},
+		"long line, text": {"text.transform", `{"stages":[{"lines":{}},{"count":{}}]}`,
+			long("", stream.MaxRecord), job.RecordTooLong, "line 1"},
+		"swelling": {"text.transform",
+			`{"stages":[{"ndjson":{}},{"map":"reduce range(60) as $i (1; [., .])"}]}`, []byte("1\n"),
+			job.RecordTooLong, "line 1"},
+		"endless": {"text.transform", `{"stages":[{"ndjson":{}},{"map":"repeat(1)"}]}`, []byte("1\n"),
+			job.StepLimit, "line 1"},
+		"deep": {"ndjson.filter", `{"filter":"."}`, bytes.Repeat([]byte("["), 10_000), job.CorruptInput,
+			"too deep"},
+		"cut zstd": {"csv.to_ndjson", `{}`, pack(t, stream.Zstd, []byte("a\n1\n"))[:9], job.CorruptInput,
+			"at byte "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -271,7 +294,8 @@ func TestFlatMemory(t *testing.T) { //nolint:paralleltest // it measures the hea
 			t.Errorf("%s: allocated %d MB: %v", payload, grown>>20, err)
 		}
 		var failure *handlers.Failure
-		if skip := strings.Contains(payload, "skip"); skip && err != nil || !skip && (!errors.As(err, &failure) || failure.Code != job.RecordTooLong) {
+		if skip := strings.Contains(payload, "skip"); skip && err != nil || !skip &&
+			(!errors.As(err, &failure) || failure.Code != job.RecordTooLong) {
 			t.Errorf("%s: %v", payload, err)
 		}
 	}

@@ -10,15 +10,17 @@ import (
 
 // Config says where an installation is.
 type Config struct {
-	RedisURL         string        // redis://, rediss:// or unix:///path; may hold a password
-	RedisTLSInsecure bool          // accept any certificate
-	MaxConnections   int           // to Redis, pub/sub included; 0 = 6
-	Prefix           string        // of keys, channels and queues; "" = "longshore"
-	BlobURL          string        // file:///folder, file:folder for one in the working directory, or s3://bucket
-	MinFreeSpace     int64         // of the blob folder's disk, that no writer may use; 0 = none
-	MaxJobs          int           // beyond which the submitter takes no more; 0 = no limit
-	Lease            time.Duration // of a running job; 0 = 8 s
-	Log              *slog.Logger  // nil = silent
+	RedisURL         string // as REDIS_URL in docs/settings.md; may hold a password
+	RedisTLSInsecure bool   // accept any certificate
+	RedisReplicated  bool   // a job is acknowledged when a replica has it
+	MaxConnections   int    // to Redis, pub/sub included; 0 = 6
+	Prefix           string // of keys, channels and queues; "" = "longshore"
+	// file:///folder, file:folder for one in the working directory, or s3://bucket
+	BlobURL      string
+	MinFreeSpace int64         // of the blob folder's disk, that no writer may use; 0 = none
+	MaxJobs      int           // beyond which the submitter takes no more; 0 = no limit
+	Lease        time.Duration // of a running job; 0 = 8 s
+	Log          *slog.Logger  // nil = silent
 
 	// Credentials of an s3:// BlobURL, as AWS_ACCESS_KEY_ID and its siblings have
 	// them, and its region where the URL names none.
@@ -27,6 +29,8 @@ type Config struct {
 	// CallbackSecrets, one or two of the form whsec_<base64>, sign callbacks;
 	// without one or a key no callback is taken in or delivered.
 	CallbackSecrets []string
+	// AccessSecrets, one or two, seal and open secret values of payloads (ACCESS_SECRET); the first seals.
+	AccessSecrets []string
 	// CallbackKeys, one or two, sign callbacks with each receiver's own secret and key pair.
 	CallbackKeys []string
 	// CallbackAllow lists places beyond the public internet that callbacks may

@@ -23,9 +23,16 @@ var ErrBadID = errors.New("job id is not a UUIDv7 in lower case")
 
 // NewID draws an id for the given time (cut to milliseconds) with 74 random bits.
 func NewID(now time.Time) ID {
+	var drawn [10]byte
+	rand.Read(drawn[:]) // never fails (crypto/rand, Go 1.24)
+	return IDFrom(now, drawn)
+}
+
+// IDFrom makes the id of a time and of what takes the place of chance: bits that nobody else comes by.
+func IDFrom(at time.Time, bits [10]byte) ID {
 	var b [16]byte
-	rand.Read(b[6:]) // never fails (crypto/rand, Go 1.24)
-	ms := uint64(now.UnixMilli())
+	copy(b[6:], bits[:])
+	ms := uint64(at.UnixMilli())
 	binary.BigEndian.PutUint16(b[0:], uint16(ms>>32))
 	binary.BigEndian.PutUint32(b[2:], uint32(ms))
 	b[6] = b[6]&0x0f | 0x70
@@ -93,4 +100,34 @@ func ShardOf(text string) int {
 	}
 	n, _ := strconv.ParseUint(text[len(text)-1:], 16, 8) // ids are checked where they come in
 	return int(n)
+}
+
+// Raw returns the id's 16 bytes, as Redis has them; "" for what is no id.
+func (id ID) Raw() string {
+	var b [16]byte
+	if len(id) != 36 {
+		return ""
+	}
+	for i, at := range [16]int{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34} {
+		if _, err := hex.Decode(b[i:i+1], []byte(id[at:at+2])); err != nil {
+			return ""
+		}
+	}
+	return string(b[:])
+}
+
+// FromRaw is the way back; "" for what has not 16 bytes.
+func FromRaw(raw string) ID {
+	if len(raw) != 16 {
+		return ""
+	}
+	const digits = "0123456789abcdef"
+	text := make([]byte, 0, 36)
+	for i := range len(raw) {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			text = append(text, '-')
+		}
+		text = append(text, digits[raw[i]>>4], digits[raw[i]&15])
+	}
+	return ID(text)
 }

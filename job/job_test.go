@@ -17,7 +17,8 @@ func TestIDs(t *testing.T) {
 			t.Fatalf("%s was drawn twice", id)
 		}
 		seen[id] = true
-		if parsed, err := ParseID(string(id)); err != nil || parsed != id || !id.Time().Equal(now) || id.Shard() < 0 || id.Shard() >= Shards {
+		if parsed, err := ParseID(string(id)); err != nil || parsed != id || !id.Time().Equal(now) ||
+			id.Shard() < 0 || id.Shard() >= Shards {
 			t.Fatalf("%s: parsed %s, %v; time %v, shard %d", id, parsed, err, id.Time(), id.Shard())
 		}
 	}
@@ -30,8 +31,9 @@ func TestIDs(t *testing.T) {
 		t.Errorf("%s: %v", example, err)
 	}
 	for _, bad := range []string{"", "x", example[:35], example + "0", "017F22E2-79B0-7CC3-98C4-DC0C0C07398F",
-		"{17f22e2-79b0-7cc3-98c4-dc0c0c07398f", "017f22e2-79b0-4cc3-98c4-dc0c0c07398f", "017f22e2-79b0-7cc3-c8c4-dc0c0c07398f",
-		"017f22e279b0-7cc3-98c4-dc0c0c07398f--", "017f22e2-79b0-7cc3-98c4-dc0c0c07398\n"} {
+		"{17f22e2-79b0-7cc3-98c4-dc0c0c07398f", "017f22e2-79b0-4cc3-98c4-dc0c0c07398f",
+		"017f22e2-79b0-7cc3-c8c4-dc0c0c07398f", "017f22e279b0-7cc3-98c4-dc0c0c07398f--",
+		"017f22e2-79b0-7cc3-98c4-dc0c0c07398\n"} {
 		if _, err := ParseID(bad); !errors.Is(err, ErrBadID) {
 			t.Errorf("ParseID(%q) = %v", bad, err)
 		}
@@ -42,7 +44,8 @@ func FuzzParseID(f *testing.F) {
 	f.Add("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")
 	f.Add("urn:uuid:017f22e2-79b0-7cc3-98c4-dc0c0c07398f")
 	f.Fuzz(func(t *testing.T, s string) {
-		if id, err := ParseID(s); err == nil && (string(id) != s || len(s) != 36 || id.Time().IsZero() && s[:8] != "00000000") {
+		if id, err := ParseID(s); err == nil && (string(id) != s || len(s) != 36 || id.Time().IsZero() &&
+			s[:8] != "00000000") {
 			t.Errorf("%q was accepted", s)
 		}
 	})

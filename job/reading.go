@@ -1,6 +1,9 @@
 package job
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Errors of looking a job up and of removing it.
 var (
@@ -30,6 +33,9 @@ type Rev struct {
 	Rev     int64
 	Done    bool
 	Missing bool // there is no such record (any more)
+
+	Tenant string // whose it is; told where a record was read
+	Owner  string // code of its owner; "" = of nobody in particular
 }
 
 // A Reading is one of several jobs that were looked up together: what it is, or
@@ -43,9 +49,41 @@ type Reading struct {
 type Filter struct {
 	State  State
 	Type   string
-	Limit  int // 1 to 1000; 0 = 100
-	Before ID  // only jobs older than this one: the cursor
+	Limit  int    // 1 to 1000; 0 = 100
+	Cursor string // Next of the page before this one; "" = from the newest
+
+	Code   Code   // why it failed
+	Group  string // of failures; see Failure
+	Worker string // the id of who runs it, or ran it last
+	// Retried says whether failed jobs are meant that were retried since: "" = without them,
+	// RetriedAny = too, RetriedOnly = no others.
+	Retried string
+	// Since and Until bound, both included, the time at which it entered its state, where that is failed,
+	// canceled, expired or waiting and the filter names it; else its creation. Zero = any.
+	Since, Until time.Time
+	CreatedSince time.Time
+	IDPrefix     string
+	Label        string // name=value
+
+	Tenant  string // "" = of all tenants
+	Subject string // "" = of all; else of one tenant
 }
+
+// Values of Filter.Retried.
+const (
+	RetriedAny  = "any"
+	RetriedOnly = "only"
+)
+
+// Narrow reports whether the filter asks for more than a state and a type.
+func (f Filter) Narrow() bool {
+	return f.Code != "" || f.Group != "" || f.Worker != "" || f.Retried != "" || !f.Since.IsZero() ||
+		!f.Until.IsZero() || !f.CreatedSince.IsZero() || f.IDPrefix != "" ||
+		f.Label != ""
+}
+
+// All reports whether the filter lets all jobs through.
+func (f Filter) All() bool { return f.State == "" && f.Type == "" && !f.Narrow() }
 
 // Lets reports whether the filter lets a job of this state and type through.
 func (f Filter) Lets(state State, typ string) bool {
@@ -56,7 +94,7 @@ func (f Filter) Lets(state State, typ string) bool {
 // none, although there are more.
 type Page struct {
 	Jobs     []Snapshot
-	Next     ID   // Before of the next page; "" = there is none
-	Scanned  int  // jobs that were looked at for this page
-	Complete bool // there are no more
+	Next     string // Cursor of the next page; "" = there is none
+	Scanned  int    // jobs that were looked at for this page
+	Complete bool   // there are no more
 }

@@ -2,6 +2,7 @@ package job
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -17,7 +18,7 @@ const (
 // Lanes lists the lanes.
 var Lanes = []Lane{LaneIO, LaneCPU}
 
-// A Priority orders the jobs of one lane by weight: high 6, default 3, low 1.
+// A Priority orders the jobs of one lane by weight.
 type Priority string
 
 // The priorities.
@@ -27,23 +28,50 @@ const (
 	Low     Priority = "low"
 )
 
-// Priorities lists the priorities, most urgent first.
+// Priorities lists the priorities, most urgent first. A further one is a constant and an entry here.
 var Priorities = []Priority{High, Default, Low}
+
+var weights = map[Priority]int{High: 6, Default: 3, Low: 1}
+
+// Weight is the priority's share of a busy lane, against those of the others that have jobs.
+func (p Priority) Weight() int { return weights[p] }
+
+// PriorityNames lists the priorities for people: "high, default or low".
+func PriorityNames() string {
+	var text strings.Builder
+	for i, p := range Priorities {
+		switch {
+		case i > 0 && i == len(Priorities)-1:
+			text.WriteString(" or ")
+		case i > 0:
+			text.WriteString(", ")
+		}
+		text.WriteString(string(p))
+	}
+	return text.String()
+}
 
 // A Snapshot is one job as every client sees it: the same over HTTP, the CLI
 // and all ways of push. Two snapshots with the same Rev are equal but for WaitingFor.
 type Snapshot struct {
 	ID              ID       `json:"id"`
 	Type            string   `json:"type"`
-	State           State    `json:"state"`
+	State           State    `json:"state" enum:"uploading,waiting,scheduled,queued,running,retrying,succeeded,failed,canceled,expired"`
 	Done            bool     `json:"done"`
 	Rev             int64    `json:"rev"` // grows by one with each change
-	Lane            Lane     `json:"lane"`
-	Priority        Priority `json:"priority"`
+	Lane            Lane     `json:"lane" enum:"cpu,io"`
+	Priority        Priority `json:"priority" enum:"high,default,low"`
 	Attempt         int      `json:"attempt"` // the attempt that runs or ran last; 0 before the first
 	MaxAttempts     int      `json:"max_attempts"`
 	CancelRequested bool     `json:"cancel_requested"`
 	RetryOf         ID       `json:"retry_of,omitempty"`
+	RetriedAs       ID       `json:"retried_as,omitempty" doc:"the newest job that is a retry of this one"`
+	// Schedule is what has made the job, where that was one.
+	Schedule *ScheduleTick `json:"schedule,omitempty" doc:"the schedule that has made the job"`
+	// Tenant and Subject are whose the job is; "" = of the tenant default, of no user in particular.
+	Tenant  string `json:"tenant,omitempty" doc:"whose the job is, where that isn't default"`
+	Subject string `json:"subject,omitempty" doc:"the app's own name of the user whose the job is"`
+	Labels  Labels `json:"labels,omitempty" doc:"what the job is found by"`
 	// Overall is how far the job is from the first byte of its upload to its
 	// result, 0 to 1; nil = not known. It never goes back.
 	Overall *float64 `json:"overall" doc:"how far the job is from the first byte of its upload to its result, 0 to 1; it never goes back; null = not known"`
@@ -56,12 +84,17 @@ type Snapshot struct {
 	Error      *Error          `json:"error,omitempty"`
 	Errors     []AttemptError  `json:"errors,omitempty"` // of the last MaxErrors failed attempts
 	Usage      *Usage          `json:"usage,omitempty"`
-	CreatedAt  time.Time       `json:"created_at"`
-	RunAt      *time.Time      `json:"run_at,omitempty"`
-	StartedAt  *time.Time      `json:"started_at,omitempty"` // of the last start
-	FinishedAt *time.Time      `json:"finished_at,omitempty"`
-	ExpiresAt  *time.Time      `json:"expires_at,omitempty"`
-	Links      *Links          `json:"links,omitempty"` // set by the web server, paths only
+	// Function is what a deployed function ran by, last; before it has run what the job was
+	// accepted for.
+	Function   *FunctionRun `json:"function,omitempty"`
+	CreatedAt  time.Time    `json:"created_at"`
+	RunAt      *time.Time   `json:"run_at,omitempty"`
+	StartedAt  *time.Time   `json:"started_at,omitempty"` // of the last start
+	FinishedAt *time.Time   `json:"finished_at,omitempty"`
+	ExpiresAt  *time.Time   `json:"expires_at,omitempty"`
+	Links      *Links       `json:"links,omitempty"` // set by the web server, paths only
+
+	Worker string `json:"-"` // the id of who runs it, or ran it last; "" = nobody yet, or not told
 }
 
 // MaxErrors is the number of failed attempts a job remembers.
@@ -154,6 +187,17 @@ type Usage struct {
 	PeakRSSBytes int64 `json:"peak_rss_bytes,omitempty"`
 }
 
+// A ScheduleTick is what of a schedule has made a job.
+type ScheduleTick struct {
+	Name string     `json:"name"`
+	Tick *time.Time `json:"tick,omitempty" doc:"the time that the job stands for; absent of one that was made by hand"`
+}
+
+// A FunctionRun is the version of a deployed function that a job ran by.
+type FunctionRun struct {
+	Version int64 `json:"version"`
+}
+
 // An Error says why a job did not succeed.
 type Error struct {
 	Code    Code   `json:"code"`
@@ -166,6 +210,8 @@ type AttemptError struct {
 	Code    Code      `json:"code"`
 	Message string    `json:"message"`
 	At      time.Time `json:"at"`
+	// Function is what it ran by, of a deployed function.
+	Function *FunctionRun `json:"function,omitempty"`
 }
 
 // A Code is the stable name of a reason why a job failed.
@@ -187,5 +233,13 @@ const (
 	ImageTooLarge    Code = "image_too_large"
 	TypeMismatch     Code = "type_mismatch"
 	StorageError     Code = "storage_error"
+	PayloadRefused   Code = "payload_refused" // the function has changed since the job was accepted
+	// SecretUnreadable: the key that sealed a secret value of the payload is not the worker's.
+	SecretUnreadable Code = "secret_unreadable"
 	Unsupported      Code = "unsupported" // this worker lacks a program that the job needs
 )
+
+// Codes lists the codes above.
+var Codes = []Code{HandlerError, Timeout, OutOfMemory, Crashed, Poisoned, UploadIncomplete, CorruptInput,
+	RecordTooLong, OutputLimit, WindowLimit, StepLimit, ImageTooLarge, TypeMismatch, StorageError,
+	Unsupported}

@@ -9,6 +9,7 @@ type State string
 // The states. The last four are terminal: a job that reached one never leaves it.
 const (
 	Uploading State = "uploading" // the input is still arriving
+	Awaiting  State = "waiting"   // for jobs that have to end before it
 	Scheduled State = "scheduled" // waits for its run_at
 	Queued    State = "queued"    // has a ticket, waits for a worker
 	Running   State = "running"   // a worker holds its lease
@@ -20,13 +21,15 @@ const (
 )
 
 // States lists all states in the order of a job's life.
-var States = []State{Uploading, Scheduled, Queued, Running, Retrying, Succeeded, Failed, Canceled, Expired}
+var States = []State{Uploading, Awaiting, Scheduled, Queued, Running, Retrying, Succeeded, Failed, Canceled,
+	Expired}
 
 // moves is the whole state machine. internal/jobstore puts it at the head of
 // every Lua script, so Redis itself refuses what is not in it.
 var moves = map[State][]State{
-	"":        {Uploading, Scheduled, Queued},
-	Uploading: {Scheduled, Queued, Failed, Canceled, Expired},
+	"":        {Uploading, Awaiting, Scheduled, Queued},
+	Uploading: {Awaiting, Scheduled, Queued, Failed, Canceled, Expired},
+	Awaiting:  {Scheduled, Queued, Canceled, Expired},
 	Scheduled: {Queued, Canceled, Expired},
 	Queued:    {Running, Scheduled, Canceled, Expired},
 	Running:   {Succeeded, Failed, Retrying, Queued, Scheduled, Canceled},

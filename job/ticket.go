@@ -37,7 +37,8 @@ func ParseTicketName(name string) (id ID, delivery int64, err error) {
 	if len(name) < 34 || name[32] != '.' {
 		return "", 0, errBadName
 	}
-	if id, err = ParseID(name[:8] + "-" + name[8:12] + "-" + name[12:16] + "-" + name[16:20] + "-" + name[20:32]); err != nil {
+	if id, err = ParseID(name[:8] + "-" + name[8:12] + "-" + name[12:16] + "-" + name[16:20] + "-" +
+		name[20:32]); err != nil {
 		return "", 0, err
 	}
 	if delivery, err = strconv.ParseInt(name[33:], 10, 64); err != nil || delivery < 1 {

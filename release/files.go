@@ -51,7 +51,8 @@ func add(t *tar.Writer, folder, name string) error {
 	if info.Mode()&0o111 != 0 {
 		mode = 0o755
 	}
-	h := &tar.Header{Name: folder + "/" + filepath.Base(name), Mode: mode, Size: info.Size(), ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
+	h := &tar.Header{Name: folder + "/" + filepath.Base(name), Mode: mode, Size: info.Size(),
+		ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
 	if err := t.WriteHeader(h); err != nil {
 		return err
 	}

@@ -35,7 +35,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	r := &release{source: ".", version: *version, out: *out, patterns: []string{"./cmd/..."}, extra: []string{"LICENSE", "README.md", "CHANGELOG.md"}, stderr: stderr}
+	r := &release{source: ".", version: *version, out: *out, patterns: []string{"./cmd/..."},
+		extra: []string{"LICENSE", "README.md", "CHANGELOG.md"}, stderr: stderr}
 	if err := r.make(ctx, strings.Fields(*targets)); err != nil {
 		return err
 	}
@@ -106,7 +107,8 @@ func (r *release) build(ctx context.Context, target string) ([]string, error) {
 	}
 	defer os.RemoveAll(folder)
 	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-buildvcs=false",
-		"-ldflags=-s -w -buildid= -X longshore/cmd/internal/program.version=" + r.version, "-o", folder + string(filepath.Separator)}, r.patterns...)...)
+		"-ldflags=-s -w -buildid= -X longshore/cmd/internal/program.version=" + r.version, "-o",
+		folder + string(filepath.Separator)}, r.patterns...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = r.source, r.stderr, r.stderr
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+arch)
 	if err := cmd.Run(); err != nil {

@@ -32,14 +32,16 @@ func TestRelease(t *testing.T) {
 	source := t.TempDir()
 	for name, text := range tiny {
 		name = filepath.Join(source, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755),
+			os.WriteFile(name, []byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	target := runtime.GOOS + "/" + runtime.GOARCH
 	var sums [2]string
 	for i := range sums {
-		r := &release{source: source, version: "v1.2.3", out: t.TempDir(), patterns: []string{"./cmd/..."}, extra: []string{"LICENSE"}, stderr: os.Stderr}
+		r := &release{source: source, version: "v1.2.3", out: t.TempDir(), patterns: []string{"./cmd/..."},
+			extra: []string{"LICENSE"}, stderr: os.Stderr}
 		stale := filepath.Join(r.out, "longshore_v0_old.tar.gz")
 		if err := os.WriteFile(stale, nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -100,19 +102,22 @@ func tryProgram(t *testing.T, name string) {
 			t.Fatal(err)
 		}
 		names = append(names, h.Name)
-		if err := os.WriteFile(filepath.Join(folder, filepath.Base(h.Name)), text, os.FileMode(h.Mode)); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, filepath.Base(h.Name)), text,
+			os.FileMode(h.Mode)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if base := filepath.Base(name); strings.Join(names, " ") != base+"/tiny "+base+"/LICENSE" {
 		t.Errorf("the archive has %v", names)
 	}
-	if said, err := exec.CommandContext(t.Context(), filepath.Join(folder, "tiny")).CombinedOutput(); err != nil || string(said) != "v1.2.3" {
+	if said, err := exec.CommandContext(t.Context(), filepath.Join(folder, "tiny")).
+		CombinedOutput(); err != nil || string(said) != "v1.2.3" {
 		t.Errorf("the program says %q, %v", said, err)
 	}
 	text, err := os.ReadFile(name + ".cdx.json")
 	var list bom
-	if err != nil || json.Unmarshal(text, &list) != nil || list.Format != "CycloneDX" || list.Metadata.Component.Version != "v1.2.3" || len(list.Components) != 1 {
+	if err != nil || json.Unmarshal(text, &list) != nil || list.Format != "CycloneDX" ||
+		list.Metadata.Component.Version != "v1.2.3" || len(list.Components) != 1 {
 		t.Errorf("the SBOM: %s, %v", text, err)
 	}
 }
@@ -138,8 +143,10 @@ func TestSBOM(t *testing.T) {
 
 func TestBadReleases(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"-version", "v1 -X main.x=y"}, {"-version", "../v1"}, {"-version", "v1", "-targets", " "}, {"-version", "v1", "-targets", "linux"}, {"-nope"}} {
-		if err := run(t.Context(), append([]string{"-out", t.TempDir()}, args...), io.Discard, io.Discard); err == nil {
+	for _, args := range [][]string{{}, {"-version", "v1 -X main.x=y"}, {"-version", "../v1"},
+		{"-version", "v1", "-targets", " "}, {"-version", "v1", "-targets", "linux"}, {"-nope"}} {
+		if err := run(t.Context(), append([]string{"-out", t.TempDir()}, args...), io.Discard,
+			io.Discard); err == nil {
 			t.Errorf("%v is taken", args)
 		}
 	}

@@ -49,19 +49,22 @@ func sbom(version string, programs []string) ([]byte, error) {
 		}
 		whole.Properties = append(whole.Properties, property{"longshore:program", filepath.Base(name)})
 		release := strings.TrimPrefix(info.GoVersion, "go")
-		parts["std"] = component{Type: "library", Name: "std", Version: release, PURL: "pkg:golang/std@" + release}
+		parts["std"] = component{Type: "library", Name: "std", Version: release, PURL: "pkg:golang/std@" +
+			release}
 		for _, m := range info.Deps {
 			if m.Replace != nil {
 				m = m.Replace
 			}
-			c := component{Type: "library", Name: m.Path, Version: m.Version, PURL: "pkg:golang/" + m.Path + "@" + m.Version}
+			c := component{Type: "library", Name: m.Path, Version: m.Version, PURL: "pkg:golang/" + m.Path +
+				"@" + m.Version}
 			if m.Sum != "" {
 				c.Properties = []property{{"go:sum", m.Sum}} // of the module's tree, as go.sum has it
 			}
 			parts[m.Path+"@"+m.Version] = c
 		}
 	}
-	list := bom{Format: "CycloneDX", SpecVersion: "1.5", Version: 1, Metadata: metadata{whole}, Components: []component{}}
+	list := bom{Format: "CycloneDX", SpecVersion: "1.5", Version: 1, Metadata: metadata{whole},
+		Components: []component{}}
 	for _, key := range slices.Sorted(maps.Keys(parts)) {
 		list.Components = append(list.Components, parts[key])
 	}

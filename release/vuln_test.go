@@ -16,11 +16,12 @@ func TestVulnScript(t *testing.T) {
 		code   int
 		says   string
 	}{
-		"clean":       {"echo looking; echo No vulnerabilities found.", 0, "No vulnerabilities found."},
-		"found":       {"echo 'Vulnerability 1: dial tcp'; exit 3", 3, "Vulnerability 1"},
-		"unreachable": {"echo 'govulncheck: fetching vulnerabilities: no such host' >&2; exit 1", 0, "not checked"},
-		"late":        {"exit 124", 0, "not checked"},
-		"broken":      {"echo 'govulncheck: loading packages: no'; exit 1", 1, "loading packages"},
+		"clean": {"echo looking; echo No vulnerabilities found.", 0, "No vulnerabilities found."},
+		"found": {"echo 'Vulnerability 1: dial tcp'; exit 3", 3, "Vulnerability 1"},
+		"unreachable": {"echo 'govulncheck: fetching vulnerabilities: no such host' >&2; exit 1", 0,
+			"not checked"},
+		"late":   {"exit 124", 0, "not checked"},
+		"broken": {"echo 'govulncheck: loading packages: no'; exit 1", 1, "loading packages"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

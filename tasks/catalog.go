@@ -33,6 +33,7 @@ type entry struct {
 	simple *simpleCheck
 	// choices is how many schemas a value may be held against; 1 = its own only.
 	choices int
+	secrets bool // some value may be secret
 }
 
 // ErrUnknownType says that no definition has that name.
@@ -63,7 +64,8 @@ func (c *Catalog) Add(info Info) error {
 	if old, ok := c.types[info.Type]; ok && old.info.check != nil && info.check == nil {
 		return nil
 	}
-	c.types[info.Type] = entry{info, schema, newSimpleCheck(info, schema), choices(schema)}
+	c.types[info.Type] = entry{info, schema, newSimpleCheck(info, schema), choices(schema),
+		hasSecrets(schema)}
 	return nil
 }
 
@@ -107,7 +109,8 @@ func (c *Catalog) check(typ string, payload []byte, own bool) ([]byte, error) {
 		payload = []byte("{}")
 	}
 	if len(payload) > job.MaxDocument {
-		return nil, Problems{{"", fmt.Sprintf("payload is over %d bytes; send data as the input", job.MaxDocument)}}
+		return nil, Problems{{"", fmt.Sprintf("payload is over %d bytes; send data as the input",
+			job.MaxDocument)}}
 	}
 	switch err := e.simple.check(payload); {
 	case err == nil:
@@ -126,13 +129,18 @@ func (e entry) check(payload []byte, own bool) ([]byte, error) {
 	var fields map[string]any
 	if err := json.Unmarshal(payload, &fields); err != nil || fields == nil {
 		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) && strings.HasPrefix(wrong.Value, "number ") { // with its digits: no float64 holds it
+		// with its digits: no float64 holds it
+		if errors.As(err, &wrong) && strings.HasPrefix(wrong.Value, "number ") {
 			return nil, Problems{{"", "has a number over all bounds"}}
 		}
 		return nil, Problems{{"", "expected object"}}
 	}
 	if e.choices > 1 && e.choices*values(fields) > maxCompared {
-		return nil, Problems{{"", fmt.Sprintf("has too many values for a type that has so many alternatives: over %d comparisons", maxCompared)}}
+		return nil, Problems{
+			{"",
+				fmt.Sprintf(
+					"has too many values for a type that has so many alternatives: over %d comparisons",
+					maxCompared)}}
 	}
 	if problems := validate(e.schema, fields); problems != nil {
 		return nil, problems

@@ -15,7 +15,8 @@ func checked(t *testing.T, property, a string) Problems {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Publish(map[string]string{"some.type": definition("some.type", `{"type":"object","properties":{"a":`+property+`}}`)}); err != nil {
+	if err := c.Publish(map[string]string{"some.type": definition("some.type",
+		`{"type":"object","properties":{"a":`+property+`}}`)}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = c.Check("some.type", []byte(`{"a":`+a+`}`))
@@ -45,19 +46,23 @@ func TestPatternsInPayloads(t *testing.T) {
 			t.Fatal(err)
 		}
 		for schema, a := range map[string]string{
-			`{"type":"string","format":"regex"}`:                                          string(text),
-			`{"type":"array","items":{"type":"string","format":"regex"}}`:                 "[" + string(text) + "]",
-			`{"type":"object","additionalProperties":{"type":"string","format":"regex"}}`: `{"x":` + string(text) + `}`,
+			`{"type":"string","format":"regex"}`: string(text),
+			`{"type":"array","items":{"type":"string","format":"regex"}}`: "[" +
+				string(text) + "]",
+			`{"type":"object","additionalProperties":{"type":"string","format":"regex"}}`: `{"x":` +
+				string(text) + `}`,
 		} {
 			problems := checked(t, schema, a)
-			if test.says == "" && problems != nil || test.says != "" && (len(problems) != 1 || !strings.HasPrefix(problems[0].Detail, test.says)) {
+			if test.says == "" && problems != nil || test.says != "" &&
+				(len(problems) != 1 || !strings.HasPrefix(problems[0].Detail, test.says)) {
 				t.Errorf("%.30q by %.30s: %v, want %q", test.pattern, schema, problems, test.says)
 			}
 		}
 	}
 	// Those of one payload count together.
 	many := strings.TrimSuffix(strings.Repeat(`"a{900}",`, 20), ",")
-	if problems := checked(t, `{"type":"array","items":{"type":"string","format":"regex"}}`, "["+many+"]"); len(problems) == 0 {
+	if problems := checked(t, `{"type":"array","items":{"type":"string","format":"regex"}}`,
+		"["+many+"]"); len(problems) == 0 {
 		t.Error("20 patterns of 900 instructions are taken")
 	}
 }

@@ -22,6 +22,7 @@ type InputRule string
 // The input rules.
 const (
 	NoInput       InputRule = "none"
+	InputOptional InputRule = "optional" // for functions: a Definition's job has one or none
 	InputRequired InputRule = "required"
 )
 
@@ -69,9 +70,15 @@ type Info struct {
 	Lane          job.Lane        `json:"lane"`
 	TimeoutMS     int64           `json:"timeout_ms"`
 	MaxAttempts   int             `json:"max_attempts"`
+	RetentionMS   int64           `json:"retention_ms,omitempty"` // of its jobs; 0 = the installation's
 	Input         InputRule       `json:"input"`
 	ForbidOverlap bool            `json:"forbid_overlap,omitempty"`
 	Schema        json.RawMessage `json:"schema"` // JSON Schema of the payload
+	// Sandbox says how far a function's program is kept from the rest of its machine:
+	// full, partial or none; "" for Go code.
+	Sandbox string `json:"sandbox,omitempty"`
+	// Version is the number of a deployed function that a job is accepted for; 0 of all others.
+	Version int64 `json:"version,omitempty"`
 
 	check func(payload []byte) error // nil for a type known only from Redis
 	child func(payload []byte) bool  // … or whose definition has no NeedsChild
@@ -79,6 +86,10 @@ type Info struct {
 	// value always fits; nil if there is more to check than the schema.
 	simple map[string]reflect.Kind
 }
+
+// Published reports whether the type is known from what a worker, or a deployment, has told,
+// and not from Go code of this program.
+func (i Info) Published() bool { return i.check == nil }
 
 // LaneFor is the lane of a job with this payload.
 func (i Info) LaneFor(payload []byte) job.Lane {
@@ -93,6 +104,9 @@ func (i Info) MayNeedChild() bool { return i.Lane == job.LaneCPU || i.child != n
 
 // Timeout is the time limit of one attempt.
 func (i Info) Timeout() time.Duration { return time.Duration(i.TimeoutMS) * time.Millisecond }
+
+// ValidName reports whether a text may be the name of a type.
+func ValidName(name string) bool { return len(name) <= 64 && typeName.MatchString(name) }
 
 var typeName = regexp.MustCompile(`^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)+$`)
 
@@ -151,7 +165,7 @@ func (i Info) valid() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("task %q: "+format, append([]any{i.Type}, args...)...))
 	}
-	if len(i.Type) > 64 || !typeName.MatchString(i.Type) {
+	if !ValidName(i.Type) {
 		bad("type must be two or more lower-case words joined by dots, at most 64 characters")
 	}
 	if !slices.Contains(job.Lanes, i.Lane) {
@@ -166,8 +180,11 @@ func (i Info) valid() error {
 	if i.MaxAttempts < 1 || i.MaxAttempts > MaxMaxAttempts {
 		bad("max attempts must be between 1 and %d", MaxMaxAttempts)
 	}
-	if i.Input != NoInput && i.Input != InputRequired {
-		bad("input must be %q or %q", NoInput, InputRequired)
+	if i.Input != NoInput && i.Input != InputOptional && i.Input != InputRequired {
+		bad("input must be %q, %q or %q", NoInput, InputOptional, InputRequired)
+	}
+	if i.RetentionMS < 0 {
+		bad("retention must not be negative")
 	}
 	schema, err := parseSchema(i.Schema)
 	if err != nil {
@@ -194,7 +211,8 @@ func (d Definition[P]) Decode(payload []byte) (P, error) {
 	err := decodeStrict(payload, &p)
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && strings.HasPrefix(wrong.Value, "number ") {
-		err = decodeStrict(plainIntegers(payload), &p) // a decoder goes on after such an error: p has nothing else
+		// a decoder goes on after such an error: p has nothing else
+		err = decodeStrict(plainIntegers(payload), &p)
 	}
 	if err != nil {
 		return p, fmt.Errorf("payload of %s: %w", d.Type, decodeProblem(err))

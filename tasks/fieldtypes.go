@@ -55,8 +55,9 @@ func (c *typeCheck) walk(t reflect.Type, where string, within []reflect.Type) {
 	case pointer.Implements(reflect.TypeFor[huma.SchemaProvider]()):
 		return
 	case pointer.Implements(reflect.TypeFor[json.Unmarshaler]()):
-		c.bad(where, "%v reads its JSON by itself, so its schema isn't known; use a plain type, json.RawMessage, or give it a method "+
-			"Schema (huma.SchemaProvider)", t)
+		c.bad(where,
+			"%v reads its JSON by itself, so its schema isn't known; use a plain type, json.RawMessage, or give it a method "+
+				"Schema (huma.SchemaProvider)", t)
 		return
 	case pointer.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
 		return // a text
@@ -64,7 +65,8 @@ func (c *typeCheck) walk(t reflect.Type, where string, within []reflect.Type) {
 		c.bad(where, "url.URL is a text to the schema and an object to JSON; use string and url.Parse")
 		return
 	case t == reflect.TypeFor[json.Number]():
-		c.bad(where, "json.Number is a text to the schema and a number to JSON; use float64, int64 or json.RawMessage")
+		c.bad(where,
+			"json.Number is a text to the schema and a number to JSON; use float64, int64 or json.RawMessage")
 		return
 	}
 	switch t.Kind() {
@@ -87,15 +89,18 @@ func (c *typeCheck) walk(t reflect.Type, where string, within []reflect.Type) {
 		}
 		c.walk(t.Elem(), where+"[]", within)
 	case reflect.Map:
-		if key := t.Key(); key.Kind() != reflect.String || reflect.PointerTo(key).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		if key := t.Key(); key.Kind() != reflect.String ||
+			reflect.PointerTo(key).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 			c.bad(where, "the keys of %v are no plain texts; use map[string]…", t)
 		}
 		c.walk(t.Elem(), where+"{}", within)
 	case reflect.Interface:
 		if t.NumMethod() > 0 {
-			c.bad(where, "JSON can't be read into %v, an interface with methods; use a struct or json.RawMessage", t)
+			c.bad(where,
+				"JSON can't be read into %v, an interface with methods; use a struct or json.RawMessage", t)
 		}
-	case reflect.Func, reflect.Chan, reflect.Complex64, reflect.Complex128, reflect.UnsafePointer, reflect.Uintptr:
+	case reflect.Func, reflect.Chan, reflect.Complex64, reflect.Complex128, reflect.UnsafePointer,
+		reflect.Uintptr:
 		c.bad(where, "%v has no form in JSON; leave it out with the tag json:\"-\"", t)
 	}
 }
@@ -123,7 +128,8 @@ func (c *typeCheck) fields(t reflect.Type, where string, within []reflect.Type) 
 				name = f.Name
 			}
 			if goNames[f.Name] || names[name] {
-				c.bad(at, "there are two fields of this name, or with %q in JSON, here and in an embedded struct", name)
+				c.bad(at,
+					"there are two fields of this name, or with %q in JSON, here and in an embedded struct", name)
 				continue
 			}
 			goNames[f.Name], names[name] = true, true
@@ -137,7 +143,8 @@ func (c *typeCheck) fields(t reflect.Type, where string, within []reflect.Type) 
 	add(t, within)
 }
 
-func (c *typeCheck) embedded(f reflect.StructField, at string, within []reflect.Type, add func(reflect.Type, []reflect.Type)) {
+func (c *typeCheck) embedded(f reflect.StructField, at string, within []reflect.Type,
+	add func(reflect.Type, []reflect.Type)) {
 	t := f.Type
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -148,7 +155,8 @@ func (c *typeCheck) embedded(f reflect.StructField, at string, within []reflect.
 			c.bad(at, "an embedded %v needs a name: give it a json tag", f.Type)
 		}
 	case !f.IsExported():
-		c.bad(at, "the embedded struct's type is not exported, so the schema leaves its fields out; export it, or name the field")
+		c.bad(at,
+			"the embedded struct's type is not exported, so the schema leaves its fields out; export it, or name the field")
 	default:
 		for _, outer := range within {
 			if outer == t {
@@ -179,7 +187,8 @@ func (c *typeCheck) defaultTag(f reflect.StructField, at string) {
 	if t.Kind() == reflect.Slice && simple(t.Elem()) || simple(t) {
 		return
 	}
-	c.bad(at, "a default can't be given to %v; put it on the fields of a struct, or look in the handler", f.Type)
+	c.bad(at, "a default can't be given to %v; put it on the fields of a struct, or look in the handler",
+		f.Type)
 }
 
 // narrow gives a schema's numbers the bounds of their Go kinds.
@@ -222,6 +231,9 @@ func narrow(s *huma.Schema, t reflect.Type) {
 			}
 			if name == "" {
 				name = f.Name
+			}
+			if p := s.Properties[name]; p != nil && f.Tag.Get("secret") == "true" {
+				p.WriteOnly = true
 			}
 			narrow(s.Properties[name], f.Type)
 		}

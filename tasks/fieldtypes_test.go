@@ -105,7 +105,8 @@ func fieldCases() []fieldCase {
 		boxed[float64](map[string]string{`{"v":1.5}`: "", `{"v":1e3}`: `{"v":1000}`}, `{"v":"1"}`),
 		boxed[float32](same(`{"v":1.5}`), `{"v":1e39}`),
 		boxed[time.Duration](same(`{"v":1000000000}`), `{"v":"1s"}`),
-		boxed[[]string](map[string]string{`{"v":["a"]}`: "", `{"v":null}`: `{}`, `{"v":[]}`: `{}`}, `{"v":"a"}`, `{"v":[1]}`, `{"v":[null]}`),
+		boxed[[]string](map[string]string{`{"v":["a"]}`: "", `{"v":null}`: `{}`, `{"v":[]}`: `{}`},
+			`{"v":"a"}`, `{"v":[1]}`, `{"v":[null]}`),
 		boxed[[]int](same(`{"v":[1,2]}`), `{"v":[1.5]}`),
 		boxed[[][]int](same(`{"v":[[1],[2,3]]}`), `{"v":[[1.5]]}`),
 		boxed[[3]int](same(`{"v":[1,2,3]}`), `{"v":[1,2]}`, `{"v":[1,2,3,4]}`),
@@ -116,13 +117,16 @@ func fieldCases() []fieldCase {
 		payloads[struct {
 			V *int `json:"v"`
 		}](same(`{"v":5}`, `{"v":null}`), `{}`, `{"v":"5"}`),
-		boxed[map[string]int](same(`{"v":{"a":1,"b/c":2}}`), `{"v":{"a":"1"}}`, `{"v":{"a":1.5}}`, `{"v":[]}`),
-		boxed[map[color][]string](map[string]string{`{"v":{"a":["x"]}}`: "", `{"v":{"a":null}}`: ""}, `{"v":{"a":[1]}}`),
+		boxed[map[string]int](same(`{"v":{"a":1,"b/c":2}}`), `{"v":{"a":"1"}}`, `{"v":{"a":1.5}}`,
+			`{"v":[]}`),
+		boxed[map[color][]string](map[string]string{`{"v":{"a":["x"]}}`: "", `{"v":{"a":null}}`: ""},
+			`{"v":{"a":[1]}}`),
 		boxed[map[string]map[string]uint8](same(`{"v":{"a":{"b":255}}}`), `{"v":{"a":{"b":256}}}`),
 		boxed[map[string]any](same(`{"v":{"a":[1,{"b":null}]}}`), `{"v":1}`),
 		boxed[any](same(`{"v":[1,{"b":"c"}]}`, `{"v":"a"}`)),
 		boxed[json.RawMessage](same(`{"v":{"n":12345678901234567890}}`, `{"v":[1]}`, `{"v":"a"}`)),
-		boxed[time.Time](map[string]string{`{"v":"2026-01-02T03:04:05Z"}`: ""}, `{"v":"yesterday"}`, `{"v":1}`),
+		boxed[time.Time](map[string]string{`{"v":"2026-01-02T03:04:05Z"}`: ""}, `{"v":"yesterday"}`,
+			`{"v":1}`),
 		boxed[*time.Time](same(`{"v":"2026-01-02T03:04:05.5+02:00"}`), `{"v":"2026-01-02"}`),
 		boxed[netip.Addr](same(`{"v":"::1"}`, `{"v":"10.0.0.1"}`), `{"v":"10.0.0"}`),
 		payloads[zero](map[string]string{`{}`: "", `{"when":"2026-01-02T03:04:05Z"}`: ""}, `{"when":7}`),
@@ -134,12 +138,14 @@ func fieldCases() []fieldCase {
 			`{"leaf":{"name":"a","size":1},"maybe":{"name":"b"}}`:     "",
 			`{"leaf":{"name":"a","size":1},"list":[{"name":"c"}]}`:    "",
 			`{"leaf":{"name":"a","size":1},"map":{"k":{"name":"d"}}}`: "",
-		}, `{"leaf":{}}`, `{"leaf":{"name":1}}`, `{"leaf":{"name":"a","x":1}}`, `{"list":[{}]}`, `{"map":{"k":{"size":1}}}`, `{"maybe":{"name":"b","y":2}}`),
+		}, `{"leaf":{}}`, `{"leaf":{"name":1}}`, `{"leaf":{"name":"a","x":1}}`, `{"list":[{}]}`,
+			`{"map":{"k":{"size":1}}}`, `{"maybe":{"name":"b","y":2}}`),
 		payloads[embeds](map[string]string{
 			`{"trace":"t","level":9,"own":1}`: "",
 			`{"own":1}`:                       `{"level":2,"own":1}`,
 		}, `{"Common":{}}`, `{"trace":1}`),
-		payloads[named](map[string]string{`{"common":{"trace":"t"}}`: `{"common":{"trace":"t","level":2}}`}, `{"trace":"t"}`),
+		payloads[named](map[string]string{`{"common":{"trace":"t"}}`: `{"common":{"trace":"t","level":2}}`},
+			`{"trace":"t"}`),
 	}
 }
 
@@ -248,19 +254,23 @@ func TestFieldTypesThatCantBe(t *testing.T) {
 		fieldCase
 		want string
 	}{
-		{boxed[func()](nil), `json:"-"`}, {boxed[chan int](nil), "payload.V"}, {boxed[complex128](nil), "no form in JSON"},
-		{boxed[[]func()](nil), "payload.V[]"}, {boxed[uintptr](nil), "no form"},
-		{boxed[error](nil), "interface with methods"}, {boxed[map[int]string](nil), "map[string]"},
-		{boxed[map[netip.Addr]string](nil), "map[string]"},
-		{boxed[[4]byte](nil), "use []byte"}, {boxed[json.Number](nil), "json.Number"}, {boxed[big.Int](nil), "json.RawMessage"},
-		{boxed[url.URL](nil), "payload.V"}, {boxed[knot](nil), "stands in itself"}, {payloads[knot](nil), "stands in itself"},
-		{payloads[hidden](nil), "not exported"}, {payloads[words](nil), "needs a name"}, {payloads[double](nil), "two fields"},
-		{payloads[shadow](nil), "two fields"}, {payloads[late](nil), "payload"}, {payloads[asText](nil), "string"},
-		{payloads[deflt](nil), "default"}, {payloads[tag](nil), "few"}, {payloads[wrongDefault](nil), "few"}, {payloads[pattern](nil), "missing closing"},
-		{payloads[map[string]int](nil), "must be an object"}, {payloads[*leaf](nil), "must be an object"}, {payloads[[]int](nil), "must be an object"},
+		{boxed[func()](nil), `json:"-"`}, {boxed[chan int](nil), "payload.V"},
+		{boxed[complex128](nil), "no form in JSON"}, {boxed[[]func()](nil), "payload.V[]"},
+		{boxed[uintptr](nil), "no form"}, {boxed[error](nil), "interface with methods"},
+		{boxed[map[int]string](nil), "map[string]"}, {boxed[map[netip.Addr]string](nil), "map[string]"},
+		{boxed[[4]byte](nil), "use []byte"}, {boxed[json.Number](nil), "json.Number"},
+		{boxed[big.Int](nil), "json.RawMessage"}, {boxed[url.URL](nil), "payload.V"},
+		{boxed[knot](nil), "stands in itself"}, {payloads[knot](nil), "stands in itself"},
+		{payloads[hidden](nil), "not exported"}, {payloads[words](nil), "needs a name"},
+		{payloads[double](nil), "two fields"}, {payloads[shadow](nil), "two fields"},
+		{payloads[late](nil), "payload"}, {payloads[asText](nil), "string"},
+		{payloads[deflt](nil), "default"}, {payloads[tag](nil), "few"}, {payloads[wrongDefault](nil), "few"},
+		{payloads[pattern](nil), "missing closing"}, {payloads[map[string]int](nil), "must be an object"},
+		{payloads[*leaf](nil), "must be an object"}, {payloads[[]int](nil), "must be an object"},
 	} {
 		_, err := c.info()
-		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), `"test.field"`) {
+		if err == nil || !strings.Contains(err.Error(), c.want) ||
+			!strings.Contains(err.Error(), `"test.field"`) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
@@ -271,11 +281,15 @@ func TestPublishedSchemas(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat(`{"type":"object","properties":{"a":`, 80) + `{}` + strings.Repeat(`}}`, 80)
 	for _, schema := range []string{
-		`7`, `null`, `[]`, `{}`, `{"type":"array"}`, `{"type":["object","array"]}`, `{"type":[]}`, `{"type":"object","properties":{"a":7}}`,
-		`{"type":"object","properties":{"a":{"type":"string","pattern":"("}}}`, `{"type":"object","properties":{"a":{"$ref":"#/x"}}}`,
-		`{"type":"object","additionalProperties":{"type":"string","pattern":"["}}`, `{"type":"object","properties":{"a":{"items":3,"minimum":"x"}}}`, deep,
+		`7`, `null`, `[]`, `{}`, `{"type":"array"}`, `{"type":["object","array"]}`, `{"type":[]}`,
+		`{"type":"object","properties":{"a":7}}`,
+		`{"type":"object","properties":{"a":{"type":"string","pattern":"("}}}`,
+		`{"type":"object","properties":{"a":{"$ref":"#/x"}}}`,
+		`{"type":"object","additionalProperties":{"type":"string","pattern":"["}}`,
+		`{"type":"object","properties":{"a":{"items":3,"minimum":"x"}}}`, deep,
 	} {
-		info := Info{Type: "test.field", Lane: job.LaneIO, TimeoutMS: 1000, MaxAttempts: 1, Input: NoInput, Schema: json.RawMessage(schema)}
+		info := Info{Type: "test.field", Lane: job.LaneIO, TimeoutMS: 1000, MaxAttempts: 1, Input: NoInput,
+			Schema: json.RawMessage(schema)}
 		if _, err := NewCatalog(info); err == nil {
 			t.Errorf("%.80s is taken", schema)
 		}
@@ -312,7 +326,8 @@ func TestQueryOfFieldTypes(t *testing.T) {
 		`raw={"n":12345678901234567890}`:                 `{"raw":{"n":12345678901234567890}}`,
 		"when=2026-01-02T03:04:05Z":                      `{"when":"2026-01-02T03:04:05Z"}`,
 		"big=18446744073709551615":                       `{"big":18446744073709551615}`,
-		"nums=1,x":                                       "", `leafs=x`: "", `map={`: "", "big=-1": "", `nums=[1,`: "", `raw=`: "",
+		"nums=1,x":                                       "", `leafs=x`: "", `map={`: "", "big=-1": "",
+		`nums=[1,`: "", `raw=`: "",
 	} {
 		values, err := url.ParseQuery(query)
 		if err != nil {

@@ -30,7 +30,8 @@ type ImageSize struct {
 
 // ImageResize makes smaller versions of an image.
 var ImageResize = Definition[Resize]{
-	Type: "image.resize", Doc: "A JPEG, PNG, GIF or WebP image in one or several sizes, upright and without metadata.",
+	Type: "image.resize",
+	Doc:  "A JPEG, PNG, GIF or WebP image in one or several sizes, upright and without metadata.",
 	Lane: job.LaneCPU, Input: InputRequired, Timeout: 5 * time.Minute,
 	Check: checkResize,
 }

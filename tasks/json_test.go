@@ -9,7 +9,8 @@ import (
 )
 
 func FuzzCompact(f *testing.F) {
-	for _, text := range []string{`{}`, ` { "a" : [ ] } `, `{"a\"b":" c "}`, "[1,\n2]", `"\\" `, `["\\\" ",1]`} {
+	for _, text := range []string{`{}`, ` { "a" : [ ] } `, `{"a\"b":" c "}`, "[1,\n2]", `"\\" `,
+		`["\\\" ",1]`} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

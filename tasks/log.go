@@ -18,7 +18,8 @@ type Analyze struct {
 
 // LogAnalyze reports on a web server's access log.
 var LogAnalyze = Definition[Analyze]{
-	Type: "log.analyze", Doc: "A report on an access log in Common, Combined or JSON format, or one that is described, plain or packed with gzip or zstd.",
+	Type: "log.analyze",
+	Doc:  "A report on an access log in Common, Combined or JSON format, or one that is described, plain or packed with gzip or zstd.",
 	Lane: job.LaneIO, Input: InputRequired,
 	Check: checkFormat,
 }

@@ -18,7 +18,8 @@ func plainInteger(literal string) (string, bool) {
 		return literal, true
 	}
 	mantissa, exponent, _ := strings.Cut(strings.ToLower(literal), "e")
-	if len(mantissa) > 40 || len(strings.TrimLeft(exponent, "+-0")) > 2 { // nothing here is to be computed at length
+	// nothing here is to be computed at length
+	if len(mantissa) > 40 || len(strings.TrimLeft(exponent, "+-0")) > 2 {
 		return "", false
 	}
 	value, ok := new(big.Rat).SetString(literal)
@@ -87,10 +88,12 @@ func decodeProblem(err error) error {
 	case errors.As(err, &wrong):
 		pointer := ""
 		if wrong.Field != "" {
-			pointer = "/" + strings.ReplaceAll(strings.NewReplacer("~", "~0", "/", "~1").Replace(wrong.Field), ".", "/")
+			pointer = "/" + strings.ReplaceAll(strings.NewReplacer("~", "~0", "/", "~1").Replace(wrong.Field),
+				".", "/")
 		}
 		detail := "expected " + jsonType(wrong.Type)
-		if strings.HasPrefix(wrong.Value, "number ") && jsonType(wrong.Type) == "integer" && !strings.Contains(wrong.Value, ".") {
+		if strings.HasPrefix(wrong.Value, "number ") && jsonType(wrong.Type) == "integer" &&
+			!strings.Contains(wrong.Value, ".") {
 			detail += " within its range"
 		}
 		return Problems{{pointer, detail}}
@@ -101,7 +104,8 @@ func decodeProblem(err error) error {
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		var plain string
-		_ = json.Unmarshal([]byte(name), &plain) // Go quotes nearly as JSON does; else the payload is pointed at
+		// Go quotes nearly as JSON does; else the payload is pointed at
+		_ = json.Unmarshal([]byte(name), &plain)
 		if plain != "" {
 			return Problems{{"/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(plain), "unknown field"}}
 		}

@@ -68,7 +68,8 @@ func (c *Catalog) Publish(definitions map[string]string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name, e := range c.types {
-		if _, there := bodies[name]; e.info.check == nil && c.bodies[name] != "" && (!there || refused[name] != "") {
+		if _, there := bodies[name]; e.info.check == nil && c.bodies[name] != "" &&
+			(!there || refused[name] != "") {
 			delete(c.types, name)
 		}
 	}

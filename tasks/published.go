@@ -104,7 +104,8 @@ func schemaOf(tree any, depth int) (*huma.Schema, error) {
 		s.Format = formatPattern
 	}
 	s.Nullable = nullable
-	s.Items, s.Not, s.OneOf, s.AnyOf, s.AllOf = inner["items"], inner["not"], lists["oneOf"], lists["anyOf"], lists["allOf"]
+	s.Items, s.Not, s.OneOf, s.AnyOf, s.AllOf = inner["items"], inner["not"], lists["oneOf"], lists["anyOf"],
+		lists["allOf"]
 	if values := inner["additionalProperties"]; values != nil {
 		values.PrecomputeMessages() // huma doesn't get there by itself
 		s.AdditionalProperties = values

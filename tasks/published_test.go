@@ -9,7 +9,9 @@ import (
 
 // definition is a published one with this schema of its payload.
 func definition(name, schema string) string {
-	return fmt.Sprintf(`{"type":%q,"doc":"d","lane":"io","timeout_ms":1000,"max_attempts":1,"input":"none","schema":%s}`, name, schema)
+	return fmt.Sprintf(
+		`{"type":%q,"doc":"d","lane":"io","timeout_ms":1000,"max_attempts":1,"input":"none","schema":%s}`,
+		name, schema)
 }
 
 // hostile are schemas that no program may fall over, or that ask for much.
@@ -29,13 +31,16 @@ func hostile() map[string]string {
 		"ref":                property(`{"$ref":"#/components/schemas/X"}`),
 		"discriminator":      object(`"oneOf":[{}],"discriminator":{"propertyName":"a"}`),
 		"deep":               deep,
-		"large pattern":      property(`{"type":"string","pattern":"` + strings.Repeat(".{0,999}", 100) + `"}`),
-		"many patterns":      object(`"properties":{` + strings.TrimSuffix(strings.Repeat(`"a%d":{"type":"string","pattern":"a{900}"},`, 5), ",") + `}`),
-		"folded class":       property(`{"type":"string","pattern":"(?i)` + strings.Repeat(`[\\x{1}-\\x{1E942}]`, 50) + `"}`),
-		"list":               `[]`,
-		"null":               `null`,
-		"properties list":    object(`"properties":[]`),
-		"pattern number":     property(`{"pattern":5}`),
+		"large pattern": property(`{"type":"string","pattern":"` + strings.Repeat(".{0,999}", 100) +
+			`"}`),
+		"many patterns": object(`"properties":{` +
+			strings.TrimSuffix(strings.Repeat(`"a%d":{"type":"string","pattern":"a{900}"},`, 5), ",") + `}`),
+		"folded class": property(`{"type":"string","pattern":"(?i)` + strings.Repeat(`[\\x{1}-\\x{1E942}]`,
+			50) + `"}`),
+		"list":            `[]`,
+		"null":            `null`,
+		"properties list": object(`"properties":[]`),
+		"pattern number":  property(`{"pattern":5}`),
 	}
 }
 
@@ -54,7 +59,8 @@ func TestPublishHostile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = c.Publish(map[string]string{"bad.type": definition("bad.type", schema), "good.type": definition("good.type", `{"type":"object"}`)})
+			err = c.Publish(map[string]string{"bad.type": definition("bad.type", schema),
+				"good.type": definition("good.type", `{"type":"object"}`)})
 			refused := c.Refused()
 			if err == nil || len(refused) != 1 || refused[0].Type != "bad.type" || refused[0].Reason == "" {
 				t.Errorf("Publish = %v, refused %v", err, refused)
@@ -77,7 +83,8 @@ func TestPublishChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good, bad := definition("a.b", `{"type":"object"}`), definition("a.b", `{"type":"object","properties":{"x":null}}`)
+	good, bad := definition("a.b", `{"type":"object"}`),
+		definition("a.b", `{"type":"object","properties":{"x":null}}`)
 	for i, step := range []struct {
 		body         string
 		fails, there bool

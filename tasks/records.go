@@ -17,7 +17,8 @@ type CSVToNDJSON struct {
 
 // CSVToNDJSONTask turns CSV into NDJSON.
 var CSVToNDJSONTask = Definition[CSVToNDJSON]{
-	Type: "csv.to_ndjson", Doc: "CSV (RFC 4180) as NDJSON: each row an object of strings. The input may be packed with gzip or zstd.",
+	Type: "csv.to_ndjson",
+	Doc:  "CSV (RFC 4180) as NDJSON: each row an object of strings. The input may be packed with gzip or zstd.",
 	Lane: job.LaneIO, Input: InputRequired,
 	Check: func(p CSVToNDJSON) error { return checkCSV(p.Delimiter, &p.Header, p.Columns) },
 }
@@ -47,7 +48,8 @@ type NDJSONFilter struct {
 
 // NDJSONFilterTask keeps some records of NDJSON.
 var NDJSONFilterTask = Definition[NDJSONFilter]{
-	Type: "ndjson.filter", Doc: "The records of NDJSON for which a jq expression holds. The input may be packed with gzip or zstd.",
+	Type: "ndjson.filter",
+	Doc:  "The records of NDJSON for which a jq expression holds. The input may be packed with gzip or zstd.",
 	Lane: job.LaneIO, Input: InputRequired,
 	Check:      checkFilter,
 	NeedsChild: func(p NDJSONFilter) bool { return jq.Untamed(p.Filter) },

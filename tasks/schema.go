@@ -74,7 +74,8 @@ func newPayloadType(t reflect.Type) (p *payloadType) {
 	p.schema.PrecomputeMessages()
 	if fields := defaultsOf(p.schema, t); len(fields) > 0 {
 		if p.defaults, p.err = json.Marshal(fields); p.err == nil {
-			p.err = json.Unmarshal(p.defaults, reflect.New(t).Interface()) // once, so that no handler meets it
+			// once, so that no handler meets it
+			p.err = json.Unmarshal(p.defaults, reflect.New(t).Interface())
 		}
 	}
 	return p
@@ -125,7 +126,8 @@ func payloadFromQuery(s *huma.Schema, query url.Values) ([]byte, Problems) {
 			if len(values) == 1 && strings.HasPrefix(strings.TrimSpace(values[0]), "[") { // all of it as JSON
 				var list []any
 				if err := json.Unmarshal([]byte(values[0]), &list); err != nil {
-					problems = append(problems, Problem{"/" + name, "expected a list of " + kindOf(property.Items)})
+					problems = append(problems,
+						Problem{"/" + name, "expected a list of " + kindOf(property.Items)})
 				}
 				fields[name] = json.RawMessage(values[0])
 				continue
@@ -137,7 +139,8 @@ func payloadFromQuery(s *huma.Schema, query url.Values) ([]byte, Problems) {
 			for _, text := range values {
 				v, ok := fromText(property.Items, text)
 				if !ok {
-					problems = append(problems, Problem{"/" + name, "expected a list of " + kindOf(property.Items)})
+					problems = append(problems,
+						Problem{"/" + name, "expected a list of " + kindOf(property.Items)})
 					break
 				}
 				list = append(list, v)

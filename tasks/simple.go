@@ -125,12 +125,15 @@ func says(s *huma.Schema, fields []string) bool {
 
 // newSimpleCheck returns the simple check of a type; nil if there is none.
 func newSimpleCheck(info Info, s *huma.Schema) *simpleCheck {
-	if info.check != nil && info.simple == nil || !says(s, simpleOfObject) || len(s.Properties) > bits.UintSize {
+	if info.check != nil && info.simple == nil || !says(s, simpleOfObject) ||
+		len(s.Properties) > bits.UintSize {
 		return nil
 	}
 	c := &simpleCheck{}
 	for name, property := range s.Properties {
-		if slices.ContainsFunc(c.members, func(m simpleMember) bool { return strings.EqualFold(m.name, name) }) {
+		if slices.ContainsFunc(c.members, func(m simpleMember) bool {
+			return strings.EqualFold(m.name, name)
+		}) {
 			return nil // huma takes either for both
 		}
 		if slices.Contains(s.Required, name) {
@@ -153,8 +156,8 @@ func newSimpleMember(info Info, name string, s *huma.Schema) simpleMember {
 	case s.Type == huma.TypeString && says(s, simpleOfText),
 		s.Type == huma.TypeBoolean && says(s, simpleOfAll),
 		(s.Type == huma.TypeInteger || s.Type == huma.TypeNumber) && says(s, simpleOfNumber):
-		return simpleMember{name: name, kind: s.Type, unsigned: kind == reflect.Uint64 || unsigned(s), enum: s.Enum,
-			min: s.Minimum, max: s.Maximum, minLen: s.MinLength, maxLen: s.MaxLength}
+		return simpleMember{name: name, kind: s.Type, unsigned: kind == reflect.Uint64 || unsigned(s),
+			enum: s.Enum, min: s.Minimum, max: s.Maximum, minLen: s.MinLength, maxLen: s.MaxLength}
 	}
 	return simpleMember{name: name}
 }

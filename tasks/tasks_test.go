@@ -89,10 +89,12 @@ func TestCheck(t *testing.T) {
 			}
 		}
 	}
-	if _, err := fromCode.Check("test.sample", []byte(`{"name":"nobody"}`)); err == nil || !strings.Contains(err.Error(), "somebody") {
+	if _, err := fromCode.Check("test.sample", []byte(`{"name":"nobody"}`)); err == nil ||
+		!strings.Contains(err.Error(), "somebody") {
 		t.Errorf("Check of the definition: %v", err)
 	}
-	if _, err := fromCode.Check("test.sample", nil); err == nil || !strings.Contains(err.Error(), "property name") {
+	if _, err := fromCode.Check("test.sample", nil); err == nil ||
+		!strings.Contains(err.Error(), "property name") {
 		t.Errorf("empty payload: %v", err)
 	}
 	if _, err := fromCode.Check("test.other", nil); !errors.Is(err, ErrUnknownType) {
@@ -103,7 +105,8 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s was accepted", payload)
 		}
 	}
-	if _, err := fromCode.Check("test.sample", []byte(`{"name":"`+strings.Repeat("x", job.MaxDocument)+`"}`)); err == nil {
+	if _, err := fromCode.Check("test.sample", []byte(`{"name":"`+strings.Repeat("x", job.MaxDocument)+
+		`"}`)); err == nil {
 		t.Error("a payload over the limit was accepted")
 	}
 }
@@ -115,8 +118,10 @@ func TestProblemsKeepSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, payload := range []string{`{"name":"hunter2hunter2"}`, `{"name":"ahoy","tags":["hunter2"]}`, `{"name":"ahoy","count":"hunter2"}`, `{"name":"hunter2"`} {
-		if _, err := catalog.Check("test.sample", []byte(payload)); err == nil || strings.Contains(err.Error(), "hunter2") {
+	for _, payload := range []string{`{"name":"hunter2hunter2"}`, `{"name":"ahoy","tags":["hunter2"]}`,
+		`{"name":"ahoy","count":"hunter2"}`, `{"name":"hunter2"`} {
+		if _, err := catalog.Check("test.sample", []byte(payload)); err == nil ||
+			strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", payload, err)
 		}
 	}
@@ -128,11 +133,14 @@ func TestFromQuery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	payload, err := catalog.FromQuery("test.sample", url.Values{"name": {"ahoy"}, "count": {"5"}, "tags": {"a,b"}, "loud": {"true"}, "ratio": {"0.5"}, "deep": {`{"level":2}`}})
-	if want := `{"count":5,"deep":{"level":2},"loud":true,"name":"ahoy","ratio":0.5,"tags":["a","b"]}`; err != nil || string(payload) != want {
+	payload, err := catalog.FromQuery("test.sample", url.Values{"name": {"ahoy"}, "count": {"5"},
+		"tags": {"a,b"}, "loud": {"true"}, "ratio": {"0.5"}, "deep": {`{"level":2}`}})
+	if want := `{"count":5,"deep":{"level":2},"loud":true,"name":"ahoy","ratio":0.5,"tags":["a","b"]}`; err !=
+		nil || string(payload) != want {
 		t.Errorf("payload %s, %v", payload, err)
 	}
-	for _, query := range []url.Values{{"count": {"five"}}, {"surname": {"x"}}, {"loud": {"maybe"}}, {"deep": {"{"}}} {
+	for _, query := range []url.Values{{"count": {"five"}}, {"surname": {"x"}}, {"loud": {"maybe"}},
+		{"deep": {"{"}}} {
 		if _, err := catalog.FromQuery("test.sample", query); err == nil {
 			t.Errorf("%v was accepted", query)
 		}
@@ -164,16 +172,21 @@ func TestWrongDefinitions(t *testing.T) {
 		make func() (Info, error)
 		want string
 	}{
-		"no dot":          {Definition[sample]{Type: "sample", Lane: job.LaneIO}.Info, "joined by dots"},
-		"capitals":        {Definition[sample]{Type: "Test.Sample", Lane: job.LaneIO}.Info, "lower-case"},
-		"brace":           {Definition[sample]{Type: "test.{x}", Lane: job.LaneIO}.Info, "lower-case"},
-		"no lane":         {Definition[sample]{Type: "test.sample"}.Info, "lane"},
-		"overlap in io":   {Definition[sample]{Type: "test.sample", Lane: job.LaneIO, ForbidOverlap: true}.Info, "killed"},
-		"long timeout":    {Definition[sample]{Type: "test.sample", Lane: job.LaneIO, Timeout: 48 * time.Hour}.Info, "timeout"},
-		"collision":       {Definition[collides]{Type: "test.sample", Lane: job.LaneIO}.Info, `"timeout" collides`},
-		"not an object":   {Definition[int]{Type: "test.sample", Lane: job.LaneIO}.Info, "must be an object"},
-		"strange input":   {Definition[sample]{Type: "test.sample", Lane: job.LaneIO, Input: "maybe"}.Info, "input"},
-		"many attempts":   {Definition[sample]{Type: "test.sample", Lane: job.LaneIO, MaxAttempts: 1000}.Info, "attempts"},
+		"no dot":   {Definition[sample]{Type: "sample", Lane: job.LaneIO}.Info, "joined by dots"},
+		"capitals": {Definition[sample]{Type: "Test.Sample", Lane: job.LaneIO}.Info, "lower-case"},
+		"brace":    {Definition[sample]{Type: "test.{x}", Lane: job.LaneIO}.Info, "lower-case"},
+		"no lane":  {Definition[sample]{Type: "test.sample"}.Info, "lane"},
+		"overlap in io": {Definition[sample]{Type: "test.sample", Lane: job.LaneIO,
+			ForbidOverlap: true}.Info, "killed"},
+		"long timeout": {Definition[sample]{Type: "test.sample", Lane: job.LaneIO,
+			Timeout: 48 * time.Hour}.Info, "timeout"},
+		"collision": {Definition[collides]{Type: "test.sample", Lane: job.LaneIO}.Info,
+			`"timeout" collides`},
+		"not an object": {Definition[int]{Type: "test.sample", Lane: job.LaneIO}.Info, "must be an object"},
+		"strange input": {Definition[sample]{Type: "test.sample", Lane: job.LaneIO, Input: "maybe"}.Info,
+			"input"},
+		"many attempts": {Definition[sample]{Type: "test.sample", Lane: job.LaneIO, MaxAttempts: 1000}.Info,
+			"attempts"},
 		"everything else": {func() (Info, error) { return Info{}, Info{}.valid() }, "schema"},
 	} {
 		if _, err := c.make(); err == nil || !strings.Contains(err.Error(), c.want) {

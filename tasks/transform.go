@@ -84,10 +84,13 @@ const DefaultMaxRatio = 100
 
 // TextTransform sends a file through a pipeline of stages.
 var TextTransform = Definition[Transform]{
-	Type: "text.transform", Doc: "A file sent through a pipeline: decompress, split, read CSV or NDJSON, filter, map, write, compress.",
+	Type: "text.transform",
+	Doc:  "A file sent through a pipeline: decompress, split, read CSV or NDJSON, filter, map, write, compress.",
 	Lane: job.LaneIO, Input: InputRequired,
-	Check:      func(t Transform) error { _, err := t.Compile(); return err },
-	NeedsChild: func(t Transform) bool { return slices.ContainsFunc(t.Stages, Stage.untamed) || t.weight() > maxWeight },
+	Check: func(t Transform) error { _, err := t.Compile(); return err },
+	NeedsChild: func(t Transform) bool {
+		return slices.ContainsFunc(t.Stages, Stage.untamed) || t.weight() > maxWeight
+	},
 }
 
 // maxWeight is the memory that the stages of one job of lane io may take
@@ -154,7 +157,8 @@ func (t Transform) judge() error {
 		}
 	}
 	if sources > jq.MaxSource {
-		problems = append(problems, Problem{"/stages", fmt.Sprintf("expressions are over %d bytes together", jq.MaxSource)})
+		problems = append(problems, Problem{"/stages", fmt.Sprintf("expressions are over %d bytes together",
+			jq.MaxSource)})
 	}
 	if problems != nil {
 		return problems
@@ -258,7 +262,8 @@ func (s Stage) set() []string {
 	return jq.Names(text, len(text))
 }
 
-func expression(source string, compile func(string) (*jq.Expr, error), stage func(*jq.Expr) stream.Stage) (stream.Stage, error) {
+func expression(source string, compile func(string) (*jq.Expr, error),
+	stage func(*jq.Expr) stream.Stage) (stream.Stage, error) {
 	e, err := compile(source)
 	if err != nil {
 		return stream.Stage{}, err
@@ -270,7 +275,8 @@ func expression(source string, compile func(string) (*jq.Expr, error), stage fun
 // two, or time that no context ends: expressions do that do more than compare
 // fields, what makes values of whole records, and patterns.
 func (s Stage) untamed() bool {
-	return s.Map != nil || s.Filter != nil && jq.Untamed(string(*s.Filter)) || s.Replace != nil && s.Replace.Pattern != ""
+	return s.Map != nil || s.Filter != nil && jq.Untamed(string(*s.Filter)) || s.Replace != nil &&
+		s.Replace.Pattern != ""
 }
 
 func (r Replace) stage() (stream.Stage, error) {
@@ -282,7 +288,8 @@ func (r Replace) stage() (stream.Stage, error) {
 	}
 	s, err := stream.ReplacePattern(r.Pattern, r.With)
 	if err != nil {
-		return s, errors.New("pattern is not a regular expression of RE2, or too large, or there is a newline in with")
+		return s, errors.New(
+			"pattern is not a regular expression of RE2, or too large, or there is a newline in with")
 	}
 	return s, nil
 }

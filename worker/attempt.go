@@ -1,16 +1,20 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"longshore/handlers"
 	"longshore/internal/blob"
+	"longshore/internal/functions"
+	"longshore/internal/functions/host"
 	"longshore/internal/isolate"
 	"longshore/internal/jobstore"
 	"longshore/job"
@@ -24,7 +28,7 @@ var (
 
 // Pauses of the worker.
 const (
-	noHandlerPause = 10 * time.Second // a ticket whose type is not served here is postponed by this
+	noHandlerPause = 10 * time.Second // a job whose type is not served here after all is given back for this
 	suspectPause   = time.Second      // … one for which there is no room among the suspects
 	noSpacePause   = 10 * time.Second // … of a run that found the disk full: up to this, beside its backoff
 	noChildPause   = time.Second      // … one for which no child process could be started
@@ -41,6 +45,11 @@ type attempt struct {
 	fence   string
 	started jobstore.Started
 	entry   handlers.Entry
+	lane    job.Lane
+	use     *host.Use // of a function; nil for a type that Go code serves
+	log     *runLog
+	secrets *strings.Replacer // hides those of the payload; nil = there are none
+	began   time.Time
 	stop    context.CancelCauseFunc
 
 	// Of a run in a child:
@@ -52,14 +61,7 @@ type attempt struct {
 // outcome, or nothing more can be done here.
 func (w *worker) handle(ctx context.Context, c jobstore.Claim) {
 	t, sent, err := c.Ticket, c.Sent, c.Err
-	if errors.Is(err, jobstore.ErrUnserved) {
-		w.postpone(ctx, t, noHandlerPause)
-		return
-	}
 	a := &attempt{worker: w, ticket: t, fence: c.Fence, started: c.Started, renewals: make(chan time.Time, 1)}
-	if err != nil && !jobstore.Answered(err) {
-		sent, err = a.start(ctx, 0) // whether it was started is not known: the same fence is the same start
-	}
 	if errors.Is(err, jobstore.ErrSuspect) {
 		var leave func()
 		if sent, leave, err = a.startSuspect(ctx); errors.Is(err, jobstore.ErrSuspect) {
@@ -70,12 +72,14 @@ func (w *worker) handle(ctx context.Context, c jobstore.Claim) {
 	}
 	switch {
 	case err == nil:
-		var ok bool
-		if a.entry, ok = w.registry.Lookup(a.started.Type); !ok {
+		if !a.find() {
 			a.finish(ctx, jobstore.End{Outcome: jobstore.Release, Delay: noHandlerPause})
 			return
 		}
 		a.run(ctx, sent)
+		if a.use != nil {
+			a.use.End()
+		}
 	case errors.Is(err, jobstore.ErrStale), errors.Is(err, job.ErrNotFound):
 		a.logger().DebugContext(ctx, "stale ticket dropped", "delivery", t.Delivery)
 	case errors.Is(err, context.Canceled):
@@ -83,6 +87,18 @@ func (w *worker) handle(ctx context.Context, c jobstore.Claim) {
 	default:
 		a.logger().ErrorContext(ctx, "job can't be started", "error", err)
 	}
+}
+
+// find finds what runs the job's type: Go code goes before a folder.
+func (a *attempt) find() (ok bool) {
+	if a.entry, ok = a.worker.registry.Lookup(a.started.Type); ok || a.worker.functions == nil {
+		return ok
+	}
+	if a.use = a.worker.functions.Use(a.started.Type); a.use == nil {
+		return false
+	}
+	a.entry = handlers.Entry{Info: a.use.Info}
+	return true
 }
 
 // debug says what happens to every job. No argument is boxed and no logger
@@ -159,7 +175,7 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 	ctx, a.stop = context.WithCancelCause(ctx)
 	defer a.stop(nil)
 	a.debug(ctx, func(l *slog.Logger) { l.DebugContext(ctx, "run begins") })
-	began := time.Now()
+	a.began = time.Now()
 	clock := time.AfterFunc(time.Until(sent.Add(a.started.Timeout)), func() { a.stop(errTimeout) })
 	defer clock.Stop()
 	switch {
@@ -169,32 +185,50 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 		a.stop(jobstore.ErrCutOff) // the answer to start came too late: the lease is as good as over
 	}
 
+	a.log = a.newLog()
 	run := a.newRun()
 	report := newReport(run, a.started.Reached)
 	hold := &jobstore.Hold{ID: a.ticket.ID, Fence: a.fence, Sent: sent, Progress: report.news,
-		Stop: func(cause error) { a.stop(cause) }, KillWhenCut: a.entry.Info.ForbidOverlap, Renewed: a.renewed}
+		Stop: func(cause error) { a.stop(cause) }, KillWhenCut: a.entry.Info.ForbidOverlap,
+		Renewed: a.renewed}
+	unreadable := a.unseal() // before the first beat may tell a note
+	report.hide = a.hide
 	a.worker.keeper.Keep(hold)
+	a.lane = a.entry.Info.LaneFor(a.started.Spec.Payload)
+	a.worker.counts.Began(a.lane, a.ticket.Priority, a.started.Wait)
 	a.worker.running.Store(a, struct{}{})
 
 	var result []byte
 	err := context.Cause(ctx)
 	switch {
 	case err != nil:
-	case a.entry.Info.LaneFor(a.started.Spec.Payload) == job.LaneCPU:
+	case unreadable != nil:
+		err = unreadable
+	case a.use != nil:
+		result, err = a.callFunction(ctx, run)
+	case a.lane == job.LaneCPU:
 		result, err = a.isolated(ctx, run, sent.Add(a.worker.keeper.CutAfter()))
 	default:
 		result, err = a.call(ctx, run)
 	}
 
 	a.worker.running.Delete(a)
+	logged := a.log.close()
+	a.spent(time.Since(a.began))
 	hold.Drop()
 	end, counts := a.judge(ctx, result, err)
 	if counts {
 		end.Usage = a.usage
-		end.Usage.WallMS = time.Since(began).Milliseconds()
+		end.Usage.WallMS = time.Since(a.began).Milliseconds()
 		end.Progress = report.last()
 		end.Outputs = run.Files.(*files).committed()
+		if a.use != nil && a.use.Function.Version != a.started.Function && end.Outcome != jobstore.Release {
+			end.Function = cmp.Or(a.use.Function.Version, jobstore.NoFunction)
+		}
 		a.finish(ctx, end)
+	}
+	if logged && counts {
+		a.log.store(ctx)
 	}
 	if end.Outcome != jobstore.Succeeded {
 		a.deleteOutputs(ctx)
@@ -204,10 +238,12 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 func (a *attempt) newRun() *handlers.Run {
 	run := &handlers.Run{ID: a.ticket.ID, Type: a.started.Type, Attempt: a.started.Attempt,
 		Files: &files{blobs: a.worker.sys.Blobs, spec: a.started.Spec,
-			room: allowance{max: a.worker.config.MaxOutput}, prefix: string(a.ticket.ID) + "/" + a.fence + "/"}}
+			room: allowance{max: a.worker.config.MaxOutput}, prefix: jobstore.Folder(a.ticket.ID) + "/" +
+				a.fence + "/"}}
 	if in := a.started.Spec.Input; in != nil {
 		run.InputSize = in.Size
 	}
+	run.LogTo(a.log.add)
 	return run
 }
 
@@ -222,7 +258,7 @@ func (a *attempt) call(ctx context.Context, run *handlers.Run) ([]byte, error) {
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
-				a.logger().ErrorContext(ctx, "handler panicked", "panic", p, "stack", string(debug.Stack()))
+				a.logger().ErrorContext(ctx, "handler panicked", "panic", a.hide(fmt.Sprint(p)), "stack", string(debug.Stack()))
 				done <- outcome{err: errors.New("handler panicked")}
 			}
 		}()
@@ -241,10 +277,12 @@ func (a *attempt) call(ctx context.Context, run *handlers.Run) ([]byte, error) {
 		return o.result, o.err
 	case <-timer.C:
 		n := a.worker.left.Add(1)
-		a.logger().ErrorContext(ctx, "handler ignores the end of its context and is left behind", "cause", context.Cause(ctx), "left_behind", n)
+		a.logger().ErrorContext(ctx, "handler ignores the end of its context and is left behind", "cause",
+			context.Cause(ctx), "left_behind", n)
 		go func() { // as long as the handler itself, which nobody waits for
 			<-done
-			a.logger().InfoContext(ctx, "handler that was left behind has returned", "left_behind", a.worker.left.Add(-1))
+			a.logger().InfoContext(ctx, "handler that was left behind has returned", "left_behind",
+				a.worker.left.Add(-1))
 		}()
 		if limit := int64(a.worker.config.LeftBehind); limit > 0 && n >= limit {
 			a.worker.restart(ErrLeftBehind)
@@ -259,6 +297,8 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 	if err == nil {
 		return jobstore.End{Outcome: jobstore.Succeeded, Result: result}, true
 	}
+	var death *isolate.Death
+	outOfMemory := errors.As(err, &death) && death.OutOfMemory
 	switch cause := context.Cause(ctx); {
 	case cause == nil:
 	case errors.Is(cause, jobstore.ErrLost):
@@ -266,21 +306,33 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 		return jobstore.End{}, false
 	case errors.Is(cause, jobstore.ErrCanceled):
 		return jobstore.End{Outcome: jobstore.Canceled}, true
-	case errors.Is(cause, errShutdown), errors.Is(cause, jobstore.ErrCutOff):
+	case (errors.Is(cause, errShutdown) || errors.Is(cause, jobstore.ErrCutOff)) && !outOfMemory:
 		return jobstore.End{Outcome: jobstore.Release}, true
 	case errors.Is(cause, errTimeout):
 		message := fmt.Sprintf("the attempt ran longer than %v", a.started.Timeout)
-		return jobstore.End{Outcome: jobstore.Retry, Delay: backoff(a.started.Attempt), Code: job.Timeout, Message: message}, true
+		return jobstore.End{Outcome: jobstore.Retry, Delay: backoff(a.started.Attempt), Code: job.Timeout,
+			Message: message}, true
 	}
 	if errors.Is(err, isolate.ErrStart) {
-		a.logger().ErrorContext(ctx, "job is given back", "error", err)
+		a.logger().ErrorContext(ctx, "job is given back", "error", a.told(err))
 		return jobstore.End{Outcome: jobstore.Release, Delay: noChildPause}, true
+	}
+	switch {
+	case errors.Is(err, functions.ErrNotStarted):
+		a.logger().ErrorContext(ctx, "job is given back", "error", a.told(err))
+		return jobstore.End{Outcome: jobstore.Release, Delay: noChildPause}, true
+	case errors.Is(err, functions.ErrReleased):
+		return jobstore.End{Outcome: jobstore.Release}, true
+	case errors.Is(err, errUnfit):
+		a.logger().WarnContext(ctx, "job is given back", "error", a.told(err))
+		return jobstore.End{Outcome: jobstore.Release, Delay: unfitPause}, true
 	}
 	var later *handlers.Postponement
 	if errors.As(err, &later) {
 		return jobstore.End{Outcome: jobstore.Release, Delay: later.Delay}, true
 	}
-	end = jobstore.End{Outcome: jobstore.Retry, Delay: backoff(a.started.Attempt), Code: job.HandlerError, Message: err.Error()}
+	end = jobstore.End{Outcome: jobstore.Retry, Delay: backoff(a.started.Attempt), Code: job.HandlerError,
+		Message: a.hide(err.Error())}
 	var failure *handlers.Failure
 	if errors.As(err, &failure) {
 		end.Code = failure.Code
@@ -294,15 +346,15 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 			end.Delay += rand.N(noSpacePause) // space comes back when others end
 		}
 	}
-	var death *isolate.Death
-	if errors.As(err, &death) {
+	if death != nil {
 		end.Code = job.Crashed
 		if death.OutOfMemory {
 			end.Code = job.OutOfMemory
 		}
-		end.Message = "the job's " + death.Error()
+		end.Message = a.hide("the job's " + death.Error())
 	}
-	a.logger().WarnContext(ctx, "attempt failed", "code", end.Code, "final", end.Outcome == jobstore.Failed, "error", err)
+	a.logger().WarnContext(ctx, "attempt failed", "code", end.Code, "final", end.Outcome == jobstore.Failed,
+		"error", a.told(err))
 	return end, true
 }
 
@@ -312,8 +364,7 @@ func backoff(attempt int) time.Duration {
 	return rand.N(min(most, backoffMost)) + time.Millisecond
 }
 
-// finish records the end, asking until it is answered, and sends the ticket of
-// a job that is queued again.
+// finish records the end, asking until it is answered.
 func (a *attempt) finish(ctx context.Context, end jobstore.End) {
 	ctx = context.WithoutCancel(ctx)
 	var ended jobstore.Ended
@@ -323,26 +374,25 @@ func (a *attempt) finish(ctx context.Context, end jobstore.End) {
 	})
 	switch {
 	case errors.Is(err, jobstore.ErrLost), errors.Is(err, job.ErrNotFound):
-		a.logger().WarnContext(ctx, "end of a run not counted: the job was given to another one", "outcome", end.Outcome)
+		a.logger().WarnContext(ctx, "end of a run not counted: the job was given to another one", "outcome",
+			end.Outcome)
 		return
 	case err != nil:
-		a.logger().ErrorContext(ctx, "end of a run not recorded, its lease will end", "outcome", end.Outcome, "error", err)
+		a.logger().ErrorContext(ctx, "end of a run not recorded, its lease will end", "outcome", end.Outcome,
+			"error", err)
 		return
 	}
+	a.counted(ended.State, end)
 	if ended.State.Terminal() {
 		a.logEnd(ctx, ended.State, end)
 	} else {
 		a.debug(ctx, func(l *slog.Logger) {
-			l.DebugContext(ctx, "run ended", "outcome", end.Outcome, "state", ended.State, "wall_ms", end.Usage.WallMS)
+			l.DebugContext(ctx, "run ended", "outcome", end.Outcome, "state", ended.State, "wall_ms",
+				end.Usage.WallMS)
 		})
 	}
 	if ended.Callback && ended.State.Terminal() && a.worker.callbacks != nil {
-		a.worker.callbacks.Ring()
-	}
-	if ended.State == job.Queued {
-		if err := a.worker.sys.Queue.EnqueueHead(ctx, []job.Ticket{ended.Ticket}); err != nil {
-			a.logger().WarnContext(ctx, "ticket not sent, the sweeper will", "error", err)
-		}
+		a.worker.callbacks.Notify()
 	}
 }
 
@@ -354,15 +404,18 @@ func (a *attempt) logEnd(ctx context.Context, state job.State, end jobstore.End)
 		return
 	}
 	var attrs [9]slog.Attr
-	list := append(attrs[:0], slog.String("job_id", string(a.ticket.ID)), slog.String("type", a.started.Type), slog.String("state", string(state)),
-		slog.Int("attempt", a.started.Attempt), slog.Int64("wait_ms", a.started.Wait.Milliseconds()), slog.Int64("run_ms", end.Usage.WallMS))
+	list := append(attrs[:0], slog.String("job_id", string(a.ticket.ID)), slog.String("type", a.started.Type),
+		slog.String("state", string(state)), slog.Int("attempt", a.started.Attempt),
+		slog.Int64("wait_ms", a.started.Wait.Milliseconds()), slog.Int64("run_ms", end.Usage.WallMS))
 	if state == job.Failed {
 		list = append(list, slog.String("code", string(end.Code)))
 	}
 	if end.Usage.PeakRSSBytes > 0 { // of a child only
-		list = append(list, slog.Int64("cpu_ms", end.Usage.CPUMS), slog.Int64("rss_bytes", end.Usage.PeakRSSBytes))
+		list = append(list, slog.Int64("cpu_ms", end.Usage.CPUMS),
+			slog.Int64("rss_bytes", end.Usage.PeakRSSBytes))
 	}
-	record := slog.NewRecord(time.Now(), slog.LevelInfo, "job ended", 0) // LogAttrs would look our place in the source up, which no log shows
+	// LogAttrs would look our place in the source up, which no log shows
+	record := slog.NewRecord(time.Now(), slog.LevelInfo, "job ended", 0)
 	record.AddAttrs(list...)
 	_ = log.Handler().Handle(ctx, record) // as slog does
 }
@@ -371,7 +424,7 @@ func (a *attempt) logEnd(ctx context.Context, state job.State, end jobstore.End)
 func (a *attempt) deleteOutputs(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := a.worker.sys.Blobs.Delete(ctx, string(a.ticket.ID)+"/"+a.fence); err != nil {
+	if err := a.worker.sys.Blobs.Delete(ctx, jobstore.Folder(a.ticket.ID)+"/"+a.fence); err != nil {
 		a.logger().WarnContext(ctx, "outputs of a failed run stay until the job goes", "error", err)
 	}
 }

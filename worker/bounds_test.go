@@ -32,16 +32,19 @@ func TestMaxOutput(t *testing.T) {
 		return out.Commit()
 	}
 	plain(&r, "test.within", 0, func(ctx context.Context, run *handlers.Run) (any, error) {
-		return nil, errors.Join(write(ctx, run, "a", 600, false), write(ctx, run, "b", 600, true), write(ctx, run, "c", 400, true))
+		return nil, errors.Join(write(ctx, run, "a", 600, false), write(ctx, run, "b", 600, true),
+			write(ctx, run, "c", 400, true))
 	})
 	plain(&r, "test.beyond", 0, func(ctx context.Context, run *handlers.Run) (any, error) {
 		return nil, errors.Join(write(ctx, run, "a", 600, true), write(ctx, run, "b", 401, true))
 	})
 	b := setup(t, worker.Config{MaxOutput: 1000}, &r)
-	if snap := b.await(t, b.submit(t, submit.Request{Type: "test.within"}).ID, ended); snap.State != job.Succeeded || len(snap.Outputs) != 2 {
+	if snap := b.await(t, b.submit(t, submit.Request{Type: "test.within"}).ID,
+		ended); snap.State != job.Succeeded || len(snap.Outputs) != 2 {
 		t.Errorf("within: %+v", snap)
 	}
-	if snap := b.await(t, b.submit(t, submit.Request{Type: "test.beyond"}).ID, ended); snap.State != job.Failed || snap.Error.Code != job.OutputLimit || snap.Attempt != 1 {
+	if snap := b.await(t, b.submit(t, submit.Request{Type: "test.beyond"}).ID,
+		ended); snap.State != job.Failed || snap.Error.Code != job.OutputLimit || snap.Attempt != 1 {
 		t.Errorf("beyond: %+v", snap)
 	}
 }
@@ -63,7 +66,8 @@ func TestLeftBehind(t *testing.T) {
 		return nil, context.Cause(ctx)
 	})
 	c := worker.Config{LeftBehind: 2, KillGrace: 10 * time.Millisecond, ShutdownGrace: 2 * time.Second}
-	c.Connection = connect.Config{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t), BlobURL: "file://" + t.TempDir()}
+	c.Connection = connect.Config{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t),
+		BlobURL: "file://" + t.TempDir()}
 	sys, err := connect.Open(t.Context(), c.Connection)
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +98,8 @@ func TestLeftBehind(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the worker goes on")
 	}
-	if snap, err := sys.Store.Get(t.Context(), honest.ID); err != nil || snap.State != job.Queued || snap.Attempt != 0 {
+	if snap, err := sys.Store.Get(t.Context(), honest.ID); err != nil || snap.State != job.Queued ||
+		snap.Attempt != 0 {
 		t.Errorf("the honest job: %+v, %v", snap, err)
 	}
 }

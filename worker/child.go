@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"longshore/handlers"
+	"longshore/internal/functions/host"
 	"longshore/internal/isolate"
 )
 
@@ -24,11 +27,17 @@ var served atomic.Pointer[handlers.Registry]
 // registry must have every type that the program serves and that has such jobs.
 func Main(r *handlers.Registry) {
 	served.Store(r)
-	isolate.Main(func(ctx context.Context, o *isolate.Order) ([]byte, bool) { return serveChild(ctx, r, o) })
+	isolate.Main(func(ctx context.Context, o *isolate.Order) ([]byte, bool) {
+		if reply, worn, ok := host.Serve(ctx, o); ok {
+			return reply, worn
+		}
+		return serveChild(ctx, r, o)
+	})
 }
 
 // errMain says what a program with jobs of lane cpu has forgotten.
-var errMain = fmt.Errorf("%w: worker.Main, with the handlers of lane cpu, must be the first call of main", ErrSettings)
+var errMain = fmt.Errorf("%w: worker.Main, with the handlers of lane cpu, must be the first call of main",
+	ErrSettings)
 
 // checkMain returns an error unless children can run every type of lane cpu.
 func checkMain(r *handlers.Registry) error {
@@ -71,17 +80,19 @@ func serveChild(ctx context.Context, r *handlers.Registry, o *isolate.Order) (re
 	}
 	ctx, end := stoppedBy(ctx)
 	defer end()
-	files := &childFiles{folder: o.Folder, input: o.Input, room: allowance{max: w.MaxOutput}, floor: floorOf(o.Folder, w.MinFree)}
+	files := &childFiles{folder: o.Folder, input: o.Input, room: allowance{max: w.MaxOutput},
+		floor: floorOf(o.Folder, w.MinFree)}
 	run := &handlers.Run{ID: w.ID, Type: w.Type, Attempt: w.Attempt, InputSize: w.InputSize, Files: files}
-	told := make(chan struct{})
+	logRun(ctx, run)
+	done := make(chan struct{})
 	stop := make(chan struct{})
 	go func() {
-		defer close(told)
+		defer close(done)
 		tell(o, run, stop)
 	}()
 	result, err := runChild(ctx, entry, run, w.Payload)
 	close(stop)
-	<-told
+	<-done
 
 	answer := childReply{Result: result, Outputs: files.committed(), Counts: countsOf(run)}
 	if err != nil {
@@ -98,7 +109,8 @@ type panicked struct {
 
 func (p *panicked) Error() string { return "handler panicked" }
 
-func runChild(ctx context.Context, e handlers.Entry, run *handlers.Run, payload []byte) (result []byte, err error) {
+func runChild(ctx context.Context, e handlers.Entry, run *handlers.Run,
+	payload []byte) (result []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &panicked{p, debug.Stack()}
@@ -111,15 +123,15 @@ func runChild(ctx context.Context, e handlers.Entry, run *handlers.Run, payload 
 func tell(o *isolate.Order, run *handlers.Run, stop <-chan struct{}) {
 	tick := time.NewTicker(newsEvery)
 	defer tick.Stop()
-	var told handlers.Counts
+	var last handlers.Counts
 	for {
 		select {
 		case <-stop:
 			return
 		case <-tick.C:
 		}
-		if now := countsOf(run); now != told {
-			told = now
+		if now := countsOf(run); now != last {
+			last = now
 			o.Tell(encode(now))
 		}
 	}
@@ -149,6 +161,25 @@ func logTo(o *isolate.Order) {
 	slog.SetDefault(slog.New(slog.NewJSONHandler(orderLog{o}, &slog.HandlerOptions{Level: slog.LevelDebug})))
 }
 
+// jobLine marks a line of Run.Log, which is for the job's log alone.
+const jobLine = "job_log"
+
+// logRun has the lines of a run's log sent to the worker.
+func logRun(ctx context.Context, run *handlers.Run) {
+	run.LogTo(func(level slog.Level, text string) {
+		slog.Log(ctx, level, text, jobLine, true) //nolint:sloglint // the handler's own words
+	})
+}
+
+// withAttrs is a line with what was said beside it.
+func withAttrs(message string, attrs []slog.Attr) string {
+	slices.SortFunc(attrs, func(a, b slog.Attr) int { return strings.Compare(a.Key, b.Key) })
+	for _, attr := range attrs {
+		message += " " + attr.Key + "=" + attr.Value.String()
+	}
+	return message
+}
+
 type orderLog struct{ order *isolate.Order }
 
 func (w orderLog) Write(line []byte) (int, error) {
@@ -156,11 +187,15 @@ func (w orderLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// relay logs a line of a child's.
-func relay(ctx context.Context, log *slog.Logger, line []byte) {
+// relay logs a line of a child's, and puts it into the job's log. One of the job's own (jobLine) goes
+// only there.
+func (a *attempt) relay(ctx context.Context, line []byte) {
+	line = []byte(a.hide(string(line)))
+	log := a.logger()
 	fields := map[string]any{}
 	if err := json.Unmarshal(line, &fields); err != nil {
 		log.InfoContext(ctx, "handler says", "text", string(line))
+		a.log.add(slog.LevelInfo, string(line))
 		return
 	}
 	level := slog.LevelInfo
@@ -175,5 +210,10 @@ func relay(ctx context.Context, log *slog.Logger, line []byte) {
 			attrs = append(attrs, slog.Any(name, value))
 		}
 	}
+	if _, own := fields[jobLine]; own {
+		a.log.add(level, message)
+		return
+	}
+	a.log.add(level, withAttrs(message, attrs))
 	log.LogAttrs(ctx, level, message, attrs...) //nolint:sloglint // the handler's own words
 }

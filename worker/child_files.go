@@ -53,7 +53,8 @@ func (f *childFiles) Output(_ context.Context, name, contentType string) (handle
 	if err != nil {
 		return nil, fmt.Errorf("create output %s: %w", name, spaceError(err))
 	}
-	return &childFile{File: w, files: f, meter: f.floor.Meter(), output: childOutput{File: file, Name: name, ContentType: contentType}}, nil
+	return &childFile{File: w, files: f, meter: f.floor.Meter(), output: childOutput{File: file, Name: name,
+		ContentType: contentType}}, nil
 }
 
 // outputPrefix begins the names of outputs in a work folder.
@@ -120,7 +121,8 @@ func spaceError(err error) error {
 
 // inputFile opens a job's input as a file. One in the blob folder is used as
 // it is; any other is copied into the work folder, above the floor of its disk.
-func inputFile(ctx context.Context, blobs blob.Store, name, folder string, floor *blob.Floor) (io.Closer, syscall.Conn, error) {
+func inputFile(ctx context.Context, blobs blob.Store, name, folder string,
+	floor *blob.Floor) (io.Closer, syscall.Conn, error) {
 	in, err := blobs.Open(ctx, name)
 	if err != nil {
 		return nil, nil, err
@@ -146,7 +148,9 @@ func floorOf(folder string, bytes int64) *blob.Floor {
 	if bytes <= 0 {
 		return nil
 	}
-	return &blob.Floor{Min: bytes, Space: func() (free, total int64, err error) { return disk.SpaceOf(folder) }}
+	return &blob.Floor{Min: bytes, Space: func() (free, total int64, err error) {
+		return disk.SpaceOf(folder)
+	}}
 }
 
 type meteredFile struct {

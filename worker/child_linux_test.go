@@ -68,7 +68,8 @@ func init() {
 		err := exec.Command("sh", "-c", strings.ReplaceAll(bomb, "SLEEP", sleep(m))).Run()
 		return nil, err
 	}
-	deeds["fork bomb in a session of its own"] = func(_ context.Context, _ *handlers.Run, m misdeed) (any, error) {
+	deeds["fork bomb in a session of its own"] = func(_ context.Context, _ *handlers.Run, m misdeed) (any,
+		error) {
 		if err := start(m, bomb); err != nil {
 			return nil, err
 		}
@@ -97,7 +98,8 @@ func init() {
 	}
 	deeds["grow"] = func(_ context.Context, _ *handlers.Run, m misdeed) (any, error) {
 		// Shared memory is not data: only the look at the resident size sees it.
-		b, err := syscall.Mmap(-1, 0, int(m.N)<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED|syscall.MAP_ANON)
+		b, err := syscall.Mmap(-1, 0, int(m.N)<<20, syscall.PROT_READ|syscall.PROT_WRITE,
+			syscall.MAP_SHARED|syscall.MAP_ANON)
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +124,8 @@ func init() {
 		return "done", os.Chmod("closed", 0)
 	}
 	deeds["hear SIGTERM"] = func(context.Context, *handlers.Run, misdeed) (any, error) {
-		for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGTERM, syscall.SIGTSTP, syscall.SIGHUP} {
+		for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGTERM, syscall.SIGTSTP,
+			syscall.SIGHUP} {
 			if err := syscall.Kill(os.Getpid(), s); err != nil {
 				return nil, err
 			}
@@ -140,7 +143,8 @@ func running(t *testing.T, text string) []string {
 	}
 	var found []string
 	for _, name := range names {
-		if line, err := os.ReadFile(name); err == nil && strings.Contains(string(bytes.ReplaceAll(line, []byte{0}, []byte(" "))), text) {
+		if line, err := os.ReadFile(name); err == nil &&
+			strings.Contains(string(bytes.ReplaceAll(line, []byte{0}, []byte(" "))), text) {
 			found = append(found, filepath.Base(filepath.Dir(name)))
 		}
 	}
@@ -163,7 +167,8 @@ func childrenOf(t *testing.T, parent int) []string {
 			if strings.Contains(state, "(zombie)") {
 				continue
 			}
-			found = append(found, strings.ReplaceAll(state, "\n", " ")+" pid "+filepath.Base(filepath.Dir(name)))
+			found = append(found, strings.ReplaceAll(state, "\n", " ")+" pid "+
+				filepath.Base(filepath.Dir(name)))
 		}
 	}
 	return found
@@ -191,7 +196,8 @@ func TestNasty(t *testing.T) {
 	)
 	redistest.URL(t) // starts the server, whose folder is to stay
 	t.Setenv("TMPDIR", t.TempDir())
-	b := setup(t, worker.Config{CPUConcurrency: slots, KillGrace: grace, ChildMemory: 256 << 20}, childHandlers())
+	b := setup(t, worker.Config{CPUConcurrency: slots, KillGrace: grace, ChildMemory: 256 << 20},
+		childHandlers())
 	mark := int64(os.Getpid())*1000 + 1_000_000_000
 	for i, c := range []struct {
 		do      string
@@ -229,11 +235,13 @@ func TestNasty(t *testing.T) {
 		took := time.Since(began)
 		left, children, files := running(t, strconv.FormatInt(c.n, 10)), childrenOf(t, os.Getpid()), litter(t)
 		grown := residentSize(t) - before
-		t.Logf("%s: %v, worker's memory %+d KiB, usage %+v, error %+v", c.do, took, grown>>10, *snap.Usage, snap.Error)
+		t.Logf("%s: %v, worker's memory %+d KiB, usage %+v, error %+v", c.do, took, grown>>10, *snap.Usage,
+			snap.Error)
 		switch {
 		case c.code == "" && snap.State != job.Succeeded:
 			t.Errorf("%s ended as %s: %+v", c.do, snap.State, snap.Error)
-		case c.code != "" && (snap.Error == nil || snap.Error.Code != c.code || !strings.Contains(snap.Error.Message, c.message)):
+		case c.code != "" && (snap.Error == nil || snap.Error.Code != c.code ||
+			!strings.Contains(snap.Error.Message, c.message)):
 			t.Errorf("%s ended as %s: %+v, want %s", c.do, snap.State, snap.Error, c.code)
 		}
 		if most := timeout + 2*time.Second; took > most {
@@ -252,7 +260,8 @@ func TestNasty(t *testing.T) {
 			t.Errorf("%s: the worker has grown by %d KiB", c.do, grown>>10)
 		}
 		next := time.Now()
-		if snap := b.run(t, misdeed{Do: "pid"}, 0); snap.State != job.Succeeded || time.Since(next) > time.Second {
+		if snap := b.run(t, misdeed{Do: "pid"}, 0); snap.State != job.Succeeded ||
+			time.Since(next) > time.Second {
 			t.Errorf("the job after %s took %v: %+v", c.do, time.Since(next), snap)
 		}
 	}
@@ -272,10 +281,12 @@ func TestNastyUnprivileged(t *testing.T) {
 	if err := os.Chown(dir, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestNasty$", "-test.v", "-test.timeout=60s")
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestNasty$", "-test.v",
+		"-test.timeout=60s")
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir, "HOME=" + dir}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody},
+		Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -303,7 +314,8 @@ func TestDrainReleases(t *testing.T) {
 	var ids []job.ID
 	for i := range jobs {
 		do := []string{"obey", "deaf"}[i%2]
-		snap := b.submit(t, submit.Request{Type: misdeeds.Type, Payload: fmt.Appendf(nil, `{"do":%q}`, do), Timeout: time.Minute})
+		snap := b.submit(t, submit.Request{Type: misdeeds.Type, Payload: fmt.Appendf(nil, `{"do":%q}`, do),
+			Timeout: time.Minute})
 		ids = append(ids, snap.ID)
 	}
 	for _, id := range ids {

@@ -27,7 +27,9 @@ func TestChildSteersByError(t *testing.T) {
 		t.Errorf("After: ended as %+v", snap)
 	}
 	snap = b.submit(t, submit.Request{Type: misdeeds.Type, Payload: []byte(`{"do":"fail"}`), MaxAttempts: 2})
-	snap = b.await(t, snap.ID, func(s job.Snapshot) bool { return s.State == job.Retrying || s.Attempt > 1 || s.Done })
+	snap = b.await(t, snap.ID, func(s job.Snapshot) bool {
+		return s.State == job.Retrying || s.Attempt > 1 || s.Done
+	})
 	if snap.Done || snap.Errors[0].Code != job.HandlerError {
 		t.Errorf("an error: %+v", snap)
 	}
@@ -161,17 +163,22 @@ func TestDrainingIsListed(t *testing.T) {
 func TestChildEnv(t *testing.T) {
 	t.Parallel()
 	log := &logged{}
-	b := setup(t, worker.Config{Connection: worker.Connection{Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))},
-		CPUConcurrency: 1, ChildEnv: []string{"TEST_DATABASE_URL", "TEST_ABSENT"}}, childHandlers())
+	b := setup(t,
+		worker.Config{
+			Connection: worker.Connection{
+				Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))},
+			CPUConcurrency: 1, ChildEnv: []string{"TEST_DATABASE_URL", "TEST_ABSENT"}}, childHandlers())
 	snap := b.run(t, misdeed{Do: "env"}, 0)
-	if want := `{"other":"","url":"postgres://app:word@db/app"}`; snap.State != job.Succeeded || string(snap.Result) != want {
+	if want := `{"other":"","url":"postgres://app:word@db/app"}`; snap.State != job.Succeeded ||
+		string(snap.Result) != want {
 		t.Errorf("ended as %s, %s, want %s", snap.State, snap.Result, want)
 	}
 	if text := log.String(); strings.Contains(text, "app:word") || !strings.Contains(text, "TEST_ABSENT") {
 		t.Errorf("log has the value, or not the name that is not set:\n%s", text)
 	}
 	for _, name := range []string{"", "A=B", "LONGSHORE_CHILD", "LONGSHORE_FAMILY", "A\x00"} {
-		err := worker.Run(t.Context(), worker.Config{Connection: b.where, ChildEnv: []string{name}}, childHandlers())
+		err := worker.Run(t.Context(), worker.Config{Connection: b.where, ChildEnv: []string{name}},
+			childHandlers())
 		if !errors.Is(err, worker.ErrSettings) {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -182,7 +189,8 @@ func TestChildEnv(t *testing.T) {
 func TestJobEndIsLogged(t *testing.T) {
 	t.Parallel()
 	log := &logged{}
-	b := setup(t, worker.Config{Connection: worker.Connection{Log: slog.New(slog.NewJSONHandler(log, nil))}, CPUConcurrency: 1}, childHandlers())
+	b := setup(t, worker.Config{Connection: worker.Connection{Log: slog.New(slog.NewJSONHandler(log, nil))},
+		CPUConcurrency: 1}, childHandlers())
 	good := b.run(t, misdeed{Do: "pid"}, 0)
 	bad := b.run(t, misdeed{Do: "exit"}, 0)
 	b.stop() // what is told is told
@@ -198,15 +206,19 @@ func TestJobEndIsLogged(t *testing.T) {
 	}
 	for _, snap := range []job.Snapshot{good, bad} {
 		line := lines[string(snap.ID)]
-		if line["type"] != snap.Type || line["state"] != string(snap.State) || line["attempt"] != float64(snap.Attempt) ||
-			line["run_ms"] != float64(snap.Usage.WallMS) || line["rss_bytes"] != float64(snap.Usage.PeakRSSBytes) || line["cpu_ms"] != float64(snap.Usage.CPUMS) {
+		if line["type"] != snap.Type || line["state"] != string(snap.State) ||
+			line["attempt"] != float64(snap.Attempt) ||
+			line["run_ms"] != float64(snap.Usage.WallMS) ||
+			line["rss_bytes"] != float64(snap.Usage.PeakRSSBytes) ||
+			line["cpu_ms"] != float64(snap.Usage.CPUMS) {
 			t.Errorf("%+v is told as %v", snap, line)
 		}
 		if wait, ok := line["wait_ms"].(float64); !ok || wait < 0 || wait > 60_000 {
 			t.Errorf("wait_ms of %s is %v", snap.ID, line["wait_ms"])
 		}
 	}
-	if code := lines[string(bad.ID)]["code"]; code != string(bad.Error.Code) || lines[string(good.ID)]["code"] != nil {
+	if code := lines[string(bad.ID)]["code"]; code != string(bad.Error.Code) ||
+		lines[string(good.ID)]["code"] != nil {
 		t.Errorf("codes: %v", lines)
 	}
 }
@@ -234,10 +246,13 @@ func (l *logged) String() string {
 func TestForgottenMain(t *testing.T) {
 	t.Parallel()
 	var r handlers.Registry
-	handlers.Add(&r, tasks.Definition[word]{Type: "test.unknown", Lane: job.LaneCPU}, func(context.Context, *handlers.Run, word) (any, error) { return nil, nil })
-	where := worker.Connection{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t), BlobURL: "file://" + t.TempDir()}
+	handlers.Add(&r, tasks.Definition[word]{Type: "test.unknown", Lane: job.LaneCPU},
+		func(context.Context, *handlers.Run, word) (any, error) { return nil, nil })
+	where := worker.Connection{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t), BlobURL: "file://" +
+		t.TempDir()}
 	err := worker.Run(t.Context(), worker.Config{Connection: where}, &r)
-	if !errors.Is(err, worker.ErrSettings) || !strings.Contains(err.Error(), "worker.Main") || !strings.Contains(err.Error(), "test.unknown") {
+	if !errors.Is(err, worker.ErrSettings) || !strings.Contains(err.Error(), "worker.Main") ||
+		!strings.Contains(err.Error(), "test.unknown") {
 		t.Errorf("err is %v", err)
 	}
 }

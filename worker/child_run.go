@@ -15,7 +15,8 @@ import (
 
 // isolated runs the handler in a child. One that forbids overlap ends itself at
 // killAt unless the lease is renewed.
-func (a *attempt) isolated(ctx context.Context, run *handlers.Run, killAt time.Time) (result []byte, err error) {
+func (a *attempt) isolated(ctx context.Context, run *handlers.Run,
+	killAt time.Time) (result []byte, err error) {
 	pool := a.worker.pool
 	if pool == nil { // it was put into lane io by a program that knows the type only from Redis
 		return nil, fmt.Errorf("%w: this worker doesn't serve lane cpu", isolate.ErrStart)
@@ -30,15 +31,17 @@ func (a *attempt) isolated(ctx context.Context, run *handlers.Run, killAt time.T
 		}
 	}()
 	w := isolate.Work{Folder: folder, Stop: a.worker.stopChild, Renewals: a.renewals,
-		Body: encode(childWork{ID: run.ID, Type: run.Type, Attempt: run.Attempt, InputSize: run.InputSize, Payload: a.started.Spec.Payload,
+		Body: encode(childWork{ID: run.ID, Type: run.Type, Attempt: run.Attempt, InputSize: run.InputSize,
+			Payload:   a.started.Spec.Payload,
 			MaxOutput: a.worker.config.MaxOutput, MinFree: a.worker.sys.MinFreeSpace}),
 		News: func(news []byte) { take(news, run) },
-		Log:  func(line []byte) { relay(ctx, a.logger(), line) }}
+		Log:  func(line []byte) { a.relay(ctx, line) }}
 	if a.entry.Info.ForbidOverlap {
 		w.Until = killAt
 	}
 	if in := a.started.Spec.Input; in != nil {
-		closer, file, err := inputFile(ctx, a.worker.sys.Blobs, in.Blob, folder, floorOf(folder, a.worker.sys.MinFreeSpace))
+		closer, file, err := inputFile(ctx, a.worker.sys.Blobs, in.Blob, folder,
+			floorOf(folder, a.worker.sys.MinFreeSpace))
 		if err != nil {
 			return nil, &handlers.Failure{Code: job.StorageError, Err: err}
 		}
@@ -91,6 +94,7 @@ func take(news []byte, run *handlers.Run) {
 
 // logStderr keeps what a child wrote to stdout and stderr for the operator.
 func (a *attempt) logStderr(ctx context.Context, text []byte, err error) {
+	text = []byte(a.hide(string(text)))
 	switch {
 	case err != nil && !errors.Is(err, context.Cause(ctx)):
 		a.logger().WarnContext(ctx, "child has died", "how", err, "stderr", string(text))

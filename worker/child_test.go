@@ -82,7 +82,8 @@ var deeds = map[string]deed{
 		return map[string]int{"pid": os.Getpid()}, nil
 	},
 	"env": func(context.Context, *handlers.Run, misdeed) (any, error) {
-		return map[string]string{"url": os.Getenv("TEST_DATABASE_URL"), "other": os.Getenv("TEST_OTHER_URL")}, nil
+		return map[string]string{"url": os.Getenv("TEST_DATABASE_URL"),
+			"other": os.Getenv("TEST_OTHER_URL")}, nil
 	},
 	"obey": func(ctx context.Context, run *handlers.Run, _ misdeed) (any, error) {
 		run.Note("waits")
@@ -124,7 +125,9 @@ var deeds = map[string]deed{
 		runtime.KeepAlive(b)
 		return nil, nil
 	},
-	"fail": func(context.Context, *handlers.Run, misdeed) (any, error) { return nil, errors.New("not today") },
+	"fail": func(context.Context, *handlers.Run, misdeed) (any, error) {
+		return nil, errors.New("not today")
+	},
 	"final": func(context.Context, *handlers.Run, misdeed) (any, error) {
 		return nil, handlers.FailWith(job.StepLimit, errors.New("too many steps"))
 	},
@@ -146,16 +149,19 @@ var deeds = map[string]deed{
 
 func (b bench) run(t *testing.T, m misdeed, timeout time.Duration) job.Snapshot {
 	t.Helper()
-	snap := b.submit(t, submit.Request{Type: misdeeds.Type, Payload: fmt.Appendf(nil, `{"do":%q,"n":%d}`, m.Do, m.N), Timeout: timeout})
+	snap := b.submit(t, submit.Request{Type: misdeeds.Type, Payload: fmt.Appendf(nil, `{"do":%q,"n":%d}`,
+		m.Do, m.N), Timeout: timeout})
 	return b.await(t, snap.ID, ended)
 }
 
 func TestChildBringsInputAndOutput(t *testing.T) {
 	t.Parallel()
 	b := setup(t, worker.Config{CPUConcurrency: 1}, childHandlers())
-	snap := b.submit(t, submit.Request{Type: shout.Type, Payload: []byte(`{"word":"!"}`), Input: strings.NewReader("ahoy"), InputSize: -1})
+	snap := b.submit(t, submit.Request{Type: shout.Type, Payload: []byte(`{"word":"!"}`),
+		Input: strings.NewReader("ahoy"), InputSize: -1})
 	snap = b.await(t, snap.ID, ended)
-	if snap.State != job.Succeeded || len(snap.Outputs) != 1 || snap.Outputs[0].Size != 5 || snap.Outputs[0].Name != "loud.txt" ||
+	if snap.State != job.Succeeded || len(snap.Outputs) != 1 || snap.Outputs[0].Size != 5 ||
+		snap.Outputs[0].Name != "loud.txt" ||
 		snap.Progress.BytesDone != 4 || snap.Progress.Records != 7 || snap.Usage.PeakRSSBytes < 1<<20 {
 		t.Fatalf("job ended as %+v %+v", snap, snap.Error)
 	}
@@ -172,7 +178,8 @@ func TestChildBringsInputAndOutput(t *testing.T) {
 // TestOutcomes holds the words for each way a job of lane cpu can end.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
-	b := setup(t, worker.Config{CPUConcurrency: 1, KillGrace: 200 * time.Millisecond, ChildMemory: 256 << 20}, childHandlers())
+	b := setup(t, worker.Config{CPUConcurrency: 1, KillGrace: 200 * time.Millisecond, ChildMemory: 256 << 20},
+		childHandlers())
 	for _, c := range []struct {
 		m       misdeed
 		timeout time.Duration
@@ -186,14 +193,16 @@ func TestOutcomes(t *testing.T) {
 		{misdeed{Do: "exit", N: 3}, 0, job.Crashed, "exit code 3"},
 		{misdeed{Do: "exit"}, 0, job.Crashed, "exit code 0"},
 		{misdeed{Do: "signal", N: int64(syscall.SIGKILL)}, 0, job.Crashed, "SIGKILL"},
-		{misdeed{Do: "signal", N: int64(syscall.SIGSEGV)}, 0, job.Crashed, "exit code 2"}, // Go's runtime catches it
+		// Go's runtime catches it
+		{misdeed{Do: "signal", N: int64(syscall.SIGSEGV)}, 0, job.Crashed, "exit code 2"},
 		{misdeed{Do: "loop"}, 300 * time.Millisecond, job.Timeout, "300ms"},
 		{misdeed{Do: "obey"}, 300 * time.Millisecond, job.Timeout, "300ms"},
 		{misdeed{Do: "allocate", N: 10 << 10}, 0, job.OutOfMemory, "memory"},
 	} {
 		began := time.Now()
 		snap := b.run(t, c.m, c.timeout)
-		if snap.State != job.Failed || snap.Error.Code != c.code || !strings.Contains(snap.Error.Message, c.message) {
+		if snap.State != job.Failed || snap.Error.Code != c.code ||
+			!strings.Contains(snap.Error.Message, c.message) {
 			t.Errorf("%+v ended as %s %+v, want %s", c.m, snap.State, snap.Error, c.code)
 		}
 		if snap.Attempt != 1 || snap.Usage == nil {
@@ -217,7 +226,8 @@ func TestImageInAChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := setup(t, worker.Config{CPUConcurrency: 1}, childHandlers())
-	snap := b.submit(t, submit.Request{Type: tasks.ImageResize.Type, Payload: []byte(`{"sizes":[{"width":60},{"width":30}]}`), Input: &photo, InputSize: -1})
+	snap := b.submit(t, submit.Request{Type: tasks.ImageResize.Type,
+		Payload: []byte(`{"sizes":[{"width":60},{"width":30}]}`), Input: &photo, InputSize: -1})
 	snap = b.await(t, snap.ID, ended)
 	if snap.State != job.Succeeded || len(snap.Outputs) != 2 {
 		t.Errorf("ended as %+v, %+v", snap, snap.Error)

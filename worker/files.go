@@ -38,7 +38,8 @@ type allowance struct {
 // take counts n bytes before they are written.
 func (a *allowance) take(n int) error {
 	if a.used.Add(int64(n)) > a.max {
-		return handlers.FailWith(job.OutputLimit, fmt.Errorf("outputs are over %d bytes, the most that a job may write here", a.max))
+		return handlers.FailWith(job.OutputLimit,
+			fmt.Errorf("outputs are over %d bytes, the most that a job may write here", a.max))
 	}
 	return nil
 }
@@ -121,8 +122,9 @@ func (o *output) Commit() error {
 	}
 	o.files.mu.Lock()
 	defer o.files.mu.Unlock()
-	o.files.outputs = append(o.files.outputs, job.Output{Name: o.name, Size: info.Size, ContentType: o.contentType,
-		SHA256: info.SHA256, Blob: o.files.prefix + o.name})
+	o.files.outputs = append(o.files.outputs, job.Output{Name: o.name, Size: info.Size,
+		ContentType: o.contentType,
+		SHA256:      info.SHA256, Blob: o.files.prefix + o.name})
 	return nil
 }
 

@@ -13,9 +13,11 @@ import (
 // methods are called one after the other: by the keeper while the run lasts,
 // then by the run.
 type report struct {
-	run   *handlers.Run
-	meter job.Meter
-	told  job.Progress // what clients know
+	run      *handlers.Run
+	meter    job.Meter
+	reported job.Progress // what clients know
+
+	hide func(string) string // what notes must not tell
 
 	before, reached float64 // of the whole: when the run began, and by now
 }
@@ -24,7 +26,7 @@ type report struct {
 // What is left is the run's, whatever its part of the work: so the whole never
 // goes back, after a failed attempt neither.
 func newReport(run *handlers.Run, before float64) *report {
-	r := &report{run: run, before: before, reached: before}
+	r := &report{run: run, before: before, reached: before, hide: func(text string) string { return text }}
 	r.meter.Measure(&job.Progress{}, time.Now(), 0, 0)
 	return r
 }
@@ -32,10 +34,11 @@ func newReport(run *handlers.Run, before float64) *report {
 // news returns the progress if it has changed since the last call.
 func (r *report) news() *job.Progress {
 	p := r.measure()
-	if p.BytesDone == r.told.BytesDone && p.Records == r.told.Records && p.Note == r.told.Note && equal(p.Fraction, r.told.Fraction) {
+	if p.BytesDone == r.reported.BytesDone && p.Records == r.reported.Records && p.Note == r.reported.Note &&
+		equal(p.Fraction, r.reported.Fraction) {
 		return nil
 	}
-	r.told = p
+	r.reported = p
 	return &p
 }
 
@@ -51,7 +54,8 @@ func (r *report) last() *job.Progress {
 
 func (r *report) measure() job.Progress {
 	c := r.run.Counts()
-	p := job.Progress{Phase: job.PhaseRun, BytesDone: c.In, Records: c.Records, Note: printable.Line(c.Note)}
+	p := job.Progress{Phase: job.PhaseRun, BytesDone: c.In, Records: c.Records,
+		Note: printable.Line(r.hide(c.Note))}
 	done, total := p.BytesDone, c.Total
 	if units := c.Done; units > 0 {
 		done = units

@@ -16,7 +16,8 @@ import (
 )
 
 // plain adds a type of lane io that does what the function does.
-func plain(r *handlers.Registry, name string, timeout time.Duration, do func(ctx context.Context, run *handlers.Run) (any, error)) {
+func plain(r *handlers.Registry, name string, timeout time.Duration,
+	do func(ctx context.Context, run *handlers.Run) (any, error)) {
 	handlers.Add(r, tasks.Definition[word]{Type: name, Lane: job.LaneIO, Timeout: timeout, MaxAttempts: 3},
 		func(ctx context.Context, run *handlers.Run, _ word) (any, error) { return do(ctx, run) })
 }
@@ -41,7 +42,9 @@ func TestWhatHandlersReturn(t *testing.T) {
 		}
 		return visits.Load(), nil
 	})
-	plain(&r, "test.panic", 0, func(context.Context, *handlers.Run) (any, error) { panic("secret of the house") })
+	plain(&r, "test.panic", 0, func(context.Context, *handlers.Run) (any, error) {
+		panic("secret of the house")
+	})
 	plain(&r, "test.slow", 30*time.Millisecond, func(ctx context.Context, _ *handlers.Run) (any, error) {
 		<-ctx.Done()
 		return nil, context.Cause(ctx)
@@ -64,16 +67,20 @@ func TestWhatHandlersReturn(t *testing.T) {
 	run := func(typ string, attempts int) job.Snapshot {
 		return b.await(t, b.submit(t, submit.Request{Type: typ, MaxAttempts: attempts}).ID, ended)
 	}
-	if snap := run("test.flaky", 3); snap.State != job.Succeeded || snap.Attempt != 3 || len(snap.Errors) != 2 || snap.Errors[0].Message != "not yet" {
+	if snap := run("test.flaky", 3); snap.State != job.Succeeded || snap.Attempt != 3 ||
+		len(snap.Errors) != 2 || snap.Errors[0].Message != "not yet" {
 		t.Errorf("flaky: %+v", snap)
 	}
-	if snap := run("test.hopeless", 3); snap.State != job.Failed || snap.Attempt != 1 || snap.Error.Code != job.CorruptInput || snap.Error.Message != "line 7 is no line" {
+	if snap := run("test.hopeless", 3); snap.State != job.Failed || snap.Attempt != 1 ||
+		snap.Error.Code != job.CorruptInput || snap.Error.Message != "line 7 is no line" {
 		t.Errorf("hopeless: %+v", snap)
 	}
-	if snap := run("test.later", 1); snap.State != job.Succeeded || snap.Attempt != 1 || string(snap.Result) != "2" || len(snap.Errors) != 0 {
+	if snap := run("test.later", 1); snap.State != job.Succeeded || snap.Attempt != 1 ||
+		string(snap.Result) != "2" || len(snap.Errors) != 0 {
 		t.Errorf("later: %+v", snap)
 	}
-	if snap := run("test.panic", 1); snap.State != job.Failed || strings.Contains(snap.Error.Message, "secret") {
+	if snap := run("test.panic", 1); snap.State != job.Failed ||
+		strings.Contains(snap.Error.Message, "secret") {
 		t.Errorf("panic: %+v", snap)
 	}
 	if snap := run("test.slow", 1); snap.State != job.Failed || snap.Error.Code != job.Timeout {
@@ -101,7 +108,8 @@ func TestDrainGivesBack(t *testing.T) {
 	b := setup(t, worker.Config{}, &r)
 	ctx, stop := context.WithCancel(t.Context())
 	ready, done := make(chan struct{}), make(chan error, 1)
-	short := worker.Config{Connection: b.where, ShutdownGrace: time.Second, KillGrace: 100 * time.Millisecond, StreamConcurrency: 2, Ready: func() { close(ready) }}
+	short := worker.Config{Connection: b.where, ShutdownGrace: time.Second, KillGrace: 100 * time.Millisecond,
+		StreamConcurrency: 2, Ready: func() { close(ready) }}
 	first := b.submit(t, submit.Request{Type: "test.endless"})
 	b.await(t, first.ID, func(s job.Snapshot) bool { return s.State == job.Running })
 	// The second worker takes what the first one has no slot for: it has one only.
@@ -151,10 +159,12 @@ func TestTypeNobodyServes(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, q := range queues {
-			parked = parked || len(q.Parked) == 1 && q.Parked[0].Type == "test.there" && q.Parked[0].Pending == 1
+			parked = parked || len(q.Parked) == 1 && q.Parked[0].Type == "test.there" &&
+				q.Parked[0].Pending == 1
 		}
 	}
-	if now, err := b.sys.Store.Get(t.Context(), snap.ID); err != nil || now.State != job.Queued || now.Attempt != 0 {
+	if now, err := b.sys.Store.Get(t.Context(), snap.ID); err != nil || now.State != job.Queued ||
+		now.Attempt != 0 {
 		t.Errorf("job is %+v (%v), want it queued and not tried", now, err)
 	}
 	serve(t, worker.Config{Connection: b.where}, &there)

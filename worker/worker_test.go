@@ -42,7 +42,8 @@ type word struct {
 // at the test's end.
 func setup(t *testing.T, c worker.Config, r *handlers.Registry) bench {
 	t.Helper()
-	c.Connection = connect.Config{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t), BlobURL: "file://" + t.TempDir(), Lease: c.Lease, Log: c.Log}
+	c.Connection = connect.Config{RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t),
+		BlobURL: "file://" + t.TempDir(), Lease: c.Lease, Log: c.Log}
 	sys, err := connect.Open(t.Context(), c.Connection)
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +109,7 @@ func (b bench) await(t *testing.T, id job.ID, ok func(job.Snapshot) bool) job.Sn
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	changed := make(chan struct{}, 1)
-	ring := func() {
+	again := func() {
 		select {
 		case changed <- struct{}{}:
 		default:
@@ -116,9 +117,9 @@ func (b bench) await(t *testing.T, id job.ID, ok func(job.Snapshot) bool) job.Sn
 	}
 	go b.sys.Store.Listen(ctx, func(r job.Rev) {
 		if r.ID == id {
-			ring()
+			again()
 		}
-	}, ring)
+	}, again)
 	for {
 		snap, err := b.sys.Store.Get(ctx, id)
 		if err != nil {
@@ -140,9 +141,10 @@ func ended(s job.Snapshot) bool { return s.Done }
 func TestRunsAJob(t *testing.T) {
 	t.Parallel()
 	var r handlers.Registry
-	handlers.Add(&r, tasks.Definition[word]{Type: "test.echo", Lane: job.LaneIO}, func(ctx context.Context, run *handlers.Run, p word) (any, error) {
-		return map[string]string{"echo": p.Word}, nil
-	})
+	handlers.Add(&r, tasks.Definition[word]{Type: "test.echo", Lane: job.LaneIO},
+		func(ctx context.Context, run *handlers.Run, p word) (any, error) {
+			return map[string]string{"echo": p.Word}, nil
+		})
 	b := setup(t, worker.Config{}, &r)
 	snap := b.submit(t, submit.Request{Type: "test.echo", Payload: []byte(`{"word":"ahoy"}`)})
 	snap = b.await(t, snap.ID, ended)
@@ -154,7 +156,8 @@ func TestRunsAJob(t *testing.T) {
 func TestInputBecomesOutput(t *testing.T) {
 	t.Parallel()
 	b := setup(t, worker.Config{}, handlers.BuiltIn())
-	snap := b.submit(t, submit.Request{Type: "file.compress", Input: strings.NewReader(strings.Repeat("longshore ", 1000)), InputSize: -1})
+	snap := b.submit(t, submit.Request{Type: "file.compress",
+		Input: strings.NewReader(strings.Repeat("longshore ", 1000)), InputSize: -1})
 	snap = b.await(t, snap.ID, ended)
 	if snap.State != job.Succeeded || len(snap.Outputs) != 1 || snap.Progress.BytesDone != 10000 {
 		t.Errorf("job ended as %+v", snap)
@@ -167,11 +170,12 @@ func TestCancelStopsARun(t *testing.T) {
 	t.Parallel()
 	var r handlers.Registry
 	stopped := make(chan error, 1)
-	handlers.Add(&r, tasks.Definition[word]{Type: "test.endless", Lane: job.LaneIO}, func(ctx context.Context, run *handlers.Run, p word) (any, error) {
-		<-ctx.Done()
-		stopped <- context.Cause(ctx)
-		return nil, context.Cause(ctx)
-	})
+	handlers.Add(&r, tasks.Definition[word]{Type: "test.endless", Lane: job.LaneIO},
+		func(ctx context.Context, run *handlers.Run, p word) (any, error) {
+			<-ctx.Done()
+			stopped <- context.Cause(ctx)
+			return nil, context.Cause(ctx)
+		})
 	b := setup(t, worker.Config{}, &r)
 	snap := b.submit(t, submit.Request{Type: "test.endless"})
 	b.await(t, snap.ID, func(s job.Snapshot) bool { return s.State == job.Running })
@@ -183,7 +187,8 @@ func TestCancelStopsARun(t *testing.T) {
 	if took := time.Since(asked); took > 1500*time.Millisecond {
 		t.Errorf("the run ended only after %v", took)
 	}
-	if cause := <-stopped; !errors.Is(cause, jobstore.ErrCanceled) || snap.State != job.Canceled || snap.Attempt != 1 {
+	if cause := <-stopped; !errors.Is(cause, jobstore.ErrCanceled) || snap.State != job.Canceled ||
+		snap.Attempt != 1 {
 		t.Errorf("cause %v, job ended as %+v", cause, snap)
 	}
 }

@@ -18,7 +18,8 @@ const (
 // alone measures what only Longshore has: jobs retained after their end, what
 // a full store costs, and submission over HTTP.
 func alone(ctx context.Context, r *rig, o options, stderr io.Writer) (string, error) {
-	text := "\nLongshore alone; HTTP submissions come from raw connections on the same cores, one job a request:\n\n| measure | figure |\n|---|---|\n"
+	text :=
+		"\nLongshore alone; HTTP submissions come from raw connections on the same cores, one job a request:\n\n| measure | figure |\n|---|---|\n"
 	row := func(name, format string, args ...any) {
 		text += fmt.Sprintf("| %s | "+format+" |\n", append([]any{name}, args...)...)
 	}
@@ -28,8 +29,9 @@ func alone(ctx context.Context, r *rig, o options, stderr io.Writer) (string, er
 		if err != nil {
 			return "", fmt.Errorf("submission over HTTP: %w", err)
 		}
-		row(fmt.Sprintf("HTTP submit, %d clients", clients), "%.0f jobs/s; CPU a job: web %d, Redis %d, clients %d µs",
-			l.rate, l.web.Microseconds(), l.redis.Microseconds(), l.clients.Microseconds())
+		row(fmt.Sprintf("HTTP submit, %d clients", clients),
+			"%.0f jobs/s; CPU a job: web %d, Redis %d, clients %d µs", l.rate, l.web.Microseconds(),
+			l.redis.Microseconds(), l.clients.Microseconds())
 	}
 	if !o.big {
 		return text, nil
@@ -45,11 +47,13 @@ func alone(ctx context.Context, r *rig, o options, stderr io.Writer) (string, er
 		if err != nil {
 			return "", err
 		}
-		empty, full, ratio, retained = append(empty, none), append(full, many), append(ratio, many/none), append(retained, bytes)
+		empty, full, ratio, retained = append(empty, none), append(full, many), append(ratio, many/none),
+			append(retained, bytes)
 	}
 	row("store, bytes a retained job", "%.0f", median(retained))
 	row("CPU a job of worker and Redis, empty store", "%s µs", spread(empty, "%.0f"))
-	row(fmt.Sprintf("the same with %d pending and %d retained", manyPending, manyRetained), "%s µs (× %s)", spread(full, "%.0f"), spread(ratio, "%.2f"))
+	row(fmt.Sprintf("the same with %d pending and %d retained", manyPending, manyRetained), "%s µs (× %s)",
+		spread(full, "%.0f"), spread(ratio, "%.2f"))
 	return text, nil
 }
 

@@ -64,7 +64,8 @@ func httpRate(ctx context.Context, r *rig, clients int, d time.Duration) (l http
 		return l, err
 	}
 	host := strings.TrimPrefix(url, "http://")
-	if err := retry(ctx, func() error { _, err := submitFor(host, 1, 0); return err }); err != nil { // until it knows the type
+	// until it knows the type
+	if err := retry(ctx, func() error { _, err := submitFor(host, 1, 0); return err }); err != nil {
 		return l, err
 	}
 	stopAll(known) // its jobs stay where they are
@@ -121,7 +122,8 @@ func answers(ctx context.Context, url string) error {
 // time than web does.
 func submitFor(host string, clients int, d time.Duration) (int, error) {
 	const body = `{"type":"bench.noop","payload":{"t":0}}`
-	request := fmt.Appendf(nil, "POST /v1/jobs HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", host, len(body), body)
+	request := fmt.Appendf(nil,
+		"POST /v1/jobs HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", host, len(body), body)
 	var accepted atomic.Int64
 	errs := make(chan error, clients)
 	var wg sync.WaitGroup

@@ -113,7 +113,8 @@ func (r *rig) round(ctx context.Context, o options) error {
 }
 
 // rigs installs the peers and starts their servers.
-func (o options) rigs(ctx context.Context, dir string, stderr io.Writer) (all []*rig, closeServers func(), err error) {
+func (o options) rigs(ctx context.Context, dir string,
+	stderr io.Writer) (all []*rig, closeServers func(), err error) {
 	servers := map[string]server{}
 	closeServers = func() {
 		for _, s := range servers {
@@ -145,7 +146,8 @@ func (o options) rigs(ctx context.Context, dir string, stderr io.Writer) (all []
 			}
 			servers[p.server] = s
 		}
-		all = append(all, &rig{peer: p, server: servers[p.server], dir: own, jobs: o.jobs * p.share / 100, f: figures{}})
+		all = append(all, &rig{peer: p, server: servers[p.server], dir: own, jobs: o.jobs * p.share / 100,
+			f: figures{}})
 	}
 	return all, closeServers, nil
 }

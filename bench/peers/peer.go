@@ -27,21 +27,28 @@ type peer struct {
 
 func peers() []peer {
 	return []peer{
-		inGo("longshore", fmt.Sprintf("records, events and retention on; %d slots; bulk 2,000 jobs a call, one producer", longshoreSlots), "redis"),
-		inGo("asynq", fmt.Sprintf("v0.26.0; %d slots (its best); bulk by 64 goroutines", asynqSlots), "redis"),
-		inGo("river", "v0.51.1; 2,000 slots, fetch each 2 to 20 ms; bulk by COPY, 5,000 a call; PostgreSQL 15, synchronous_commit off", "postgres"),
+		inGo("longshore",
+			fmt.Sprintf("records, events and retention on; %d slots; bulk 2,000 jobs a call, one producer",
+				longshoreSlots), "redis"),
+		inGo("asynq", fmt.Sprintf("v0.26.0; %d slots (its best); bulk by 64 goroutines", asynqSlots),
+			"redis"),
+		inGo("river",
+			"v0.51.1; 2,000 slots, fetch each 2 to 20 ms; bulk by COPY, 5,000 a call; PostgreSQL 15, synchronous_commit off", "postgres"),
 		{
 			name: "bullmq", server: "redis", share: 100,
 			settings: "6.7.0; concurrency 256, jobs removed when done; bulk 1,000 a call",
 			install:  installBullMQ,
 			command: func(dir, role string, args ...string) *exec.Cmd {
-				return exec.Command("node", append([]string{filepath.Join(dir, "bullmq.mjs"), role}, args...)...)
+				return exec.Command("node", append([]string{filepath.Join(dir, "bullmq.mjs"), role},
+					args...)...)
 			},
 		},
 		{
 			name: "sidekiq", server: "redis", share: 100,
 			settings: "6.4.1 (Debian); 10 threads, its default; bulk 1,000 a call",
-			install:  func(dir string) error { return needs(dir, "sidekiq.rb", "ruby", "-e", "require 'sidekiq'") },
+			install: func(dir string) error {
+				return needs(dir, "sidekiq.rb", "ruby", "-e", "require 'sidekiq'")
+			},
 			command: func(dir, role string, args ...string) *exec.Cmd {
 				file := filepath.Join(dir, "sidekiq.rb")
 				if role == "work" {
@@ -60,7 +67,8 @@ func peers() []peer {
 				if role == "work" {
 					args = []string{strconv.Itoa(2)}
 				}
-				cmd := exec.Command("/usr/bin/python3", append([]string{filepath.Join(dir, "celery_peer.py"), role}, args...)...)
+				cmd := exec.Command("/usr/bin/python3",
+					append([]string{filepath.Join(dir, "celery_peer.py"), role}, args...)...)
 				cmd.Dir = dir
 				return cmd
 			},
@@ -107,10 +115,12 @@ func installBullMQ(dir string) error {
 	if _, err := exec.LookPath("npm"); err != nil {
 		return errors.New("npm is not installed")
 	}
-	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte(`{"private":true}`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte(`{"private":true}`),
+		0o600); err != nil {
 		return err
 	}
-	cmd := exec.Command("npm", "install", "--silent", "--no-audit", "--no-fund", "bullmq@6.7.0", "ioredis@5.8.2")
+	cmd := exec.Command("npm", "install", "--silent", "--no-audit", "--no-fund", "bullmq@6.7.0",
+		"ioredis@5.8.2")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("npm install: %w: %.300s", err, out)

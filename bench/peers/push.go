@@ -36,7 +36,8 @@ func push(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.IntVar(&o.waiters, "waiters", 10_000, "clients that wait at the same time")
 	f.IntVar(&o.jobs, "jobs", 30_000, "jobs that finish in a round")
 	f.IntVar(&o.rate, "rate", 5000, "finishes a second")
-	f.IntVar(&o.bullRate, "bullmq", 1000, "finishes a second for BullMQ, and for Longshore beside it; 0 = leave it out")
+	f.IntVar(&o.bullRate, "bullmq", 1000,
+		"finishes a second for BullMQ, and for Longshore beside it; 0 = leave it out")
 	f.IntVar(&o.rounds, "rounds", 3, "rounds")
 	f.BoolVar(&o.curve, "curve", false, "the lower rates too, in steps of 1,000")
 	f.StringVar(&o.file, "write", "", "Markdown file whose section between the marks is replaced")
@@ -89,7 +90,8 @@ type pushRow struct {
 	p50, p99, max []float64
 	resident      []float64 // KiB of the server a parked waiter
 
-	web, store, around []float64 // µs of CPU a finish: the server, Redis, and the load (clients and finishing side)
+	// µs of CPU a finish: the server, Redis, and the load (clients and finishing side)
+	web, store, around []float64
 }
 
 func (p *pushRig) table(ctx context.Context) (string, error) {
@@ -127,7 +129,8 @@ func (p *pushRig) table(ctx context.Context) (string, error) {
 			kib = fmt.Sprintf("%.1f", median(r.resident))
 			cpu = fmt.Sprintf("%.0f + %.0f + %.0f", median(r.web), median(r.store), median(r.around))
 		}
-		text += fmt.Sprintf("| %s | %d | %d | %.2f | %.2f | %.1f | %s | %s |\n", r.name, r.waiters, r.rate, median(r.p50), median(r.p99), median(r.max), cpu, kib)
+		text += fmt.Sprintf("| %s | %d | %d | %.2f | %.2f | %.1f | %s | %s |\n", r.name, r.waiters, r.rate,
+			median(r.p50), median(r.p99), median(r.max), cpu, kib)
 	}
 	return text, nil
 }
@@ -169,7 +172,8 @@ func (p *pushRig) longPoll(ctx context.Context, row *pushRow) error {
 	if strings.HasPrefix(row.name, "bare") {
 		server, finisher = p.self("bare", strings.TrimPrefix(url, "http://")), "publish"
 	}
-	server.Env = []string{"REDIS_URL=" + p.redis.url(), "PORT=" + strconv.Itoa(port), "BLOB_URL=file://" + filepath.Join(p.dir, "blobs"),
+	server.Env = []string{"REDIS_URL=" + p.redis.url(), "PORT=" + strconv.Itoa(port), "BLOB_URL=file://" +
+		filepath.Join(p.dir, "blobs"),
 		"LEASE=" + pushLease.String(), // else its first sweep would give the finisher's leases its own length
 		"MAX_WAITERS=30000", "MAX_WAITERS_PER_ADDRESS=30000",
 		"LOG_LEVEL=warn"} // the bare prototype has no log either

@@ -101,7 +101,8 @@ func finishAll(ctx context.Context, url, file string, rate int) error {
 	}
 	pace(len(ids), rate, func(i int) {
 		result := fmt.Appendf(nil, `{"t":%d}`, time.Now().UnixNano())
-		if _, err := sys.Store.Finish(ctx, ids[i], fences[i], jobstore.End{Outcome: jobstore.Succeeded, Result: result}); err != nil {
+		if _, err := sys.Store.Finish(ctx, ids[i], fences[i], jobstore.End{Outcome: jobstore.Succeeded,
+			Result: result}); err != nil {
 			failed.Store(&err)
 		}
 	})
@@ -247,7 +248,8 @@ func waitAll(ctx context.Context, url, file string, clients int) error {
 	}
 	slices.Sort(late)
 	text, err := json.Marshal(waited{N: len(late), Asked: asked.Load(),
-		P50: float64(late[len(late)/2]) / 1e6, P99: float64(late[len(late)*99/100]) / 1e6, Max: float64(late[len(late)-1]) / 1e6})
+		P50: float64(late[len(late)/2]) / 1e6, P99: float64(late[len(late)*99/100]) / 1e6,
+		Max: float64(late[len(late)-1]) / 1e6})
 	fmt.Println("late", string(text))
 	<-ctx.Done() // the harness asks /proc what we have used
 	return err
@@ -262,7 +264,8 @@ type waited struct {
 	Max   float64
 }
 
-func waitOne(conn net.Conn, in *bufio.Reader, host string, id job.ID, parked *atomic.Int64) (ns int64, done bool, err error) {
+func waitOne(conn net.Conn, in *bufio.Reader, host string, id job.ID,
+	parked *atomic.Int64) (ns int64, done bool, err error) {
 	_, err = fmt.Fprintf(conn, "GET /v1/jobs/%s?wait=25s&until=done HTTP/1.1\r\nHost: %s\r\n\r\n", id, host)
 	parked.Add(1)
 	if err != nil {

@@ -25,7 +25,8 @@ var columns = []struct{ name, title, format string }{
 // report is the table of medians with least and most, and the ratios.
 func report(rigs []*rig, o options) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d rounds, the peers in turn; %d jobs a drain (Celery a tenth); %d lone jobs of 23 ms distance; %d cores shared by all.\n",
+	fmt.Fprintf(&b,
+		"%d rounds, the peers in turn; %d jobs a drain (Celery a tenth); %d lone jobs of 23 ms distance; %d cores shared by all.\n",
 		o.rounds, o.jobs, o.samples, runtime.NumCPU())
 	fmt.Fprint(&b, "Each cell: median (least–most).\n\n| measure |")
 	for _, r := range rigs {
@@ -92,7 +93,8 @@ func replaceSection(file, section, text string) error {
 	head, rest, found := strings.Cut(string(old), mark)
 	_, foot, closed := strings.Cut(rest, end)
 	if !found || !closed {
-		return fmt.Errorf("%s has no section between %q and %q", file, strings.TrimSpace(mark), strings.TrimSpace(end))
+		return fmt.Errorf("%s has no section between %q and %q", file, strings.TrimSpace(mark),
+			strings.TrimSpace(end))
 	}
 	return os.WriteFile(file, []byte(head+mark+"\n"+text+"\n"+end+foot), 0o644)
 }

@@ -114,23 +114,29 @@ func startPostgres(ctx context.Context) (*postgresServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &postgresServer{dir: dir, addr: fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port)}
-	as := func(name string, args ...string) *exec.Cmd { return exec.Command(filepath.Join(bin, name), args...) }
+	s := &postgresServer{dir: dir,
+		addr: fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port)}
+	as := func(name string, args ...string) *exec.Cmd {
+		return exec.Command(filepath.Join(bin, name), args...)
+	}
 	if os.Geteuid() == 0 {
 		if out, err := exec.Command("chown", "postgres", dir).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("chown: %w: %s", err, out)
 		}
 		as = func(name string, args ...string) *exec.Cmd {
-			return exec.Command("setpriv", append([]string{"--reuid=postgres", "--regid=postgres", "--clear-groups",
-				filepath.Join(bin, name)}, args...)...)
+			return exec.Command("setpriv",
+				append([]string{"--reuid=postgres", "--regid=postgres", "--clear-groups",
+					filepath.Join(bin, name)}, args...)...)
 		}
 	}
 	data := filepath.Join(dir, "data")
-	if out, err := as("initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync").CombinedOutput(); err != nil {
+	if out, err := as("initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync").
+		CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	s.cmd = as("postgres", "-D", data, "-p", strconv.Itoa(port), "-k", dir, "-c", "listen_addresses=127.0.0.1",
-		"-c", "synchronous_commit=off", "-c", "shared_buffers=512MB", "-c", "max_wal_size=4GB", "-c", "log_min_messages=fatal")
+	s.cmd = as("postgres", "-D", data, "-p", strconv.Itoa(port), "-k", dir, "-c",
+		"listen_addresses=127.0.0.1", "-c", "synchronous_commit=off", "-c", "shared_buffers=512MB", "-c",
+		"max_wal_size=4GB", "-c", "log_min_messages=fatal")
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		return nil, err

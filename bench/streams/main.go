@@ -41,12 +41,15 @@ type comparison struct {
 }
 
 var comparisons = []comparison{
-	{"log.analyze", `{}`, "log", [][]string{{"goaccess", "IN", "--log-format=COMBINED", "-o", "json", "--no-progress"}}},
+	{"log.analyze", `{}`, "log",
+		[][]string{{"goaccess", "IN", "--log-format=COMBINED", "-o", "json", "--no-progress"}}},
 	{"csv.to_ndjson", `{}`, "csv", [][]string{{"mlr", "--icsv", "--ojsonl", "cat", "IN"}}},
 	{"ndjson.filter", `{"filter":".status >= 500"}`, "ndjson", [][]string{
-		{"jq", "-c", "select(.status >= 500)", "IN"}, {"mlr", "--ijsonl", "--ojsonl", "filter", "$status >= 500", "IN"}}},
+		{"jq", "-c", "select(.status >= 500)", "IN"}, {"mlr", "--ijsonl", "--ojsonl", "filter",
+			"$status >= 500", "IN"}}},
 	{"ndjson.to_csv", `{}`, "ndjson", [][]string{{"mlr", "--ijsonl", "--ocsv", "cat", "IN"}}},
-	{"file.compress", `{"format":"gzip"}`, "log", [][]string{{"gzip", "-c", "IN"}, {"pigz", "-p1", "-c", "IN"}}},
+	{"file.compress", `{"format":"gzip"}`, "log",
+		[][]string{{"gzip", "-c", "IN"}, {"pigz", "-p1", "-c", "IN"}}},
 	{"file.compress", `{"format":"zstd"}`, "log", [][]string{{"zstd", "-T1", "-q", "-c", "IN"}}},
 	{"file.checksum", `{}`, "log", [][]string{{"sha256sum", "IN"}}},
 }
@@ -118,7 +121,8 @@ func replaced(command []string, input string) []string {
 func inputs(dir string, seed uint64, size int64) error {
 	rows := loggen.Rows{Seed: seed, Bytes: size * 3 / 5}
 	for name, r := range map[string]io.Reader{
-		"log": loggen.New(loggen.Options{Seed: seed, Bytes: size}), "csv": rows.CSV(), "ndjson": rows.NDJSON(),
+		"log": loggen.New(loggen.Options{Seed: seed, Bytes: size}), "csv": rows.CSV(),
+		"ndjson": rows.NDJSON(),
 	} {
 		f, err := os.Create(filepath.Join(dir, name))
 		if err != nil {
@@ -194,7 +198,8 @@ func task(ctx context.Context, typ, payload, input string) error {
 	if err != nil {
 		return err
 	}
-	result, err := entry.Run(ctx, &handlers.Run{ID: job.NewID(time.Now()), Type: typ, Attempt: 1, InputSize: info.Size(), Files: file(input)}, []byte(payload))
+	result, err := entry.Run(ctx, &handlers.Run{ID: job.NewID(time.Now()), Type: typ, Attempt: 1,
+		InputSize: info.Size(), Files: file(input)}, []byte(payload))
 	if err != nil {
 		return err
 	}

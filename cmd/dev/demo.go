@@ -70,7 +70,8 @@ func builtIn(ctx context.Context) []piece {
 			{"a text of the Go distribution", "file.checksum", "src/net/http/server.go"},
 			{"the same, compressed", "file.compress", "src/net/http/server.go"},
 			{"a photo of the Go distribution", "file.checksum", "src/image/testdata/video-001.jpeg"},
-			{"a gzip file of the Go distribution", "file.decompress", "src/crypto/ed25519/testdata/sign.input.gz"},
+			{"a gzip file of the Go distribution", "file.decompress",
+				"src/crypto/ed25519/testdata/sign.input.gz"},
 		} {
 			if path := filepath.Join(root, p.file); exists(path) {
 				pieces = append(pieces, piece{title: p.title, typ: p.typ, open: file(path)})
@@ -78,8 +79,10 @@ func builtIn(ctx context.Context) []piece {
 		}
 	}
 	return append(pieces,
-		piece{title: "an access log", typ: "log.analyze", fields: url.Values{"top": {"3"}}, open: generated(1 << 20)},
-		piece{title: fmt.Sprintf("an access log of %d MiB", bigLog>>20), typ: "log.analyze", fields: url.Values{"top": {"3"}}, open: generated(bigLog)},
+		piece{title: "an access log", typ: "log.analyze", fields: url.Values{"top": {"3"}},
+			open: generated(1 << 20)},
+		piece{title: fmt.Sprintf("an access log of %d MiB", bigLog>>20), typ: "log.analyze",
+			fields: url.Values{"top": {"3"}}, open: generated(bigLog)},
 		piece{title: "primes up to 100,000,000", typ: "math.primes", fields: url.Values{"n": {"100000000"}}})
 }
 
@@ -128,7 +131,8 @@ func file(path string) func() (io.ReadCloser, int64, error) {
 
 func generated(size int64) func() (io.ReadCloser, int64, error) {
 	return func() (io.ReadCloser, int64, error) {
-		log := loggen.New(loggen.Options{Seed: 1, Bytes: size + 64<<10}) // ends with a whole line, so: more, and cut
+		// ends with a whole line, so: more, and cut
+		log := loggen.New(loggen.Options{Seed: 1, Bytes: size + 64<<10})
 		return io.NopCloser(io.LimitReader(log, size)), size, nil
 	}
 }
@@ -246,7 +250,8 @@ func table(out io.Writer, pieces []piece, done []job.Snapshot) {
 		if snap.Usage != nil {
 			seconds = fmt.Sprintf("%.2f", float64(snap.Usage.WallMS)/1000)
 		}
-		printable.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", pieces[i].title, snap.Type, snap.State, seconds, brief(snap))
+		printable.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", pieces[i].title, snap.Type, snap.State, seconds,
+			brief(snap))
 	}
 	w.Flush()
 }

@@ -33,7 +33,8 @@ func main() {
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("dev", flag.ContinueOnError)
-	demo := fs.Bool("demo", false, "send real files through and exit; arguments are the files, default: some of Go's own and a generated log")
+	demo := fs.Bool("demo", false,
+		"send real files through and exit; arguments are the files, default: some of Go's own and a generated log")
 	if done, err := program.Flags(fs, args, stdout, stderr); done {
 		return err
 	}
@@ -53,7 +54,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			return fmt.Errorf("make demo folder: %w", err)
 		}
 		defer os.RemoveAll(folder)
-		c.DataDir, c.HTTP.Port, c.HTTP.Token = folder, 0, config.Secret{}
+		c.DataDir, c.HTTP.Port, c.HTTP.Token, c.Work.Functions.Dir = folder, 0, config.Secret{}, ""
 		c.Log.Level = max(c.Log.Level, slog.LevelWarn)
 	}
 	d := &dev{config: c, stdout: stdout, log: program.Logger(c.Log, stdout)}
@@ -84,25 +85,40 @@ func (d *dev) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if d.then == nil { // before what the parts log
+		printable.Fprintf(d.stdout, "Dashboard: http://%s/ui/\n", l.Addr())
+	}
 	folder, err := filepath.Abs(filepath.Join(d.config.DataDir, "blobs"))
 	if err != nil {
 		return err
 	}
 	where := connect.Config{RedisURL: redis.URL(), MaxConnections: 16, BlobURL: "file://" + folder,
-		MinFreeSpace: int64(d.config.Space.MinFree), MaxJobs: d.config.HTTP.Ceilings.Jobs, Lease: d.config.Jobs.Lease, CallbackSecrets: d.config.Jobs.CallbackSecrets(), CallbackKeys: d.config.Jobs.CallbackKeys(),
-		CallbackAllow: d.config.Work.CallbackAllow, CallbackPorts: d.config.Work.CallbackPorts, Log: d.log}
+		MinFreeSpace: int64(d.config.Space.MinFree), MaxJobs: d.config.HTTP.Ceilings.Jobs,
+		Lease: d.config.Jobs.Lease, CallbackSecrets: d.config.Jobs.CallbackSecrets(),
+		AccessSecrets: d.config.HTTP.Access.Secrets(),
+		CallbackKeys:  d.config.Jobs.CallbackKeys(), CallbackAllow: d.config.Work.CallbackAllow,
+		CallbackPorts: d.config.Work.CallbackPorts, Log: d.log}
 	sys, err := connect.Open(ctx, where)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
 	url := "http://" + l.Addr().String()
 	ready := make(chan struct{})
+	published := make(chan struct{}, 1)
+	signs := program.Signs{Ready: func() { close(ready) }, FollowFunctions: true, Published: func() {
+		select {
+		case published <- struct{}{}:
+		default:
+		}
+	}}
 	err = program.Together(ctx,
 		func(ctx context.Context) error {
-			return program.Web(ctx, sys, d.config.HTTP, d.config.Jobs, d.config.Stop, l)
+			return program.Web(ctx, sys, d.config.HTTP, d.config.Jobs, d.config.Deployed, d.config.Stop,
+				l, nil, published)
 		},
 		func(ctx context.Context) error {
-			return program.Worker(ctx, where, d.config.Work, d.config.Stop, func() { close(ready) }, nil)
+			return program.Worker(ctx, where, d.config.Work, d.config.HTTP.Memory, config.Recycle{},
+				d.config.Deployed, d.config.Stop, signs)
 		},
 		func(ctx context.Context) error {
 			select {
@@ -130,8 +146,10 @@ func (d *dev) startRedis(ctx context.Context) (*localredis.Server, error) {
 	redis, err := localredis.Start(ctx, localredis.Options{DataDir: folder})
 	switch {
 	case errors.Is(err, localredis.ErrNoBinary):
-		fmt.Fprintln(d.stdout, "NOTE: there is no redis-server on PATH. An in-memory stand-in serves: slower, and")
-		fmt.Fprintln(d.stdout, "      all jobs are gone when this process ends. apt-get install redis-server mends that.")
+		fmt.Fprintln(d.stdout,
+			"NOTE: there is no redis-server on PATH. An in-memory stand-in serves: slower, and")
+		fmt.Fprintln(d.stdout,
+			"      all jobs are gone when this process ends. apt-get install redis-server mends that.")
 		return localredis.StartMemory(ctx)
 	case err != nil:
 		return nil, fmt.Errorf("start redis-server: %w", err)
@@ -155,14 +173,17 @@ func (d *dev) greet(url string, redis *localredis.Server) {
 	}
 	curl, token := "curl", ""
 	if d.config.HTTP.Token.Reveal() != "" { // which is in the environment of whoever set it
-		curl, token = `curl -H "Authorization: Bearer $LONGSHORE_TOKEN"`, ", with the LONGSHORE_TOKEN that is set here"
+		curl, token = `curl -H "Authorization: Bearer $LONGSHORE_TOKEN"`,
+			", with the LONGSHORE_TOKEN that is set here"
 	}
 	printable.Fprintf(d.stdout, "Longshore is at %s (Redis: %s)\n", url, kept)
-	fmt.Fprintf(d.stdout, `Open %[1]s/v1/types for the kinds of work, %[1]s/v1/jobs for the jobs.
+	fmt.Fprintf(d.stdout, `Open %[1]s/ui/ to see what runs, and to send a first job.
 Try, in another terminal%[3]s:
   %[2]s -i --data-binary @go.mod %[1]s/v1/jobs/file.checksum
   %[2]s -H 'Prefer: wait=20' -d '{"type":"math.primes","payload":{"n":100000000}}' -H 'Content-Type: application/json' %[1]s/v1/jobs
   %[2]s '%[1]s/v1/jobs?limit=5'
+  go run ./cmd/enqueue functions init python hello.world, and then
+  %[2]s -H 'Prefer: wait=20' --json '{"name":"Ada"}' %[1]s/v1/jobs/hello.world
   LONGSHORE_URL=%[1]s go run ./cmd/enqueue submit log.analyze testdata/access.log --set top=5 --wait
 Ctrl-C ends it.
 `, url, curl, token)

@@ -75,7 +75,8 @@ func (b *batch) check() error {
 			return usage("one FILE of lines at a time; for a job of each file add --type")
 		}
 		if b.each.given() {
-			return usage("with a FILE of lines each line says what its job is: --set, --payload and the like need --type")
+			return usage(
+				"with a FILE of lines each line says what its job is: --set, --payload and the like need --type")
 		}
 	}
 	if b.limit != 0 && !b.wait {
@@ -250,7 +251,7 @@ type tally struct {
 	bar     *progress
 	size    int64 // of the input in bytes, or in files; < 1 = unknown
 	begun   time.Time
-	told    time.Time
+	printed time.Time
 	done    counter // bytes of what was answered, or files
 	taken   int64
 	created int64
@@ -259,7 +260,7 @@ type tally struct {
 }
 
 func (t *tally) begin(b *batch, bar *progress, size int64) {
-	t.b, t.bar, t.size, t.begun, t.told = b, bar, size, time.Now(), time.Now()
+	t.b, t.bar, t.size, t.begun, t.printed = b, bar, size, time.Now(), time.Now()
 }
 
 func (t *tally) take(a httpapi.BatchAnswer) {
@@ -283,10 +284,10 @@ func (t *tally) refuse(name string, e *httpapi.Error) {
 // show draws the bar, or writes a line now and then.
 func (t *tally) show() {
 	now := time.Now()
-	if t.bar.bars == nil && now.Sub(t.told) < linesEvery || now.Sub(t.told) < drawEvery {
+	if t.bar.bars == nil && now.Sub(t.printed) < linesEvery || now.Sub(t.printed) < drawEvery {
 		return
 	}
-	t.told = now
+	t.printed = now
 	passed := now.Sub(t.begun).Seconds()
 	note := fmt.Sprintf("%d submitted, %.0f/s", t.taken, float64(t.taken)/passed)
 	done := t.done.Load()
@@ -323,6 +324,7 @@ func (t *tally) summary() {
 		t.b.say("all of it was submitted before; to submit it again remove %s", t.b.journal)
 	}
 	if t.b.format == "json" {
-		_ = t.b.printJSON(map[string]int64{"submitted": t.taken, "created": t.created, "before": t.before, "refused": t.refused})
+		_ = t.b.printJSON(map[string]int64{"submitted": t.taken, "created": t.created, "before": t.before,
+			"refused": t.refused})
 	}
 }

@@ -118,7 +118,8 @@ func (f *fetching) jobs() ([]wanted, error) {
 	}
 	defer file.Close()
 	book := newJournal()
-	if _, err := book.read(file, true); err != nil { // a run may be adding to it: its last line counts when it is whole
+	// a run may be adding to it: its last line counts when it is whole
+	if _, err := book.read(file, true); err != nil {
 		return nil, fmt.Errorf("journal %s: %w", printable.Text(name), err)
 	}
 	return named(book.jobs, book.fileJobs), nil
@@ -217,7 +218,8 @@ func (f *fetching) fetchAll(ctx context.Context, at installation, jobs []wanted)
 }
 
 // look returns the jobs as they are now, without those that are gone.
-func (f *fetching) look(ctx context.Context, at installation, jobs []wanted) (map[job.ID]job.Snapshot, error) {
+func (f *fetching) look(ctx context.Context, at installation,
+	jobs []wanted) (map[job.ID]job.Snapshot, error) {
 	revs := make([]job.Rev, len(jobs))
 	for i, w := range jobs {
 		revs[i] = job.Rev{ID: w.id}
@@ -242,7 +244,8 @@ func (f *fetching) judge(w wanted, snap job.Snapshot, there bool) bool {
 		why = fmt.Errorf("job %s is gone", w.id)
 		f.tally("gone")
 	case !snap.Done:
-		why, code = errors.New(printable.Sprintf("job %s has not ended: it is %s", w.id, snap.State)), exitWaitRanOut
+		why, code = errors.New(printable.Sprintf("job %s has not ended: it is %s", w.id, snap.State)),
+			exitWaitRanOut
 		f.tally("not ended")
 	case snap.State != job.Succeeded:
 		var e *exit
@@ -320,7 +323,8 @@ func (f *fetching) tally(what string) {
 // text is "30 jobs: 11 fetched, 1 failed".
 func (f *fetching) text() string {
 	text, sep := fmt.Sprintf("%d jobs", f.all), ": "
-	for _, what := range []string{"fetched", "there before", "not ended", "failed", "canceled", "expired", "gone"} {
+	for _, what := range []string{"fetched", "there before", "not ended", "failed", "canceled", "expired",
+		"gone"} {
 		if n := f.counts[what]; n > 0 {
 			text += fmt.Sprintf("%s%d %s", sep, n, what)
 			sep = ", "

@@ -116,7 +116,8 @@ func (b *batch) answeredFile(i int, o outcome) error {
 		if err := b.book.noteFile(name, o.stamp, o.id); err != nil {
 			return err
 		}
-	case errors.As(o.err, &refused) && !unavailable(httpapi.Refusal(0, refused)) && refused.Status != 0 && refused.Code != httpapi.Unauthorized:
+	case errors.As(o.err, &refused) && !unavailable(httpapi.Refusal(0, refused)) && refused.Status != 0 &&
+		refused.Code != httpapi.Unauthorized:
 		a = httpapi.Refusal(a.Line, refused)
 	case errors.As(o.err, new(*os.PathError)):
 		a = httpapi.Refusal(a.Line, httpapi.NewError(httpapi.Invalid, o.err.Error()))

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 
 	"longshore/client"
 	"longshore/internal/httpapi"
-	"longshore/internal/strictjson"
 	"longshore/internal/submit"
 )
 
@@ -22,8 +20,8 @@ const (
 	noteEvery = 500
 )
 
-// send submits, a request for many lines, some requests at a time. Their answers are taken in in the order of the input: what comes to a
-// request is kept until those before it have ended.
+// send submits, a request for many lines, some requests at a time. Their answers are taken in in the order of
+// the input: what comes to a request is kept until those before it have ended.
 func (b *batch) send(ctx context.Context, to installation, f *feed) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -35,6 +33,9 @@ func (b *batch) send(ctx context.Context, to installation, f *feed) error {
 			free <- struct{}{} // at the end of a request
 			var items []item
 			if items, readErr = f.chunk(ctx); readErr != nil {
+				return
+			}
+			if readErr = f.name(ctx, to, items); readErr != nil {
 				return
 			}
 			k := &chunk{items: items, came: make(chan []httpapi.BatchAnswer, len(items)/noteEvery+1)}
@@ -117,8 +118,12 @@ func (k *chunk) send(ctx context.Context, b *batch, to installation) {
 		}
 	}
 	for i, l := range k.items {
-		if !l.TooLong {
-			lines[i] = b.keyed(l)
+		switch {
+		case l.found:
+			pass(httpapi.BatchAnswer{Line: int64(i), ID: b.book.id(l.Number, l.at)})
+			continue
+		case !l.TooLong:
+			lines[i] = b.named(l)
 			continue
 		}
 		pass(httpapi.Refusal(int64(i), httpapi.AsError(submit.Read(l.Line).Err))) // what a server would say
@@ -129,7 +134,7 @@ func (k *chunk) send(ctx context.Context, b *batch, to installation) {
 			break
 		}
 		a.Line-- // from 0
-		pass(a)
+		pass(b.usedBefore(k.items[a.Line], a))
 	}
 	if len(answers) > 0 {
 		k.came <- answers
@@ -146,25 +151,4 @@ func (b *batch) answeredLines(items []item, answers []httpapi.BatchAnswer) error
 	}
 	b.total.done.Store(items[last].end)
 	return b.answered(answers, prefix{items[last].Number, items[last].crc})
-}
-
-// keyed is the line with its idempotency key, unless it names its job itself.
-// A line that is no object goes as it is: the server says what is wrong with it.
-func (b *batch) keyed(l item) []byte {
-	named, members := false, 0
-	err := strictjson.Fields(l.Text, func(name, _ []byte) error {
-		members++
-		named = named || string(name) == "id" || string(name) == "idempotency_key"
-		return nil
-	})
-	if err != nil || named || members == 0 {
-		return l.Text
-	}
-	at := bytes.IndexByte(l.Text, '{') + 1
-	text := make([]byte, 0, len(l.Text)+96)
-	text = append(text, l.Text[:at]...)
-	text = append(text, `"idempotency_key":"`...)
-	text = append(text, b.book.key(l.Number)...)
-	text = append(text, `",`...)
-	return append(text, l.Text[at:]...)
 }

@@ -32,7 +32,8 @@ type slowServer struct {
 	each func(number int, w http.ResponseWriter, r *http.Request) bool
 }
 
-func newSlowServer(t *testing.T, each func(number int, w http.ResponseWriter, r *http.Request) bool) *slowServer {
+func newSlowServer(t *testing.T, each func(number int, w http.ResponseWriter,
+	r *http.Request) bool) *slowServer {
 	s := &slowServer{each: each}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.batch))
 	t.Cleanup(s.Close)
@@ -40,6 +41,10 @@ func newSlowServer(t *testing.T, each func(number int, w http.ResponseWriter, r 
 }
 
 func (s *slowServer) batch(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == httpapi.PathHealth {
+		answer(w, http.StatusOK, httpapi.Status{})
+		return
+	}
 	s.mu.Lock()
 	s.count++
 	s.open++
@@ -106,7 +111,8 @@ func TestBatchTwoRequests(t *testing.T) {
 	if s.most != requests || s.count < 3 {
 		t.Errorf("%d of %d requests at a time, want %d", s.most, s.count, requests)
 	}
-	if again, stderr := p.enqueue(t.Context(), exitOK, nil, "batch", name); again != out || !strings.Contains(stderr, "submitted before") {
+	if again, stderr := p.enqueue(t.Context(), exitOK, nil, "batch", name); again != out ||
+		!strings.Contains(stderr, "submitted before") {
 		t.Errorf("a second run: %d bytes, %s", len(again), stderr)
 	}
 }
@@ -141,8 +147,10 @@ func TestBatchTwoRequestsEnd(t *testing.T) {
 			p := place{t, map[string]string{"LONGSHORE_URL": s.URL}}
 			file, journal := p.file(n), filepath.Join(t.TempDir(), "journal")
 			var out, msg bytes.Buffer
-			err := run(ctx, []string{"batch", file, "--journal", journal}, func(name string) string { return p.env[name] }, nil, &out, &msg)
-			if got := report(err, &msg); got != code || !strings.Contains(msg.String(), "the same command submits the rest") {
+			err := run(ctx, []string{"batch", file, "--journal", journal},
+				func(name string) string { return p.env[name] }, nil, &out, &msg)
+			if got := report(err, &msg); got != code ||
+				!strings.Contains(msg.String(), "the same command submits the rest") {
 				t.Fatalf("exit code %d, want %d: %s", got, code, &msg)
 			}
 			first := strings.Fields(out.String())

@@ -19,12 +19,14 @@ type counter = atomic.Int64
 func (b *batch) sendLines(ctx context.Context, to installation, in io.Reader) error {
 	// What reads may block for ever (a terminal, a pipe), so it is left behind
 	// when ctx ends.
-	f := &feed{batch: b, lines: submit.NewLines(in, httpapi.MaxBatchLine-maxKeyed), came: make(chan []item, feedAhead)}
+	f := &feed{batch: b, lines: submit.NewLines(in, httpapi.MaxBatchLine-maxKeyed),
+		came: make(chan []item, feedAhead)}
+	b.compareClocks(ctx, to)
 	go f.read(ctx)
 	return b.send(ctx, to, f)
 }
 
-// maxKeyed is what keyed adds to a line at most, in bytes.
+// maxKeyed is what named adds to a line at most, in bytes.
 const maxKeyed = 128
 
 // feedAhead is how many reads of the input may wait to be sent.
@@ -35,6 +37,10 @@ type item struct {
 	submit.Line
 	crc uint32 // of the input up to here
 	end int64  // in bytes of the input
+
+	at    int64 // the time of its id, in ms; 0 = it has a key
+	fresh bool  // no run can have sent it
+	found bool  // it is a job already
 }
 
 // A feed reads the input ahead, and leaves out what the journal has.
@@ -77,7 +83,7 @@ func (f *feed) read(ctx context.Context) {
 				f.before.Add(1)
 				continue
 			}
-			items = append(items, item{l, f.crc, f.end})
+			items = append(items, item{Line: l, crc: f.crc, end: f.end})
 		}
 		if len(items) == 0 {
 			continue
@@ -103,7 +109,8 @@ func (f *feed) compare(line int64) error {
 }
 
 func errChanged(b *batch) error {
-	return fmt.Errorf("%s is not what its journal %s speaks of: to submit it from the start remove the journal, or name another with --journal",
+	return fmt.Errorf(
+		"%s is not what its journal %s speaks of: to submit it from the start remove the journal, or name another with --journal",
 		b.files[0], b.journal)
 }
 

@@ -26,7 +26,8 @@ func places(t *testing.T, test func(p place)) {
 	for _, way := range []string{"direct", "http"} {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
-			p := place{t, map[string]string{"REDIS_URL": redistest.URL(t), "PREFIX": redistest.Prefix(t), "BLOB_URL": "file://" + t.TempDir()}}
+			p := place{t, map[string]string{"REDIS_URL": redistest.URL(t), "PREFIX": redistest.Prefix(t),
+				"BLOB_URL": "file://" + t.TempDir()}}
 			if way == "http" {
 				p.env["LONGSHORE_URL"] = serveWeb(t, p.env)
 			}
@@ -41,7 +42,8 @@ func (p place) enqueue(ctx context.Context, code int, in io.Reader, args ...stri
 	var out, msg bytes.Buffer
 	err := run(ctx, args, func(name string) string { return p.env[name] }, in, &out, &msg)
 	if got := report(err, &msg); got != code {
-		p.Fatalf("enqueue %s: exit code %d, want %d\nstdout %s\nstderr %s", strings.Join(args, " "), got, code, &out, &msg)
+		p.Fatalf("enqueue %s: exit code %d, want %d\nstdout %s\nstderr %s", strings.Join(args, " "), got,
+			code, &out, &msg)
 	}
 	return out.String(), msg.String()
 }
@@ -75,7 +77,8 @@ func TestBatchResumes(t *testing.T) {
 		if len(list) != n || len(slices.Compact(slices.Sorted(slices.Values(list)))) != n {
 			t.Fatalf("%d ids", len(list))
 		}
-		if again, stderr := p.enqueue(ctx, exitOK, nil, "batch", name); again != first || !strings.Contains(stderr, "submitted before") {
+		if again, stderr := p.enqueue(ctx, exitOK, nil, "batch", name); again != first ||
+			!strings.Contains(stderr, "submitted before") {
 			t.Errorf("a second run: %d bytes of ids, %s", len(again), stderr)
 		}
 		// What a kill leaves: a journal that is cut, and jobs that it doesn't know.
@@ -86,7 +89,8 @@ func TestBatchResumes(t *testing.T) {
 		if err := os.WriteFile(name+".journal", journal[:len(journal)/2], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if whole, stderr := p.enqueue(ctx, exitOK, nil, "batch", name); whole != first || !strings.Contains(stderr, "known already") {
+		if whole, stderr := p.enqueue(ctx, exitOK, nil, "batch", name); whole != first ||
+			!strings.Contains(stderr, "known already") {
 			t.Errorf("after a cut: %d ids, %s", len(strings.Fields(whole)), stderr)
 		}
 		// The file grows, and its journal with it.
@@ -96,14 +100,16 @@ func TestBatchResumes(t *testing.T) {
 		}
 		io.WriteString(grown, lines(n+1, n+5))
 		grown.Close()
-		if more, _ := p.enqueue(ctx, exitOK, nil, "batch", name); !strings.HasPrefix(more, first) || len(strings.Fields(more)) != n+5 {
+		if more, _ := p.enqueue(ctx, exitOK, nil, "batch", name); !strings.HasPrefix(more, first) ||
+			len(strings.Fields(more)) != n+5 {
 			t.Errorf("of a longer file %d ids", len(strings.Fields(more)))
 		}
 		// Another file under that name is not taken for it.
 		if err := os.WriteFile(name, []byte(lines(2, n)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, stderr := p.enqueue(ctx, exitOther, nil, "batch", name); !strings.Contains(stderr, "remove the journal") || !strings.Contains(stderr, "0 submitted") {
+		if _, stderr := p.enqueue(ctx, exitOther, nil, "batch", name); !strings.Contains(stderr,
+			"remove the journal") || !strings.Contains(stderr, "0 submitted") {
 			t.Errorf("another file: %s", stderr)
 		}
 		if out, _ := p.enqueue(ctx, exitOK, nil, "batch", name, "--no-journal"); len(strings.Fields(out)) != n-1 {
@@ -115,10 +121,12 @@ func TestBatchResumes(t *testing.T) {
 func TestBatchBadLines(t *testing.T) {
 	t.Parallel()
 	places(t, func(p place) {
-		bad := "\n{\n" + `{"type":"no.such"}` + "\n" + strings.Repeat("x", httpapi.MaxBatchLine+9) + "\n" + `{"type":"math.primes","payload":{"n":-1}}` + "\n"
+		bad := "\n{\n" + `{"type":"no.such"}` + "\n" + strings.Repeat("x", httpapi.MaxBatchLine+9) + "\n" +
+			`{"type":"math.primes","payload":{"n":-1}}` + "\n"
 		in := lines(1, 2) + bad + lines(3, 4)
 		journal := filepath.Join(p.TempDir(), "journal")
-		out, stderr := p.enqueue(p.Context(), exitOther, strings.NewReader(in), "batch", "-", "--format", "jsonl", "--journal", journal)
+		out, stderr := p.enqueue(p.Context(), exitOther, strings.NewReader(in), "batch", "-", "--format",
+			"jsonl", "--journal", journal)
 		got := map[int64]httpapi.BatchAnswer{}
 		for line := range strings.Lines(out) {
 			var a httpapi.BatchAnswer
@@ -127,21 +135,26 @@ func TestBatchBadLines(t *testing.T) {
 			}
 			got[a.Line] = a
 		}
-		for n, want := range map[int64]httpapi.Code{1: "", 2: "", 4: httpapi.Invalid, 5: httpapi.Invalid, 6: httpapi.TooLarge, 7: httpapi.Invalid, 8: "", 9: ""} {
+		for n, want := range map[int64]httpapi.Code{1: "", 2: "", 4: httpapi.Invalid, 5: httpapi.Invalid,
+			6: httpapi.TooLarge, 7: httpapi.Invalid, 8: "", 9: ""} {
 			if a, ok := got[n]; !ok || a.Code != want || (want == "") != (a.ID != "") {
 				t.Errorf("line %d: %+v", n, a)
 			}
 		}
-		if len(got) != 8 || !strings.Contains(stderr, "line 5: invalid") || !strings.Contains(stderr, "4 of 8 jobs were refused") {
+		if len(got) != 8 || !strings.Contains(stderr, "line 5: invalid") ||
+			!strings.Contains(stderr, "4 of 8 jobs were refused") {
 			t.Errorf("%d answers, stderr %s", len(got), stderr)
 		}
 		// The second run tries the bad ones again, and only them; it tells of all.
-		out, stderr = p.enqueue(p.Context(), exitOther, strings.NewReader(in), "batch", "-", "--journal", journal)
+		out, stderr = p.enqueue(p.Context(), exitOther, strings.NewReader(in), "batch", "-", "--journal",
+			journal)
 		if len(strings.Fields(out)) != 4 || !strings.Contains(stderr, "0 submitted") {
 			t.Errorf("a second run: %s, %s", out, stderr)
 		}
-		out, _ = p.enqueue(p.Context(), exitOther, strings.NewReader(in), "batch", "-", "--journal", journal, "--format", "jsonl")
-		if strings.Count(out, "\n") != 8 || !strings.Contains(out, `{"line":9,"id":"`+string(got[9].ID)+`"}`) {
+		out, _ = p.enqueue(p.Context(), exitOther, strings.NewReader(in), "batch", "-", "--journal", journal,
+			"--format", "jsonl")
+		if strings.Count(out, "\n") != 8 || !strings.Contains(out, `{"line":9,"id":"`+string(got[9].ID)+
+			`"}`) {
 			t.Errorf("a third run: %s", out)
 		}
 	})
@@ -152,10 +165,12 @@ func TestBatchOwnKeys(t *testing.T) {
 	t.Parallel()
 	places(t, func(p place) {
 		id := ids(1)[0]
-		in := `{"type":"math.primes","payload":{"n":1},"idempotency_key":"mine"}` + "\n" + `{"idempotency_key":"mine","type":"math.primes","payload":{"n":1}}` + "\n" +
+		in := `{"type":"math.primes","payload":{"n":1},"idempotency_key":"mine"}` + "\n" +
+			`{"idempotency_key":"mine","type":"math.primes","payload":{"n":1}}` + "\n" +
 			`{"type":"math.primes","payload":{"n":1},"id":"` + string(id) + `"}` + "\n"
 		out, stderr := p.enqueue(p.Context(), exitOK, strings.NewReader(in), "batch", "-")
-		if list := strings.Fields(out); len(list) != 3 || list[0] != list[1] || list[2] != string(id) || !strings.Contains(stderr, "1 of them known already") {
+		if list := strings.Fields(out); len(list) != 3 || list[0] != list[1] || list[2] != string(id) ||
+			!strings.Contains(stderr, "1 of them known already") {
 			t.Errorf("%s %s", out, stderr)
 		}
 	})
@@ -174,15 +189,18 @@ func TestBatchFiles(t *testing.T) {
 			names = append(names, name)
 		}
 		journal := filepath.Join(folder, "journal")
-		args := append([]string{"batch", "--type", "file.checksum", "--set", "algorithms=md5", "--journal", journal}, names...)
-		out, stderr := p.enqueue(p.Context(), exitOther, nil, append(args, filepath.Join(folder, "missing"))...)
+		args := append([]string{"batch", "--type", "file.checksum", "--set", "algorithms=md5", "--journal",
+			journal}, names...)
+		out, stderr := p.enqueue(p.Context(), exitOther, nil,
+			append(args, filepath.Join(folder, "missing"))...)
 		if len(strings.Fields(out)) != 9 || !strings.Contains(stderr, "missing") {
 			t.Errorf("%s %s", out, stderr)
 		}
 		if err := os.WriteFile(names[3], []byte("changed"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if again, stderr := p.enqueue(p.Context(), exitOK, nil, args...); len(strings.Fields(again)) != 9 || !strings.Contains(stderr, "1 submitted") {
+		if again, stderr := p.enqueue(p.Context(), exitOK, nil, args...); len(strings.Fields(again)) != 9 ||
+			!strings.Contains(stderr, "1 submitted") {
 			t.Errorf("a second run, one file changed: %s, %s", again, stderr)
 		}
 	})
@@ -200,11 +218,14 @@ func TestBatchInterrupted(t *testing.T) {
 		journal := filepath.Join(p.TempDir(), "journal")
 		out := &watcher{word: `"line":10`, found: stop}
 		msg := &bytes.Buffer{}
-		err := run(ctx, []string{"batch", "-", "--format", "jsonl", "--journal", journal}, func(name string) string { return p.env[name] }, r, out, msg)
-		if code := report(err, msg); code != exitInterrupted || !strings.Contains(msg.String(), "the same command submits the rest") {
+		err := run(ctx, []string{"batch", "-", "--format", "jsonl", "--journal", journal},
+			func(name string) string { return p.env[name] }, r, out, msg)
+		if code := report(err, msg); code != exitInterrupted ||
+			!strings.Contains(msg.String(), "the same command submits the rest") {
 			t.Errorf("exit code %d, %s", code, msg)
 		}
-		more, _ := p.enqueue(p.Context(), exitOK, strings.NewReader(lines(1, 12)), "batch", "-", "--journal", journal)
+		more, _ := p.enqueue(p.Context(), exitOK, strings.NewReader(lines(1, 12)), "batch", "-", "--journal",
+			journal)
 		if len(strings.Fields(more)) != 12 {
 			t.Errorf("the rest: %s", more)
 		}
@@ -215,8 +236,9 @@ func TestBatchUsage(t *testing.T) {
 	t.Parallel()
 	p := place{t, map[string]string{"LONGSHORE_URL": "http://127.0.0.1:1"}}
 	name := p.file(1)
-	for _, args := range [][]string{{}, {name, name}, {name, "--set", "a=b"}, {name, "--priority", "low"}, {name, "--for", "1s"},
-		{name, "--journal", "a", "--no-journal"}, {"--type", "a.b"}, {"--type", "a.b", name, "--priority", "urgent"}, {name, "--nope"}} {
+	for _, args := range [][]string{{}, {name, name}, {name, "--set", "a=b"}, {name, "--priority", "low"},
+		{name, "--for", "1s"}, {name, "--journal", "a", "--no-journal"}, {"--type", "a.b"},
+		{"--type", "a.b", name, "--priority", "urgent"}, {name, "--nope"}} {
 		p.enqueue(t.Context(), exitUsage, nil, append([]string{"batch"}, args...)...)
 	}
 	p.enqueue(t.Context(), exitOther, nil, "batch", name+".missing")

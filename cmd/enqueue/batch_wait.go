@@ -40,7 +40,8 @@ func (b *batch) waitForAll(ctx context.Context, at installation) error {
 	case w.states[job.Failed] > 0:
 		return &exit{exitFailed, fmt.Errorf("%d of %d jobs failed", w.states[job.Failed], w.all)}
 	case w.states[job.Canceled]+w.states[job.Expired] > 0:
-		return &exit{exitStopped, fmt.Errorf("%d of %d jobs were canceled or expired", w.states[job.Canceled]+w.states[job.Expired], w.all)}
+		return &exit{exitStopped, fmt.Errorf("%d of %d jobs were canceled or expired", w.states[job.Canceled]+
+			w.states[job.Expired], w.all)}
 	}
 	return nil
 }
@@ -48,14 +49,14 @@ func (b *batch) waitForAll(ctx context.Context, at installation) error {
 // ends counts how jobs end.
 type ends struct {
 	*batch
-	show   *progress
-	states map[job.State]int
-	bad    int // did not succeed
-	gone   int // their retention is over
-	all    int
-	done   int
-	told   time.Time
-	open   map[job.ID]int64 // those that are waited for, by their places
+	show    *progress
+	states  map[job.State]int
+	bad     int // did not succeed
+	gone    int // their retention is over
+	all     int
+	done    int
+	printed time.Time
+	open    map[job.ID]int64 // those that are waited for, by their places
 }
 
 func (w *ends) wait(ctx context.Context, at installation) error {
@@ -142,8 +143,8 @@ func (w *ends) tell() {
 	switch {
 	case w.show.bars != nil:
 		w.show.draw(int64(w.done), int64(w.all), w.text())
-	case now.Sub(w.told) >= linesEvery:
-		w.told = now
+	case now.Sub(w.printed) >= linesEvery:
+		w.printed = now
 		w.say("%s", w.text())
 	}
 }

@@ -51,7 +51,8 @@ func measure(b *testing.B, file string, env map[string]string) {
 		env["PREFIX"] = redistest.Prefix(b)
 		journal := filepath.Join(b.TempDir(), "journal")
 		args := []string{"batch", file, "--journal", journal}
-		if err := run(b.Context(), args, func(name string) string { return env[name] }, nil, io.Discard, io.Discard); err != nil {
+		if err := run(b.Context(), args, func(name string) string { return env[name] }, nil, io.Discard,
+			io.Discard); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -66,7 +67,8 @@ func serveWeb(tb testing.TB, env map[string]string) string {
 		tb.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	sys, err := connect.Open(tb.Context(), program.Connection(settings.Redis, settings.Blobs, settings.Jobs, settings.Space, log))
+	sys, err := connect.Open(tb.Context(), program.Connection(settings.Redis, settings.Blobs, settings.Jobs,
+		settings.Space, log))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -77,7 +79,10 @@ func serveWeb(tb testing.TB, env map[string]string) string {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error)
 	settings.Stop.Grace = 5 * time.Second
-	go func() { ended <- program.Web(ctx, sys, settings.HTTP, settings.Jobs, settings.Stop, l) }()
+	go func() {
+		ended <- program.Web(ctx, sys, settings.HTTP, settings.Jobs, settings.Deployed, settings.Stop, l,
+			nil, nil)
+	}()
 	tb.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {

@@ -40,7 +40,8 @@ func (p *cli) typeNames(ctx context.Context, begin string) []cobra.Completion {
 var typeName = regexp.MustCompile(`^[a-z0-9._-]+$`)
 
 // completeSubmit completes TYPE, and leaves FILE to the shell.
-func (p *cli) completeSubmit(cmd *cobra.Command, args []string, begin string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (p *cli) completeSubmit(cmd *cobra.Command, args []string,
+	begin string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
@@ -65,8 +66,10 @@ func (p *cli) completeState(cmd *cobra.Command, flag string) {
 	})
 }
 
-func (p *cli) completeFlag(cmd *cobra.Command, flag string, names func(context.Context, string) []cobra.Completion) {
-	err := cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, begin string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (p *cli) completeFlag(cmd *cobra.Command, flag string,
+	names func(context.Context, string) []cobra.Completion) {
+	err := cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string,
+		begin string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return names(cmd.Context(), begin), cobra.ShellCompDirectiveNoFileComp
 	})
 	if err != nil {

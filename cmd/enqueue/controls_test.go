@@ -33,6 +33,8 @@ func TestControlFlags(t *testing.T) {
 			good, bad = "90s", []string{"", "soon", "0s", "-5s"}
 		case c.Kind == httpapi.KindCount:
 			good, bad = "7", []string{"", "soon", "0", "-1", "101"}
+		case c.Kind == httpapi.KindLabels:
+			good, bad = "batch=x,user=7", []string{"soon", "a=1,a=2", "B=1"}
 		case c.Enum != nil:
 			good, bad = c.Enum[0], []string{"", "soon"}
 		}

@@ -24,7 +24,8 @@ import (
 func directly(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, msg bytes.Buffer
-	err := run(t.Context(), args, func(name string) string { return env[name] }, strings.NewReader("a\nb\n"), &out, &msg)
+	err := run(t.Context(), args, func(name string) string { return env[name] }, strings.NewReader("a\nb\n"),
+		&out, &msg)
 	code = report(err, &msg)
 	return code, out.String(), msg.String()
 }
@@ -35,7 +36,8 @@ func TestSubmitStraightToRedis(t *testing.T) {
 	folder := t.TempDir()
 	env := map[string]string{"REDIS_URL": server.URL(), "BLOB_URL": "file://" + folder, "PREFIX": "direct"}
 
-	code, stdout, stderr := directly(t, env, "submit", "log.analyze", "-", "--set", "top=5", "--idempotency-key", "once")
+	code, stdout, stderr := directly(t, env, "submit", "log.analyze", "-", "--set", "top=5",
+		"--idempotency-key", "once")
 	if code != exitOK {
 		t.Fatalf("exit code %d, stderr %s", code, stderr)
 	}
@@ -43,11 +45,13 @@ func TestSubmitStraightToRedis(t *testing.T) {
 	if err != nil {
 		t.Fatalf("stdout = %q", stdout)
 	}
-	if _, again, _ := directly(t, env, "submit", "log.analyze", "-", "--set", "top=5", "--idempotency-key", "once"); again != stdout {
+	if _, again, _ := directly(t, env, "submit", "log.analyze", "-", "--set", "top=5", "--idempotency-key",
+		"once"); again != stdout {
 		t.Errorf("the same key made another job: %q and %q", stdout, again)
 	}
 
-	sys, err := connect.Open(t.Context(), connect.Config{RedisURL: env["REDIS_URL"], BlobURL: env["BLOB_URL"], Prefix: "direct"})
+	sys, err := connect.Open(t.Context(), connect.Config{RedisURL: env["REDIS_URL"], BlobURL: env["BLOB_URL"],
+		Prefix: "direct"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,16 +90,20 @@ func TestDirectRefusals(t *testing.T) {
 		code int
 		says string
 	}{
-		"no such type":  {good, []string{"submit", "no.such"}, exitOther, "no.such"},
-		"wrong field":   {good, []string{"submit", "log.analyze", "-", "--set", "top=many"}, exitOther, "top"},
+		"no such type": {good, []string{"submit", "no.such"}, exitOther, "no.such"},
+		"wrong field": {good, []string{"submit", "log.analyze", "-", "--set", "top=many"}, exitOther,
+			"top"},
 		"unknown field": {good, []string{"submit", "log.analyze", "-", "--set", "tap=1"}, exitOther, "tap"},
 		"queues":        {good, []string{"queues"}, exitConfiguration, "LONGSHORE_URL"},
-		"not there":     {good, []string{"get", "0199c0de-0000-7000-8000-000000000001"}, exitNotFound, "no such job"},
-		"to wait for":   {good, []string{"wait", "0199c0de-0000-7000-8000-000000000001"}, exitNotFound, "no such job"},
-		"cursor":        {good, []string{"ls", "--cursor", "x"}, exitOther, "cursor"},
-		"no folder":     {with("BLOB_URL", "s3://bucket"), []string{"submit", "math.primes", "--set", "n=1"}, exitConfiguration, "BLOB_URL"},
-		"no redis": {with("REDIS_URL", "redis://:hunter2@127.0.0.1:1"), []string{"submit", "math.primes", "--set", "n=1"},
-			exitUnavailable, "127.0.0.1:1"},
+		"not there": {good, []string{"get", "0199c0de-0000-7000-8000-000000000001"}, exitNotFound,
+			"no such job"},
+		"to wait for": {good, []string{"wait", "0199c0de-0000-7000-8000-000000000001"}, exitNotFound,
+			"no such job"},
+		"cursor": {good, []string{"ls", "--cursor", "x"}, exitOther, "cursor"},
+		"no folder": {with("BLOB_URL", "s3://bucket"), []string{"submit", "math.primes", "--set", "n=1"},
+			exitConfiguration, "BLOB_URL"},
+		"no redis": {with("REDIS_URL", "redis://:hunter2@127.0.0.1:1"),
+			[]string{"submit", "math.primes", "--set", "n=1"}, exitUnavailable, "127.0.0.1:1"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -115,17 +123,21 @@ func TestDirectRefusals(t *testing.T) {
 // and nothing else.
 func TestAllStraightToRedis(t *testing.T) {
 	t.Parallel()
-	env := map[string]string{"REDIS_URL": redistest.URL(t), "PREFIX": redistest.Prefix(t), "BLOB_URL": "file://" + t.TempDir()}
+	env := map[string]string{"REDIS_URL": redistest.URL(t), "PREFIX": redistest.Prefix(t),
+		"BLOB_URL": "file://" + t.TempDir()}
 	var r handlers.Registry
 	type nothing struct{}
-	handlers.Add(&r, tasks.Definition[nothing]{Type: "test.stay", Lane: job.LaneIO}, func(ctx context.Context, _ *handlers.Run, _ nothing) (any, error) {
-		<-ctx.Done()
-		return nil, context.Cause(ctx)
-	})
-	handlers.Add(&r, tasks.Definition[nothing]{Type: "test.fail", Lane: job.LaneIO}, func(context.Context, *handlers.Run, nothing) (any, error) {
-		return nil, handlers.Fail(errors.New("bad\n\x1b[31m luck"))
-	})
-	handlers.Add(&r, tasks.Definition[nothing]{Type: "test.copy", Lane: job.LaneIO, Input: tasks.InputRequired}, func(ctx context.Context, run *handlers.Run, _ nothing) (any, error) {
+	handlers.Add(&r, tasks.Definition[nothing]{Type: "test.stay", Lane: job.LaneIO},
+		func(ctx context.Context, _ *handlers.Run, _ nothing) (any, error) {
+			<-ctx.Done()
+			return nil, context.Cause(ctx)
+		})
+	handlers.Add(&r, tasks.Definition[nothing]{Type: "test.fail", Lane: job.LaneIO},
+		func(context.Context, *handlers.Run, nothing) (any, error) {
+			return nil, handlers.Fail(errors.New("bad\n\x1b[31m luck"))
+		})
+	handlers.Add(&r, tasks.Definition[nothing]{Type: "test.copy", Lane: job.LaneIO,
+		Input: tasks.InputRequired}, func(ctx context.Context, run *handlers.Run, _ nothing) (any, error) {
 		in, err := run.Input(ctx)
 		if err != nil {
 			return nil, err
@@ -145,7 +157,8 @@ func TestAllStraightToRedis(t *testing.T) {
 	ended, ready := make(chan error, 1), make(chan struct{})
 	go func() {
 		ended <- worker.Run(ctx, worker.Config{ShutdownGrace: 3 * time.Second, Ready: func() { close(ready) },
-			Connection: worker.Connection{RedisURL: env["REDIS_URL"], Prefix: env["PREFIX"], BlobURL: env["BLOB_URL"]}}, &r)
+			Connection: worker.Connection{RedisURL: env["REDIS_URL"], Prefix: env["PREFIX"],
+				BlobURL: env["BLOB_URL"]}}, &r)
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -158,7 +171,8 @@ func TestAllStraightToRedis(t *testing.T) {
 		t.Helper()
 		code, stdout, stderr := directly(t, env, args...)
 		if code != want || !strings.Contains(stdout+stderr, says) {
-			t.Fatalf("enqueue %s: exit code %d, want %d\nstdout %s\nstderr %s", strings.Join(args, " "), code, want, stdout, stderr)
+			t.Fatalf("enqueue %s: exit code %d, want %d\nstdout %s\nstderr %s", strings.Join(args, " "), code,
+				want, stdout, stderr)
 		}
 		return strings.TrimSpace(stdout)
 	}
@@ -208,13 +222,17 @@ func TestAllStraightToRedis(t *testing.T) {
 	if err := os.WriteFile(lines, []byte(strings.Repeat(`{"type":"test.fail"}`+"\n", 3)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out := try(exitFailed, lines+" line 3: job ", "batch", lines, "--wait"); len(strings.Fields(out)) != 3 {
+	if out := try(exitFailed, lines+" line 3: job ", "batch", lines,
+		"--wait"); len(strings.Fields(out)) != 3 {
 		t.Errorf("ids: %s", out)
 	}
 	try(exitFailed, "3 jobs: 3 failed", "batch", "fetch", lines, "-o", filepath.Join(folder, "none"))
-	try(exitOK, "1 jobs ended", "batch", "--type", "test.copy", "--journal", filepath.Join(folder, "j"), "--wait", lines)
-	try(exitOK, "1 jobs: 1 fetched", "batch", "fetch", filepath.Join(folder, "j"), "-o", filepath.Join(folder, "all"))
-	if text, err := os.ReadFile(filepath.Join(folder, "all", "lines.ndjson", "copy.txt")); err != nil || !bytes.HasPrefix(text, []byte(`{"type"`)) {
+	try(exitOK, "1 jobs ended", "batch", "--type", "test.copy", "--journal", filepath.Join(folder, "j"),
+		"--wait", lines)
+	try(exitOK, "1 jobs: 1 fetched", "batch", "fetch", filepath.Join(folder, "j"), "-o",
+		filepath.Join(folder, "all"))
+	if text, err := os.ReadFile(filepath.Join(folder, "all", "lines.ndjson", "copy.txt")); err != nil ||
+		!bytes.HasPrefix(text, []byte(`{"type"`)) {
 		t.Errorf("%q, %v", text, err)
 	}
 }

@@ -27,7 +27,8 @@ import (
 )
 
 func (p *cli) doctorCommand() *cobra.Command {
-	return &cobra.Command{
+	drop, fix, record := false, false, ""
+	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the configuration, the server, Redis, the blob store and the workers",
 		Long: "Check what an installation needs, and say for each thing whether it is ok, to be watched\n" +
@@ -39,6 +40,16 @@ func (p *cli) doctorCommand() *cobra.Command {
 			"  heroku run enqueue doctor --format jsonl | jq 'select(.status != \"ok\")'",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case drop && fix || drop && record != "" || fix && record != "":
+				return usage("--drop-format-2, --fix and --record can't be combined")
+			case drop:
+				return p.dropFormat2(cmd.Context())
+			case fix:
+				return p.fix(cmd.Context())
+			case record != "":
+				return p.dissect(cmd.Context(), record)
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), doctorTimeout)
 			defer cancel()
 			d := &doctor{cli: p}
@@ -49,6 +60,28 @@ func (p *cli) doctorCommand() *cobra.Command {
 			return d.verdict()
 		},
 	}
+	cmd.Flags().BoolVar(&drop, "drop-format-2", false,
+		"instead of checking, forget all jobs of releases before format 3, with their results; end all their processes first")
+	cmd.Flags().BoolVar(&fix, "fix", false,
+		"instead of checking, rebuild indexes, times, tickets and counters from the records; programs may run")
+	cmd.Flags().StringVar(&record, "record", "",
+		"instead of checking, tell all that Redis has about the job with this id")
+	return cmd
+}
+
+// dropFormat2 makes room for records of format 3 where there are some of format 2. It says what goes.
+func (p *cli) dropFormat2(ctx context.Context) error {
+	s, err := p.settings()
+	if err != nil {
+		return err
+	}
+	was, err := connect.DropFormat2(ctx, connection(s))
+	if err != nil {
+		return err
+	}
+	p.say("records of format 2 are gone: %d open jobs, %d ended ones, %d callbacks that were to be delivered",
+		was.Open, was.Ended, was.Callbacks)
+	return nil
 }
 
 // doctorTimeout bounds all checks together.
@@ -75,11 +108,13 @@ func (d *doctor) ok(check, format string, args ...any) {
 }
 
 func (d *doctor) warn(check, fix, format string, args ...any) {
-	d.findings = append(d.findings, finding{Status: "warn", Check: check, Detail: fmt.Sprintf(format, args...), Fix: fix})
+	d.findings = append(d.findings, finding{Status: "warn", Check: check,
+		Detail: fmt.Sprintf(format, args...), Fix: fix})
 }
 
 func (d *doctor) fail(code int, check, fix, format string, args ...any) {
-	d.findings = append(d.findings, finding{Status: "fail", Check: check, Detail: fmt.Sprintf(format, args...), Fix: fix, code: code})
+	d.findings = append(d.findings, finding{Status: "fail", Check: check,
+		Detail: fmt.Sprintf(format, args...), Fix: fix, code: code})
 }
 
 func (d *doctor) examine(ctx context.Context) {
@@ -111,7 +146,8 @@ func (d *doctor) examine(ctx context.Context) {
 func (d *doctor) server(ctx context.Context, s config.Enqueue) {
 	c, err := client.New(client.Config{URL: s.URL, Token: s.Token.Reveal(), RetryFor: -1})
 	if err != nil {
-		d.fail(exitConfiguration, "server", "set LONGSHORE_URL to the root of the server", "LONGSHORE_URL: %v", err)
+		d.fail(exitConfiguration, "server", "set LONGSHORE_URL to the root of the server",
+			"LONGSHORE_URL: %v", err)
 		return
 	}
 	version, err := c.Version(ctx)
@@ -126,7 +162,8 @@ func (d *doctor) server(ctx context.Context, s config.Enqueue) {
 	}
 	d.ok("server", "answers at %s", s.URL)
 	if version != program.Version() {
-		d.warn("version", "run the same version everywhere", "the server is %s, this is %s", version, program.Version())
+		d.warn("version", "run the same version everywhere", "the server is %s, this is %s", version,
+			program.Version())
 	} else {
 		d.ok("version", "%s", version)
 	}
@@ -138,7 +175,8 @@ func (d *doctor) server(ctx context.Context, s config.Enqueue) {
 	queues, err := c.Queues(ctx)
 	switch {
 	case errors.As(err, &refused) && refused.Code == httpapi.Unauthorized:
-		d.fail(exitConfiguration, "access", "set LONGSHORE_TOKEN to the server's", "the server refuses the token")
+		d.fail(exitConfiguration, "access", "set LONGSHORE_TOKEN to the server's",
+			"the server refuses the token")
 		return
 	case err != nil:
 		d.fail(codeOrOther(err), "access", "", "%v", err)
@@ -150,7 +188,11 @@ func (d *doctor) server(ctx context.Context, s config.Enqueue) {
 	}
 	if s.Redis.URL.Reveal() == "" {
 		d.oldest(queues)
+		pauses, err := c.Pauses(ctx)
+		d.pauses(pauses, queues, err)
 		d.served(ctx, c)
+		list, err := c.Schedules(ctx, "")
+		d.schedules(list, err, time.Now())
 		var types []string
 		for _, q := range queues {
 			for _, p := range q.Parked {
@@ -174,6 +216,9 @@ func (d *doctor) served(ctx context.Context, c *client.Client) {
 		return // an older server
 	}
 	without := d.lanes(workers)
+	if sick, err := c.WorkerDetails(ctx, true); err == nil { // who may not see them is told no more
+		d.sick(sick)
+	}
 	if len(without) == 0 {
 		return
 	}
@@ -189,7 +234,8 @@ func (d *doctor) served(ctx context.Context, c *client.Client) {
 		}
 	}
 	if len(names) > 0 {
-		d.warn("types", "start a worker that serves their lane", "no worker takes types %s", strings.Join(names, ", "))
+		d.warn("types", "start a worker that serves their lane", "no worker takes types %s",
+			strings.Join(names, ", "))
 	}
 }
 
@@ -214,18 +260,40 @@ func (d *doctor) oldest(queues []client.QueueInfo) {
 		if q.Pending > 0 && (oldest.Queue == "" || q.LatencyMS > oldest.LatencyMS) {
 			oldest = q
 		}
-		if q.Paused {
-			d.warn(check, "unpause it with asynq's tools", "%s is paused", q.Queue)
-		}
 	}
 	age := (time.Duration(oldest.LatencyMS) * time.Millisecond).Round(time.Millisecond)
 	switch {
 	case pending == 0:
 		d.ok(check, "no job waits")
 	case age >= waitsLong:
-		d.warn(check, "start more workers, or one that serves this lane", "%d jobs wait, the oldest for %v in %s", pending, age, oldest.Queue)
+		d.warn(check, "start more workers, or one that serves this lane",
+			"%d jobs wait, the oldest for %v in %s", pending, age, oldest.Queue)
 	default:
 		d.ok(check, "%d jobs wait, the oldest for %v in %s", pending, age, oldest.Queue)
+	}
+}
+
+// pauses tells what is held back: a pause that was forgotten looks like an idle system.
+// A server that tells of none may say so of queues.
+func (d *doctor) pauses(all []client.Pause, queues []client.QueueInfo, err error) {
+	if err != nil {
+		d.warn("pauses", "", "they can't be seen: %v", err)
+		for _, q := range queues {
+			if q.Paused {
+				d.warn("queues", "enqueue resume "+q.Queue, "%s is paused", q.Queue)
+			}
+		}
+	}
+	for _, p := range all {
+		name := cmp.Or(p.Type, p.Queue)
+		said := cmp.Or(p.By, "nobody that is known")
+		if p.Why != "" {
+			said += ": " + p.Why
+		}
+		d.warn("pauses", "enqueue resume "+name, "%s is %s, by %s", name, p.State, said)
+	}
+	if err == nil && len(all) == 0 {
+		d.ok("pauses", "nothing is paused")
 	}
 }
 
@@ -250,17 +318,22 @@ func (d *doctor) installation(ctx context.Context, s config.Enqueue) {
 	}
 	defer func() { _ = sys.Close() }() // nothing is under way
 	if err := tryBlobs(ctx, sys); err != nil {
-		d.fail(exitOther, "blob store", "see that every process may write there, and that there is space", "%s: %v", s.Blobs.URL, err)
+		d.fail(exitOther, "blob store", "see that every process may write there, and that there is space",
+			"%s: %v", s.Blobs.URL, err)
 	} else {
 		d.ok("blob store", "%s: written, read and deleted", s.Blobs.URL)
 	}
+	d.records(ctx, sys.Store)
 	d.workers(ctx, sys)
+	d.schedulesIn(ctx, sys)
 	o, err := sys.Overview(ctx)
 	if err != nil {
 		d.fail(exitUnavailable, "queues", "", "%v", err)
 		return
 	}
 	d.oldest(program.Queues(o))
+	pauses, err := sys.Desk.Pauses(ctx)
+	d.pauses(pauses.Pauses, nil, err)
 	types := o.Unserved()
 	d.unserved(slices.Sorted(maps.Keys(types)))
 }
@@ -268,8 +341,8 @@ func (d *doctor) installation(ctx context.Context, s config.Enqueue) {
 // unserved says of types with jobs that wait and no worker that takes them.
 func (d *doctor) unserved(types []string) {
 	if len(types) > 0 {
-		d.warn("types", "start a worker that has their handlers and serves their lane", "jobs wait, and no worker takes their types: %s",
-			strings.Join(types, ", "))
+		d.warn("types", "start a worker that has their handlers and serves their lane",
+			"jobs wait, and no worker takes their types: %s", strings.Join(types, ", "))
 	}
 }
 
@@ -281,8 +354,19 @@ func (d *doctor) workers(ctx context.Context, sys *connect.System) {
 		return
 	}
 	d.lanes(program.Workers(workers))
+	if list, err := sys.Desk.Workers(ctx, true); err == nil { // the workers were just asked for
+		d.sick(list.Workers)
+	}
 	if len(workers) > 0 {
 		d.types(ctx, sys)
+	}
+}
+
+// sick tells what is wrong with workers.
+func (d *doctor) sick(workers []client.WorkerDetail) {
+	for _, w := range workers {
+		d.warn("workers", "see docs/memory.md and docs/event-loop.md", "%s, process %d: %s", w.Host, w.PID,
+			strings.Join(w.Bad, "; "))
 	}
 }
 
@@ -310,7 +394,8 @@ func (d *doctor) lanes(workers []client.WorkerInfo) (without []job.Lane) {
 	}
 	for _, lane := range job.Lanes {
 		if served[lane] == 0 {
-			d.warn("workers", "start a worker whose WORKER_LANES has "+string(lane), "no worker serves lane %s", lane)
+			d.warn("workers", "start a worker whose WORKER_LANES has "+string(lane),
+				"no worker serves lane %s", lane)
 			without = append(without, lane)
 		}
 	}
@@ -406,6 +491,7 @@ func (d *doctor) refused(published map[string]string) {
 	}
 	_ = catalog.Publish(published) // what is wrong is listed
 	for _, r := range catalog.Refused() {
-		d.warn("types", "update or stop the workers that publish it, or delete it from Redis", "type %q is refused: %s", r.Type, r.Reason)
+		d.warn("types", "update or stop the workers that publish it, or delete it from Redis",
+			"type %q is refused: %s", r.Type, r.Reason)
 	}
 }

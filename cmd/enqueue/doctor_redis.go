@@ -21,7 +21,8 @@ const (
 // redis checks the server, and reports whether the rest can be looked at.
 func (d *doctor) redis(ctx context.Context, where connect.Config) bool {
 	const fixURL = "start Redis, or correct REDIS_URL"
-	client, err := redisdb.Open(redisdb.Config{URL: where.RedisURL, TLSInsecure: where.RedisTLSInsecure, MaxConnections: where.MaxConnections})
+	client, err := redisdb.Open(redisdb.Config{URL: where.RedisURL, TLSInsecure: where.RedisTLSInsecure,
+		MaxConnections: where.MaxConnections})
 	if err != nil {
 		d.fail(exitConfiguration, "redis", "correct REDIS_URL", "%v", err)
 		return false
@@ -34,7 +35,8 @@ func (d *doctor) redis(ctx context.Context, where connect.Config) bool {
 		return false
 	}
 	if h.RoundTrip > slowRoundTrip {
-		d.warn("redis", "run the programs near their Redis", "%s answers, slowly: %v a round trip", address, h.RoundTrip.Round(time.Microsecond))
+		d.warn("redis", "run the programs near their Redis", "%s answers, slowly: %v a round trip", address,
+			h.RoundTrip.Round(time.Microsecond))
 	} else {
 		d.ok("redis", "%s answers in %v", address, h.RoundTrip.Round(time.Microsecond))
 	}
@@ -42,9 +44,11 @@ func (d *doctor) redis(ctx context.Context, where connect.Config) bool {
 	d.room(h, where.MaxConnections)
 	switch skew := h.Skew.Abs(); {
 	case skew >= farSkewed:
-		d.fail(exitOther, "clock", "set the clock here and on Redis's machine (NTP)", "it is %v off Redis's", skew.Round(time.Second))
+		d.fail(exitOther, "clock", "set the clock here and on Redis's machine (NTP)", "it is %v off Redis's",
+			skew.Round(time.Second))
 	case skew >= skewed:
-		d.warn("clock", "set the clock here and on Redis's machine (NTP)", "it is %v off Redis's", skew.Round(time.Millisecond))
+		d.warn("clock", "set the clock here and on Redis's machine (NTP)", "it is %v off Redis's",
+			skew.Round(time.Millisecond))
 	default:
 		d.ok("clock", "within %v of Redis's", skew.Round(time.Millisecond))
 	}
@@ -80,7 +84,8 @@ func cutFix(text string) (detail, fix string) {
 func (d *doctor) room(h redisdb.Health, budget int) {
 	switch {
 	case h.MaxMemory > 0 && h.UsedMemory*100 >= h.MaxMemory*fullMemory:
-		d.warn("memory", "give Redis more memory, or shorten RETENTION", "%s of %s used", bytesText(h.UsedMemory), bytesText(h.MaxMemory))
+		d.warn("memory", "give Redis more memory, or shorten RETENTION", "%s of %s used",
+			bytesText(h.UsedMemory), bytesText(h.MaxMemory))
 	case h.MaxMemory > 0:
 		d.ok("memory", "%s of %s used", bytesText(h.UsedMemory), bytesText(h.MaxMemory))
 	case h.UsedMemory > 0:
@@ -93,6 +98,7 @@ func (d *doctor) room(h redisdb.Health, budget int) {
 		d.warn("connections", "lower REDIS_MAX_CONNECTIONS, run fewer processes, or take a larger plan",
 			"%d of %d are taken; a process takes up to %d", h.Clients, h.MaxClients, budget)
 	} else {
-		d.ok("connections", "%d of %d are taken; this process takes up to %d", h.Clients, h.MaxClients, budget)
+		d.ok("connections", "%d of %d are taken; this process takes up to %d", h.Clients, h.MaxClients,
+			budget)
 	}
 }

@@ -68,7 +68,8 @@ func report(err error, stderr io.Writer) int {
 		return exitOK
 	}
 	w := printable.NewWriter(stderr)
-	_, _ = io.WriteString(w, "enqueue: "+strings.ReplaceAll(err.Error(), "\n", "\n  ")+"\n") // there is no other place to say it
+	// there is no other place to say it
+	_, _ = io.WriteString(w, "enqueue: "+strings.ReplaceAll(err.Error(), "\n", "\n  ")+"\n")
 	_ = w.Flush()
 	var own *exit
 	var refused *client.Error

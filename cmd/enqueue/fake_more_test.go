@@ -21,9 +21,12 @@ func (f *fake) more(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/jobs", f.list)
 	mux.HandleFunc("GET /v1/queues", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 200, httpapi.QueueList{Queues: []httpapi.QueueInfo{
-			{Queue: "io-high", Lane: job.LaneIO, Priority: job.High, Pending: 3, Active: 1, LatencyMS: 90_000, Paused: true}}})
+			{Queue: "io-high", Lane: job.LaneIO, Priority: job.High, Pending: 3, Active: 1, LatencyMS: 90_000,
+				Paused: true}}})
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, httpapi.Status{Status: "ok"}) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, 200, httpapi.Status{Status: "ok"})
+	})
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 200, map[string]any{"info": map[string]string{"version": "v9.9.9"}})
 	})
@@ -32,7 +35,8 @@ func (f *fake) more(mux *http.ServeMux) {
 // create adds a job.
 func (f *fake) create(typ string) *job.Snapshot {
 	id := fmt.Sprintf("0199c0de-0000-7000-8000-%012d", len(f.jobs)+1)
-	snap := &job.Snapshot{ID: job.ID(id), Type: typ, State: job.Queued, Rev: 1, Lane: job.LaneIO, Priority: job.Default}
+	snap := &job.Snapshot{ID: job.ID(id), Type: typ, State: job.Queued, Rev: 1, Lane: job.LaneIO,
+		Priority: job.Default}
 	f.jobs[id] = snap
 	return snap
 }
@@ -83,7 +87,8 @@ func (f *fake) list(w http.ResponseWriter, r *http.Request) {
 				list.Missing = append(list.Missing, rev.ID)
 				continue
 			}
-			for !snap.Done && (rev.Rev == snap.Rev || r.FormValue("until") == httpapi.UntilDone) && f.step(snap) {
+			for !snap.Done && (rev.Rev == snap.Rev || r.FormValue("until") == httpapi.UntilDone) &&
+				f.step(snap) {
 			}
 			if snap.Rev != rev.Rev {
 				list.Jobs = append(list.Jobs, *snap)
@@ -96,17 +101,20 @@ func (f *fake) list(w http.ResponseWriter, r *http.Request) {
 		scanned, complete := 5000, false
 		next := map[string]string{"": "rare-2", "rare-2": "rare-3"}[r.FormValue("cursor")]
 		if next != "" {
-			answer(w, 200, httpapi.JobList{Jobs: list.Jobs, Next: next, Scanned: &scanned, Complete: &complete})
+			answer(w, 200, httpapi.JobList{Jobs: list.Jobs, Next: next, Scanned: &scanned,
+				Complete: &complete})
 			return
 		}
 		rare := job.Snapshot{ID: "0199c0de-0000-7000-8000-00000000fefe", Type: "test.rare", State: job.Failed}
 		scanned = 70
-		answer(w, 200, httpapi.JobList{Jobs: []job.Snapshot{rare}, Next: string(rare.ID), Scanned: &scanned, Complete: &complete})
+		answer(w, 200, httpapi.JobList{Jobs: []job.Snapshot{rare}, Next: string(rare.ID), Scanned: &scanned,
+			Complete: &complete})
 		return
 	}
 	limit, _ := strconv.Atoi(r.FormValue("limit"))
 	for _, snap := range f.jobs {
-		if (r.FormValue("state") == "" || string(snap.State) == r.FormValue("state")) && (r.FormValue("type") == "" || snap.Type == r.FormValue("type")) &&
+		if (r.FormValue("state") == "" || string(snap.State) == r.FormValue("state")) &&
+			(r.FormValue("type") == "" || snap.Type == r.FormValue("type")) &&
 			(r.FormValue("cursor") == "" || string(snap.ID) < r.FormValue("cursor")) {
 			list.Jobs = append(list.Jobs, *snap)
 		}

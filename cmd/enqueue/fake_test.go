@@ -28,7 +28,8 @@ type fake struct {
 }
 
 func newFake() *httptest.Server {
-	f := &fake{jobs: map[string]*job.Snapshot{}, inputs: map[string]string{}, queries: map[string]string{}, token: "hunter2"}
+	f := &fake{jobs: map[string]*job.Snapshot{}, inputs: map[string]string{}, queries: map[string]string{},
+		token: "hunter2"}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/jobs", f.submit)
 	mux.HandleFunc("POST /v1/jobs/{type}", f.submit)
@@ -38,7 +39,8 @@ func newFake() *httptest.Server {
 	mux.HandleFunc("GET /v1/jobs/{id}/outputs/{name}", f.result)
 	mux.HandleFunc("GET /v1/types", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 200, httpapi.TypeList{Types: []httpapi.TypeInfo{
-			{Type: "log.analyze", Lane: job.LaneIO, Input: "required", TimeoutMS: 1_800_000, MaxAttempts: 3, Doc: "A report on an access log.",
+			{Type: "log.analyze", Lane: job.LaneIO, Input: "required", TimeoutMS: 1_800_000, MaxAttempts: 3,
+				Doc: "A report on an access log.",
 				Schema: json.RawMessage(`{"type":"object","properties":{"top":{"type":"integer","minimum":1,"maximum":1000,"default":10,"description":"how many"},
 					"format":{"type":"string","enum":["auto","common"],"default":"auto"},"name":{"type":["string","null"],"maxLength":9},
 					"sizes":{"type":["array","null"],"items":{"type":"object","properties":{"width":{"type":"integer"}},"required":["width"]},"minItems":1}},"required":["name"]}`)},
@@ -110,7 +112,8 @@ func (f *fake) get(w http.ResponseWriter, r *http.Request) {
 		problem(w, httpapi.NewError(httpapi.NotFound, "there is no such job"))
 		return
 	}
-	if after, err := strconv.ParseInt(cmp.Or(r.FormValue("after"), "-1"), 10, 64); err == nil && after == snap.Rev {
+	if after, err := strconv.ParseInt(cmp.Or(r.FormValue("after"), "-1"), 10, 64); err == nil &&
+		after == snap.Rev {
 		if !f.step(snap) {
 			f.mu.Unlock()
 			<-r.Context().Done() // nothing ever happens to it
@@ -143,7 +146,8 @@ func (f *fake) step(snap *job.Snapshot) bool {
 		result := map[string]any{"bytes": len(input), "query": f.queries[string(snap.ID)]}
 		snap.State, snap.Result = job.Succeeded, must(json.Marshal(result))
 		if strings.HasPrefix(snap.Type, "file.") {
-			snap.Outputs = []job.Output{{Name: "copy.txt", Size: int64(len(input)), ContentType: "text/plain"}}
+			snap.Outputs = []job.Output{{Name: "copy.txt", Size: int64(len(input)),
+				ContentType: "text/plain"}}
 		}
 	}
 	at := time.Unix(1_700_000_001, 0).UTC()

@@ -111,8 +111,12 @@ func hostileServer(t *testing.T) string {
 	mux.HandleFunc("POST /v1/jobs/{id}/cancel", one)
 	mux.HandleFunc("POST /v1/jobs/{id}/retry", func(w http.ResponseWriter, _ *http.Request) { refuse(w) })
 	mux.HandleFunc("DELETE /v1/jobs/{id}", func(w http.ResponseWriter, _ *http.Request) { refuse(w) })
-	mux.HandleFunc("GET /v1/jobs/{id}/result", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, hostile) })
-	mux.HandleFunc("GET /v1/jobs/{id}/outputs/{name}", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, hostile) })
+	mux.HandleFunc("GET /v1/jobs/{id}/result", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, 200, hostile)
+	})
+	mux.HandleFunc("GET /v1/jobs/{id}/outputs/{name}", func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, hostile)
+	})
 	mux.HandleFunc("POST /v1/jobs/{type}", func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		if r.PathValue("type") == "test.refused" {
@@ -153,12 +157,16 @@ func hostileServer(t *testing.T) string {
 	})
 	mux.HandleFunc("GET /v1/types", func(w http.ResponseWriter, _ *http.Request) {
 		info := poisoned[httpapi.TypeInfo]()
-		info.Schema = must(json.Marshal(map[string]any{"type": "object", "required": []string{hostile}, "properties": map[string]any{
-			hostile: map[string]any{"type": hostile, "description": hostile, "default": hostile, "enum": []string{hostile}, "pattern": hostile},
-			"list":  map[string]any{"items": map[string]any{"type": hostile, "pattern": hostile}}}}))
+		info.Schema = must(json.Marshal(map[string]any{"type": "object", "required": []string{hostile},
+			"properties": map[string]any{
+				hostile: map[string]any{"type": hostile, "description": hostile, "default": hostile,
+					"enum": []string{hostile}, "pattern": hostile},
+				"list": map[string]any{"items": map[string]any{"type": hostile, "pattern": hostile}}}}))
 		answer(w, 200, httpapi.TypeList{Types: []httpapi.TypeInfo{info}})
 	})
-	mux.HandleFunc("GET /v1/queues", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, poisoned[httpapi.QueueList]()) })
+	mux.HandleFunc("GET /v1/queues", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, 200, poisoned[httpapi.QueueList]())
+	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { refuse(w) })
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 200, map[string]any{"info": map[string]string{"version": hostile}})
@@ -184,13 +192,19 @@ func TestHostileTexts(t *testing.T) {
 	}
 	const id = "0199c0de-0000-7000-8000-00000000000"
 	commands := [][]string{
-		{"get", id + "1"}, {"get", id + "2"}, {"get", id + "3"}, {"get", id + "4"}, {"get", id + "5"}, {"cancel", id + "3"}, {"retry", id + "2"}, {"delete", id + "2"},
-		{"wait", id + "1"}, {"wait", id + "2"}, {"wait", id + "5", "--for", "50ms"}, {"watch", id + "1", id + "2", id + "3"}, {"watch", id + "4", "--for", "50ms"},
-		{"ls", "--limit", "5"}, {"queues"}, {"types"}, {"types", hostile}, {"doctor"},
-		{"submit", "test.x", file, "--wait"}, {"submit", "test.refused", file}, {"submit", "test.x"}, {"submit", hostile, hostile},
-		{"batch", lines, "--no-journal"}, {"batch", lines, "--wait", "--no-journal"}, {"batch", "--type", "test.x", file, "--wait"}, {"batch", "--type", "test.refused", file},
-		{"fetch", id + "1", "-o", folder}, {"fetch", id + "1", hostile, "-o", filepath.Join(folder, hostile[:8])}, {"fetch", id + "1", hostile, "-o", "/no/" + hostile},
-		{"batch", "fetch", lines, "-o", folder}, {"get", hostile}, {hostile}, {"get", "--" + hostile}, {"__complete", "submit", ""}, {"__complete", "types", "x"},
+		{"get", id + "1"}, {"get", id + "2"}, {"get", id + "3"}, {"get", id + "4"}, {"get", id + "5"},
+		{"cancel", id + "3"}, {"retry", id + "2"}, {"delete", id + "2"}, {"wait", id + "1"},
+		{"wait", id + "2"}, {"wait", id + "5", "--for", "50ms"}, {"watch", id + "1", id + "2", id + "3"},
+		{"watch", id + "4", "--for", "50ms"}, {"ls", "--limit", "5"}, {"queues"}, {"types"},
+		{"types", hostile}, {"doctor"}, {"submit", "test.x", file, "--wait"},
+		{"submit", "test.refused", file}, {"submit", "test.x"}, {"submit", hostile, hostile},
+		{"batch", lines, "--no-journal"}, {"batch", lines, "--wait", "--no-journal"},
+		{"batch", "--type", "test.x", file, "--wait"}, {"batch", "--type", "test.refused", file},
+		{"fetch", id + "1", "-o", folder},
+		{"fetch", id + "1", hostile, "-o", filepath.Join(folder, hostile[:8])},
+		{"fetch", id + "1", hostile, "-o", "/no/" + hostile}, {"batch", "fetch", lines, "-o", folder},
+		{"get", hostile}, {hostile}, {"get", "--" + hostile}, {"__complete", "submit", ""},
+		{"__complete", "types", "x"},
 	}
 	for _, command := range commands {
 		for _, format := range formats {
@@ -203,7 +217,9 @@ func TestHostileTexts(t *testing.T) {
 				var out, msg bytes.Buffer
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
-				err := run(ctx, args, func(name string) string { return map[string]string{"LONGSHORE_URL": url}[name] }, strings.NewReader(""), &out, &msg)
+				err := run(ctx, args, func(name string) string {
+					return map[string]string{"LONGSHORE_URL": url}[name]
+				}, strings.NewReader(""), &out, &msg)
 				_ = report(err, &msg)
 				harmless(t, "stdout", out.String())
 				harmless(t, "stderr", msg.String())
@@ -228,7 +244,9 @@ func harmless(t *testing.T, where, text string) {
 	t.Helper()
 	for line := range strings.Lines(text) {
 		if i := strings.IndexFunc(strings.TrimSuffix(line, "\n"), func(r rune) bool {
-			return r != '\t' && unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) || unicode.In(r, unicode.Bidi_Control, unicode.Variation_Selector) || r >= 0xE0000 && r <= 0xE007F
+			return r != '\t' && unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) ||
+				unicode.In(r, unicode.Bidi_Control, unicode.Variation_Selector) || r >= 0xE0000 &&
+				r <= 0xE007F
 		}); i >= 0 {
 			t.Errorf("%s has %q", where, line[i:])
 		}
@@ -242,9 +260,10 @@ func harmless(t *testing.T, where, text string) {
 func TestPlainNames(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"report.json": "report.json", "größer.txt": "größer.txt", "../../etc/passwd": "passwd", `..\..\x.txt`: "x.txt",
-		"": "output", ".": "output", "..": "output", "/": "output", ".bashrc": "_bashrc", "..a": "_a", "-rf": "_rf", "a\nb": "a_u000ab",
-		"\x1b[31m.txt": "_u001b[31m.txt", "\x00": "_u0000", "a\u202etxt.exe": "a_u202etxt.exe",
+		"report.json": "report.json", "größer.txt": "größer.txt", "../../etc/passwd": "passwd",
+		`..\..\x.txt`: "x.txt", "": "output", ".": "output", "..": "output", "/": "output",
+		".bashrc": "_bashrc", "..a": "_a", "-rf": "_rf", "a\nb": "a_u000ab", "\x1b[31m.txt": "_u001b[31m.txt",
+		"\x00": "_u0000", "a\u202etxt.exe": "a_u202etxt.exe",
 	} {
 		if got := plain(in); got != want {
 			t.Errorf("plain(%q) = %q, want %q", in, got, want)

@@ -28,10 +28,15 @@ type installation interface {
 	Retry(context.Context, job.ID) (job.Snapshot, error)
 	Delete(context.Context, job.ID) error
 	Follow(context.Context, job.ID) iter.Seq2[job.Snapshot, error]
-	Poll(ctx context.Context, revs []job.Rev, wait time.Duration) (moved []job.Snapshot, missing []job.ID, err error)
-	PollDone(ctx context.Context, ids []job.ID, wait time.Duration) (ended []job.Snapshot, missing []job.ID, err error)
+	Poll(ctx context.Context, revs []job.Rev, wait time.Duration) (moved []job.Snapshot, missing []job.ID,
+		err error)
+	PollDone(ctx context.Context, ids []job.ID, wait time.Duration) (ended []job.Snapshot, missing []job.ID,
+		err error)
 	ListPage(ctx context.Context, f client.Filter, limit int, cursor string) (client.Page, error)
 	Types(context.Context) ([]client.TypeInfo, error)
+
+	// clock is the time by which ids are too old or not yet.
+	clock(context.Context) (time.Time, error)
 
 	// open opens an output, or for "" the result; size -1 = unknown.
 	open(ctx context.Context, id job.ID, name string) (in io.ReadCloser, size int64, err error)
@@ -73,6 +78,8 @@ func (o overHTTP) open(ctx context.Context, id job.ID, name string) (io.ReadClos
 	return file, file.Size, nil
 }
 
+func (o overHTTP) clock(ctx context.Context) (time.Time, error) { return o.Clock(ctx) }
+
 func (o overHTTP) close() error {
 	o.CloseIdleConnections()
 	return nil
@@ -89,6 +96,8 @@ func (o onRedis) open(ctx context.Context, id job.ID, name string) (io.ReadClose
 	}
 	return file, file.Size, nil
 }
+
+func (o onRedis) clock(context.Context) (time.Time, error) { return time.Now(), nil }
 
 func (o onRedis) close() error { return o.Close() }
 
@@ -114,7 +123,8 @@ func (p *cli) reach(ctx context.Context, s config.Enqueue) (installation, error)
 	redisdb.LogTo(log)
 	where := connection(s)
 	where.Log = log
-	c, err := direct.Open(ctx, direct.Config{Connection: where, Retention: s.Jobs.Retention, MaxInput: int64(s.MaxUpload),
+	c, err := direct.Open(ctx, direct.Config{Connection: where, Retention: s.Jobs.Retention,
+		MaxInput:   int64(s.MaxUpload),
 		MaxTimeout: s.Ceilings.Timeout, MaxRetention: s.Ceilings.Retention, MaxAttempts: s.Ceilings.Attempts})
 	return onRedis{c}, unconnected(err)
 }

@@ -30,40 +30,6 @@ func (p *cli) getCommand() *cobra.Command {
 	}
 }
 
-func (p *cli) cancelCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "cancel ID",
-		Short: "Ask for a job's end; a running one ends within seconds",
-		Long: "Ask for a job's end. One that does not run ends at once, a running one within seconds:\n" +
-			"the exit code only says that it was asked. Canceling an ended job does nothing.",
-		Example:           "  enqueue cancel 01a20967-50f3-73e0-89b5-4af387a3557a && enqueue wait 01a20967-50f3-73e0-89b5-4af387a3557a",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeID,
-		RunE: p.onJob(func(ctx context.Context, at installation, id job.ID) error {
-			snap, err := at.Cancel(ctx, id)
-			if err != nil {
-				return err
-			}
-			return p.printJob(snap)
-		}),
-	}
-}
-
-func (p *cli) deleteCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "delete ID",
-		Short: "Forget an ended job, and delete its files",
-		Long: "Forget an ended job, and delete its files, before its retention is over. One that has\n" +
-			"not ended, or whose files another job works on, is left as it is: cancel it first.",
-		Example:           "  enqueue delete 01a20967-50f3-73e0-89b5-4af387a3557a",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeID,
-		RunE: p.onJob(func(ctx context.Context, at installation, id job.ID) error {
-			return at.Delete(ctx, id)
-		}),
-	}
-}
-
 func (p *cli) waitCommand() *cobra.Command {
 	var limit duration
 	cmd := &cobra.Command{
@@ -89,7 +55,8 @@ func (p *cli) waitCommand() *cobra.Command {
 
 // follow shows a job's progress until it ends, and then prints it, unless it shall be
 // quiet on stdout. On an interrupt it tells the id, so that the job can be found again.
-func (p *cli) follow(ctx context.Context, at installation, id job.ID, limit time.Duration, quiet bool) (job.Snapshot, error) {
+func (p *cli) follow(ctx context.Context, at installation, id job.ID, limit time.Duration,
+	quiet bool) (job.Snapshot, error) {
 	limited := ctx
 	if limit > 0 {
 		var cancel context.CancelFunc
@@ -142,7 +109,8 @@ func (p *cli) detached(id job.ID, last job.Snapshot, quiet bool) error {
 
 // onJob is the body of a command that does one thing with the job that its
 // argument names.
-func (p *cli) onJob(do func(context.Context, installation, job.ID) error) func(*cobra.Command, []string) error {
+func (p *cli) onJob(do func(context.Context, installation, job.ID) error) func(*cobra.Command,
+	[]string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		id, err := parseID(args[0])
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,31 +12,40 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"longshore/job"
 )
 
 // A journal is the file by which a second run of batch knows what the first one
 // got acknowledged. It is lines of JSON, only ever added to: first the run's
-// name, from which each line's idempotency key is made, then what was taken,
+// name, then of which time the ids of lines are, before these are sent, and what was taken,
 // some hundred lines of input at a time:
 //
-//	{"longshore_batch":1,"run":"5GX…"}
+//	{"longshore_batch":2,"run":"5GX…"}
+//	{"from":1,"to":5000,"at":1795772675893}
 //	{"upto":500,"crc":2774512354,"jobs":[{"line":1,"ids":["01a2…",…]},{"line":301,"ids":[…]}]}
 //	{"file":"a.log","stamp":"…","id":"01a2…"}
 //
 // crc is that of the input up to and including line upto (CRC-32C), so that a
-// changed input is noticed. The run's name is on disk before anything is sent;
-// the rest may be cut at any byte, for what a run did and couldn't note is asked
-// for again under the same keys.
+// changed input is noticed. A line's id is made of that time, the run's name and its number, so that
+// a line in doubt is sent again as the same job; at 0, and in journals of version 1, which knew no such
+// times, it has an idempotency key instead. The run's name and the times are on disk before anything is
+// sent; the rest may be cut at any byte.
 type journal struct {
 	run   string
 	file  *os.File // nil: nothing is kept
 	taken bits     // lines of the input
 	sums  []prefix // by upto
-	files map[string]job.ID
-	jobs  []placed // of all lines, if they are wanted
+	times []dated  // as noted: a later one rules over an earlier one
+	keyed bool     // lines have keys: begun by a release that knew no times, or clocks differ
+
+	writing sync.Mutex
+	files   map[string]job.ID
+	jobs    []placed // of all lines, if they are wanted
 	// fileJobs are those of files, in their order, if they are wanted.
 	fileJobs []fileJob
 }
@@ -58,8 +68,15 @@ type prefix struct {
 	crc  uint32
 }
 
+// A dated is of which time the ids of some lines are, in milliseconds; 0 = they have keys.
+type dated struct{ from, to, at int64 }
+
 // A journalEntry is one line but the first.
 type journalEntry struct {
+	From int64 `json:"from,omitempty"`
+	To   int64 `json:"to,omitempty"`
+	At   int64 `json:"at"`
+
 	Upto int64     `json:"upto,omitempty"`
 	CRC  uint32    `json:"crc,omitempty"`
 	Jobs []idsFrom `json:"jobs,omitempty"`
@@ -75,7 +92,12 @@ type idsFrom struct {
 	IDs  []job.ID `json:"ids"`
 }
 
-const journalBegin = `{"longshore_batch":1,"run":"`
+// The beginnings of journals: of this version, and of the one whose lines have keys. Who knows version 1
+// alone refuses this one: it would send lines in doubt by keys.
+const (
+	journalBegin = `{"longshore_batch":2,"run":"`
+	keyedBegin   = `{"longshore_batch":1,"run":"`
+)
 
 func newJournal() *journal {
 	return &journal{run: rand.Text(), taken: bits{}, files: map[string]job.ID{}}
@@ -125,7 +147,7 @@ func (j *journal) read(in io.Reader, wantIDs bool) (good int64, err error) {
 			if !ok || !whole {
 				return 0, nil // nothing was sent yet
 			}
-			j.run = run
+			j.run, j.keyed = run, strings.HasPrefix(string(line), keyedBegin)
 		} else if whole {
 			if err := j.add(line, wantIDs); err != nil {
 				if _, last := lines.Peek(1); last == io.EOF {
@@ -145,7 +167,7 @@ func (j *journal) read(in io.Reader, wantIDs bool) (good int64, err error) {
 // begins reports whether a text without its end may be a journal's first line.
 func begins(text []byte) bool {
 	n := min(len(text), len(journalBegin))
-	return string(text[:n]) == journalBegin[:n]
+	return string(text[:n]) == journalBegin[:n] || string(text[:n]) == keyedBegin[:n]
 }
 
 func runOf(line []byte) (string, bool) {
@@ -171,6 +193,13 @@ func (j *journal) add(line []byte, wantIDs bool) error {
 		if wantIDs {
 			j.fileJobs = append(j.fileJobs, fileJob{e.File, e.ID})
 		}
+		return nil
+	}
+	if e.From != 0 {
+		if e.From < 1 || e.To < e.From || e.At < 0 {
+			return errors.New("numbers of lines don't fit")
+		}
+		j.times = append(j.times, dated{e.From, e.To, e.At})
 		return nil
 	}
 	for _, run := range e.Jobs {
@@ -215,6 +244,36 @@ func (j *journal) begin(f *os.File, good int64) error {
 // key is the idempotency key of a line, the same in every run.
 func (j *journal) key(line int64) string { return j.run + "." + strconv.FormatInt(line, 10) }
 
+// id is the id of a line at a time.
+func (j *journal) id(line, at int64) job.ID {
+	sum := sha256.Sum256([]byte(j.key(line)))
+	return job.IDFrom(time.UnixMilli(at), [10]byte(sum[:10]))
+}
+
+// timeOf tells of which time the id of a line is that may have been sent.
+func (j *journal) timeOf(line int64) (at int64, ok bool) {
+	for _, d := range slices.Backward(j.times) {
+		if d.from <= line && line <= d.to {
+			return d.at, true
+		}
+	}
+	return 0, false
+}
+
+// draw notes of which time the ids of some lines are, and has it on disk.
+func (j *journal) draw(d dated) error {
+	if j.file == nil {
+		return nil
+	}
+	if err := j.write(fmt.Appendf(nil, `{"from":%d,"to":%d,"at":%d}`+"\n", d.from, d.to, d.at)); err != nil {
+		return err
+	}
+	if err := j.file.Sync(); err != nil {
+		return fmt.Errorf("write to the journal: %w", err)
+	}
+	return nil
+}
+
 // An acked is a line that was taken.
 type acked struct {
 	line int64
@@ -258,6 +317,8 @@ func (j *journal) noteFile(name, stamp string, id job.ID) error {
 }
 
 func (j *journal) write(text []byte) error {
+	j.writing.Lock()
+	defer j.writing.Unlock()
 	if _, err := j.file.Write(text); err != nil {
 		return fmt.Errorf("write to the journal: %w", err)
 	}

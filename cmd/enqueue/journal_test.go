@@ -31,6 +31,7 @@ func keep(t *testing.T, drawn []job.ID) (name, run string) {
 		t.Fatal(err)
 	}
 	for _, err := range []error{
+		j.draw(dated{1, 10, 1_790_000_000_000}),
 		j.note([]acked{{1, drawn[0]}, {2, drawn[1]}, {4, drawn[2]}}, prefix{4, 11}),
 		j.note([]acked{{9, drawn[4]}, {8, drawn[3]}}, prefix{10, 12}),
 		j.note(nil, prefix{}),
@@ -58,7 +59,9 @@ func TestJournal(t *testing.T) {
 			taken = append(taken, n)
 		}
 	}
-	if j.run != run || !slices.Equal(taken, []int64{1, 2, 4, 8, 9}) || !slices.Equal(j.sums, []prefix{{4, 11}, {10, 12}}) ||
+	if j.run != run || !slices.Equal(taken, []int64{1, 2, 4, 8, 9}) ||
+		j.keyed || !slices.Equal(j.times, []dated{{1, 10, 1_790_000_000_000}}) ||
+		!slices.Equal(j.sums, []prefix{{4, 11}, {10, 12}}) ||
 		!slices.Equal(idsOf(j.jobs), drawn[:5]) || j.files["a file\x0012 3"] != drawn[5] {
 		t.Errorf("read back: %+v, taken %v", j, taken)
 	}
@@ -89,14 +92,14 @@ func TestJournalCutAnywhere(t *testing.T) {
 			t.Fatalf("cut at %d: %v", n, err)
 		}
 		whole := bytes.Count(text[:n], []byte("\n"))
-		if (whole > 0) != (j.run == run) || (whole > 1) != j.taken.has(4) || (whole > 2) != j.taken.has(9) {
+		if (whole > 0) != (j.run == run) || (whole > 2) != j.taken.has(4) || (whole > 3) != j.taken.has(9) {
 			t.Fatalf("cut at %d: %+v", n, j)
 		}
 		if err := errors.Join(j.note([]acked{{20, drawn[5]}}, prefix{20, 13}), j.close()); err != nil {
 			t.Fatal(err)
 		}
 		again, err := openJournal(name, false)
-		if err != nil || !again.taken.has(20) || (whole > 1) != again.taken.has(4) || again.run != j.run {
+		if err != nil || !again.taken.has(20) || (whole > 2) != again.taken.has(4) || again.run != j.run {
 			t.Fatalf("cut at %d, gone on: %+v, %v", n, again, err)
 		}
 		again.close()
@@ -108,8 +111,10 @@ func TestJournalRefuses(t *testing.T) {
 	begin := journalBegin + "AAAAAAAAAAAAAAAAAAAA\"}\n"
 	good := `{"upto":1,"crc":0,"jobs":[{"line":1,"ids":["01a20967-50f3-73e0-89b5-4af387a3557a"]}]}` + "\n"
 	for text, want := range map[string]string{
-		"precious\n": "no journal", "precious": "no journal", journalBegin + "x\"}\n": "no journal", `{"longshore_batch":2,` + "\n": "no journal",
-		begin + "{}x\n" + good: "line 2 is damaged", begin + strings.ReplaceAll(good, `"upto":1`, `"upto":0`) + good: "line 2",
+		"precious\n": "no journal", "precious": "no journal", journalBegin + "x\"}\n": "no journal",
+		`{"longshore_batch":2,` + "\n": "no journal",
+		begin + "{}x\n" + good:         "line 2 is damaged", begin + strings.ReplaceAll(good, `"upto":1`,
+			`"upto":0`) + good: "line 2",
 		begin + strings.ReplaceAll(good, "01a2", "01X2") + good: "line 2",
 	} {
 		name := filepath.Join(t.TempDir(), "journal")
@@ -128,7 +133,9 @@ func TestJournalRefuses(t *testing.T) {
 // Whatever the file holds, reading ends, and what is taken in stays bounded.
 func FuzzJournal(f *testing.F) {
 	begin := journalBegin + "AAAAAAAAAAAAAAAAAAAA\"}\n"
-	f.Add([]byte(begin + `{"upto":1,"crc":0,"jobs":[{"line":1,"ids":["01a20967-50f3-73e0-89b5-4af387a3557a"]}]}` + "\n"))
+	f.Add(
+		[]byte(begin +
+			`{"upto":1,"crc":0,"jobs":[{"line":1,"ids":["01a20967-50f3-73e0-89b5-4af387a3557a"]}]}` + "\n"))
 	f.Add([]byte(begin + `{"upto":-1,"jobs":[{"line":-5,"ids":[]}]}` + "\n"))
 	f.Add([]byte(begin + `{"file":"a","stamp":"b","id":"01a20967-50f3-73e0-89b5-4af387a3557a"}` + "\n{"))
 	f.Add([]byte(`{"longs`))
@@ -144,7 +151,8 @@ func FuzzJournal(f *testing.F) {
 		}
 		again := newJournal()
 		again.run = "new"
-		if good2, err := again.read(bytes.NewReader(text[:good]), true); err != nil || good2 != good || again.run != j.run ||
+		if good2, err := again.read(bytes.NewReader(text[:good]), true); err != nil || good2 != good ||
+			again.run != j.run ||
 			!slices.Equal(again.jobs, j.jobs) || len(again.taken) != len(j.taken) {
 			t.Fatalf("%q: what was kept reads as %+v, %v, not %+v", text, again, err, j)
 		}

@@ -44,6 +44,7 @@ func (p *cli) listCommand() *cobra.Command {
 	f.StringVar(&l.filter.Type, "type", "", "only jobs of this type")
 	f.IntVar(&l.limit, "limit", 20, "how many; 0 = all")
 	f.StringVar(&l.cursor, "cursor", "", "begin where an earlier list ended")
+	filterFlags(cmd, &l.filter.Narrow)
 	p.completeState(cmd, "state")
 	p.completeType(cmd, "type")
 	return cmd
@@ -60,7 +61,7 @@ type listing struct {
 // so a page may be empty although there are jobs to come.
 func (p *cli) list(ctx context.Context, at installation, l listing) error {
 	all := client.Page{Jobs: []job.Snapshot{}, Next: l.cursor}
-	found, told := 0, time.Now()
+	found, printed := 0, time.Now()
 	for {
 		size := maxPage
 		if l.limit > 0 {
@@ -83,8 +84,8 @@ func (p *cli) list(ctx context.Context, at installation, l listing) error {
 		if all.Complete || l.limit > 0 && found >= l.limit {
 			break
 		}
-		if now := time.Now(); now.Sub(told) >= linesEvery && len(page.Jobs) == 0 {
-			told = now
+		if now := time.Now(); now.Sub(printed) >= linesEvery && len(page.Jobs) == 0 {
+			printed = now
 			p.say("looked at %d jobs, %d match", all.Scanned, found)
 		}
 	}
@@ -133,7 +134,8 @@ func printLines[T any](p *cli, values []T) error {
 func table(w io.Writer, jobs []job.Snapshot) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, snap := range jobs {
-		printable.Fprintf(t, "%s\t%s\t%-9s\t%s\t%s\n", snap.ID, clock(snap.CreatedAt)[:19], snap.State, snap.Type, remark(snap))
+		printable.Fprintf(t, "%s\t%s\t%-9s\t%s\t%s\n", snap.ID, clock(snap.CreatedAt)[:19], snap.State,
+			snap.Type, remark(snap))
 	}
 	_ = t.Flush() // w is a buffer
 }
@@ -151,25 +153,6 @@ func remark(snap job.Snapshot) string {
 		return "took " + (time.Duration(snap.Usage.WallMS) * time.Millisecond).String()
 	default:
 		return ""
-	}
-}
-
-func (p *cli) retryCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "retry ID",
-		Short: "Submit a new job that does what an ended one did",
-		Long: "Submit a new job that does what an ended one did, with the same input, and print its id.\n" +
-			"The old job stays as it ended.",
-		Example:           "  enqueue ls --state failed --format jsonl | jq -r .id | xargs -n1 enqueue retry",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeID,
-		RunE: p.onJob(func(ctx context.Context, at installation, id job.ID) error {
-			snap, err := at.Retry(ctx, id)
-			if err != nil {
-				return err
-			}
-			return p.printID(snap)
-		}),
 	}
 }
 
@@ -196,29 +179,22 @@ func (p *cli) queuesCommand() *cobra.Command {
 }
 
 func (p *cli) printQueues(queues []client.QueueInfo) error {
-	switch p.format {
-	case "json":
-		return p.printJSON(queues)
-	case "jsonl":
-		return printLines(p, queues)
-	}
-	var b bytes.Buffer
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "QUEUE\tPENDING\tACTIVE\tOLDEST WAITS\t")
-	for _, q := range queues {
-		var notes []string
-		if q.Paused {
-			notes = append(notes, "paused")
-		}
-		for _, p := range q.Parked {
-			who := "for a worker of their type"
-			if !p.Served {
-				who = "and NO WORKER takes them"
+	return showList(p, queues, func(t *tabwriter.Writer) {
+		fmt.Fprintln(t, "QUEUE\tPENDING\tACTIVE\tOLDEST WAITS\t")
+		for _, q := range queues {
+			var notes []string
+			if q.Paused {
+				notes = append(notes, "paused")
 			}
-			notes = append(notes, fmt.Sprintf("%d of %s wait %s", p.Pending, p.Type, who))
+			for _, p := range q.Parked {
+				who := "for a worker of their type"
+				if !p.Served {
+					who = "and NO WORKER takes them"
+				}
+				notes = append(notes, fmt.Sprintf("%d of %s wait %s", p.Pending, p.Type, who))
+			}
+			printable.Fprintf(t, "%s\t%d\t%d\t%v\t%s\n", q.Queue, q.Pending, q.Active,
+				time.Duration(q.LatencyMS)*time.Millisecond, strings.Join(notes, "; "))
 		}
-		printable.Fprintf(t, "%s\t%d\t%d\t%v\t%s\n", q.Queue, q.Pending, q.Active, time.Duration(q.LatencyMS)*time.Millisecond, strings.Join(notes, "; "))
-	}
-	_ = t.Flush() // a Buffer takes everything
-	return p.write(b.Bytes())
+	})
 }

@@ -17,10 +17,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"longshore/cmd/internal/program"
+	"longshore/internal/functions/host"
 	"longshore/internal/printable"
 )
 
 func main() {
+	host.Main() // in a child process it runs modules and does not return
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
@@ -42,7 +44,8 @@ type cli struct {
 func (p *cli) say(format string, args ...any) { printable.Fprintf(p.err, format+"\n", args...) }
 
 // run runs the command line. The error says how to exit; see report.
-func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader,
+	stdout, stderr io.Writer) error {
 	p := &cli{getenv: getenv, in: stdin, raw: stdout, screen: stderr,
 		out: printable.NewWriter(stdout), err: printable.NewWriter(stderr)}
 	version := false
@@ -80,9 +83,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	// Not cobra's own --version: its template would link text/template, and with
 	// it every method of every type, which is 8 MB.
 	root.Flags().BoolVar(&version, "version", false, "print the version and exit")
-	root.PersistentFlags().StringVar(&p.format, "format", "text", "how data is written: text, json or jsonl (with --wait: a line for each change)")
-	root.AddCommand(p.submitCommand(), p.batchCommand(), p.getCommand(), p.waitCommand(), p.watchCommand(), p.fetchCommand(),
-		p.cancelCommand(), p.retryCommand(), p.deleteCommand(), p.listCommand(), p.queuesCommand(), p.typesCommand(), p.doctorCommand(), p.secretCommand())
+	root.PersistentFlags().StringVar(&p.format, "format", "text",
+		"how data is written: text, json or jsonl (with --wait: a line for each change)")
+	root.AddCommand(p.submitCommand(), p.batchCommand(), p.getCommand(), p.waitCommand(), p.watchCommand(),
+		p.fetchCommand(), p.cancelCommand(), p.retryCommand(), p.deleteCommand(), p.listCommand(),
+		p.queuesCommand(), p.typesCommand(), p.doctorCommand(), p.secretCommand(), p.keysCommand(),
+		p.usersCommand(), p.functionsCommand(), p.countCommand(), p.statsCommand(), p.failuresCommand(),
+		p.timelineCommand(),
+		p.logsCommand(), p.pauseCommand(), p.resumeCommand(), p.drainCommand(), p.workersCommand(),
+		p.opsCommand(), p.profilesCommand(), p.schedulesCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(p.out)

@@ -15,7 +15,8 @@ const piecesFrom = 8 << 20
 
 // sendInput submits a job with its input. A large file goes in pieces, so that a
 // connection that breaks does not cost what has arrived.
-func sendInput(ctx context.Context, to installation, s client.Submission, in io.Reader, size int64, show *progress) (job.Snapshot, error) {
+func sendInput(ctx context.Context, to installation, s client.Submission, in io.Reader, size int64,
+	show *progress) (job.Snapshot, error) {
 	at, byOffset := in.(io.ReaderAt)
 	pieces, able := to.(uploader)
 	if !byOffset || !able || size < piecesFrom {

@@ -51,6 +51,26 @@ func (p *cli) printJSON(v any) error {
 	return p.write(text.Bytes())
 }
 
+// show prints a value as JSON, or else by a function, as text.
+func (p *cli) show(v any, text func(*tabwriter.Writer)) error {
+	if p.format != "text" {
+		return p.printJSON(v)
+	}
+	var b bytes.Buffer
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	text(t)
+	_ = t.Flush() // a Buffer takes everything
+	return p.write(b.Bytes())
+}
+
+// showList is show for a list, of which jsonl has a line an item.
+func showList[T any](p *cli, all []T, text func(*tabwriter.Writer)) error {
+	if p.format == "jsonl" {
+		return printLines(p, all)
+	}
+	return p.show(all, text)
+}
+
 func (p *cli) write(text []byte) error {
 	if _, err := p.out.Write(text); err != nil {
 		return fmt.Errorf("write to stdout: %w", err)

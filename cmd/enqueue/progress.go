@@ -17,7 +17,7 @@ import (
 )
 
 // linesEvery is the least time between two lines of progress where there is no
-// terminal to draw a bar on. A change of state is always told.
+// terminal to draw a bar on. A change of state is always printed.
 const linesEvery = 2 * time.Second
 
 // A progress shows how something comes along, on stderr: as a bar on a
@@ -27,8 +27,8 @@ type progress struct {
 	bars *mpb.Progress          // nil without a terminal
 	note atomic.Pointer[string] // beside the bar
 
-	state job.State // last told
-	told  time.Time
+	state   job.State // last printed
+	printed time.Time
 
 	mu     sync.Mutex // an upload's reader may outlive its call
 	bar    *mpb.Bar
@@ -38,7 +38,8 @@ type progress struct {
 func (p *cli) newProgress() *progress {
 	show := &progress{out: p.err}
 	if isTerminal(p.screen) {
-		show.bars = mpb.New(mpb.WithOutput(p.screen), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
+		show.bars = mpb.New(mpb.WithOutput(p.screen), mpb.WithWidth(40),
+			mpb.WithRefreshRate(100*time.Millisecond))
 	}
 	return show
 }
@@ -61,8 +62,8 @@ func (s *progress) job(snap job.Snapshot) {
 		}
 	}
 	if s.bars == nil {
-		if now := time.Now(); snap.State != s.state || now.Sub(s.told) >= linesEvery {
-			s.state, s.told = snap.State, now
+		if now := time.Now(); snap.State != s.state || now.Sub(s.printed) >= linesEvery {
+			s.state, s.printed = snap.State, now
 			printable.Fprintf(s.out, "%s\n", text)
 		}
 		return

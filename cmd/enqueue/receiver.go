@@ -35,7 +35,8 @@ func (p *cli) secretCommand() *cobra.Command {
 			}
 			keys := s.Jobs.CallbackKeys()
 			if len(keys) == 0 {
-				return misconfigured(errors.New("CALLBACK_KEY is not set: receivers' secrets are derived from it"))
+				return misconfigured(
+					errors.New("CALLBACK_KEY is not set: receivers' secrets are derived from it"))
 			}
 			u, err := url.Parse(args[0])
 			if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

@@ -26,7 +26,9 @@ func (p *cli) client() (*client.Client, error) {
 		return nil, err
 	}
 	if s.URL == "" {
-		return nil, misconfigured(errors.New("only a server knows this: set LONGSHORE_URL to one (enqueue doctor looks at Redis itself)"))
+		return nil, misconfigured(
+			errors.New(
+				"only a server knows this: set LONGSHORE_URL to one (enqueue doctor looks at Redis itself)"))
 	}
 	return p.connect(s)
 }
@@ -52,10 +54,11 @@ func (p *cli) connect(s config.Enqueue) (*client.Client, error) {
 func connection(s config.Enqueue) connect.Config {
 	return connect.Config{
 		RedisURL: s.Redis.URL.Reveal(), RedisTLSInsecure: s.Redis.TLSInsecure,
-		MaxConnections: s.Redis.MaxConnections, Prefix: s.Redis.Prefix,
-		BlobURL: s.Blobs.URL, S3KeyID: s.Blobs.KeyID.Reveal(), S3SecretKey: s.Blobs.SecretKey.Reveal(),
-		S3SessionToken: s.Blobs.SessionToken.Reveal(), S3Region: s.Blobs.Region, MinFreeSpace: int64(s.Space.MinFree), MaxJobs: s.Ceilings.Jobs,
+		RedisReplicated: s.Redis.Ack == config.Replicated, MaxConnections: s.Redis.MaxConnections,
+		Prefix: s.Redis.Prefix, BlobURL: s.Blobs.URL, S3KeyID: s.Blobs.KeyID.Reveal(),
+		S3SecretKey: s.Blobs.SecretKey.Reveal(), S3SessionToken: s.Blobs.SessionToken.Reveal(),
+		S3Region: s.Blobs.Region, MinFreeSpace: int64(s.Space.MinFree), MaxJobs: s.Ceilings.Jobs,
 		Lease: s.Jobs.Lease, CallbackSecrets: s.Jobs.CallbackSecrets(),
-		CallbackKeys: s.Jobs.CallbackKeys(),
+		CallbackKeys: s.Jobs.CallbackKeys(), AccessSecrets: s.Sealing.Secrets(),
 	}
 }

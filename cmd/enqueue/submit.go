@@ -58,10 +58,12 @@ func (p *cli) submitCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	s.flags(f)
-	f.StringVar(&s.asked.IdempotencyKey, "idempotency-key", "", "with the same key a second submit returns the first job")
+	f.StringVar(&s.asked.IdempotencyKey, "idempotency-key", "",
+		"with the same key a second submit returns the first job")
 	f.BoolVar(&s.wait, "wait", false, "follow the job to its end")
 	f.Var(&s.limit, "for", "with --wait: how long; without it until the job ends")
-	f.StringVarP(&s.output, "output", "o", "", "wait, and write the job's output (or result) to this file, or all outputs into this folder")
+	f.StringVarP(&s.output, "output", "o", "",
+		"wait, and write the job's output (or result) to this file, or all outputs into this folder")
 	cmd.ValidArgsFunction = p.completeSubmit
 	return cmd
 }
@@ -70,7 +72,8 @@ func (p *cli) submitCommand() *cobra.Command {
 func (s *submission) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.sets, "set", nil, "one field of the payload, as name=value; again for more")
 	f.StringVar(&s.payload, "payload", "", "the whole payload, as JSON")
-	f.StringVar(&s.from, "input-from", "", "the input is an output of this job, as JOB or JOB/OUTPUT, by reference")
+	f.StringVar(&s.from, "input-from", "",
+		"the input is an output of this job, as JOB or JOB/OUTPUT, by reference")
 	addControls(f, &s.asked)
 }
 
@@ -186,7 +189,8 @@ func (p *cli) open(file string) (in io.ReadCloser, size int64, err error) {
 }
 
 // upload submits, showing how much of the file has been sent.
-func (p *cli) upload(ctx context.Context, at installation, s submission, in io.Reader, size int64) (job.Snapshot, error) {
+func (p *cli) upload(ctx context.Context, at installation, s submission, in io.Reader,
+	size int64) (job.Snapshot, error) {
 	request := s.request()
 	if s.input != nil {
 		request.InputJob, request.InputOutput = s.input.Job, s.input.Output
@@ -219,8 +223,10 @@ func fieldsBySchema(ctx context.Context, at installation, typ string, fields url
 		if t.Type != typ {
 			continue
 		}
-		catalog, err := tasks.NewCatalog(tasks.Info{Type: t.Type, Doc: t.Doc, Lane: t.Lane, TimeoutMS: t.TimeoutMS,
-			MaxAttempts: t.MaxAttempts, Input: tasks.InputRule(t.Input), ForbidOverlap: t.ForbidOverlap, Schema: t.Schema})
+		catalog, err := tasks.NewCatalog(tasks.Info{Type: t.Type, Doc: t.Doc, Lane: t.Lane,
+			TimeoutMS:   t.TimeoutMS,
+			MaxAttempts: t.MaxAttempts, Input: tasks.InputRule(t.Input), ForbidOverlap: t.ForbidOverlap,
+			Schema: t.Schema, RetentionMS: t.RetentionMS})
 		if err != nil {
 			return nil, err
 		}

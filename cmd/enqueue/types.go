@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -35,46 +34,41 @@ func (p *cli) typesCommand() *cobra.Command {
 			}
 			for _, name := range args {
 				if !slices.ContainsFunc(types, func(t client.TypeInfo) bool { return t.Type == name }) {
-					return &exit{exitNotFound, fmt.Errorf("there is no type %q; enqueue types lists those there are", name)}
+					return &exit{exitNotFound,
+						fmt.Errorf("there is no type %q; enqueue types lists those there are", name)}
 				}
 			}
 			if len(args) > 0 {
-				types = slices.DeleteFunc(types, func(t client.TypeInfo) bool { return !slices.Contains(args, t.Type) })
+				types = slices.DeleteFunc(types, func(t client.TypeInfo) bool {
+					return !slices.Contains(args, t.Type)
+				})
 			}
 			return p.printTypes(types)
 		},
 	}
-	cmd.ValidArgsFunction = func(cmd *cobra.Command, _ []string, begin string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, _ []string, begin string) ([]cobra.Completion,
+		cobra.ShellCompDirective) {
 		return p.typeNames(cmd.Context(), begin), cobra.ShellCompDirectiveNoFileComp
 	}
 	return cmd
 }
 
 func (p *cli) printTypes(types []client.TypeInfo) error {
-	switch p.format {
-	case "json":
-		return p.printJSON(types)
-	case "jsonl":
-		return printLines(p, types)
-	}
-	var b bytes.Buffer
-	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TYPE\tLANE\tINPUT\tTIMEOUT\tATTEMPTS\tWHAT IT MAKES")
-	for _, t := range types {
-		printable.Fprintf(table, "%s\t%s\t%s\t%v\t%d\t%s\n", t.Type, t.Lane, t.Input, time.Duration(t.TimeoutMS)*time.Millisecond, t.MaxAttempts, t.Doc)
-	}
-	for _, t := range types {
-		if rows := parameters(t.Schema); rows != nil {
-			printable.Fprintf(table, "\n%s\n", t.Type)
-			for _, row := range rows {
-				printable.Fprintf(table, "  %s\t%s\t%s\n", row.name, row.rule, row.doc)
+	return showList(p, types, func(table *tabwriter.Writer) {
+		fmt.Fprintln(table, "TYPE\tLANE\tINPUT\tTIMEOUT\tATTEMPTS\tWHAT IT MAKES")
+		for _, t := range types {
+			printable.Fprintf(table, "%s\t%s\t%s\t%v\t%d\t%s\n", t.Type, t.Lane, t.Input,
+				time.Duration(t.TimeoutMS)*time.Millisecond, t.MaxAttempts, t.Doc)
+		}
+		for _, t := range types {
+			if rows := parameters(t.Schema); rows != nil {
+				printable.Fprintf(table, "\n%s\n", t.Type)
+				for _, row := range rows {
+					printable.Fprintf(table, "  %s\t%s\t%s\n", row.name, row.rule, row.doc)
+				}
 			}
 		}
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	return p.write(b.Bytes())
+	})
 }
 
 // A parameter is one field of a payload.
@@ -130,7 +124,8 @@ func (s *schema) rows(name string, required bool) []parameter {
 		inner, path = s.Items, name+"[]"
 	}
 	for _, field := range slices.Sorted(maps.Keys(inner.Properties)) {
-		rows = append(rows, inner.Properties[field].rows(path+"."+field, slices.Contains(inner.Required, field))...)
+		rows = append(rows, inner.Properties[field].rows(path+"."+field,
+			slices.Contains(inner.Required, field))...)
 	}
 	return rows
 }

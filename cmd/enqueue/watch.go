@@ -82,16 +82,16 @@ func watched(args []string) ([]job.ID, error) {
 // A view is what is known of the watched jobs, and how it is shown.
 type view struct {
 	*cli
-	ids   []job.ID
-	snaps map[job.ID]job.Snapshot
-	gone  []job.ID
-	bars  map[job.ID]*watchBar // nil without a terminal
-	all   *mpb.Progress
-	told  map[job.ID]told
+	ids     []job.ID
+	snaps   map[job.ID]job.Snapshot
+	gone    []job.ID
+	bars    map[job.ID]*watchBar // nil without a terminal
+	all     *mpb.Progress
+	printed map[job.ID]printed
 }
 
-// told is what was said last of a job, where there is no terminal.
-type told struct {
+// printed is what was said last of a job, where there is no terminal.
+type printed struct {
 	state job.State
 	at    time.Time
 }
@@ -109,7 +109,7 @@ func (p *cli) watch(ctx context.Context, at installation, ids []job.ID, limit ti
 		limited, cancel = context.WithTimeoutCause(ctx, limit, errWaitRanOut)
 		defer cancel()
 	}
-	v := &view{cli: p, ids: ids, snaps: map[job.ID]job.Snapshot{}, told: map[job.ID]told{}}
+	v := &view{cli: p, ids: ids, snaps: map[job.ID]job.Snapshot{}, printed: map[job.ID]printed{}}
 	if isTerminal(p.screen) {
 		v.draw()
 	}
@@ -159,7 +159,8 @@ func (v *view) follow(ctx context.Context, at installation) error {
 			v.snaps[id] = job.Snapshot{ID: id, Done: true}
 			v.gone = append(v.gone, id)
 		}
-		if wait > 0 && len(moved)+len(missing) == 0 && time.Since(asked) < time.Second { // a server that does not wait
+		// a server that does not wait
+		if wait > 0 && len(moved)+len(missing) == 0 && time.Since(asked) < time.Second {
 			select {
 			case <-time.After(time.Second / 2):
 			case <-ctx.Done():
@@ -207,8 +208,9 @@ func (v *view) show(snap job.Snapshot) error {
 		case snap.Overall != nil:
 			b.SetCurrent(int64(*snap.Overall * 1000))
 		}
-	} else if now, last := time.Now(), v.told[snap.ID]; snap.State != last.state || now.Sub(last.at) >= linesEvery {
-		v.told[snap.ID] = told{snap.State, now}
+	} else if now, last := time.Now(), v.printed[snap.ID]; snap.State != last.state ||
+		now.Sub(last.at) >= linesEvery {
+		v.printed[snap.ID] = printed{snap.State, now}
 		v.say("%s  %s", snap.ID, text)
 	}
 	if v.format == "jsonl" {
@@ -240,7 +242,8 @@ func (v *view) verdict() error {
 		for i, id := range v.gone {
 			names[i] = string(id)
 		}
-		return &exit{exitNotFound, fmt.Errorf("not there, or their retention is over: %s", strings.Join(names, " "))}
+		return &exit{exitNotFound, fmt.Errorf("not there, or their retention is over: %s",
+			strings.Join(names, " "))}
 	}
 	var worst error
 	for _, id := range v.ids {

@@ -12,9 +12,13 @@ import (
 	"longshore/cmd/internal/program"
 	"longshore/config"
 	"longshore/internal/connect"
+	"longshore/internal/functions/host"
 )
 
-func main() { program.Main(run, 256<<20) }
+func main() {
+	host.Main() // in a child process it reads a module that is deployed, and does not return
+	program.Main(run, 256<<20)
+}
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("web", flag.ContinueOnError)
@@ -28,16 +32,18 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return program.Settings(err)
 	}
+	above, end := program.Supervised(c.Above, nil)
+	defer end()
 	log := program.Logger(c.Log, stdout)
 	where := program.Connection(c.Redis, c.Blobs, c.Jobs, c.Space, log)
-	where.MaxJobs = c.HTTP.Ceilings.Jobs
+	where.MaxJobs, where.AccessSecrets = c.HTTP.Ceilings.Jobs, c.HTTP.Access.Secrets()
 	sys, err := connect.Open(ctx, where)
 	if err != nil {
 		return err
 	}
-	l, err := program.Listen(c.HTTP, log)
+	l, err := program.Listen(c.HTTP, c.Sockets, log)
 	if err != nil {
 		return errors.Join(err, sys.Close())
 	}
-	return errors.Join(program.Web(ctx, sys, c.HTTP, c.Jobs, c.Stop, l), sys.Close())
+	return errors.Join(program.Web(ctx, sys, c.HTTP, c.Jobs, c.Deployed, c.Stop, l, above, nil), sys.Close())
 }

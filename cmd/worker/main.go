@@ -11,6 +11,7 @@ import (
 	"longshore/cmd/internal/program"
 	"longshore/config"
 	"longshore/handlers"
+	"longshore/internal/sdnotify"
 	"longshore/worker"
 )
 
@@ -31,10 +32,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return program.Settings(err)
 	}
+	pulse := new(program.Pulse)
+	above, end := program.Supervised(c.Above, pulse.Words)
+	defer end()
+	defer context.AfterFunc(ctx, func() { above.Say(sdnotify.Stopping) })()
 	log := program.Logger(c.Log, stdout)
 	where := program.Connection(c.Redis, c.Blobs, c.Jobs, c.Space, log)
+	where.AccessSecrets = c.Sealing.Secrets()
 	where.CallbackAllow, where.CallbackPorts = c.Work.CallbackAllow, c.Work.CallbackPorts
 	quiet, stop := program.Quiet()
 	defer stop()
-	return program.Worker(ctx, where, c.Work, c.Stop, nil, quiet)
+	return program.Worker(ctx, where, c.Work, c.Memory, c.Recycle, c.Deployed, c.Stop,
+		program.Signs{Ready: func() { above.Say(sdnotify.Ready) }, Pulse: pulse.Beat, Quiet: quiet})
 }

@@ -46,5 +46,6 @@ func countWords(ctx context.Context, run *handlers.Run, p words) (any, error) {
 		}
 		return strings.Compare(a, b)
 	})
-	return map[string]any{"words": run.Counts().Records, "different": len(counts), "top": top[:min(p.Top, len(top))]}, nil
+	return map[string]any{"words": run.Counts().Records, "different": len(counts),
+		"top": top[:min(p.Top, len(top))]}, nil
 }

@@ -34,7 +34,8 @@ var _ handlers.Files = (*Files)(nil)
 // NewRun returns a first attempt at a job with this input.
 func NewRun(typ string, input []byte) (*handlers.Run, *Files) {
 	files := &Files{Open: func() io.Reader { return bytes.NewReader(input) }}
-	return &handlers.Run{ID: job.NewID(time.Now()), Type: typ, Attempt: 1, InputSize: int64(len(input)), Files: files}, files
+	return &handlers.Run{ID: job.NewID(time.Now()), Type: typ, Attempt: 1, InputSize: int64(len(input)),
+		Files: files}, files
 }
 
 // Committed returns the outputs that were committed, by name.

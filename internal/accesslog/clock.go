@@ -9,7 +9,8 @@ import (
 type clock struct{ format string }
 
 // shorthands are conversions that stand for others.
-var shorthands = strings.NewReplacer("%T", "%H:%M:%S", "%R", "%H:%M", "%D", "%m/%d/%y", "%F", "%Y-%m-%d", "%%", "%%")
+var shorthands = strings.NewReplacer("%T", "%H:%M:%S", "%R", "%H:%M", "%D", "%m/%d/%y", "%F", "%Y-%m-%d",
+	"%%", "%%")
 
 func newClock(format, otherwise string) (*clock, error) {
 	if format == "" {
@@ -103,7 +104,8 @@ func (m *moment) take(conversion byte, s []byte) (rest []byte, ok bool) {
 			return s, false
 		}
 		long := len(time.Month(m.month).String())
-		if conversion == 'B' && len(s) >= long && strings.EqualFold(string(s[:long]), time.Month(m.month).String()) {
+		if conversion == 'B' && len(s) >= long && strings.EqualFold(string(s[:long]),
+			time.Month(m.month).String()) {
 			return s[long:], true
 		}
 		return s[3:], true

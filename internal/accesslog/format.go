@@ -32,7 +32,8 @@ const (
 var kinds = map[string]kind{
 	"": kindAuto, Auto: kindAuto, Common: kindCommon, Combined: kindCombined,
 	VHostCommon: kindVHostCommon, VHostCombined: kindVHost, JSON: kindJSON,
-	"COMMON": kindCommon, "COMBINED": kindCombined, "VCOMMON": kindVHostCommon, "VCOMBINED": kindVHost, "CADDY": kindJSON,
+	"COMMON": kindCommon, "COMBINED": kindCombined, "VCOMMON": kindVHostCommon, "VCOMBINED": kindVHost,
+	"CADDY": kindJSON,
 }
 
 // A Format says what a line of a log looks like. It is safe for concurrent use.

@@ -10,14 +10,18 @@ import (
 // The names that members have in the logs of nginx (by convention: its operator
 // chooses them), Caddy and Traefik; the first one that is there counts.
 var (
-	jsonAddress  = []string{"client_ip", "remote_ip", "remote_addr", "clientip", "client", "ip", "ClientHost", "ClientAddr"}
-	jsonTime     = []string{"ts", "time_iso8601", "time_local", "@timestamp", "timestamp", "time", "msec", "StartUTC"}
+	jsonAddress = []string{"client_ip", "remote_ip", "remote_addr", "clientip", "client", "ip", "ClientHost",
+		"ClientAddr"}
+	jsonTime = []string{"ts", "time_iso8601", "time_local", "@timestamp", "timestamp", "time", "msec",
+		"StartUTC"}
 	jsonStatus   = []string{"status", "status_code", "response", "DownstreamStatus"}
 	jsonBytes    = []string{"body_bytes_sent", "bytes_sent", "bytes", "size", "DownstreamContentSize"}
 	jsonMethod   = []string{"method", "request_method", "verb", "RequestMethod"}
 	jsonURL      = []string{"uri", "request_uri", "url", "path", "RequestPath"}
-	jsonReferrer = []string{"http_referer", "http_referrer", "referer", "referrer", "Referer", "request_Referer"}
-	jsonAgent    = []string{"http_user_agent", "user_agent", "agent", "useragent", "User-Agent", "request_User-Agent"}
+	jsonReferrer = []string{"http_referer", "http_referrer", "referer", "referrer", "Referer",
+		"request_Referer"}
+	jsonAgent = []string{"http_user_agent", "user_agent", "agent", "useragent", "User-Agent",
+		"request_User-Agent"}
 )
 
 // json reads a line that is an object of JSON. It must have an address, a time
@@ -39,7 +43,8 @@ func (p *Parser) json(line []byte, l *Line) bool {
 		}
 		return nil
 	}
-	*l = Line{Address: jsonHost(text(look(jsonAddress))), Referrer: text(look(jsonReferrer)), Agent: text(look(jsonAgent))}
+	*l = Line{Address: jsonHost(text(look(jsonAddress))), Referrer: text(look(jsonReferrer)),
+		Agent: text(look(jsonAgent))}
 	var ok bool
 	if l.Unix, ok = p.jsonClock(look(jsonTime)); !ok || len(l.Address) == 0 {
 		return false
@@ -100,7 +105,8 @@ func jsonHost(address []byte) []byte {
 }
 
 // jsonLayouts are the ways in which these servers write a time as text.
-var jsonLayouts = []string{time.RFC3339, "2006-01-02T15:04:05Z0700", "2006/01/02 15:04:05", "2006-01-02 15:04:05", time.RFC1123}
+var jsonLayouts = []string{time.RFC3339, "2006-01-02T15:04:05Z0700", "2006/01/02 15:04:05",
+	"2006-01-02 15:04:05", time.RFC1123}
 
 func (p *Parser) jsonClock(v any) (int64, bool) {
 	switch v := v.(type) {

@@ -20,17 +20,20 @@ func FuzzLogLine(f *testing.F) {
 		f.Add([]byte(line))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
-		for _, format := range append(descriptions(f), Auto, Common, Combined, VHostCommon, VHostCombined, JSON) {
+		for _, format := range append(descriptions(f), Auto, Common, Combined, VHostCommon, VHostCombined,
+			JSON) {
 			p := parser(t, format)
 			var l, again Line
 			Warns(line)
 			if !p.Parse(line, &l) {
 				continue
 			}
-			if len(l.Address) == 0 || bytes.IndexByte(l.Address, ' ') >= 0 || l.Status < -1 || l.Status > 999 || l.Bytes < 0 {
+			if len(l.Address) == 0 || bytes.IndexByte(l.Address, ' ') >= 0 || l.Status < -1 ||
+				l.Status > 999 || l.Bytes < 0 {
 				t.Fatalf("%s: %q gives %+v", format, line, l)
 			}
-			if p.format.kind < kindJSON && line[0] != '{' && (!bytes.Contains(line, l.Address) || !bytes.Contains(line, l.Request)) {
+			if p.format.kind < kindJSON && line[0] != '{' && (!bytes.Contains(line, l.Address) ||
+				!bytes.Contains(line, l.Request)) {
 				t.Fatalf("%s: %q gives %+v", format, line, l)
 			}
 			method, path := SplitRequest(l.Request)
@@ -57,7 +60,8 @@ func TestLogTime(t *testing.T) {
 	t.Parallel()
 	const layout = "[02/Jan/2006:15:04:05 -0700]"
 	p := parser(t, Auto)
-	for day := time.Date(1968, 12, 30, 0, 0, 0, 0, time.UTC); day.Year() < 2101; day = day.Add(100*time.Hour + 1234*time.Second) {
+	for day := time.Date(1968, 12, 30, 0, 0, 0, 0, time.UTC); day.Year() < 2101; day = day.Add(100*time.Hour +
+		1234*time.Second) {
 		for _, zone := range []int{0, 5*3600 + 1800, -8 * 3600} {
 			want := day.In(time.FixedZone("", zone))
 			got, ok := p.time([]byte(want.Format(layout)))
@@ -67,9 +71,10 @@ func TestLogTime(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"[00/Jan/2020:00:00:00 +0000]", "[30/Feb/2020:00:00:00 +0000]", "[29/Feb/2021:00:00:00 +0000]", "[1 /Jan/2020:00:00:00 +0000]",
-		"[01/jan/2020:00:00:00 +0000]", "[01/Jan/2020:24:00:00 +0000]", "[01/Jan/2020:00:60:00 +0000]", "[01/Jan/2020:00:00:61 +0000]",
-		"[01/Jan/2020:00:00:00 0000 ]", "[01/Jan/2020 00:00:00 +0000]", "[01/Jan/20x0:00:00:00 +0000]", "[01/Jan/2020:00:00:00 +00:0]",
+		"[00/Jan/2020:00:00:00 +0000]", "[30/Feb/2020:00:00:00 +0000]", "[29/Feb/2021:00:00:00 +0000]",
+		"[1 /Jan/2020:00:00:00 +0000]", "[01/jan/2020:00:00:00 +0000]", "[01/Jan/2020:24:00:00 +0000]",
+		"[01/Jan/2020:00:60:00 +0000]", "[01/Jan/2020:00:00:61 +0000]", "[01/Jan/2020:00:00:00 0000 ]",
+		"[01/Jan/2020 00:00:00 +0000]", "[01/Jan/20x0:00:00:00 +0000]", "[01/Jan/2020:00:00:00 +00:0]",
 	} {
 		if _, ok := p.time([]byte(s)); ok {
 			t.Errorf("%s: taken as a time", s)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,11 +14,11 @@ import (
 )
 
 // A Call is one item's part of a script call that moves many items: the script
-// gets the keys of all items as KEYS, their args one after the other as ARGV,
-// and answers with a list of replies, one an item.
+// gets the items' key, which all of one call share, as KEYS[1], their args one after
+// the other as ARGV, and answers with a list of replies, one an item.
 type Call struct {
-	Key  string
-	Args []any // as many as the other items' of this script
+	Key  string // of the items' partition: items of another one go in another call
+	Args []any  // as many as the other items' of this script
 
 	Reply []any // the item's; not empty unless Err is set
 	Err   error
@@ -48,17 +47,25 @@ type Batcher struct {
 
 // New returns a batcher that moves at most max items a call.
 func New(rdb redis.UniversalClient, script *redis.Script, max int) *Batcher {
-	return &Batcher{max: max, send: func(ctx context.Context, batch []*Call) { send(ctx, rdb, scriptCall(script), batch) }}
+	return &Batcher{max: max, send: func(ctx context.Context, batch []*Call) {
+		send(ctx, rdb, Script(script), batch)
+	}}
 }
 
-// A Read reads each item and sets its Reply or Err. The keys of one call share a
-// slot where Redis is a Cluster.
+// A Read reads, or moves, each item and sets its Reply or Err. The items of one call have one Key.
 type Read func(ctx context.Context, rdb redis.UniversalClient, calls []*Call)
+
+// NewMover is New for what is more than one script.
+func NewMover(rdb redis.UniversalClient, move Read, max int) *Batcher {
+	return &Batcher{max: max, send: func(ctx context.Context, batch []*Call) { send(ctx, rdb, move, batch) }}
+}
 
 // NewReader returns a batcher of a read. A call never joins one that is under
 // way, so a reader sees all that was there when it came.
 func NewReader(rdb redis.UniversalClient, read Read, max int) *Batcher {
-	return &Batcher{max: max, reads: true, send: func(ctx context.Context, batch []*Call) { send(ctx, rdb, read, batch) }}
+	return &Batcher{max: max, reads: true, send: func(ctx context.Context, batch []*Call) {
+		send(ctx, rdb, read, batch)
+	}}
 }
 
 // Do runs one item's part and returns its reply. The error is Redis's, or
@@ -130,8 +137,9 @@ func (b *Batcher) run() {
 // RunAll runs a script for items that one caller brings, at most max a call.
 // Two calls are under way at a time: while Redis works on one, the next is
 // written and the last one read. The error is the first one of any item.
-func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, max int, calls []*Call) error {
-	return ReadAll(ctx, rdb, scriptCall(script), max, calls)
+func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, max int,
+	calls []*Call) error {
+	return ReadAll(ctx, rdb, Script(script), max, calls)
 }
 
 // ReadAll is RunAll for a read.
@@ -168,20 +176,17 @@ func Cluster(rdb redis.UniversalClient) bool {
 	return cluster
 }
 
-// send runs one batch: in one call on a single Redis, a call a hash tag on a
-// Cluster, where the keys of one call must share a slot.
+// send runs one batch: a call a key, at once.
 func send(ctx context.Context, rdb redis.UniversalClient, call Read, batch []*Call) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if !Cluster(rdb) || len(batch) == 1 {
+	if !slices.ContainsFunc(batch, func(c *Call) bool { return c.Key != batch[0].Key }) {
 		call(ctx, rdb, batch)
 		return
 	}
 	parts := map[string][]*Call{}
 	for _, c := range batch {
-		_, rest, _ := strings.Cut(c.Key, "{")
-		tag, _, _ := strings.Cut(rest, "}")
-		parts[tag] = append(parts[tag], c)
+		parts[c.Key] = append(parts[c.Key], c)
 	}
 	var wg sync.WaitGroup
 	for _, part := range parts {
@@ -190,21 +195,19 @@ func send(ctx context.Context, rdb redis.UniversalClient, call Read, batch []*Ca
 	wg.Wait()
 }
 
-// scriptCall makes one call of a script of many items.
-func scriptCall(script *redis.Script) Read {
+// Script makes one call of a script of many items.
+func Script(script *redis.Script) Read {
 	return func(ctx context.Context, rdb redis.UniversalClient, batch []*Call) {
 		runScript(ctx, rdb, script, batch)
 	}
 }
 
 func runScript(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, batch []*Call) {
-	keys := make([]string, len(batch))
 	args := make([]any, 0, len(batch)*len(batch[0].Args))
-	for i, c := range batch {
-		keys[i] = c.Key
+	for _, c := range batch {
 		args = append(args, c.Args...)
 	}
-	replies, err := script.Run(ctx, rdb, keys, args...).Slice()
+	replies, err := script.Run(ctx, rdb, []string{batch[0].Key}, args...).Slice()
 	if err == nil && len(replies) != len(batch) {
 		err = fmt.Errorf("script answered %d of %d items", len(replies), len(batch))
 	}

@@ -24,7 +24,9 @@ func TestFloor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			free := min(c.total, 100*mib)
-			floor := &blob.Floor{Min: c.min, Space: func() (int64, int64, error) { return free, c.total, nil }}
+			floor := &blob.Floor{Min: c.min, Space: func() (int64, int64, error) {
+				return free, c.total, nil
+			}}
 			meters := make([]*blob.Meter, c.writers)
 			for i := range meters {
 				meters[i] = floor.Meter()

@@ -16,8 +16,8 @@ import (
 // How much garbage may gather before a collection, beside what lives.
 const (
 	// heapFloor is the size of the heap, in bytes, below which nothing is collected where
-	// there is room for it. Longshore's programs hold little and throw much away: with Go's
-	// own floor of 4 MiB a worker collects once every few hundred jobs.
+	// there is room for it, and that much may gather. Longshore's programs hold little and throw much away:
+	// with Go's own floor of 4 MiB a worker collects once every few hundred jobs.
 	heapFloor = 32 << 20
 	// heapGrowth is how many times as large as what lives the heap may become.
 	heapGrowth = 5
@@ -64,7 +64,7 @@ func heapPercent(live, limit, garbage float64) int {
 	const least = 4 << 20
 	live = max(live, 1<<20)
 	room := limit * heapShare
-	floor := min(heapFloor, room)
+	floor := min(heapFloor, garbage, room)
 	target := max(live*2, min(live+garbage, live*heapGrowth, room))
 	return int(max(target/live-1, min(floor/least, floor/live-1)) * 100)
 }
@@ -87,6 +87,15 @@ func memoryLimit(getenv func(string) string) int64 {
 	limit := machineMemory() / 2
 	if group := groupLimit("/proc/self/cgroup", "/sys/fs/cgroup"); group > 0 {
 		limit = min(limit, group)
+	}
+	return limit
+}
+
+// Limit is how many bytes this process may use by GOMEMLIMIT or its control group; 0 = nobody says.
+func Limit() int64 {
+	limit := groupLimit("/proc/self/cgroup", "/sys/fs/cgroup")
+	if own := debug.SetMemoryLimit(-1); own < math.MaxInt64 && (limit == 0 || own < limit) {
+		limit = own
 	}
 	return limit
 }

@@ -30,7 +30,8 @@ func TestHeapPercent(t *testing.T) {
 		percent := float64(heapPercent(c.live, c.limit, c.garbage)) / 100
 		got := max(c.live*(1+percent), 4*mib*percent) // as Go reckons
 		if got < c.target*0.98 || got > c.target*1.02 {
-			t.Errorf("%.0f MiB of %.0f: next at %.1f MiB, want %.1f", c.live/mib, c.limit/mib, got/mib, c.target/mib)
+			t.Errorf("%.0f MiB of %.0f: next at %.1f MiB, want %.1f", c.live/mib, c.limit/mib, got/mib,
+				c.target/mib)
 		}
 	}
 }
@@ -43,12 +44,15 @@ func TestGroupLimit(t *testing.T) {
 		files map[string]string
 		want  int64
 	}{
-		"v2":                    {"0::/app/web\n", map[string]string{"app/memory.max": "1000\n", "app/web/memory.max": "max\n"}, 1000},
-		"v2, the least":         {"0::/app/web\n", map[string]string{"app/memory.max": "1000\n", "app/web/memory.max": "900\n"}, 900},
+		"v2": {"0::/app/web\n", map[string]string{"app/memory.max": "1000\n",
+			"app/web/memory.max": "max\n"}, 1000},
+		"v2, the least": {"0::/app/web\n", map[string]string{"app/memory.max": "1000\n",
+			"app/web/memory.max": "900\n"}, 900},
 		"v2 in a container":     {"0::/\n", map[string]string{"memory.max": "700\n"}, 700},
 		"v2, of another's path": {"0::/../x\n", map[string]string{"memory.max": "700\n"}, 700},
 		"v1": {"5:cpu:/a\n4:memory:/a\n", map[string]string{
-			"memory/a/memory.limit_in_bytes": "500\n", "memory/memory.limit_in_bytes": "9223372036854771712\n"}, 500},
+			"memory/a/memory.limit_in_bytes": "500\n",
+			"memory/memory.limit_in_bytes":   "9223372036854771712\n"}, 500},
 		"none":      {"0::/a\n", map[string]string{"a/memory.max": "max\n"}, 0},
 		"nonsense":  {"what\n\n", nil, 0},
 		"no number": {"0::/\n", map[string]string{"memory.max": "-3x\n"}, 0},

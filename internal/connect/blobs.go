@@ -34,7 +34,9 @@ func (s *System) openBlobs(ctx context.Context, c Config) error {
 	}
 	if registered != store.ID() {
 		where, _, _ := strings.Cut(c.BlobURL, "?")
-		return fmt.Errorf("%w: BLOB_URL: %s is not where the other processes of this installation keep their files", ErrSettings, where)
+		return fmt.Errorf(
+			"%w: BLOB_URL: %s is not where the other processes of this installation keep their files",
+			ErrSettings, where)
 	}
 	return nil
 }
@@ -72,7 +74,8 @@ func openPlace(ctx context.Context, c Config) (place, error) {
 func blobFolder(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "file" || u.Host != "" || u.Path == "" && u.Opaque == "" {
-		return "", errors.New("expected file:///folder, file:folder for one in the working directory, or s3://bucket")
+		return "", errors.New(
+			"expected file:///folder, file:folder for one in the working directory, or s3://bucket")
 	}
 	if u.Path != "" {
 		return u.Path, nil

@@ -10,19 +10,26 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"longshore/installation"
+	"longshore/internal/access"
+	accessstore "longshore/internal/access/store"
 	"longshore/internal/blob"
+	"longshore/internal/functions/registry"
 	"longshore/internal/janitor"
 	"longshore/internal/jobstore"
 	"longshore/internal/loop"
+	"longshore/internal/operate"
 	"longshore/internal/overview"
 	"longshore/internal/queue"
 	"longshore/internal/redisdb"
+	"longshore/internal/sealing"
 	"longshore/internal/submit"
 	"longshore/internal/webhook"
 	"longshore/job"
@@ -42,15 +49,24 @@ type System struct {
 	Queue *queue.Queue
 	Blobs blob.Store
 	Log   *slog.Logger
+	// Access keeps who may come in.
+	Access *accessstore.Store
+	// Functions knows which functions are deployed.
+	Functions *registry.Store
 	// Callbacks sends signed callbacks; nil where no secret is set.
 	Callbacks *webhook.Sender
 	// Prefix of all keys and channels.
 	Prefix string
 	// MinFreeSpace is the config's.
 	MinFreeSpace int64
+	// Sealer seals and opens secret values of payloads; nil: ACCESS_SECRET isn't set.
+	Sealer *sealing.Sealer
 
 	// Janitor looks after the installation; Background runs it.
 	Janitor *janitor.Janitor
+
+	// Desk is where operators work; whoever can make retries sets its Retry.
+	Desk *operate.Desk
 
 	blobs place // the same as Blobs
 
@@ -63,11 +79,13 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	rdb, err := redisdb.Open(redisdb.Config{URL: c.RedisURL, TLSInsecure: c.RedisTLSInsecure, MaxConnections: c.MaxConnections})
+	rdb, err := redisdb.Open(redisdb.Config{URL: c.RedisURL, TLSInsecure: c.RedisTLSInsecure,
+		Replicated: c.RedisReplicated, MaxConnections: c.MaxConnections})
 	if err != nil {
 		return nil, fmt.Errorf("%w: REDIS_URL: %w", ErrSettings, err)
 	}
-	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"), MinFreeSpace: c.MinFreeSpace, memory: redisdb.NewMemory(rdb), jobs: census{max: int64(c.MaxJobs)}}
+	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"),
+		MinFreeSpace: c.MinFreeSpace, memory: redisdb.NewMemory(rdb), jobs: census{max: int64(c.MaxJobs)}}
 	err = sys.open(ctx, c)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())
@@ -82,19 +100,23 @@ func (s *System) open(ctx context.Context, c Config) error {
 	}
 	if err != nil {
 		if redisdb.Unavailable(err) {
-			return access(fmt.Errorf("connect to redis at %s: %w", redisdb.Address(c.RedisURL), err))
+			return barred(fmt.Errorf("connect to redis at %s: %w", redisdb.Address(c.RedisURL), err))
 		}
 		return fmt.Errorf("%w: redis at %s: %w", ErrSettings, redisdb.Address(c.RedisURL), err)
 	}
-	if s.Queue, err = queue.New(s.Redis, queue.Config{Prefix: c.Prefix, Log: c.Log}); err != nil {
+	s.Store = jobstore.New(s.Redis, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease})
+	if s.Queue, err = queue.New(s.Redis, queue.Config{Prefix: c.Prefix, Partitions: s.Store.Parts(),
+		Log: c.Log}); err != nil {
 		return fmt.Errorf("%w: PREFIX: %w", ErrSettings, err)
 	}
-	tickets, err := s.Queue.Lua()
-	if err != nil {
+	if err := barred(s.openRecords(ctx)); err != nil {
 		return err
 	}
-	s.Store = jobstore.New(s.Redis, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease, Tickets: tickets})
+	s.Access, s.Functions = accessstore.New(s.Redis, s.Prefix), registry.New(s.Redis, s.Prefix)
 	_ = s.lookForRoom(ctx) // who may not look at the memory was warned just now
+	if s.Sealer, err = sealing.New("longshore secrets of payloads, 1", c.AccessSecrets...); err != nil {
+		return err
+	}
 	if len(c.CallbackSecrets)+len(c.CallbackKeys) > 0 {
 		s.Callbacks, err = webhook.NewSender(webhook.Config{Secrets: c.CallbackSecrets, Keys: c.CallbackKeys,
 			Allow: c.CallbackAllow, Ports: c.CallbackPorts})
@@ -102,22 +124,55 @@ func (s *System) open(ctx context.Context, c Config) error {
 			return fmt.Errorf("%w: callbacks: %w", ErrSettings, err)
 		}
 	}
-	if err := access(s.openBlobs(ctx, c)); err != nil {
+	if err := barred(s.openBlobs(ctx, c)); err != nil {
 		return err
 	}
-	s.Janitor = janitor.New(janitor.Config{Redis: s.Redis, Prefix: s.Prefix, Store: s.Store, Tickets: s.Queue,
-		Blobs: s.blobs, Submitter: s.mender(), Log: s.Log})
+	s.Desk = operate.New(&operate.Desk{Redis: s.Redis, Prefix: s.Prefix, Store: s.Store, Queue: s.Queue,
+		Blobs: s.Blobs, Log: c.Log})
+	s.Queue.OnLost(func(ctx context.Context, w queue.WorkerInfo) { s.Desk.NoteGone(ctx, w, "lost") })
+	s.Janitor = janitor.New(janitor.Config{Mend: s.Desk.Mend, Profiles: s.Desk.ProfileFolders,
+		Redis: s.Redis, Prefix: s.Prefix, Store: s.Store,
+		Tickets: s.Queue, Blobs: s.blobs, Functions: s.Functions, Submitter: s.mender(), Log: s.Log})
 	return nil
 }
 
-// access marks an error that means that Redis doesn't let us in, or not do our
+// openRecords makes sure that this release may use the records and the queues that there are.
+func (s *System) openRecords(ctx context.Context) error {
+	err := s.Store.Open(ctx)
+	for _, never := range []error{jobstore.ErrFormat2, jobstore.ErrNewerFormat, jobstore.ErrPartitions} {
+		if errors.Is(err, never) {
+			return fmt.Errorf("%w: PREFIX %s: %w", ErrSettings, s.Prefix, err)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	known := queue.Knows()
+	if probed, err := s.Store.Probed(ctx, known); err != nil || probed {
+		return err
+	}
+	if err := s.Queue.Probe(ctx); err != nil {
+		switch {
+		case errors.Is(err, queue.ErrOtherAsynq):
+			return fmt.Errorf("%w: %w", ErrSettings, err)
+		case redisdb.Reason(err) == redisdb.ReasonOutOfMemory:
+			return nil // what is there must be worked off: the next start probes
+		}
+		return err
+	}
+	return s.Store.NoteProbe(ctx, known)
+}
+
+// barred marks an error that means that Redis doesn't let us in, or not do our
 // work: time does not mend that.
-func access(err error) error {
+func barred(err error) error {
 	switch redisdb.Reason(err) {
 	case redisdb.ReasonNoAuth:
-		return fmt.Errorf("%w: REDIS_URL: its user or password is wrong or missing (special characters must be percent-encoded): %w", ErrSettings, err)
+		return fmt.Errorf(
+			"%w: REDIS_URL: its user or password is wrong or missing (special characters must be percent-encoded): %w", ErrSettings, err)
 	case redisdb.ReasonNoPermission:
-		return fmt.Errorf("%w: REDIS_URL: its user may not do what is needed (as an ACL: ~* &* +@all): %w", ErrSettings, err)
+		return fmt.Errorf("%w: REDIS_URL: its user may not do what is needed (as an ACL: ~* &* +@all): %w",
+			ErrSettings, err)
 	}
 	return err
 }
@@ -136,24 +191,34 @@ func (s *System) Close() error {
 
 // Overview reads the queues and the workers.
 func (s *System) Overview(ctx context.Context) (overview.Overview, error) {
-	return overview.Look(ctx, s.Queue, s.Store)
+	o, err := overview.Look(ctx, s.Queue, s.Store)
+	if err == nil {
+		o.Paused, err = s.Desk.PausedTypes(ctx)
+	}
+	return o, err
 }
 
 // Watch returns an overview that is kept.
 func (s *System) Watch(ctx context.Context) *overview.Watch {
-	return overview.NewWatch(ctx, s.Queue, s.Log)
+	return overview.NewWatch(ctx, s.Queue, s.Desk.PausedTypes, s.Log)
 }
 
 // mender is a submitter that nobody comes in by: it mends uploads in pieces.
 func (s *System) mender() *submit.Submitter {
-	return submit.NewSubmitter(submit.Config{Store: s.Store, Tickets: s.Queue, Blobs: s.Blobs, Log: s.Log})
+	return submit.NewSubmitter(submit.Config{Store: s.Store, Blobs: s.Blobs, Log: s.Log})
 }
 
 // Cancel asks for a job's end. What is there of an upload that ends by it goes.
-func (s *System) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
-	snap, err := s.Store.Cancel(ctx, id)
+func (s *System) Cancel(ctx context.Context, by access.View, id job.ID) (job.Snapshot, error) {
+	return s.CancelBy(ctx, by, id, "")
+}
+
+// CancelBy is Cancel, and notes who asked; "" = nobody says.
+func (s *System) CancelBy(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error) {
+	snap, err := s.Store.Views().CancelBy(ctx, by, id, who)
 	if err == nil && snap.State == job.Canceled && snap.StartedAt == nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second) // the job is canceled, whatever the blob store says
+		// the job is canceled, whatever the blob store says
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if err := s.mender().DropPartial(ctx, id); err != nil {
 			s.Log.WarnContext(ctx, "partial blob stays until orphans are swept", "job_id", id, "error", err)
@@ -163,18 +228,25 @@ func (s *System) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
 }
 
 // Delete forgets an ended job and deletes its blobs.
-func (s *System) Delete(ctx context.Context, id job.ID) error {
-	if err := s.Store.Remove(ctx, id); err != nil {
+func (s *System) Delete(ctx context.Context, by access.View, id job.ID) error {
+	if err := s.Store.Views().Remove(ctx, by, id); err != nil {
 		return err
 	}
-	return s.Blobs.Delete(ctx, string(id))
+	return s.DeleteFiles(ctx, id)
+}
+
+// DeleteFiles deletes the blobs of a job that is gone.
+func (s *System) DeleteFiles(ctx context.Context, id job.ID) error {
+	return s.Blobs.Delete(ctx, jobstore.Folder(id))
 }
 
 // Submitter returns the way in. Its keeper's Run must be running while jobs with
 // inputs are taken in.
-func (s *System) Submitter(keeper *jobstore.Keeper, catalog *tasks.Catalog, retention time.Duration, maxInput int64) *submit.Submitter {
-	return submit.NewSubmitter(submit.Config{Store: s.Store, Tickets: s.Queue, Blobs: s.Blobs, Catalog: catalog,
-		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput, Full: s.full, Callbacks: s.Callbacks != nil})
+func (s *System) Submitter(keeper *jobstore.Keeper, catalog *tasks.Catalog, retention time.Duration,
+	maxInput int64) *submit.Submitter {
+	return submit.NewSubmitter(submit.Config{Store: s.Store, Blobs: s.Blobs, Catalog: catalog,
+		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput, Full: s.full,
+		Callbacks: s.Callbacks != nil, Sealer: s.Sealer})
 }
 
 // PublishTypes tells the other programs which types the workers here run.
@@ -190,21 +262,61 @@ func (s *System) PublishTypes(ctx context.Context, infos []tasks.Info) error {
 	return s.Store.PublishTypes(ctx, definitions)
 }
 
-// LoadTypes makes a catalog have the types that workers published. One that
-// can't be used is reported in the error, once, and hides no other.
+// LoadTypes makes a catalog have the types that workers published, and those that are
+// deployed: what a worker has goes before. One that can't be used is reported in the error,
+// once, and hides no other.
 func (s *System) LoadTypes(ctx context.Context, catalog *tasks.Catalog) error {
 	published, err := s.Store.Types(ctx, tasks.MaxDefinition)
 	if err != nil {
 		return err
 	}
+	if published == nil {
+		published = map[string]string{}
+	}
+	deployed, err := s.Functions.Current(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.addDeployed(ctx, published, deployed); err != nil {
+		return err
+	}
 	return catalog.Publish(published)
+}
+
+// addDeployed puts the definitions of deployed functions beside those that workers published.
+// They take what room these leave, and the place of those that no worker publishes any more: of
+// a folder that is gone.
+func (s *System) addDeployed(ctx context.Context, published map[string]string,
+	deployed map[string]registry.Current) error {
+	var both []string
+	for typ := range deployed {
+		if _, there := published[typ]; there {
+			both = append(both, typ)
+		}
+	}
+	held, err := s.Store.HeldTypes(ctx, both)
+	if err != nil {
+		return err
+	}
+	for _, typ := range slices.Sorted(maps.Keys(deployed)) {
+		if _, there := published[typ]; there && held[typ] || !there && len(published) >= tasks.MaxPublished {
+			continue
+		}
+		body, err := json.Marshal(deployed[typ].Info)
+		if err != nil {
+			return fmt.Errorf("definition of %s: %w", typ, err)
+		}
+		published[typ] = string(body)
+	}
+	return nil
 }
 
 // RefreshTypes keeps a catalog up to date until ctx ends.
 func (s *System) RefreshTypes(ctx context.Context, catalog *tasks.Catalog) error {
-	return loop.Background(ctx, s.Log, 5*time.Second, "load published types", func(ctx context.Context) error {
-		return s.LoadTypes(ctx, catalog)
-	})
+	return loop.Background(ctx, s.Log, 5*time.Second, "load published types",
+		func(ctx context.Context) error {
+			return s.LoadTypes(ctx, catalog)
+		})
 }
 
 // Background runs what a process does beside its work, and the janitor, and returns

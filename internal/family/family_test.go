@@ -86,7 +86,8 @@ func TestKill(t *testing.T) {
 		text.Write(buf[:n])
 		pids = pids[:0]
 		for line := range strings.Lines(text.String()) {
-			if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && strings.HasSuffix(line, "\n") {
+			if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil &&
+				strings.HasSuffix(line, "\n") {
 				pids = append(pids, pid)
 			}
 		}
@@ -122,7 +123,8 @@ func TestKill(t *testing.T) {
 // TestStartFails holds that a program that is not there is an error and leaves nothing.
 func TestStartFails(t *testing.T) {
 	t.Parallel()
-	if f, err := starter(t).Start(exec.Command(t.TempDir()+"/none"), "test", io.Discard); err == nil || f != nil {
+	if f, err := starter(t).Start(exec.Command(t.TempDir()+"/none"), "test", io.Discard); err == nil ||
+		f != nil {
 		t.Errorf("started %v, %v", f, err)
 	}
 }

@@ -2,6 +2,7 @@ package family
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -104,7 +105,8 @@ const sweepPatience = 2 * time.Second
 // sweep kills and reaps what is left of the family of a child that has ended.
 // What a child leaves behind becomes ours, wherever it has gone: AdoptOrphans.
 func (f *Family) sweep() {
-	for began, pause := time.Now(), time.Millisecond; time.Since(began) < sweepPatience; pause = min(2*pause, 50*time.Millisecond) {
+	for began, pause := time.Now(), time.Millisecond; time.Since(began) < sweepPatience; pause = min(2*pause,
+		50*time.Millisecond) {
 		left := f.left(processes())
 		if len(left) == 0 {
 			break
@@ -169,14 +171,7 @@ func Alive(pid int) bool {
 
 // KillMarked kills all processes of the families with a mark that a program has left
 // which could not end them itself.
-func KillMarked(mark string) {
-	mark = tokenOf(mark)
-	for _, p := range processes() {
-		if !p.zombie && p.pid != os.Getpid() && carries(p.pid, mark) {
-			_ = syscall.Kill(p.pid, syscall.SIGKILL)
-		}
-	}
-}
+func KillMarked(mark string) { killLeft([]string{filepath.Base(mark)}) }
 
 // KillBelow kills all that descends from a process.
 func KillBelow(pid int) {

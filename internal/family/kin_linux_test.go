@@ -47,7 +47,8 @@ func TestOrphansAreReaped(t *testing.T) {
 
 func TestBelow(t *testing.T) {
 	t.Parallel()
-	all := []process{{pid: 5, parent: 4}, {pid: 1}, {pid: 4, parent: 2}, {pid: 2, parent: 1}, {pid: 3, parent: 1}, {pid: 6, parent: 6}}
+	all := []process{{pid: 5, parent: 4}, {pid: 1}, {pid: 4, parent: 2}, {pid: 2, parent: 1},
+		{pid: 3, parent: 1}, {pid: 6, parent: 6}}
 	var got []int
 	for _, p := range below(all, 2) {
 		got = append(got, p.pid)
@@ -59,7 +60,9 @@ func TestBelow(t *testing.T) {
 
 func TestParseStat(t *testing.T) {
 	t.Parallel()
-	p, ok := parseStat(7, []byte("7 (a) Z (b) S 3 4 5 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1000 20 18446744073709551615\n"))
+	p, ok := parseStat(7,
+		[]byte(
+			"7 (a) Z (b) S 3 4 5 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1000 20 18446744073709551615\n"))
 	want := process{pid: 7, parent: 3, group: 4, session: 5, began: 12345}
 	if !ok || p != want {
 		t.Errorf("%+v, want %+v", p, want)

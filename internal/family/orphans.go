@@ -32,7 +32,7 @@ func reapSeen(before map[int]int64) (now map[int]int64) {
 	us, group := os.Getpid(), syscall.Getpgrp()
 	now = map[int]int64{}
 	for _, z := range processes() {
-		if z.parent != us || !z.zombie || z.group == group {
+		if _, known := heads.Load(z.pid); known || z.parent != us || !z.zombie || z.group == group {
 			continue
 		}
 		if began, ok := before[z.pid]; ok && began == z.began {

@@ -57,7 +57,8 @@ func parseStat(pid int, text []byte) (process, bool) {
 		return n
 	}
 	return process{pid: pid, parent: int(num(4)), group: int(num(5)), session: int(num(6)),
-		began: num(22), zombie: fields[0] == "Z" || fields[0] == "X", stopped: fields[0] == "T" || fields[0] == "t"}, true
+		began: num(22), zombie: fields[0] == "Z" || fields[0] == "X", stopped: fields[0] == "T" ||
+			fields[0] == "t"}, true
 }
 
 // Resident returns the resident size of a process now and at its peak, in bytes.
@@ -69,17 +70,6 @@ func Resident(pid int) (now, peak int64, ok bool) {
 	peak, ok = StatusField(text, "VmHWM:")
 	now, _ = StatusField(text, "VmRSS:")
 	return now, peak, ok
-}
-
-// StatusField reads a size in the text of a status file, "VmHWM:	  1234 kB".
-func StatusField(text []byte, name string) (int64, bool) {
-	_, rest, ok := bytes.Cut(text, []byte(name))
-	if !ok {
-		return 0, false // a zombie has no memory
-	}
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	n, err := strconv.ParseInt(string(bytes.TrimSpace(bytes.TrimSuffix(line, []byte(" kB")))), 10, 64)
-	return n << 10, err == nil
 }
 
 // ownMemory returns what a process has for itself: the pages that forked
@@ -106,6 +96,12 @@ func carries(pid int, variable string) bool {
 		return false // another user's, or a zombie
 	}
 	return bytes.HasPrefix(text, []byte(variable)) || bytes.Contains(text, []byte("\x00"+variable))
+}
+
+// worksIn reports whether a process's working directory is in a folder.
+func worksIn(pid int, folder string) bool {
+	dir, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/cwd")
+	return err == nil && strings.HasPrefix(dir+"/", folder+"/")
 }
 
 // awaitExit waits until a child of this process has ended and leaves it a
@@ -148,6 +144,22 @@ func KernelKills() int64 {
 	}
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
 	n, _ := strconv.ParseInt(string(line), 10, 64)
+	return n
+}
+
+// Threads is how many threads all processes of the machine have together: loadavg in
+// proc(5); 0 = not known.
+func Threads() uint64 {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 4 {
+		return 0
+	}
+	_, total, _ := strings.Cut(fields[3], "/")
+	n, _ := strconv.ParseUint(total, 10, 64)
 	return n
 }
 

@@ -60,6 +60,8 @@ func ownMemory(p process) int64 { return p.resident }
 // carries can't be told without /proc.
 func carries(int, string) bool { return false }
 
+func worksIn(int, string) bool { return false }
+
 // awaitExit: only Linux can wait without reaping.
 func awaitExit(int) bool { return false }
 

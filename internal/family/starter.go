@@ -4,12 +4,19 @@ import (
 	"io"
 	"os/exec"
 	"runtime"
+	"time"
 )
 
 // A Starter starts families, on a thread of its own that lives as long as they
 // may: the kernel sends the parent-death signal when the thread that started
 // a process ends, not when its process does (prctl(2)).
 type Starter struct {
+	// Patience is for those whom a head leaves in its process group, as the shell in
+	// "./program & wait" does when it is told to end: they get SIGTERM, and so long
+	// until they are killed; Ended is closed after that. 0 = they are killed at once.
+	// It is to be set before the first Start. Only Linux has it.
+	Patience time.Duration
+
 	starts chan func()
 	ended  chan struct{}
 }
@@ -34,7 +41,7 @@ func (s *Starter) run() {
 // the family writes to stdout and stderr goes to out. mark tells the families of one
 // owner from others, for KillMarked. The command must not be in use elsewhere.
 func (s *Starter) Start(cmd *exec.Cmd, mark string, out io.Writer) (*Family, error) {
-	return start(cmd, mark, out, func(start func() error) error {
+	return start(cmd, mark, out, s.Patience, func(start func() error) error {
 		done := make(chan error, 1)
 		s.starts <- func() { done <- start() }
 		return <-done

@@ -83,3 +83,18 @@ func ParseCount(text string) (int, error) {
 	}
 	return int(n), nil
 }
+
+// A KeyList lists API keys.
+type KeyList struct {
+	Keys []answer.APIKey `json:"keys"`
+}
+
+// A SessionList is people's own sessions.
+type SessionList struct {
+	Sessions []answer.Session `json:"sessions"`
+}
+
+// An AuditList is a page of the audit log.
+type AuditList struct {
+	Entries []answer.AuditEntry `json:"entries"`
+}

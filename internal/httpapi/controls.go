@@ -19,10 +19,11 @@ type Places uint8
 // The places. A form's parameters and the metadata of an upload in pieces are read as
 // a query is.
 const (
-	InBody   Places = 1 << iota // the JSON of one job
-	InLine                      // the JSON of one job of a batch
-	InQuery                     // a parameter
-	InHeader                    // a header, see Control.Header
+	InBody     Places = 1 << iota // the JSON of one job
+	InLine                        // the JSON of one job of a batch
+	InQuery                       // a parameter
+	InHeader                      // a header, see Control.Header
+	InSchedule                    // the JSON of a schedule, whose jobs have it
 )
 
 // A Kind is what a control's values are like.
@@ -34,6 +35,13 @@ const (
 	KindTime     Kind = "time"     // time.Time, as RFC 3339
 	KindDuration Kind = "duration" // time.Duration, as ParseDuration reads it
 	KindCount    Kind = "count"    // int, as ParseCount reads it
+	KindLabels   Kind = "labels"   // job.Labels: an object in JSON, else as job.ParseLabels reads it
+)
+
+// Bounds of labels, for who describes them.
+const (
+	MaxLabels     = job.MaxLabels
+	MaxLabelValue = job.MaxLabelValue // bytes
 )
 
 // A Control is one thing that a submission may say beside its type, its payload and
@@ -56,26 +64,31 @@ type Control struct {
 // MaxAttempts is the most that any job may have.
 const MaxAttempts = 100
 
-const everywhere = InBody | InLine | InQuery
+const (
+	everywhere = InBody | InLine | InQuery
+	always     = everywhere | InSchedule
+)
 
 // Controls is the one table of them: what reads, writes or describes submissions
 // walks it. What a value does is the business of who takes the job in, as is whether
 // the installation allows it.
 var Controls = []Control{
-	{Name: "priority", Field: "Priority", Kind: KindText, In: everywhere,
+	{Name: "priority", Field: "Priority", Kind: KindText, In: always,
 		Doc: "rank within the type's lane", Enum: priorities()},
 	{Name: "run_at", Field: "RunAt", Kind: KindTime, In: everywhere,
 		Doc: "do not start before this time"},
-	{Name: "timeout", Field: "Timeout", Kind: KindDuration, In: everywhere,
+	{Name: "timeout", Field: "Timeout", Kind: KindDuration, In: always,
 		Doc: "time limit of one attempt"},
-	{Name: "expires_in", Field: "ExpiresIn", Kind: KindDuration, In: everywhere,
+	{Name: "expires_in", Field: "ExpiresIn", Kind: KindDuration, In: always,
 		Doc: "give up unless started within this time"},
-	{Name: "max_attempts", Field: "MaxAttempts", Kind: KindCount, In: everywhere, Max: MaxAttempts,
+	{Name: "max_attempts", Field: "MaxAttempts", Kind: KindCount, In: always, Max: MaxAttempts,
 		Doc: "how often to try"},
-	{Name: "retention", Field: "Retention", Kind: KindDuration, In: everywhere,
+	{Name: "retention", Field: "Retention", Kind: KindDuration, In: always,
 		Doc: "how long to keep the job after its end"},
-	{Name: "callback_url", Field: "CallbackURL", Kind: KindText, In: everywhere, Format: "uri",
+	{Name: "callback_url", Field: "CallbackURL", Kind: KindText, In: always, Format: "uri",
 		Doc: "post the job, signed, to this address when it has ended: http or https, at most 2048 bytes"},
+	{Name: "labels", Field: "Labels", Kind: KindLabels, In: everywhere,
+		Doc: "names and values to find the job by, at most 8: in JSON an object of strings, else user=7,batch=x"},
 	{Name: "filename", Field: "Filename", Kind: KindText, In: InQuery,
 		Doc: "what the input is called"},
 	{Name: "id", Field: "ID", Kind: KindText, In: InLine | InHeader, Header: HeaderJob, Format: "uuid",
@@ -125,6 +138,8 @@ func (k Kind) fits(t reflect.Type) bool {
 		return t == reflect.TypeFor[time.Duration]()
 	case KindCount:
 		return t == reflect.TypeFor[int]()
+	case KindLabels:
+		return t == reflect.TypeFor[job.Labels]()
 	}
 	return false
 }
@@ -173,6 +188,16 @@ func (f Fields[T]) SetJSON(to *T, i int, value []byte) error {
 			return ErrTime
 		}
 		return f.Set(to, i, text)
+	case KindLabels:
+		var l job.Labels
+		if value[0] != '{' || json.Unmarshal(value, &l) != nil {
+			return errors.New("expected an object of strings")
+		}
+		if err := l.Check(); err != nil {
+			return err
+		}
+		f.setLabels(to, i, l)
+		return nil
 	default:
 		return f.Set(to, i, string(value)) // a text's quotes are no part of a number
 	}
@@ -205,8 +230,22 @@ func (f Fields[T]) Set(to *T, i int, text string) error {
 			return fmt.Errorf("%w to %d", ErrCount, c.Max)
 		}
 		field.SetInt(int64(n))
+	case KindLabels:
+		l, err := job.ParseLabels(text)
+		if err != nil {
+			return err
+		}
+		f.setLabels(to, i, l)
 	}
 	return nil
+}
+
+// setLabels sets a field to labels; without any it is as if none were said.
+func (f Fields[T]) setLabels(to *T, i int, l job.Labels) {
+	if len(l) == 0 {
+		l = nil
+	}
+	f.at(to, i).Set(reflect.ValueOf(l))
 }
 
 func (c *Control) checkText(text string) error {
@@ -239,6 +278,8 @@ func (f Fields[T]) Text(of *T, i int) (text string, given bool) {
 		return FormatDuration(time.Duration(field.Int())), true
 	case KindCount:
 		return strconv.FormatInt(field.Int(), 10), true
+	case KindLabels:
+		return field.Interface().(job.Labels).String(), field.Len() > 0
 	default:
 		return field.String(), true
 	}
@@ -257,7 +298,11 @@ func (f Fields[T]) AppendJSON(b []byte, of *T, in Places) ([]byte, error) {
 			b = append(b, text...)
 			continue
 		}
-		quoted, err := json.Marshal(text)
+		var value any = text
+		if c.Kind == KindLabels {
+			value = f.at(of, i).Interface()
+		}
+		quoted, err := json.Marshal(value)
 		if err != nil {
 			return nil, err
 		}

@@ -14,9 +14,12 @@ const (
 	Invalid             = answer.Invalid
 	NotFound            = answer.NotFound
 	Conflict            = answer.Conflict
+	AlreadyRetried      = answer.AlreadyRetried
 	IdempotencyMismatch = answer.IdempotencyMismatch
 	Unauthorized        = answer.Unauthorized
+	TokenExpired        = answer.TokenExpired
 	Forbidden           = answer.Forbidden
+	StepUp              = answer.StepUp
 	TooLarge            = answer.TooLarge
 	Unsupported         = answer.Unsupported
 	RateLimited         = answer.RateLimited
@@ -41,6 +44,11 @@ func NotValid(places ...Pointer) *Error {
 // InvalidAt says that one place of a request is wrong.
 func InvalidAt(pointer, detail string) *Error {
 	return NotValid(Pointer{Pointer: pointer, Detail: detail})
+}
+
+// NoSuchJob is what is said of a job that isn't there, and of one that is not for who asks.
+func NoSuchJob() *Error {
+	return NewError(NotFound, "there is no such job, or its retention is over")
 }
 
 // AsError returns err as an Error; one that is none becomes code internal.

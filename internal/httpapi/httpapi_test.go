@@ -15,15 +15,18 @@ import (
 func TestParseDuration(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{
-		"1500ms": 1500 * time.Millisecond, "25s": 25 * time.Second, "2h": 2 * time.Hour, "1h30m": 90 * time.Minute, "0": 0,
-		"25": 25 * time.Second, "0.5": 500 * time.Millisecond, ".5s": 500 * time.Millisecond, "-3s": -3 * time.Second, "+3": 3 * time.Second,
-		"99999999999999999999": math.MaxInt64, "-99999999999h": math.MinInt64, "99999999999h": math.MaxInt64, "9223372036.9": math.MaxInt64,
+		"1500ms": 1500 * time.Millisecond, "25s": 25 * time.Second, "2h": 2 * time.Hour,
+		"1h30m": 90 * time.Minute, "0": 0, "25": 25 * time.Second, "0.5": 500 * time.Millisecond,
+		".5s": 500 * time.Millisecond, "-3s": -3 * time.Second, "+3": 3 * time.Second,
+		"99999999999999999999": math.MaxInt64, "-99999999999h": math.MinInt64, "99999999999h": math.MaxInt64,
+		"9223372036.9": math.MaxInt64,
 	} {
 		if got, err := ParseDuration(text); err != nil || got != want {
 			t.Errorf("%q: %v, %v; want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "s", "soon", "1d", "1s ", " 1s", "1 s", "0x10", "1e3", "Inf", "NaN", "1s2", "--1s", "1_000", ".", ".s", "٣s", strings.Repeat("9", 65)} {
+	for _, text := range []string{"", "s", "soon", "1d", "1s ", " 1s", "1 s", "0x10", "1e3", "Inf", "NaN",
+		"1s2", "--1s", "1_000", ".", ".s", "٣s", strings.Repeat("9", 65)} {
 		if got, err := ParseDuration(text); !errors.Is(err, ErrDuration) {
 			t.Errorf("%q: %v, %v; want ErrDuration", text, got, err)
 		}
@@ -33,8 +36,8 @@ func TestParseDuration(t *testing.T) {
 func TestFormatDuration(t *testing.T) {
 	t.Parallel()
 	for want, d := range map[string]time.Duration{
-		"0s": 0, "25s": 25 * time.Second, "90s": 90 * time.Second, "1500ms": 1500 * time.Millisecond, "2h": 2 * time.Hour,
-		"1us": time.Microsecond, "1ns": 1, "-3s": -3 * time.Second,
+		"0s": 0, "25s": 25 * time.Second, "90s": 90 * time.Second, "1500ms": 1500 * time.Millisecond,
+		"2h": 2 * time.Hour, "1us": time.Microsecond, "1ns": 1, "-3s": -3 * time.Second,
 	} {
 		if got := FormatDuration(d); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)
@@ -54,7 +57,8 @@ func TestRevs(t *testing.T) {
 	if _, err := ParseRevs(hundred); err != nil {
 		t.Errorf("%d ids: %v", MaxIDs, err)
 	}
-	for _, text := range []string{"", ",", string(a) + ",", string(a) + ".", string(a) + ".-1", string(a) + ".1.2", "x.1", hundred + "," + string(a), string(a) + ".99999999999999999999"} {
+	for _, text := range []string{"", ",", string(a) + ",", string(a) + ".", string(a) + ".-1",
+		string(a) + ".1.2", "x.1", hundred + "," + string(a), string(a) + ".99999999999999999999"} {
 		if _, err := ParseRevs(text); !errors.Is(err, ErrRevs) {
 			t.Errorf("%.80q: %v", text, err)
 		}
@@ -66,8 +70,9 @@ func TestPaths(t *testing.T) {
 	id := job.NewID(time.Now())
 	self := "/v1/jobs/" + string(id)
 	for want, got := range map[string]string{
-		self: JobPath(id), self + "/cancel": CancelPath(id), self + "/retry": RetryPath(id), self + "/result": ResultPath(id),
-		self + "/outputs/a%2F..%2Fb%20%C3%BC": OutputPath(id, "a/../b ü"), "/v1/jobs/log.analyze": SubmitPath("log.analyze"),
+		self: JobPath(id), self + "/cancel": CancelPath(id), self + "/retry": RetryPath(id),
+		self + "/result": ResultPath(id), self + "/outputs/a%2F..%2Fb%20%C3%BC": OutputPath(id, "a/../b ü"),
+		"/v1/jobs/log.analyze": SubmitPath("log.analyze"),
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
@@ -76,7 +81,8 @@ func TestPaths(t *testing.T) {
 }
 
 func FuzzParseDuration(f *testing.F) {
-	for _, text := range []string{"25s", "1500ms", "2h", "3", "-1h30m", "1.5h", "99999999999999999999h", "0.0000000001ns", "x"} {
+	for _, text := range []string{"25s", "1500ms", "2h", "3", "-1h30m", "1.5h", "99999999999999999999h",
+		"0.0000000001ns", "x"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

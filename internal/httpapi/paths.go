@@ -14,9 +14,31 @@ const (
 	PathUploads = "/v1/uploads"
 	PathTypes   = "/v1/types"
 	PathQueues  = "/v1/queues"
-	PathHealth  = "/healthz"
-	PathReady   = "/readyz"
-	PathOpenAPI = "/openapi.json"
+	PathPauses  = "/v1/pauses"
+	PathWorkers = "/v1/workers"
+	// PathProfiles has what processes held when their memory went short.
+	PathProfiles = "/v1/profiles"
+	PathBulk     = "/v1/bulk"
+
+	PathSchedules = "/v1/schedules"
+
+	PathCount      = PathJobs + "/count"
+	PathFailures   = "/v1/failures"
+	PathOperations = "/v1/operations"
+	PathStats      = "/v1/stats"
+
+	PathKeys     = "/v1/keys"
+	PathTokens   = "/v1/tokens"
+	PathSessions = "/v1/sessions"
+	PathAudit    = "/v1/audit"
+	PathHealth   = "/healthz"
+	PathReady    = "/readyz"
+
+	PathScale        = "/v1/scale"
+	PathHireFire     = "/hirefire"             // by header; PathHireFire/{token}/info by path
+	PathMetrics      = "/metrics"              // of one process
+	PathInstallation = "/metrics/installation" // of all together
+	PathOpenAPI      = "/openapi.json"
 )
 
 // JobPath is the path of one job.
@@ -45,6 +67,9 @@ func OutputPath(id job.ID, name string) string {
 	return ofJob(id, "/outputs/"+url.PathEscape(name))
 }
 
+// SchedulePath is one schedule.
+func SchedulePath(name string) string { return PathSchedules + "/" + url.PathEscape(name) }
+
 // SubmitPath takes a job's input as the body of a POST.
 func SubmitPath(typ string) string { return PathJobs + "/" + url.PathEscape(typ) }
 
@@ -59,6 +84,9 @@ const (
 	// HeaderWait says on the answer to a long-poll how long the server was
 	// ready to wait at most, as a duration.
 	HeaderWait = "Longshore-Wait"
+	// HeaderTenant says for which tenant one acts who has the whole installation.
+	HeaderTenant = "Longshore-Tenant"
+
 	// HeaderIdempotencyKey makes a repeated submission return the first job.
 	HeaderIdempotencyKey = "Idempotency-Key"
 	// HeaderPrefer with "wait=20" (RFC 7240) waits for the job's end, in seconds.

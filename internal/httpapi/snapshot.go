@@ -27,6 +27,21 @@ func AppendSnapshot(dst []byte, s *job.Snapshot) ([]byte, error) {
 	if s.RetryOf != "" {
 		w.text(`,"retry_of":`, string(s.RetryOf))
 	}
+	if s.RetriedAs != "" {
+		w.text(`,"retried_as":`, string(s.RetriedAs))
+	}
+	if s.Schedule != nil {
+		w.other(`,"schedule":`, s.Schedule)
+	}
+	if s.Tenant != "" {
+		w.text(`,"tenant":`, s.Tenant)
+	}
+	if s.Subject != "" {
+		w.text(`,"subject":`, s.Subject)
+	}
+	if len(s.Labels) > 0 {
+		w.other(`,"labels":`, s.Labels)
+	}
 	w.outcome(s)
 	w.time(`,"created_at":`, &s.CreatedAt)
 	w.time(`,"run_at":`, s.RunAt)
@@ -82,6 +97,9 @@ func (w *snapshotWriter) outcome(s *job.Snapshot) {
 			w.number(`,"peak_rss_bytes":`, u.PeakRSSBytes)
 		}
 		w.WriteByte('}')
+	}
+	if s.Function != nil {
+		w.other(`,"function":`, s.Function)
 	}
 }
 

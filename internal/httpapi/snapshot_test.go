@@ -44,9 +44,10 @@ func TestAppendSnapshotRefuses(t *testing.T) {
 }
 
 var (
-	someTexts = []string{"", "queued", `a "quoted" \ text`, "<b>&\u2028", "über", "line\nline", "bad \xff byte", "\x7f"}
-	someRaws  = []string{"", "null", `{"a": [1, 2.50, "<>"] }`, `"` + "\u2029" + `\u003c"`, "[]"}
-	zones     = []*time.Location{time.UTC, time.FixedZone("", 5400)}
+	someTexts = []string{"", "queued", `a "quoted" \ text`, "<b>&\u2028", "über", "line\nline",
+		"bad \xff byte", "\x7f"}
+	someRaws = []string{"", "null", `{"a": [1, 2.50, "<>"] }`, `"` + "\u2029" + `\u003c"`, "[]"}
+	zones    = []*time.Location{time.UTC, time.FixedZone("", 5400)}
 )
 
 // fill sets a value and all in it to anything of its type, often to zero.
@@ -75,6 +76,12 @@ func fill(r *rand.Rand, v reflect.Value) {
 		for i := range v.Len() {
 			fill(r, v.Index(i))
 		}
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		for range r.IntN(3) {
+			v.SetMapIndex(reflect.ValueOf(someTexts[r.IntN(len(someTexts))]),
+				reflect.ValueOf(someTexts[r.IntN(len(someTexts))]))
+		}
 	case reflect.String:
 		v.SetString(someTexts[r.IntN(len(someTexts))])
 	case reflect.Bool:
@@ -90,8 +97,10 @@ func fill(r *rand.Rand, v reflect.Value) {
 
 func BenchmarkAppendSnapshot(b *testing.B) {
 	at := time.UnixMilli(1_700_000_000_123).UTC()
-	s := httpapi.Show(job.Snapshot{ID: job.NewID(at), Type: "bench.none", State: job.Succeeded, Done: true, Rev: 3, Lane: "io", Priority: "default",
-		Attempt: 1, MaxAttempts: 3, Result: json.RawMessage(`{"t":1700000000123456789}`), Usage: &job.Usage{}, CreatedAt: at, StartedAt: &at, FinishedAt: &at})
+	s := httpapi.Show(job.Snapshot{ID: job.NewID(at), Type: "bench.none", State: job.Succeeded, Done: true,
+		Rev: 3, Lane: "io", Priority: "default",
+		Attempt: 1, MaxAttempts: 3, Result: json.RawMessage(`{"t":1700000000123456789}`), Usage: &job.Usage{},
+		CreatedAt: at, StartedAt: &at, FinishedAt: &at})
 	b.Run("encoding/json", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -19,7 +19,7 @@ func park(h *Hub, f *records, n int, woken func(n int)) *sync.WaitGroup {
 	f.set(func() { f.onLook = func(jobs int) { looked.Add(-jobs) } })
 	for i := range n {
 		all.Go(func() {
-			h.Wait(context.Background(), time.Hour, Want{ID: id(i), Done: true})
+			h.Wait(context.Background(), nil, time.Hour, Want{ID: id(i), Done: true})
 			woken(i)
 		})
 	}
@@ -67,7 +67,7 @@ func BenchmarkWake(b *testing.B) {
 		looked := make(chan struct{})
 		f.set(func() { f.onLook = func(int) { close(looked) } })
 		go func() {
-			h.Wait(context.Background(), time.Hour, Want{ID: one, After: rev})
+			h.Wait(context.Background(), nil, time.Hour, Want{ID: one, After: rev})
 			woken <- time.Now()
 		}()
 		<-looked

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/loop"
 	"longshore/job"
 )
@@ -62,6 +63,7 @@ type Want struct {
 	ID    job.ID
 	After int64
 	Done  bool
+	By    *access.View // whose jobs are there for who waits; nil: he looks himself
 }
 
 // A Hub wakes waiters. Its zero value is not ready for use: call New.
@@ -133,16 +135,28 @@ func New(reader Reader, log *slog.Logger) *Hub {
 
 // Wait returns as soon as at least one want is fulfilled: those that are, in
 // the order of wants. It returns none and no error when patience is over, ctx
-// ends or the hub is released first: all of these are answers. An error means
+// ends, who waits (nil = somebody) is nobody any more, or the hub is released first: all of
+// these are answers. An error means
 // that the first look failed.
 //
 // A waiter parks once, at one channel, and others speak on it: the stack is what a
 // parked request holds most of, beside the buffers of its connection, and a select
-// of two takes it from 4 to 8 KiB.
-func (h *Hub) Wait(ctx context.Context, patience time.Duration, wants ...Want) ([]job.Rev, error) {
-	w := h.enter(ctx, patience, wants)
+// of two takes it from 4 to 8 KiB, as frames do that could have ended before.
+func (h *Hub) Wait(ctx context.Context, by *access.Principal, patience time.Duration,
+	wants ...Want) ([]job.Rev, error) {
+	w := h.enter(wants)
+	w.arm(ctx, by, patience)
+	if h.released.Load() {
+		w.end()
+	}
+	h.ask(wants)
 	o := <-w.woken
 	h.leave(w)
+	return h.answer(ctx, o, wants)
+}
+
+// answer is what a wait brought, by the outcome that ended it.
+func (h *Hub) answer(ctx context.Context, o *outcome, wants []Want) ([]job.Rev, error) {
 	switch {
 	case o == nil:
 		return nil, nil
@@ -191,28 +205,31 @@ type waiter struct {
 	entries []entry
 	over    *time.Timer
 	stay    func() bool // ends the watch of the context
+	held    access.Held // ends it with who waits
 }
 
-//go:noinline
-func (h *Hub) enter(ctx context.Context, patience time.Duration, wants []Want) *waiter {
+// enter has a wait's jobs watched.
+func (h *Hub) enter(wants []Want) *waiter {
 	w := &waiter{woken: make(chan *outcome, 1), entries: make([]entry, len(wants))}
 	for i, want := range wants {
 		w.entries[i] = entry{want: want, woken: w.woken}
 		h.register(&w.entries[i])
 	}
-	end := func() { tell(w.woken, nil) }
-	if h.released.Load() {
-		end()
-	}
-	w.over, w.stay = time.AfterFunc(patience, end), context.AfterFunc(ctx, end)
-	h.ask(wants)
 	return w
 }
 
-//go:noinline
+// arm has the wait end with its time, its context, and who waits.
+func (w *waiter) arm(ctx context.Context, by *access.Principal, patience time.Duration) {
+	w.over, w.stay = time.AfterFunc(patience, w.end), context.AfterFunc(ctx, w.end)
+	by.Hold(&w.held, func(error) { w.end() })
+}
+
+func (w *waiter) end() { tell(w.woken, nil) }
+
 func (h *Hub) leave(w *waiter) {
 	w.over.Stop()
 	w.stay()
+	w.held.Let()
 	for i := range w.entries {
 		h.unregister(&w.entries[i])
 	}
@@ -277,11 +294,20 @@ func (h *Hub) Look(ctx context.Context, wants ...Want) ([]job.Rev, error) {
 	}
 	moved := revs[:0]
 	for i, r := range revs {
-		if fulfilled(wants[i], r) {
+		if r = wants[i].seen(r); fulfilled(wants[i], r) {
 			moved = append(moved, r)
 		}
 	}
 	return moved, nil
+}
+
+// seen is what a look has found, as who waits may know it: another's job is not there. What is published
+// doesn't say whose it is; a wait for what isn't there has ended by then.
+func (w *Want) seen(r job.Rev) job.Rev {
+	if w.By != nil && !r.Missing && !w.By.Sees(r.Tenant, r.Owner) {
+		return job.Rev{ID: r.ID, Missing: true}
+	}
+	return r
 }
 
 func fulfilled(w Want, r job.Rev) bool {
@@ -418,7 +444,8 @@ func (h *Hub) lookAll(ctx context.Context) {
 // lookBatch looks jobs up and wakes those whom the look concerns. It returns the
 // look's number.
 func (h *Hub) lookBatch(ctx context.Context, ids []job.ID) (look uint64, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, lookTimeout, errors.New("look-up of waiting jobs took too long"))
+	ctx, cancel := context.WithTimeoutCause(ctx, lookTimeout,
+		errors.New("look-up of waiting jobs took too long"))
 	defer cancel()
 	look = h.looks.Add(1)
 	revs, err := h.reader.Revs(ctx, ids)
@@ -431,6 +458,7 @@ func (h *Hub) lookBatch(ctx context.Context, ids []job.ID) (look uint64, err err
 				return
 			}
 			e.looked = true
+			r := e.want.seen(r)
 			// A watcher that still has an ended job has missed the end, however the
 			// revisions look.
 			if fulfilled(e.want, r) || e.watcher != nil && r.Done {

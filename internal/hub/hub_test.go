@@ -126,7 +126,7 @@ func wait(h *Hub, patience time.Duration, wants ...Want) <-chan answer {
 	got := make(chan answer, 1)
 	begun := time.Now()
 	go func() {
-		revs, err := h.Wait(context.Background(), patience, wants...)
+		revs, err := h.Wait(context.Background(), nil, patience, wants...)
 		got <- answer{revs, err, time.Since(begun)}
 	}()
 	return got
@@ -160,7 +160,8 @@ func TestAnswersAtOnce(t *testing.T) {
 				defer stop()
 				c.want.ID = id(1)
 				got := <-wait(h, 20*time.Second, c.want)
-				if diff := cmp.Diff([]job.Rev{expected}, got.revs); diff != "" || got.err != nil || got.after != 0 {
+				if diff := cmp.Diff([]job.Rev{expected}, got.revs); diff != "" || got.err != nil ||
+					got.after != 0 {
 					t.Errorf("after %v, error %v, revs -want +got:\n%s", got.after, got.err, diff)
 				}
 			})
@@ -378,11 +379,12 @@ func TestRelease(t *testing.T) {
 		defer watch.Close()
 		watch.Add(id(1), 1)
 		watch.Take(1)
-		parked, second := wait(h, 20*time.Second, Want{ID: id(1), After: 1}), wait(h, 20*time.Second, Want{ID: id(1), Done: true})
+		parked, second := wait(h, 20*time.Second, Want{ID: id(1), After: 1}),
+			wait(h, 20*time.Second, Want{ID: id(1), Done: true})
 		ctx, leave := context.WithCancel(t.Context())
 		gone := make(chan answer, 1)
 		go func() {
-			revs, err := h.Wait(ctx, 20*time.Second, Want{ID: id(1), Done: true})
+			revs, err := h.Wait(ctx, nil, 20*time.Second, Want{ID: id(1), Done: true})
 			gone <- answer{revs: revs, err: err}
 		}()
 		synctest.Wait()
@@ -391,7 +393,8 @@ func TestRelease(t *testing.T) {
 			t.Errorf("whose context has ended: got %+v", a)
 		}
 		h.Release()
-		for _, w := range []<-chan answer{parked, second, wait(h, 20*time.Second, Want{ID: id(1), After: 1})} {
+		for _, w := range []<-chan answer{parked, second,
+			wait(h, 20*time.Second, Want{ID: id(1), After: 1})} {
 			if a := <-w; a.after != 0 || a.revs != nil || a.err != nil {
 				t.Errorf("got %+v, want nothing at once", a)
 			}
@@ -413,7 +416,8 @@ func TestManyAtOnce(t *testing.T) {
 		}
 		h, stop := run(t, f)
 		defer stop()
-		wants := []Want{{ID: id(0), After: 1}, {ID: id(1), After: 1}, {ID: id(2), After: 1}, {ID: id(3), After: 1}}
+		wants := []Want{{ID: id(0), After: 1}, {ID: id(1), After: 1}, {ID: id(2), After: 1},
+			{ID: id(3), After: 1}}
 		got := wait(h, 20*time.Second, wants...)
 		synctest.Wait()
 		f.set(func() { f.lose = true })
@@ -452,9 +456,10 @@ func TestHammer(t *testing.T) {
 			g.Go(func() {
 				for after := int64(0); after < 20; {
 					if after%3 == 0 { // some give up at once
-						h.Wait(t.Context(), time.Microsecond, Want{ID: id(n), After: after})
+						h.Wait(t.Context(), nil, time.Microsecond, Want{ID: id(n), After: after})
 					}
-					revs, err := h.Wait(t.Context(), 30*time.Second, Want{ID: id(n), After: after}, Want{ID: id(n), Done: true})
+					revs, err := h.Wait(t.Context(), nil, 30*time.Second, Want{ID: id(n), After: after},
+						Want{ID: id(n), Done: true})
 					if err != nil || len(revs) == 0 || revs[0].Rev <= after {
 						t.Errorf("after %d: revs %v, error %v", after, revs, err)
 						return

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"maps"
 	"slices"
 	"sync"
 
@@ -53,6 +54,9 @@ func (w *Watcher) Remove(id job.ID) {
 
 // Len returns the number of jobs that are watched.
 func (w *Watcher) Len() int { return len(w.entries) }
+
+// IDs returns the jobs that are watched, in no order.
+func (w *Watcher) IDs() []job.ID { return slices.Collect(maps.Keys(w.entries)) }
 
 // Has reports whether a job is watched.
 func (w *Watcher) Has(id job.ID) bool { return w.entries[id] != nil }

@@ -210,7 +210,8 @@ func TestWatchersKeepLittle(t *testing.T) {
 			if first == nil {
 				continue
 			}
-			if a, b := string(first.entries[id].want.ID), string(w.entries[id].want.ID); unsafe.StringData(a) != unsafe.StringData(b) {
+			if a, b := string(first.entries[id].want.ID),
+				string(w.entries[id].want.ID); unsafe.StringData(a) != unsafe.StringData(b) {
 				t.Fatalf("%s is kept twice", id)
 			}
 		}

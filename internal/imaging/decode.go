@@ -35,7 +35,8 @@ func Decode(ctx context.Context, h Header) (*Picture, error) {
 		return nil, fmt.Errorf("decode: %w", h.unread)
 	}
 	if h.bytes > maxDecoded {
-		return nil, fmt.Errorf("%w: decoding takes %d MiB, over the limit of %d", ErrTooLarge, h.bytes>>20, maxDecoded>>20)
+		return nil, fmt.Errorf("%w: decoding takes %d MiB, over the limit of %d", ErrTooLarge, h.bytes>>20,
+			maxDecoded>>20)
 	}
 	img, warnings, err := h.decode(ctx)
 	if ctx.Err() != nil {
@@ -45,7 +46,8 @@ func Decode(ctx context.Context, h Header) (*Picture, error) {
 		return nil, fmt.Errorf("decode: %w", decodeError(h.Format, err))
 	}
 	if size := img.Bounds().Size(); size.X != h.Width || size.Y != h.Height {
-		return nil, fmt.Errorf("%w: %d×%d pixels, but its header says %d×%d", ErrCorrupt, size.X, size.Y, h.Width, h.Height)
+		return nil, fmt.Errorf("%w: %d×%d pixels, but its header says %d×%d", ErrCorrupt, size.X, size.Y,
+			h.Width, h.Height)
 	}
 	return &Picture{Warnings: warnings, header: h, img: img, limited: h.Format == WebP}, nil
 }

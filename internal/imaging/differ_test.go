@@ -27,7 +27,8 @@ func quartered() *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, 64, 48))
 	for i := range 64 * 48 {
 		x, y := i%64, i/64
-		img.SetRGBA(x, y, [4]color.RGBA{{220, 30, 30, 255}, {30, 200, 30, 255}, {30, 30, 220, 255}, {240, 240, 240, 255}}[x/32+y/24*2])
+		img.SetRGBA(x, y, [4]color.RGBA{{220, 30, 30, 255}, {30, 200, 30, 255}, {30, 30, 220, 255},
+			{240, 240, 240, 255}}[x/32+y/24*2])
 	}
 	return img
 }
@@ -35,7 +36,8 @@ func quartered() *image.RGBA {
 // exifValue is Exif data with an orientation as it should not be written.
 func exifValue(order binary.AppendByteOrder, kind uint16, count uint32, o int) []byte {
 	tiff := exif(order, Upright)
-	value := map[uint16][]byte{1: {byte(o)}, 3: order.AppendUint16(nil, uint16(o)), 4: order.AppendUint32(nil, uint32(o)), 9: order.AppendUint32(nil, uint32(o))}[kind]
+	value := map[uint16][]byte{1: {byte(o)}, 3: order.AppendUint16(nil, uint16(o)),
+		4: order.AppendUint32(nil, uint32(o)), 9: order.AppendUint32(nil, uint32(o))}[kind]
 	const entryAt = 10
 	entry := order.AppendUint32(order.AppendUint16(order.AppendUint16(nil, orientationTag), kind), count)
 	entry = append(append(entry, value...), make([]byte, 4-len(value))...)
@@ -60,8 +62,10 @@ func extended(flags byte, width, height int) []byte {
 
 // animation is a WebP whose first frame stands somewhere on a canvas.
 func animation(pixels []byte, size image.Point, width, height, x, y int) []byte {
-	frame := []byte{byte(x / 2), 0, 0, byte(y / 2), 0, 0, byte(size.X - 1), 0, 0, byte(size.Y - 1), 0, 0, 100, 0, 0, 2}
-	return riff(extended(2|webpAlphaFlag, width, height), riffChunk("ANIM", make([]byte, 6)), riffChunk("ANMF", append(frame, pixels...)))
+	frame := []byte{byte(x / 2), 0, 0, byte(y / 2), 0, 0, byte(size.X - 1), 0, 0, byte(size.Y - 1), 0, 0, 100,
+		0, 0, 2}
+	return riff(extended(2|webpAlphaFlag, width, height), riffChunk("ANIM", make([]byte, 6)),
+		riffChunk("ANMF", append(frame, pixels...)))
 }
 
 // headers are files whose headers say one thing to one reader and another to
@@ -90,7 +94,8 @@ func headers(t testing.TB) map[string][]byte {
 		six, three := exif(order, Rotate90), exif(order, Rotate180)
 		files["jpeg-twice-"+name] = withSegment(withSegment(photo, 0xe1, app1(three)), 0xe1, app1(six))
 		scan := bytes.Index(photo, []byte{0xff, 0xda})
-		files["jpeg-late-"+name] = slices.Concat(photo[:scan], withSegment([]byte{0xff, 0xd8}, 0xe1, app1(six))[2:], photo[scan:])
+		files["jpeg-late-"+name] = slices.Concat(photo[:scan], withSegment([]byte{0xff, 0xd8}, 0xe1,
+			app1(six))[2:], photo[scan:])
 		files["png-behind-"+name] = behind(drawn, pngChunk("eXIf", six))
 		files["png-twice-"+name] = withChunk(withChunk(drawn, "eXIf", three), "eXIf", six)
 		files["png-prefix-"+name] = withChunk(drawn, "eXIf", app1(six))
@@ -116,16 +121,23 @@ func webpHeaders(t testing.TB) map[string][]byte {
 		if strings.Contains(name, "alpha") {
 			alpha = webpAlphaFlag
 		}
-		for about, tiff := range map[string][]byte{"": six, ", prefix": append([]byte(exifPrefix), six...), ", long": exifValue(binary.BigEndian, 4, 1, 6)} {
-			files["webp, exif, "+name+about] = riff(extended(alpha|webpExifFlag, 32, 16), pixels, riffChunk("EXIF", tiff))
-			files["webp, no flag, "+name+about] = riff(extended(alpha, 32, 16), pixels, riffChunk("EXIF", tiff))
+		for about, tiff := range map[string][]byte{"": six, ", prefix": append([]byte(exifPrefix), six...),
+			", long": exifValue(binary.BigEndian, 4, 1, 6)} {
+			files["webp, exif, "+name+about] = riff(extended(alpha|webpExifFlag, 32, 16), pixels,
+				riffChunk("EXIF", tiff))
+			files["webp, no flag, "+name+about] = riff(extended(alpha, 32, 16), pixels,
+				riffChunk("EXIF", tiff))
 		}
-		files["webp, exif before, "+name] = riff(extended(alpha|webpExifFlag, 32, 16), riffChunk("EXIF", six), pixels)
-		for _, at := range []image.Rectangle{image.Rect(0, 0, 32, 16), image.Rect(0, 0, 64, 16), image.Rect(32, 0, 64, 16), image.Rect(8, 4, 40, 60)} {
-			files[fmt.Sprint("webp, canvas, ", name, at)] = animation(pixels, size, at.Max.X, at.Max.Y, at.Min.X, at.Min.Y)
+		files["webp, exif before, "+name] = riff(extended(alpha|webpExifFlag, 32, 16), riffChunk("EXIF", six),
+			pixels)
+		for _, at := range []image.Rectangle{image.Rect(0, 0, 32, 16), image.Rect(0, 0, 64, 16),
+			image.Rect(32, 0, 64, 16), image.Rect(8, 4, 40, 60)} {
+			files[fmt.Sprint("webp, canvas, ", name, at)] = animation(pixels, size, at.Max.X, at.Max.Y,
+				at.Min.X, at.Min.Y)
 		}
 	}
-	for _, name := range []string{"orientation-long.jpg", "orientation-count2.jpg", "first-frame-half.webp", "frame-larger.gif", "cmyk-no-adobe.jpg", "rst-number.jpg", "iccp-crc.png"} {
+	for _, name := range []string{"orientation-long.jpg", "orientation-count2.jpg", "first-frame-half.webp",
+		"frame-larger.gif", "cmyk-no-adobe.jpg", "rst-number.jpg", "iccp-crc.png"} {
 		file, err := os.ReadFile(filepath.Join("testdata", "reports", name))
 		if err != nil {
 			t.Fatal(err)
@@ -145,7 +157,8 @@ type look struct {
 func lookOf(img image.Image) look {
 	l := look{width: img.Bounds().Dx(), height: img.Bounds().Dy()}
 	for i := range l.colours {
-		l.colours[i] = color.NRGBAModel.Convert(img.At(l.width*(3+8*(i%2))/16, l.height*(3+8*(i/2))/16)).(color.NRGBA)
+		x, y := l.width*(3+8*(i%2))/16, l.height*(3+8*(i/2))/16
+		l.colours[i] = color.NRGBAModel.Convert(img.At(x, y)).(color.NRGBA)
 	}
 	return l
 }
@@ -204,7 +217,8 @@ func TestReadersAgree(t *testing.T) {
 			t.Errorf("%s: Go sees %v, the browser %v", name, ours, want)
 		}
 		// A sixth of the kinds is enough of the program, which takes its time.
-		if !vips.Reads(h) || strings.HasPrefix(name, "jpeg-") && strings.Contains(name, "type") && !strings.Contains(name, "o6") {
+		if !vips.Reads(h) || strings.HasPrefix(name, "jpeg-") && strings.Contains(name, "type") &&
+			!strings.Contains(name, "o6") {
 			continue
 		}
 		s, _ := open(t, vips, files[name])
@@ -234,7 +248,8 @@ const browserPage = `<script>onload = () => {
 		const c = canvas.getContext("2d");
 		if (w) c.drawImage(i, 0, 0);
 		for (let q = 0; q < 4; q++)
-			words.push(...c.getImageData(Math.floor(w*(3+8*(q%2))/16), Math.floor(h*(3+8*Math.floor(q/2))/16), 1, 1).data);
+			words.push(...c.getImageData(
+				Math.floor(w*(3+8*(q%2))/16), Math.floor(h*(3+8*Math.floor(q/2))/16), 1, 1).data);
 		all.push(words.join("|"));
 	}
 	document.body.innerHTML = "<pre>" + all.join("\n") + "</pre>";
@@ -250,7 +265,8 @@ func browserLooks(t *testing.T, files map[string][]byte) map[string]look {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(page, "<img alt=%q src=\"data:%s;base64,%s\">", name, format.ContentType(), base64.StdEncoding.EncodeToString(file))
+		fmt.Fprintf(page, "<img alt=%q src=\"data:%s;base64,%s\">", name, format.ContentType(),
+			base64.StdEncoding.EncodeToString(file))
 	}
 	page.WriteString(browserPage)
 	folder := t.TempDir()
@@ -260,7 +276,8 @@ func browserLooks(t *testing.T, files map[string][]byte) map[string]look {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu",
+		"--disable-dev-shm-usage",
 		"--user-data-dir="+filepath.Join(folder, "profile"), "--dump-dom", "file://"+where)
 	cmd.WaitDelay = 5 * time.Second
 	dom, err := cmd.Output()

@@ -59,7 +59,8 @@ func encode(w io.Writer, img image.Image, format Format, quality int, profile []
 func (p *Picture) profile() []byte {
 	icc := p.header.icc
 	_, gray := p.img.(*image.Gray)
-	if len(icc) == 0 || len(icc) > maxProfile || (string(icc[profileSpace:profileSpace+4]) == spaceGray) != gray {
+	if len(icc) == 0 || len(icc) > maxProfile ||
+		(string(icc[profileSpace:profileSpace+4]) == spaceGray) != gray {
 		return nil
 	}
 	return icc

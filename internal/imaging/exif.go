@@ -68,7 +68,8 @@ func tiffOrientation(tiff []byte) Orientation {
 // exifOf makes Exif data that has an orientation and nothing else.
 func exifOf(o Orientation) []byte {
 	tiff := binary.BigEndian.AppendUint32([]byte("MM\x00*"), tiffHeaderSize)
-	for _, word := range []uint16{1, orientationTag, tiffShort, 0, 1, uint16(o), 0, 0, 0} { // one entry, of one value; no more directories
+	// one entry, of one value; no more directories
+	for _, word := range []uint16{1, orientationTag, tiffShort, 0, 1, uint16(o), 0, 0, 0} {
 		tiff = binary.BigEndian.AppendUint16(tiff, word)
 	}
 	return tiff

@@ -93,7 +93,8 @@ func profileOf(primaries [3][3]float64, exponent float64) []byte {
 		curve = fixed(curve, x)
 	}
 	if exponent > 0 {
-		curve = append(binary.BigEndian.AppendUint16([]byte("curv\x00\x00\x00\x00\x00\x00\x00\x01"), uint16(exponent*256)), 0, 0)
+		curve = append(binary.BigEndian.AppendUint16([]byte("curv\x00\x00\x00\x00\x00\x00\x00\x01"),
+			uint16(exponent*256)), 0, 0)
 	}
 	xyz := func(p [3]float64) []byte {
 		b := []byte("XYZ \x00\x00\x00\x00")
@@ -107,8 +108,10 @@ func profileOf(primaries [3][3]float64, exponent float64) []byte {
 		name string
 		body []byte
 	}{
-		{"wtpt", xyz([3]float64{0.9642, 1, 0.8249})}, {"desc", description}, {"cprt", []byte("text\x00\x00\x00\x00none\x00")},
-		{"rXYZ", xyz(primaries[0])}, {"gXYZ", xyz(primaries[1])}, {"bXYZ", xyz(primaries[2])}, {"rTRC", curve}, {"gTRC", curve}, {"bTRC", curve},
+		{"wtpt", xyz([3]float64{0.9642, 1, 0.8249})}, {"desc", description},
+		{"cprt", []byte("text\x00\x00\x00\x00none\x00")}, {"rXYZ", xyz(primaries[0])},
+		{"gXYZ", xyz(primaries[1])}, {"bXYZ", xyz(primaries[2])}, {"rTRC", curve}, {"gTRC", curve},
+		{"bTRC", curve},
 	}
 	table, at := binary.BigEndian.AppendUint32(nil, uint32(len(tags))), profileHeader+4+12*len(tags)
 	var bodies []byte

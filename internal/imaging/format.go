@@ -116,7 +116,8 @@ func ReadHeader(data []byte, maxPixels int64) (Header, error) {
 	}
 	p, err := readParts(format, data)
 	if pixels := int64(p.width) * int64(p.height); pixels > maxPixels {
-		return Header{}, fmt.Errorf("%w: %d×%d = %d pixels, over the limit of %d", ErrTooLarge, p.width, p.height, pixels, maxPixels)
+		return Header{}, fmt.Errorf("%w: %d×%d = %d pixels, over the limit of %d", ErrTooLarge, p.width,
+			p.height, pixels, maxPixels)
 	}
 	if err != nil {
 		return Header{}, fmt.Errorf("read the header: %w", err)
@@ -129,7 +130,8 @@ func ReadHeader(data []byte, maxPixels int64) (Header, error) {
 		return Header{}, fmt.Errorf("%w: %d×%d pixels", ErrCorrupt, h.Width, h.Height)
 	}
 	if pixels := int64(h.Width) * int64(h.Height); pixels > maxPixels {
-		return Header{}, fmt.Errorf("%w: %d×%d = %d pixels, over the limit of %d", ErrTooLarge, h.Width, h.Height, pixels, maxPixels)
+		return Header{}, fmt.Errorf("%w: %d×%d = %d pixels, over the limit of %d", ErrTooLarge, h.Width,
+			h.Height, pixels, maxPixels)
 	}
 	h.icc = p.profile()
 	h.Warnings = p.warnings

@@ -38,7 +38,8 @@ func (p *parts) readGIF(data []byte) error {
 	if len(data) < gifHeader {
 		return cut
 	}
-	screen := &canvas{width: int(binary.LittleEndian.Uint16(data[6:])), height: int(binary.LittleEndian.Uint16(data[8:]))}
+	screen := &canvas{width: int(binary.LittleEndian.Uint16(data[6:])),
+		height: int(binary.LittleEndian.Uint16(data[8:]))}
 	p.width, p.height = screen.width, screen.height
 	global, rest := gifPalette(data[10], data[gifHeader:])
 	transparent := -1
@@ -196,7 +197,8 @@ func (p *parts) decodeGIF(alive func() error) (image.Image, []string, error) {
 			return nil, nil, ErrCut
 		}
 		if err != nil {
-			return f.without(onCanvas(img, p.width, p.height), p.canvas, i, n), append(warnings, warnFewer), nil
+			return f.without(onCanvas(img, p.width, p.height), p.canvas, i, n), append(warnings,
+				warnFewer), nil
 		}
 	}
 	if more, _ := pixels.Read(make([]byte, 1)); more > 0 { // an error is no loss any more

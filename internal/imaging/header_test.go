@@ -75,7 +75,8 @@ func TestFrame(t *testing.T) {
 		// The same, stored on its side.
 		h = Header{Width: test.height, Height: test.width, Orientation: Rotate90}
 		if got, err := h.Frame(test.box, test.enlarge); err != nil || got != test.want {
-			t.Errorf("%d×%d on its side in %v: %+v, %v, want %+v", test.width, test.height, test.box, got, err, test.want)
+			t.Errorf("%d×%d on its side in %v: %+v, %v, want %+v", test.width, test.height, test.box, got,
+				err, test.want)
 		}
 	}
 	for _, box := range []Box{{}, {-1, 5, Cover}, {5, 5, "squeeze"}} {
@@ -93,7 +94,8 @@ func TestTooLarge(t *testing.T) {
 	for range 4 {
 		copy(file[at+5:], "\xff\xff\xff\xff") // height, width
 	}
-	if _, err := ReadHeader(file, manyPixels); !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrUnsupported) {
+	if _, err := ReadHeader(file, manyPixels); !errors.Is(err, ErrTooLarge) &&
+		!errors.Is(err, ErrUnsupported) {
 		t.Errorf("65535×65535: %v", err)
 	}
 	copy(file[at:], "\xff\xc2") // progressive: five bytes a sample
@@ -160,7 +162,8 @@ func TestProfile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if damaged := name == "half of it" || name == "cut" || name == "a tag lost"; slices.Contains(h.Warnings, warnProfile) != damaged {
+		if damaged := name == "half of it" || name == "cut" ||
+			name == "a tag lost"; slices.Contains(h.Warnings, warnProfile) != damaged {
 			t.Errorf("%s: warnings %q", name, h.Warnings)
 		}
 		p, err := Decode(t.Context(), h)
@@ -174,7 +177,8 @@ func TestProfile(t *testing.T) {
 			}
 			got, err := ReadHeader(out.Bytes(), manyPixels)
 			if err != nil || !bytes.Equal(got.icc, test.want) {
-				t.Errorf("%s to %s: %d bytes of profile, %v, want %d", name, format, len(got.icc), err, len(test.want))
+				t.Errorf("%s to %s: %d bytes of profile, %v, want %d", name, format, len(got.icc), err,
+					len(test.want))
 			}
 		}
 	}
@@ -187,7 +191,8 @@ func FuzzHeader(f *testing.F) {
 	}
 	f.Add(packed.Bytes())
 	f.Add(encodePNG(f, scene(5, 4)))
-	f.Add(withSegment(encodeJPEG(f, scene(5, 4)), 0xe1, append([]byte("Exif\x00\x00"), exif(binary.LittleEndian, 6)...)))
+	f.Add(withSegment(encodeJPEG(f, scene(5, 4)), 0xe1,
+		append([]byte("Exif\x00\x00"), exif(binary.LittleEndian, 6)...)))
 	f.Add(withSegment(encodeJPEG(f, scene(5, 4)), 0xe2, []byte("ICC_PROFILE\x00\x01\x01abc")))
 	f.Add(cmykJPEG(f))
 	for name := range webpSamples {
@@ -207,19 +212,25 @@ func FuzzHeader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, err := ReadHeader(data, 10_000)
 		if err != nil {
-			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrFormat) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrUnsupported) {
+			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrFormat) && !errors.Is(err, ErrTooLarge) &&
+				!errors.Is(err, ErrUnsupported) {
 				t.Fatalf("error of no kind: %v", err)
 			}
 			return
 		}
-		if w, ht := h.Size(); w < 1 || ht < 1 || w*ht > 10_000 || h.Orientation < Upright || h.Orientation > Rotate270 {
+		if w, ht := h.Size(); w < 1 || ht < 1 || w*ht > 10_000 || h.Orientation < Upright ||
+			h.Orientation > Rotate270 {
 			t.Fatalf("%+v", h)
 		}
 		// What the other way gets says the same, in a sound file of its own.
 		if h.parts.canvas == nil {
 			again, err := ReadHeader(bytes.Join(h.forVips(), nil), 10_000)
-			if err != nil || again.Width != h.Width || again.Height != h.Height || again.Orientation != h.Orientation ||
-				!bytes.Equal(again.icc, h.icc) || slices.ContainsFunc(again.Warnings, func(w string) bool { return w != warnChecksum && w != warnEnd }) {
+			if err != nil || again.Width != h.Width || again.Height != h.Height ||
+				again.Orientation != h.Orientation ||
+				!bytes.Equal(again.icc, h.icc) ||
+				slices.ContainsFunc(again.Warnings, func(w string) bool {
+					return w != warnChecksum && w != warnEnd
+				}) {
 				t.Fatalf("%+v becomes %+v, %v", h, again, err)
 			}
 		}

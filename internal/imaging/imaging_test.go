@@ -28,7 +28,8 @@ func scene(width, height int) *image.NRGBA {
 	for y := range height {
 		for x := range width {
 			fx, fy := float64(x)/float64(width), float64(y)/float64(height)
-			img.SetNRGBA(x, y, color.NRGBA{uint8(30 + 200*fx), uint8(30 + 200*fy), uint8(128 + 90*math.Sin(9*fx+5*fy)), 255})
+			img.SetNRGBA(x, y, color.NRGBA{uint8(30 + 200*fx), uint8(30 + 200*fy),
+				uint8(128 + 90*math.Sin(9*fx+5*fy)), 255})
 		}
 	}
 	return img
@@ -130,9 +131,11 @@ func TestOrientations(t *testing.T) {
 		stored := store(upright, o)
 		little, big := exif(binary.LittleEndian, o), exif(binary.BigEndian, o)
 		files := map[string][]byte{
-			"jpeg, little-endian": withSegment(encodeJPEG(t, stored), 0xe1, append([]byte("Exif\x00\x00"), little...)),
-			"jpeg, big-endian":    withSegment(encodeJPEG(t, stored), 0xe1, append([]byte("Exif\x00\x00"), big...)),
-			"png":                 withChunk(encodePNG(t, stored), "eXIf", big),
+			"jpeg, little-endian": withSegment(encodeJPEG(t, stored), 0xe1,
+				append([]byte("Exif\x00\x00"), little...)),
+			"jpeg, big-endian": withSegment(encodeJPEG(t, stored), 0xe1,
+				append([]byte("Exif\x00\x00"), big...)),
+			"png": withChunk(encodePNG(t, stored), "eXIf", big),
 		}
 		for name, file := range files {
 			h, err := ReadHeader(file, manyPixels)
@@ -191,7 +194,8 @@ func withChunk(file []byte, kind string, body []byte) []byte {
 func TestRenderLikeCatmullRom(t *testing.T) {
 	t.Parallel()
 	src := scene(320, 240)
-	for _, size := range []image.Point{{320, 240}, {500, 450}, {250, 150}, {160, 120}, {100, 75}, {50, 37}, {32, 24}, {17, 38}, {5, 4}, {1, 1}} {
+	for _, size := range []image.Point{{320, 240}, {500, 450}, {250, 150}, {160, 120}, {100, 75}, {50, 37},
+		{32, 24}, {17, 38}, {5, 4}, {1, 1}} {
 		want := image.NewRGBA(image.Rectangle{Max: size})
 		draw.CatmullRom.Scale(want, want.Rect, src, src.Rect, draw.Src, nil)
 		for name, file := range map[string][]byte{"png": encodePNG(t, src), "jpeg": encodeJPEG(t, src)} {
@@ -230,8 +234,9 @@ func TestPixelKinds(t *testing.T) {
 		file []byte
 		img  image.Image
 	}{
-		"gray": {encodePNG(t, gray), gray}, "gray16": {encodePNG(t, gray16), gray16}, "deep": {encodePNG(t, deep), deep},
-		"alpha": {encodePNG(t, clear), clear}, "palette": {encodePNG(t, web), web}, "gif": {packed.Bytes(), web},
+		"gray": {encodePNG(t, gray), gray}, "gray16": {encodePNG(t, gray16), gray16},
+		"deep": {encodePNG(t, deep), deep}, "alpha": {encodePNG(t, clear), clear},
+		"palette": {encodePNG(t, web), web}, "gif": {packed.Bytes(), web},
 		"gray jpeg": {encodeJPEG(t, gray), gray}, "cmyk jpeg": {cmykJPEG(t), nil},
 	} {
 		want := image.NewRGBA(image.Rect(0, 0, 50, 40))

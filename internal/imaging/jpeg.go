@@ -105,7 +105,8 @@ func (p *parts) takeSegment(marker byte, segment []byte, profile *[][]byte) bool
 		ours := bytes.HasPrefix(segment, []byte(adobePrefix))
 		p.adobe = p.adobe || ours && len(segment) >= len(adobeCMYK)-4
 		return ours
-	case marker >= 0xc0 && marker <= 0xcf && marker != markerDHT && marker != markerJPG && marker != markerDAC, marker == markerLS:
+	case marker >= 0xc0 && marker <= 0xcf && marker != markerDHT && marker != markerJPG &&
+		marker != markerDAC, marker == markerLS:
 		if p.sof == nil {
 			p.sof = append([]byte{marker}, segment...)
 		}
@@ -121,7 +122,8 @@ func (p *parts) jpegSize() error {
 	if len(p.sof) <= countAt {
 		return fmt.Errorf("%w: it has no frame header", ErrCorrupt)
 	}
-	p.height, p.width = int(binary.BigEndian.Uint16(p.sof[heightAt:])), int(binary.BigEndian.Uint16(p.sof[widthAt:]))
+	p.height, p.width = int(binary.BigEndian.Uint16(p.sof[heightAt:])),
+		int(binary.BigEndian.Uint16(p.sof[widthAt:]))
 	if p.height == 0 && p.width > 0 {
 		return fmt.Errorf("%w: jpeg: its height stands behind its pixels", ErrUnsupported)
 	}

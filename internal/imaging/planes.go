@@ -50,7 +50,8 @@ func chroma(img *image.YCbCr, data []uint8, width, height int) part {
 	case image.YCbCrSubsampleRatio410:
 		subX, subY = 4, 2
 	}
-	return part{samples(data, img.CStride, (width+subX-1)/subX, (height+subY-1)/subY), float64(subX), float64(subY)}
+	return part{samples(data, img.CStride, (width+subX-1)/subX, (height+subY-1)/subY), float64(subX),
+		float64(subY)}
 }
 
 // rowRGBA returns a function that converts one row, alpha premultiplied.

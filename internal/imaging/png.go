@@ -62,7 +62,8 @@ func (p *parts) readPNG(data []byte) error {
 		case name == "iCCP" && !p.profiled:
 			p.profiled = true
 			// A name of 1 to 79 bytes, a zero, the method 0, the packed profile.
-			if end := bytes.IndexByte(body[:min(len(body), 80)], 0); end > 0 && len(body) > end+2 && body[end+1] == 0 {
+			if end := bytes.IndexByte(body[:min(len(body), 80)], 0); end > 0 && len(body) > end+2 &&
+				body[end+1] == 0 {
 				p.icc, _ = unpackProfile(body[end+2:])
 			}
 		case name == "PLTE" || name == "tRNS":
@@ -188,7 +189,8 @@ func (p *parts) pngRaw() int64 {
 		return size(width, height)
 	}
 	total := int64(0)
-	for _, pass := range [7][4]int64{{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}} {
+	for _, pass := range [7][4]int64{{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4},
+		{1, 0, 2, 2}, {0, 1, 1, 2}} {
 		total += size((width-pass[0]+pass[2]-1)/pass[2], (height-pass[1]+pass[3]-1)/pass[3])
 	}
 	return total

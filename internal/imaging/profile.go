@@ -123,7 +123,8 @@ func curveAt(tag []byte, x float64) (float64, bool) {
 		case kind == plain && len(values) >= 4:
 			return math.Pow(x, fixed16(values)), true
 		case kind == linearFoot && len(values) >= 20:
-			g, a, b, c, d := fixed16(values), fixed16(values[4:]), fixed16(values[8:]), fixed16(values[12:]), fixed16(values[16:])
+			g, a, b, c, d := fixed16(values), fixed16(values[4:]), fixed16(values[8:]), fixed16(values[12:]),
+				fixed16(values[16:])
 			if x < d {
 				return c * x, true
 			}

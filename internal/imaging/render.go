@@ -37,8 +37,8 @@ func (p *Picture) Render(ctx context.Context, frame Frame) (image.Image, error) 
 			widenRange(rendered[1], &fullChroma)
 			widenRange(rendered[2], &fullChroma)
 		}
-		return &image.YCbCr{Y: rendered[0], Cb: rendered[1], Cr: rendered[2], YStride: frame.Width, CStride: frame.Width,
-			SubsampleRatio: image.YCbCrSubsampleRatio444, Rect: rect}, nil
+		return &image.YCbCr{Y: rendered[0], Cb: rendered[1], Cr: rendered[2], YStride: frame.Width,
+			CStride: frame.Width, SubsampleRatio: image.YCbCrSubsampleRatio444, Rect: rect}, nil
 	case planes[0].channels == 1:
 		return &image.Gray{Pix: rendered[0], Stride: frame.Width, Rect: rect}, nil
 	default:

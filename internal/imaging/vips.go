@@ -119,7 +119,8 @@ func (s *Session) Close() error { return os.RemoveAll(s.folder) }
 func (s *Session) Render(ctx context.Context, w io.Writer, frame Frame, format Format, quality int) error {
 	output := "output" + format.Extension()
 	// A second thread saves an eighth of the time, more would save nothing.
-	args := []string{sessionInput, "--vips-concurrency=2", "--output=" + output + writeOptions(format, quality)}
+	args := []string{sessionInput, "--vips-concurrency=2", "--output=" + output +
+		writeOptions(format, quality)}
 	if s.header.icc != nil {
 		args = append(args, "--export-profile=srgb")
 	}
@@ -184,14 +185,15 @@ func checkOutput(out *os.File, frame Frame, format Format) error {
 	return nil
 }
 
-// run runs the program in the folder, which is all it may write, in a sandbox. A warning counts as a failure, for that
-// is how it speaks of a file that is cut.
+// run runs the program in the folder, which is all it may write, in a sandbox. A warning counts as a failure,
+// for that is how it speaks of a file that is cut.
 func (s *Session) run(ctx context.Context, args []string) error {
 	messages := &head{limit: vipsMessages}
 	cmd := exec.CommandContext(ctx, s.vips.program, args...)
 	cmd.Dir = s.folder
 	// VIPS_BLOCK_UNTRUSTED leaves out loaders that were not fuzzed.
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + s.folder, "HOME=" + s.folder, "LC_ALL=C", "VIPS_BLOCK_UNTRUSTED=1"}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + s.folder, "HOME=" + s.folder, "LC_ALL=C",
+		"VIPS_BLOCK_UNTRUSTED=1"}
 	cmd.Stderr = messages
 	cmd.WaitDelay = vipsKill
 	ownGroup(cmd)
@@ -253,7 +255,8 @@ func (h *head) Write(p []byte) (int, error) {
 // not every libvips reads; animations; CMYK, which it would put through a
 // profile of its own.
 func (v *Vips) Reads(h Header) bool {
-	return v != nil && h.Format != GIF && (h.parts.canvas == nil && h.parts.space != spaceCMYK || h.unread != nil)
+	return v != nil && h.Format != GIF && (h.parts.canvas == nil && h.parts.space != spaceCMYK ||
+		h.unread != nil)
 }
 
 // Needed reports whether only a Session can render a file.
@@ -262,7 +265,8 @@ func (v *Vips) Needed(h Header) bool { return h.unread != nil }
 // Recovers reports whether a lenient Session may show more of a file than
 // Decode, which failed with err: libjpeg goes on behind damage.
 func (v *Vips) Recovers(h Header, err error) bool {
-	return v != nil && h.Format == JPEG && !errors.Is(err, ErrCut) && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnsupported))
+	return v != nil && h.Format == JPEG && !errors.Is(err, ErrCut) && (errors.Is(err, ErrCorrupt) ||
+		errors.Is(err, ErrUnsupported))
 }
 
 // Writes reports whether a Session writes a format; no for a nil Vips.

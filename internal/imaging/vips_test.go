@@ -66,16 +66,20 @@ func TestVipsCommand(t *testing.T) {
 	v := fakeVips(t, `echo "$@" >asked; env >>asked; echo "no such luck" >&2; exit 1`)
 	s, h := open(t, v, encodeJPEG(t, scene(100, 60)))
 	for box, want := range map[Box]string{
-		{50, 0, Contain}: "input --vips-concurrency=2 --output=output.jpg[Q=77,strip,background=255] --size=50x30!",
-		{10, 20, Fill}:   "input --vips-concurrency=2 --output=output.jpg[Q=77,strip,background=255] --size=10x20!",
-		{10, 20, Cover}:  "input --vips-concurrency=2 --output=output.jpg[Q=77,strip,background=255] --size=10x20 --smartcrop=centre",
+		{50, 0,
+			Contain}: "input --vips-concurrency=2 --output=output.jpg[Q=77,strip,background=255] --size=50x30!",
+		{10, 20,
+			Fill}: "input --vips-concurrency=2 --output=output.jpg[Q=77,strip,background=255] --size=10x20!",
+		{10, 20,
+			Cover}: "input --vips-concurrency=2 --output=output.jpg[Q=77,strip,background=255] --size=10x20 --smartcrop=centre",
 	} {
 		frame, err := h.Frame(box, false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		if err := s.Render(t.Context(), &out, frame, JPEG, 77); !errors.Is(err, ErrVips) || !strings.Contains(err.Error(), "no such luck") || out.Len() > 0 {
+		if err := s.Render(t.Context(), &out, frame, JPEG, 77); !errors.Is(err, ErrVips) ||
+			!strings.Contains(err.Error(), "no such luck") || out.Len() > 0 {
 			t.Errorf("%v: %v, %d bytes", box, err, out.Len())
 		}
 		text, err := os.ReadFile(filepath.Join(s.folder, "asked"))
@@ -93,11 +97,13 @@ func TestVipsCommand(t *testing.T) {
 func TestVipsProfile(t *testing.T) {
 	t.Parallel()
 	for name, file := range map[string][]byte{
-		"cmyk":    withSegment(cmykJPEG(t), 0xe2, []byte("ICC_PROFILE\x00\x01\x01abc")),
-		"profile": withSegment(encodeJPEG(t, scene(16, 8)), 0xe2, append([]byte("ICC_PROFILE\x00\x01\x01"), profileOf(displayP3, 2.2)...)),
-		"sRGB":    withSegment(encodeJPEG(t, scene(16, 8)), 0xe2, append([]byte("ICC_PROFILE\x00\x01\x01"), profileOf(plainRGB, 0)...)),
-		"doubt":   withSegment(encodeJPEG(t, scene(16, 8)), 0xe2, []byte("ICC_PROFILE\x00\x01\x01abc")),
-		"plain":   encodeJPEG(t, scene(16, 8)),
+		"cmyk": withSegment(cmykJPEG(t), 0xe2, []byte("ICC_PROFILE\x00\x01\x01abc")),
+		"profile": withSegment(encodeJPEG(t, scene(16, 8)), 0xe2, append([]byte("ICC_PROFILE\x00\x01\x01"),
+			profileOf(displayP3, 2.2)...)),
+		"sRGB": withSegment(encodeJPEG(t, scene(16, 8)), 0xe2, append([]byte("ICC_PROFILE\x00\x01\x01"),
+			profileOf(plainRGB, 0)...)),
+		"doubt": withSegment(encodeJPEG(t, scene(16, 8)), 0xe2, []byte("ICC_PROFILE\x00\x01\x01abc")),
+		"plain": encodeJPEG(t, scene(16, 8)),
 	} {
 		s, _ := open(t, fakeVips(t, `echo "$@" >&2`), file)
 		err := s.Render(t.Context(), io.Discard, Frame{Width: 8, Height: 4, W: 16, H: 8}, JPEG, 80)
@@ -126,10 +132,11 @@ func TestVipsLikeGo(t *testing.T) {
 	}
 	turned := append([]byte("Exif\x00\x00"), exif(binary.LittleEndian, Rotate90)...)
 	for name, file := range map[string][]byte{
-		"gray": encodePNG(t, gray), "gray16": encodePNG(t, gray16), "deep": encodePNG(t, deep), "alpha": encodePNG(t, clear),
-		"palette": encodePNG(t, web), "gray jpeg": encodeJPEG(t, gray), "jpeg": encodeJPEG(t, src),
-		"turned": withSegment(encodeJPEG(t, src), 0xe1, turned), "turned png": withChunk(encodePNG(t, src), "eXIf", turned[6:]),
-		"webp": webpSample(t, "lossy"), "webp, alpha": webpSample(t, "lossy, alpha"), "webp, lossless": webpSample(t, "lossless, alpha"),
+		"gray": encodePNG(t, gray), "gray16": encodePNG(t, gray16), "deep": encodePNG(t, deep),
+		"alpha": encodePNG(t, clear), "palette": encodePNG(t, web), "gray jpeg": encodeJPEG(t, gray),
+		"jpeg": encodeJPEG(t, src), "turned": withSegment(encodeJPEG(t, src), 0xe1, turned),
+		"turned png": withChunk(encodePNG(t, src), "eXIf", turned[6:]), "webp": webpSample(t, "lossy"),
+		"webp, alpha": webpSample(t, "lossy, alpha"), "webp, lossless": webpSample(t, "lossless, alpha"),
 		"webp, animation": webpSample(t, "animation"),
 	} {
 		s, h := open(t, v, file)
@@ -187,7 +194,8 @@ func TestVipsCancel(t *testing.T) {
 		t.Skip("the program has no process group of its own here")
 	}
 	// It says who it and its child are by a pipe that closes when both are dead.
-	s, h := open(t, fakeVips(t, "exec 3>pipe\nsleep 100 &\necho $$ >&3\nsleep 100"), encodeJPEG(t, scene(100, 60)))
+	s, h := open(t, fakeVips(t, "exec 3>pipe\nsleep 100 &\necho $$ >&3\nsleep 100"),
+		encodeJPEG(t, scene(100, 60)))
 	pipe := filepath.Join(s.folder, "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
@@ -274,7 +282,8 @@ func TestVipsHostile(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "new")
 	attempts := map[string]string{
 		"passwd": "cat /etc/passwd", "environ": "cat /proc/$PPID/environ", "outside": "echo x >" + outside,
-		"signal": "kill -CONT $PPID", "tcp": "bash -c 'echo >/dev/tcp/127.0.0.1/" + port + "'", "list": "ls " + filepath.Dir(outside),
+		"signal": "kill -CONT $PPID", "tcp": "bash -c 'echo >/dev/tcp/127.0.0.1/" + port + "'",
+		"list": "ls " + filepath.Dir(outside),
 	}
 	var script strings.Builder
 	for name, attempt := range attempts {
@@ -296,7 +305,8 @@ func TestVipsHostile(t *testing.T) {
 	free := exec.CommandContext(t.Context(), v.program)
 	free.Dir = t.TempDir()
 	_ = free.Run() // it always says that it failed
-	if came, _ := os.ReadFile(filepath.Join(free.Dir, "came-off")); bytes.Count(came, []byte("\n")) != 1+len(attempts) {
+	if came, _ := os.ReadFile(filepath.Join(free.Dir, "came-off")); bytes.Count(came, []byte("\n")) != 1+
+		len(attempts) {
 		t.Errorf("without the sandbox it came by %q only", came)
 	}
 }

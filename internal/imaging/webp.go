@@ -60,7 +60,8 @@ func (p *parts) webpPixels(id string, body []byte) {
 	case id == "ALPH" && !p.alpha:
 		p.alpha = true
 	case id == "VP8 " && len(body) >= 10: // RFC 6386, 9.1
-		p.width, p.height = int(binary.LittleEndian.Uint16(body[6:])&0x3fff), int(binary.LittleEndian.Uint16(body[8:])&0x3fff)
+		p.width, p.height = int(binary.LittleEndian.Uint16(body[6:])&0x3fff),
+			int(binary.LittleEndian.Uint16(body[8:])&0x3fff)
 	case id == "VP8L" && len(body) >= 5: // RFC 9649, 3.4
 		size := binary.LittleEndian.Uint32(body[1:])
 		p.width, p.height = 1+int(size&0x3fff), 1+int(size>>14&0x3fff)
@@ -118,7 +119,8 @@ func (p *parts) webpFile(o Orientation, icc []byte) [][]byte {
 			flags |= webpAlphaFlag
 		}
 		w, h := p.width-1, p.height-1
-		extended := []byte{flags, 0, 0, 0, byte(w), byte(w >> 8), byte(w >> 16), byte(h), byte(h >> 8), byte(h >> 16)}
+		extended := []byte{flags, 0, 0, 0, byte(w), byte(w >> 8), byte(w >> 16), byte(h), byte(h >> 8),
+			byte(h >> 16)}
 		before = append([][]byte{riffHead("VP8X", extended), extended}, before...)
 	}
 	file := append(append(append([][]byte{nil}, before...), p.file...), behind...)

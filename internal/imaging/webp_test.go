@@ -39,7 +39,8 @@ func TestWebP(t *testing.T) {
 	t.Parallel()
 	for name := range webpSamples {
 		got := toRGBA(render(t, webpSample(t, name), Box{Width: 32}))
-		for i, want := range []color.RGBA{{255, 0, 0, 255}, {0, 200, 0, 255}, {0, 0, 255, 255}, {0, 0, 0, 255}} {
+		for i, want := range []color.RGBA{{255, 0, 0, 255}, {0, 200, 0, 255}, {0, 0, 255, 255},
+			{0, 0, 0, 255}} {
 			if i%2 == 1 && strings.Contains(name, "alpha") {
 				want = color.RGBA{}
 			}
@@ -59,7 +60,8 @@ func TestWebPBare(t *testing.T) {
 	t.Parallel()
 	file := webpSample(t, "lossy")
 	file[20] = 1<<3 | 1<<2 // there is Exif and XMP
-	whole := bytes.Join([][]byte{file, []byte("EXIF\x03\x00\x00\x00abc\x00"), []byte("XMP \x02\x00\x00\x00de")}, nil)
+	whole := bytes.Join([][]byte{file, []byte("EXIF\x03\x00\x00\x00abc\x00"),
+		[]byte("XMP \x02\x00\x00\x00de")}, nil)
 	if got, want := webpBare(whole), webpSample(t, "lossy"); !bytes.Equal(got, want) {
 		t.Errorf("got\n%q, want\n%q", got, want)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"longshore/internal/family"
+	"longshore/internal/sandbox"
 )
 
 // modeVariable makes a process a child; its value is the memory cap in
@@ -52,7 +54,8 @@ type child struct {
 // CheckEnv refuses what can't be the name of a variable that passes to children.
 func CheckEnv(names []string) error {
 	for _, name := range names {
-		if name == "" || strings.ContainsAny(name, "=\x00") || name == modeVariable || name == family.Variable {
+		if name == "" || strings.ContainsAny(name, "=\x00") || name == modeVariable ||
+			name == family.Variable {
 			return fmt.Errorf("%q can't be the name of a variable for child processes", name)
 		}
 	}
@@ -82,9 +85,9 @@ func newChild(ctx context.Context, starter *family.Starter, kind Child, mark str
 		return nil, fmt.Errorf("start child: %w", err)
 	}
 	c := &child{kind: kind, conn: ours, frames: make(chan frame, 16)}
-	cmd := &exec.Cmd{Path: kind.Program, Args: []string{filepath.Base(os.Args[0]), "(child)"}, Env: kind.environment(),
-		ExtraFiles: []*os.File{theirs}, Dir: "/"}
-	c.family, err = starter.Start(cmd, mark, &c.stderr)
+	cmd := &exec.Cmd{Path: kind.Program, Args: []string{filepath.Base(os.Args[0]), "(child)"},
+		Env: kind.environment(), ExtraFiles: []*os.File{theirs}, Dir: "/"}
+	c.family, err = kind.start(cmd, mark, &c.stderr, starter)
 	// Its end of the wire is the child's alone now: else its own end would not be
 	// noticed.
 	if closed := theirs.Close(); err != nil {
@@ -99,11 +102,38 @@ func newChild(ctx context.Context, starter *family.Starter, kind Child, mark str
 	defer cancel()
 	if err := c.awaitReady(patience); err != nil {
 		c.end()
-		return nil, fmt.Errorf("start child: %w (is the child's entry the first call of main?): %s", err, lastWords(c.stderr.Take()))
+		return nil, fmt.Errorf("start child: %w (is the child's entry the first call of main?): %s", err,
+			lastWords(c.stderr.Take()))
 	}
 	c.asleep, _, _ = c.family.Resident()
 	c.kills = family.KernelKills()
 	return c, nil
+}
+
+// start starts a child's process, in a sandbox where it has one.
+func (k Child) start(cmd *exec.Cmd, mark string, out io.Writer,
+	starter *family.Starter) (*family.Family, error) {
+	if k.Policy == nil {
+		return starter.Start(cmd, mark, out)
+	}
+	release := make(chan struct{}) // of the thread that started it
+	f, err := family.StartOn(cmd, mark, out, func(start func() error) error {
+		return sandbox.Start(k.Policy, func() (int, error) {
+			if err := start(); err != nil {
+				return 0, err
+			}
+			return cmd.Process.Pid, nil
+		}, release)
+	})
+	if err != nil {
+		close(release)
+		return nil, err
+	}
+	go func() {
+		<-f.Gone()
+		close(release)
+	}()
+	return f, nil
 }
 
 // lastWords shortens what a child wrote for an error message.

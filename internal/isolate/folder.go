@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,9 +40,15 @@ func newBase(dir string) (*base, error) {
 		return nil, err
 	}
 	b := &base{path: path}
-	b.lock, err = os.OpenFile(filepath.Join(path, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	// It gets its name when it is locked: else one that looks meanwhile takes this for a
+	// dead process's.
+	name := filepath.Join(path, lockFile)
+	b.lock, err = os.OpenFile(name+".new", os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {
 		err = syscall.Flock(int(b.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err == nil {
+		err = os.Rename(name+".new", name)
 	}
 	if err != nil {
 		return nil, errors.Join(err, b.remove())
@@ -85,6 +92,50 @@ func dead(path string) bool {
 	defer lock.Close()
 	return syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
 }
+
+// guardable is set where this program can be a guard: its main has called Main.
+var guardable atomic.Bool
+
+// Guard starts a process that outlives this one. It kills what is left then of the families
+// that have the names of some folders of work folders for a mark, and removes the folders.
+// It fails where Main was not the first call of main.
+func Guard(folders ...string) (*family.Guard, error) {
+	if !guardable.Load() {
+		return nil, errors.New("a guard can't be started: the child's entry is not the first call of main")
+	}
+	program, err := family.Program()
+	if err != nil {
+		return nil, err
+	}
+	return family.StartGuard(program, folders...)
+}
+
+// A guard waits so long for the kernel to end what holds a folder.
+const (
+	removeTries = 50
+	removePause = 100 * time.Millisecond
+)
+
+// removeLeft removes a base whose process is no more; one whose process lives stays.
+func removeLeft(path string) {
+	if !strings.HasPrefix(filepath.Base(path), basePrefix) {
+		return
+	}
+	gone := false
+	for range removeTries {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		// The lock may be the first that goes: who had none before has none after.
+		if gone = gone || dead(path); gone && removeAll(path) == nil {
+			return
+		}
+		time.Sleep(removePause)
+	}
+}
+
+// Path is the folder in which all work folders of the pool are.
+func (p *Pool) Path() string { return p.base.path }
 
 // Folder returns an empty work folder that only this user may enter. The caller
 // gives it back to RemoveFolder once the work has ended.
@@ -133,6 +184,50 @@ func (b *base) keep(path string, most int) bool {
 	b.spares = append(b.spares, path)
 	return true
 }
+
+// Folders are work folders for who runs programs of his own; a Pool has its own.
+type Folders struct{ base *base }
+
+// OpenFolders makes a folder for them in dir, "" = os.TempDir(), and removes what dead
+// processes have left there. Its name is a mark for families (package family): what
+// such a process could not end is ended too. Orphans of this process's descendants
+// become its children, so that families are found whole.
+func OpenFolders(dir string) (*Folders, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	if err := family.AdoptOrphans(); err != nil {
+		return nil, err
+	}
+	b, err := newBase(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Folders{b}, nil
+}
+
+// Path is the folder in which all of them are.
+func (f *Folders) Path() string { return f.base.path }
+
+// New returns an empty folder that only this user may enter.
+func (f *Folders) New() (string, error) {
+	path, err := os.MkdirTemp(f.base.path, "")
+	if err != nil {
+		return "", fmt.Errorf("make work folder: %w", err)
+	}
+	return path, nil
+}
+
+// Remove removes one with all that is in it.
+func (f *Folders) Remove(path string) error {
+	if err := removeAll(path); err != nil {
+		return fmt.Errorf("remove work folder: %w", err)
+	}
+	return nil
+}
+
+// Close removes all.
+func (f *Folders) Close() error { return f.base.remove() }
 
 // untouched reports whether a folder is empty and open to its owner only.
 func untouched(path string) bool {

@@ -28,7 +28,8 @@ const nicer = 5
 func prepare(memory int64) (limits, error) {
 	// Soft stops come over the socket. A platform, or a terminal, may send the
 	// same signals to every process it finds. Programs started here inherit this.
-	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
+	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGTSTP, syscall.SIGTTIN,
+		syscall.SIGTTOU)
 	lowerPriority()
 	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}) // a crash leaves no file
 	l := limits{temp: os.TempDir()}

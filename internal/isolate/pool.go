@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"longshore/internal/family"
+	"longshore/internal/sandbox"
 )
 
 // Config of a Pool.
@@ -21,6 +22,8 @@ type Config struct {
 	Dir   string       // where work folders are made; "" = os.TempDir()
 	Child Child        // what is kept warm, and does work that names no other
 	Log   *slog.Logger // nil = silent
+	// Lazy has children started when work wants them, and not before.
+	Lazy bool
 }
 
 // A Child says what process does a piece of work.
@@ -28,10 +31,14 @@ type Child struct {
 	Program string   // an executable whose first call of main is Main; "" = this one
 	Memory  int64    // bytes that it may use beyond what it has at rest; 0 = no cap
 	Env     []string // names of variables that it gets beside those of every child
+	// Policy is what it may do (package sandbox); nil = what its parent may. Two kinds
+	// with equal policies have one pointer.
+	Policy *sandbox.Policy
 }
 
 func (k Child) equal(other Child) bool {
-	return k.Program == other.Program && k.Memory == other.Memory && slices.Equal(k.Env, other.Env)
+	return k.Program == other.Program && k.Memory == other.Memory && k.Policy == other.Policy &&
+		slices.Equal(k.Env, other.Env)
 }
 
 // ErrClosed says that the pool was closed.
@@ -90,6 +97,10 @@ func Open(c Config) (*Pool, error) {
 	p.ctx, p.close = context.WithCancel(context.Background())
 	p.wg.Go(func() { family.ReapOrphans(p.ctx) })
 	for range c.Slots {
+		if c.Lazy {
+			p.slots <- &slot{}
+			continue
+		}
 		p.wg.Go(func() { p.putBack(&slot{}) })
 	}
 	return p, nil
@@ -103,7 +114,7 @@ func (p *Pool) newChild(ctx context.Context, kind Child) (*child, error) {
 // be started is started by the next work that wants it, which then gets the
 // error.
 func (p *Pool) putBack(s *slot) {
-	if s.child == nil && p.ctx.Err() == nil {
+	if s.child == nil && p.ctx.Err() == nil && !p.config.Lazy {
 		var err error
 		if s.child, err = p.newChild(p.ctx, p.config.Child); err != nil && p.ctx.Err() == nil {
 			p.config.Log.ErrorContext(p.ctx, "child can't be started", "error", err)

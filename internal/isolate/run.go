@@ -153,7 +153,8 @@ type run struct {
 func (r *run) do(ctx context.Context) (Reply, error) {
 	c := r.child
 	c.stderr.Take() // of the work before
-	o := order{number: r.number, until: onUptime(r.Until), input: r.Input != nil, folder: r.Folder, body: r.Body}
+	o := order{number: r.number, until: onUptime(r.Until), input: r.Input != nil, folder: r.Folder,
+		body: r.Body}
 	if err := c.send(o.encode(nil), r.Input); err != nil {
 		return r.died(ctx, &Death{How: "does not read: " + err.Error()})
 	}

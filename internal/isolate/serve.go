@@ -49,9 +49,13 @@ func (s *Stopped) Error() string { return "stopped: " + s.Reason }
 // called Main yet.
 func IsChild() bool { return os.Getenv(modeVariable) != "" }
 
-// Main serves and never returns, if this process is a child; else it does
-// nothing. It must be the first call of main.
+// Main serves and never returns, if this process is a child or a guard (see Guard); else
+// it does nothing. It must be the first call of main.
 func Main(h Handler) {
+	if family.BeGuard(os.Args[1:], os.Stdin, removeLeft) {
+		os.Exit(0)
+	}
+	guardable.Store(true)
 	mode := os.Getenv(modeVariable)
 	if mode == "" {
 		return

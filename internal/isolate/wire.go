@@ -31,7 +31,8 @@ func newWires() (ours wire, theirs *os.File, err error) {
 	}
 	ours, theirs = wire(fds[0]), os.NewFile(uintptr(fds[1]), "child")
 	patience := syscall.NsecToTimeval(sendPatience.Nanoseconds())
-	if err := syscall.SetsockoptTimeval(fds[0], syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &patience); err != nil {
+	if err := syscall.SetsockoptTimeval(fds[0], syscall.SOL_SOCKET, syscall.SO_SNDTIMEO,
+		&patience); err != nil {
 		return 0, nil, errors.Join(os.NewSyscallError("setsockopt", err), ours.close(), theirs.Close())
 	}
 	return ours, theirs, nil

@@ -43,8 +43,9 @@ func TestGoneFilesGo(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				files := fileStore{memory.New()}
-				j := &Janitor{gone: make(chan job.ID, maxGone), blobs: files, log: slog.New(slog.DiscardHandler)}
-				for _, name := range []string{"a/in", "b/in", "b/f/out", "c/in"} {
+				j := &Janitor{gone: make(chan job.ID, maxGone), blobs: files,
+					log: slog.New(slog.DiscardHandler)}
+				for _, name := range []string{"3-a/in", "3-b/in", "3-b/f/out", "3-c/in", "b/in"} {
 					blobtest.Put(t, files, name, name)
 				}
 				ctx, cancel := context.WithCancel(t.Context())
@@ -61,10 +62,11 @@ func TestGoneFilesGo(t *testing.T) {
 				ended := make(chan error, 1)
 				go func() { ended <- j.deleteGone(ctx) }()
 				synctest.Wait()
-				for _, name := range []string{"a/in", "b/in", "b/f/out"} {
+				for _, name := range []string{"3-a/in", "3-b/in", "3-b/f/out"} {
 					blobtest.Missing(t, files, name)
 				}
-				blobtest.Get(t, files, "c/in")
+				blobtest.Get(t, files, "3-c/in")
+				blobtest.Get(t, files, "b/in")
 				cancel()
 				if err := <-ended; err != nil {
 					t.Error(err)

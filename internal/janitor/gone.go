@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"longshore/internal/jobstore"
 	"longshore/job"
 )
 
@@ -16,7 +17,8 @@ const (
 	goneAtOnce = 16
 )
 
-var errGoneFull = errors.New("too many removed jobs wait for the deletion of their files, which stay until they are found as orphans")
+var errGoneFull = errors.New(
+	"too many removed jobs wait for the deletion of their files, which stay until they are found as orphans")
 
 // forget has a removed job's blobs deleted soon. It doesn't wait: the sweep that
 // removed the job mends leases too, and a blob store may be slow.
@@ -80,7 +82,8 @@ func (j *Janitor) deleteRest(ctx context.Context) {
 func (j *Janitor) deleteBlobs(ctx context.Context, id job.ID) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if err := j.blobs.Delete(ctx, string(id)); err != nil {
-		j.log.WarnContext(ctx, "files of a removed job stay until they are found as orphans", "job_id", id, "error", err)
+	if err := j.blobs.Delete(ctx, jobstore.Folder(id)); err != nil {
+		j.log.WarnContext(ctx, "files of a removed job stay until they are found as orphans", "job_id", id,
+			"error", err)
 	}
 }

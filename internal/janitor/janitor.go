@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"longshore/internal/blob"
+	"longshore/internal/functions/registry"
 	"longshore/internal/jobstore"
 	"longshore/internal/queue"
 	"longshore/internal/submit"
@@ -33,8 +34,13 @@ type Config struct {
 	Store     *jobstore.Store
 	Tickets   *queue.Queue
 	Blobs     Blobs
+	Functions *registry.Store   // of those that are deployed, whose blobs lie among the others
 	Submitter *submit.Submitter // that nobody comes in by: it mends uploads in pieces
-	Log       *slog.Logger
+	// Profiles are the folders of blobs that profiles of memory have.
+	Profiles func(context.Context) (map[string]bool, error)
+	// Mend makes pauses what they should be.
+	Mend func(context.Context) error
+	Log  *slog.Logger
 }
 
 // A Janitor looks after an installation.
@@ -44,7 +50,10 @@ type Janitor struct {
 	store     *jobstore.Store
 	tickets   *queue.Queue
 	blobs     Blobs
+	functions *registry.Store
 	submitter *submit.Submitter
+	mend      func(context.Context) error
+	profiles  func(context.Context) (map[string]bool, error)
 	log       *slog.Logger
 
 	gone  chan job.ID // whose blobs are to be deleted
@@ -53,8 +62,10 @@ type Janitor struct {
 
 // New returns a Janitor that does nothing yet.
 func New(c Config) *Janitor {
-	return &Janitor{redis: c.Redis, prefix: c.Prefix, store: c.Store, tickets: c.Tickets, blobs: c.Blobs, submitter: c.Submitter,
-		log: c.Log, gone: make(chan job.ID, maxGone), looks: make(chan job.ID, maxLooks)}
+	return &Janitor{redis: c.Redis, prefix: c.Prefix, store: c.Store, tickets: c.Tickets, blobs: c.Blobs,
+		functions: c.Functions, mend: c.Mend, profiles: c.Profiles, submitter: c.Submitter, log: c.Log,
+		gone:  make(chan job.ID, maxGone),
+		looks: make(chan job.ID, maxLooks)}
 }
 
 // Run does what every process does, until ctx ends. One that keeps leases runs the
@@ -70,5 +81,5 @@ func (j *Janitor) Run(ctx context.Context) error {
 
 // Sweeper returns what mends records and leases. What it finds to do for blobs Run does.
 func (j *Janitor) Sweeper() *jobstore.Sweeper {
-	return &jobstore.Sweeper{Store: j.store, Tickets: j.tickets, Log: j.log, Gone: j.forget, Upload: j.lookAfter}
+	return &jobstore.Sweeper{Store: j.store, Log: j.log, Gone: j.forget, Upload: j.lookAfter}
 }

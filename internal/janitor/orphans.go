@@ -3,9 +3,13 @@ package janitor
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
+	"longshore/internal/functions/registry"
+	"longshore/internal/jobstore"
 	"longshore/internal/loop"
+	"longshore/internal/operate"
 	"longshore/job"
 )
 
@@ -29,11 +33,20 @@ func (j *Janitor) sweepOrphans(ctx context.Context, before time.Time) error {
 	if _, err := j.blobs.SweepTemp(ctx, before); err != nil {
 		return err
 	}
+	var functions, profiles []string
 	for name, err := range j.blobs.Jobs(ctx, before) {
 		if err != nil {
 			return err
 		}
-		id, err := job.ParseID(name)
+		if strings.HasPrefix(name, registry.BlobMark) {
+			functions = append(functions, name)
+			continue
+		}
+		if strings.HasPrefix(name, operate.ProfileMark) {
+			profiles = append(profiles, name)
+			continue
+		}
+		id, err := jobstore.ParseFolder(name)
 		if err != nil {
 			continue // not ours
 		}
@@ -41,12 +54,36 @@ func (j *Janitor) sweepOrphans(ctx context.Context, before time.Time) error {
 		if err != nil {
 			return err
 		}
-		if !there[0] {
+		if !there[0] || name != jobstore.Folder(id) { // the other is of a record of format 2, which are gone
 			if err := j.blobs.Delete(ctx, name); err != nil {
 				return err
 			}
 			j.log.InfoContext(ctx, "orphan blobs deleted", "job_id", name)
 		}
+	}
+	return errors.Join(j.sweepKept(ctx, "function", functions, j.functions.Blobs),
+		j.sweepKept(ctx, "profile", profiles, j.profiles))
+}
+
+// sweepKept deletes what was deployed once and no version names any more, and likewise profiles. No name is
+// drawn twice, so none of them can come back.
+func (j *Janitor) sweepKept(ctx context.Context, what string, names []string,
+	keeps func(context.Context) (map[string]bool, error)) error {
+	if len(names) == 0 {
+		return nil
+	}
+	kept, err := keeps(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if kept[name] {
+			continue
+		}
+		if err := j.blobs.Delete(ctx, name); err != nil {
+			return err
+		}
+		j.log.InfoContext(ctx, "blob that is kept no more deleted", "of", what, "blob", name)
 	}
 	return nil
 }

@@ -20,9 +20,12 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 func TestSweepOrphans(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]func(t *testing.T) connect.Config{
-		"folder": func(t *testing.T) connect.Config { return connect.Config{BlobURL: "file://" + t.TempDir()} },
+		"folder": func(t *testing.T) connect.Config {
+			return connect.Config{BlobURL: "file://" + t.TempDir()}
+		},
 		"bucket": func(t *testing.T) connect.Config {
-			return connect.Config{BlobURL: buckettest.Start(t).URL("p"), S3KeyID: buckettest.KeyID, S3SecretKey: buckettest.SecretKey}
+			return connect.Config{BlobURL: buckettest.Start(t).URL("p"), S3KeyID: buckettest.KeyID,
+				S3SecretKey: buckettest.SecretKey}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -35,14 +38,18 @@ func TestSweepOrphans(t *testing.T) {
 			}
 			defer sys.Close()
 			known, orphan := job.NewID(time.Now()), job.NewID(time.Now())
-			if _, err := sys.Store.Create(t.Context(), jobstore.NewJob{ID: known, Type: "a.b", Lane: job.LaneIO, Priority: job.Default,
-				Timeout: time.Minute, MaxAttempts: 1, Retention: time.Hour, Spec: jobstore.Spec{Payload: []byte("{}")}}); err != nil {
+			file, lost := jobstore.Folder(known), jobstore.Folder(orphan)
+			if _, err := sys.Store.Create(t.Context(), jobstore.NewJob{ID: known, Type: "a.b",
+				Lane: job.LaneIO, Priority: job.Default,
+				Timeout: time.Minute, MaxAttempts: 1, Retention: time.Hour,
+				Spec: jobstore.Spec{Payload: []byte("{}")}}); err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range []string{string(known) + "/in", string(orphan) + "/in", string(orphan) + "/f/out", "strange/in"} {
+			for _, name := range []string{file + "/in", lost + "/in", lost + "/f/out", string(known) + "/in",
+				"strange/in"} {
 				blobtest.Put(t, sys.Blobs, name, name)
 			}
-			w, err := sys.Blobs.Create(t.Context(), string(orphan)+"/cut")
+			w, err := sys.Blobs.Create(t.Context(), lost+"/cut")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,16 +57,19 @@ func TestSweepOrphans(t *testing.T) {
 			if _, err := w.Write(make([]byte, 6<<20)); err != nil {
 				t.Fatal(err)
 			}
-			if err := janitor.SweepOrphansOnce(sys.Janitor, t.Context(), time.Now().Add(-time.Hour)); err != nil {
+			if err := janitor.SweepOrphansOnce(sys.Janitor, t.Context(),
+				time.Now().Add(-time.Hour)); err != nil {
 				t.Fatal(err)
 			}
-			blobtest.Get(t, sys.Blobs, string(orphan)+"/in")
-			if err := janitor.SweepOrphansOnce(sys.Janitor, t.Context(), time.Now().Add(time.Hour)); err != nil {
+			blobtest.Get(t, sys.Blobs, lost+"/in")
+			if err := janitor.SweepOrphansOnce(sys.Janitor, t.Context(),
+				time.Now().Add(time.Hour)); err != nil {
 				t.Fatal(err)
 			}
-			blobtest.Missing(t, sys.Blobs, string(orphan)+"/in")
-			blobtest.Missing(t, sys.Blobs, string(orphan)+"/f/out")
-			blobtest.Get(t, sys.Blobs, string(known)+"/in")
+			blobtest.Missing(t, sys.Blobs, lost+"/in")
+			blobtest.Missing(t, sys.Blobs, lost+"/f/out")
+			blobtest.Get(t, sys.Blobs, file+"/in")
+			blobtest.Missing(t, sys.Blobs, string(known)+"/in") // of a record of format 2: those are gone
 			blobtest.Get(t, sys.Blobs, "strange/in")
 		})
 	}

@@ -32,7 +32,8 @@ func (j *Janitor) lookAfterUploads(ctx context.Context) error {
 		look, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
 		if err := j.submitter.LookAfter(look, id); err != nil && ctx.Err() == nil {
-			j.log.WarnContext(ctx, "upload in pieces can't be looked after, and will be found again", "job_id", id, "error", err)
+			j.log.WarnContext(ctx, "upload in pieces can't be looked after, and will be found again",
+				"job_id", id, "error", err)
 		}
 	}
 	together(looksAtOnce, func() { take(ctx, j.looks, lookAfter) })

@@ -10,10 +10,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"longshore/internal/batch"
+	"longshore/internal/access"
 	"longshore/internal/jobstore"
 	"longshore/internal/localredis/redistest"
-	"longshore/internal/queue"
 	"longshore/job"
 )
 
@@ -30,110 +29,96 @@ func scriptTime(ctx context.Context, rdb redis.UniversalClient) (us float64) {
 	return us
 }
 
-// BenchmarkScripts tells what a move costs Redis, by the size of the batch:
-// with the queue's tickets, as on a single Redis, and records alone, as on a
-// Cluster. It reports the least of all rounds: the machine's noise only adds.
+// BenchmarkScripts tells what a move costs Redis, by the size of the batch, and what a pending and a
+// kept job take of its memory. It reports the least of all rounds: the machine's noise only adds.
 func BenchmarkScripts(b *testing.B) {
 	if !redistest.Real() {
 		b.Skip("needs a redis-server")
 	}
-	for _, tickets := range []bool{true, false} {
-		for _, size := range []int{1, 8, 64, 200} {
-			b.Run(fmt.Sprintf("tickets=%t/batch=%d", tickets, size), func(b *testing.B) {
-				rdb := redistest.ClientOf(b, redistest.New(b).URL())
-				s := benchStore(b, rdb, tickets)
-				least := map[string]float64{}
-				for b.Loop() {
-					benchRound(b, rdb, s, size, least)
+	for _, size := range []int{1, 8, 64, 200} {
+		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
+			rdb := redistest.ClientOf(b, redistest.New(b).URL())
+			s := jobstore.New(rdb, jobstore.Config{})
+			least := map[string]float64{}
+			for b.Loop() {
+				benchRound(b, rdb, s, size, least)
+			}
+			for name, n := range least {
+				unit := "_µs/job"
+				if name == "pending" || name == "kept" {
+					unit = "_B/job"
 				}
-				for name, us := range least {
-					b.ReportMetric(us, name+"_µs/job")
-				}
-				b.ReportMetric(0, "ns/op")
-			})
-		}
+				b.ReportMetric(n, name+unit)
+			}
+			b.ReportMetric(0, "ns/op")
+		})
 	}
 }
 
-func benchStore(b *testing.B, rdb redis.UniversalClient, tickets bool) *jobstore.Store {
-	c := jobstore.Config{}
-	if tickets {
-		q, err := queue.New(rdb, queue.Config{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if c.Tickets, err = q.Lua(); err != nil {
-			b.Fatal(err)
+func used(ctx context.Context, rdb redis.UniversalClient) float64 {
+	for line := range strings.Lines(rdb.Info(ctx, "memory").Val()) {
+		var n float64
+		if _, err := fmt.Sscanf(line, "used_memory_dataset:%f", &n); err == nil {
+			return n
 		}
 	}
-	return jobstore.New(rdb, c)
+	return 0
 }
 
 // benchRound moves some thousand jobs from their creation to their end.
-func benchRound(b *testing.B, rdb redis.UniversalClient, s *jobstore.Store, size int, least map[string]float64) {
-	const jobs = 3000
+func benchRound(b *testing.B, rdb redis.UniversalClient, s *jobstore.Store, size int,
+	least map[string]float64) {
+	const jobs = 6000
 	all, fences := make([]jobstore.NewJob, jobs), make([]string, jobs)
 	for i := range all {
-		all[i], fences[i] = jobstore.Simple(), jobstore.NewFence()
+		all[i] = jobstore.Simple()
 		all[i].Spec.Payload = []byte(`{"n":1}`)
 	}
-	timed := func(name string, do func()) {
-		before := scriptTime(b.Context(), rdb)
-		do()
-		us := (scriptTime(b.Context(), rdb) - before) / jobs
-		if old, ok := least[name]; !ok || us < old {
-			least[name] = us
+	note := func(name string, n float64) {
+		if old, ok := least[name]; !ok || n < old {
+			least[name] = n
 		}
+	}
+	timed := func(name string, do func() error) {
+		before := scriptTime(b.Context(), rdb)
+		if err := do(); err != nil {
+			b.Fatal(name, err)
+		}
+		note(name, (scriptTime(b.Context(), rdb)-before)/jobs)
 	}
 	move := func(name string) {
-		calls := make([]*batch.Call, jobs)
-		for i, n := range all {
-			var err error
-			if calls[i], err = s.MoveCall(name, n, fences[i]); err != nil {
-				b.Fatal(err)
-			}
-		}
-		timed(name, func() {
-			if err := batch.RunAll(b.Context(), rdb, s.MoveScript(name), size, calls); err != nil {
-				b.Fatal(err)
-			}
-		})
-		for _, c := range calls {
-			if c.Reply[0] != "ok" && c.Reply[0] != "created" {
-				b.Fatalf("%s: %v", name, c.Reply[0])
-			}
-		}
+		timed(name, func() error { return s.Move(b.Context(), name, size, all, fences) })
 	}
+	empty := used(b.Context(), rdb)
 	move("create")
-	if !s.Fused() {
-		move("start")
-	} else {
-		timed("claim", func() { claimAll(b, s, size, all, fences) })
-	}
+	note("pending", (used(b.Context(), rdb)-empty)/jobs)
+	timed("claim", func() error { return claimAll(b, s, size, all, fences) })
 	move("beat")
 	move("finish")
+	note("kept", (used(b.Context(), rdb)-empty)/jobs)
 	for i := range all {
 		key := strconv.Itoa(i)
-		all[i].ID, all[i].IdempotencyKey = jobstore.DrawID(time.Now(), key), key
+		all[i].ID, all[i].IdempotencyKey = jobstore.DrawID(time.Now(), access.Owner{}, key), key
 	}
 	move("keyed")
 	rdb.FlushDB(b.Context())
 }
 
 // claimAll takes the tickets of all jobs, and fills in what was taken.
-func claimAll(b *testing.B, s *jobstore.Store, size int, all []jobstore.NewJob, fences []string) {
+func claimAll(b *testing.B, s *jobstore.Store, size int, all []jobstore.NewJob, fences []string) error {
 	claimer := s.NewClaimer([]string{all[0].Type})
 	for n := 0; n < len(all); {
-		claims, _, err := claimer.Claim(b.Context(), job.LaneIO, job.Default, size, true)
+		claims, _, err := claimer.Claim(b.Context(), job.LaneIO, job.Default, 0, size)
 		if err != nil || len(claims) == 0 {
-			b.Fatalf("claim after %d: %v", n, err)
+			return fmt.Errorf("claim after %d: %w", n, err)
 		}
 		for _, c := range claims {
 			if c.Err != nil {
-				b.Fatal(c.Err)
+				return c.Err
 			}
 			all[n].ID, fences[n] = c.Ticket.ID, c.Fence
 			n++
 		}
 	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/batch"
 	"longshore/job"
 )
@@ -38,18 +39,17 @@ type CallbackClaim struct {
 func (s *Store) ClaimCallbacks(ctx context.Context, limit int, lease time.Duration) ([]CallbackClaim, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	// From another shard each time: none is always the last to be looked at.
-	keys, first := make([]string, job.Shards), rand.IntN(job.Shards)
-	for k := range keys {
-		keys[k] = s.bases[(first+k)%job.Shards] + "callbacks"
-	}
+	// From another partition each time: none is always the last to be looked at.
+	parts := len(s.bases)
+	first := rand.IntN(parts)
 	var claims []CallbackClaim
-	for _, part := range s.slots(keys) {
+	for k := range parts {
 		left := limit - len(claims)
 		if left <= 0 {
 			break
 		}
-		reply, err := s.scripts.claim.Run(ctx, s.rdb, part, ms(lease), left).Slice()
+		reply, err := s.scripts.claim.Run(ctx, s.rdb, []string{s.bases[(first+k)%parts]}, ms(lease), left).
+			Slice()
 		if err != nil {
 			return claims, fmt.Errorf("claim callbacks: %w", err)
 		}
@@ -58,7 +58,8 @@ func (s *Store) ClaimCallbacks(ctx context.Context, limit int, lease time.Durati
 			if len(f) != 4 {
 				continue
 			}
-			claims = append(claims, CallbackClaim{ID: job.ID(text(f[0])), Number: fmt.Sprint(f[1]), URL: text(f[2]),
+			claims = append(claims, CallbackClaim{ID: job.FromRaw(text(f[0])), Number: fmt.Sprint(f[1]),
+				URL:      text(f[2]),
 				Attempts: int(integer(f[3]))})
 		}
 	}
@@ -70,7 +71,7 @@ func (s *Store) ClaimCallbacks(ctx context.Context, limit int, lease time.Durati
 func (s *Store) HoldCallbacks(ctx context.Context, claims []CallbackClaim, lease time.Duration) error {
 	calls := make([]*batch.Call, len(claims))
 	for i, c := range claims {
-		calls[i] = &batch.Call{Key: s.key(c.ID), Args: []any{c.Number, ms(lease)}}
+		calls[i] = s.call(c.ID, c.Number, ms(lease))
 	}
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.hold, bulkSize, calls); err != nil {
 		return fmt.Errorf("hold callbacks: %w", err)
@@ -103,7 +104,7 @@ type CallbackSettlement struct {
 func (s *Store) SettleCallbacks(ctx context.Context, settlements []CallbackSettlement) error {
 	calls := make([]*batch.Call, len(settlements))
 	for i, t := range settlements {
-		calls[i] = &batch.Call{Key: s.key(t.Claim.ID), Args: []any{t.Claim.Number, string(t.Outcome), ms(t.Delay), t.Status, t.Code}}
+		calls[i] = s.call(t.Claim.ID, t.Claim.Number, string(t.Outcome), ms(t.Delay), t.Status, t.Code)
 	}
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.settle, bulkSize, calls); err != nil {
 		return fmt.Errorf("settle callbacks: %w", err)
@@ -114,7 +115,11 @@ func (s *Store) SettleCallbacks(ctx context.Context, settlements []CallbackSettl
 // Callback returns how far the delivery of a job's callback is. Errors:
 // job.ErrNotFound, job.ErrNoCallback, job.ErrDamaged, or Redis's.
 func (s *Store) Callback(ctx context.Context, id job.ID) (job.Callback, error) {
-	c := &batch.Call{Key: s.key(id)}
+	return s.callback(ctx, access.Everything, id)
+}
+
+func (s *Store) callback(ctx context.Context, by access.View, id job.ID) (job.Callback, error) {
+	c := s.callFor(by, id)
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.callback, 1, []*batch.Call{c}); err != nil {
 		return job.Callback{}, err
 	}
@@ -123,8 +128,9 @@ func (s *Store) Callback(ctx context.Context, id job.ID) (job.Callback, error) {
 	}
 	flat, _ := c.Reply[2].([]any)
 	f := newFields(flat)
-	cb := job.Callback{URL: f.m["u"], State: job.CallbackWaiting, Attempts: int(f.num("a")), LastStatus: int(f.num("ls")),
-		LastError: f.m["le"], NextAttemptAt: f.time("nx"), LastAttemptAt: f.time("la")}
+	cb := job.Callback{URL: f.m["u"], State: job.CallbackWaiting, Attempts: int(f.num("a")),
+		LastStatus: int(f.num("ls")), LastError: f.m["le"], NextAttemptAt: f.time("nx"),
+		LastAttemptAt: f.time("la")}
 	switch CallbackOutcome(f.m["s"]) {
 	case CallbackDelivered:
 		cb.State, cb.DeliveredAt = job.CallbackDelivered, f.time("e")

@@ -2,6 +2,8 @@ package jobstore
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,12 +68,14 @@ func TestEachEndIsDue(t *testing.T) {
 			return job.Succeeded
 		},
 		"failed": func(t *testing.T, s *turned, n NewJob) job.State {
-			s.Finish(t.Context(), n.ID, s.started(t, n), End{Outcome: Failed, Code: job.HandlerError, Message: "x"})
+			s.Finish(t.Context(), n.ID, s.started(t, n), End{Outcome: Failed, Code: job.HandlerError,
+				Message: "x"})
 			return job.Failed
 		},
 		"last attempt": func(t *testing.T, s *turned, n NewJob) job.State {
 			n.MaxAttempts = 1
-			s.Finish(t.Context(), n.ID, s.started(t, n), End{Outcome: Retry, Code: job.HandlerError, Message: "x"})
+			s.Finish(t.Context(), n.ID, s.started(t, n), End{Outcome: Retry, Code: job.HandlerError,
+				Message: "x"})
 			return job.Failed
 		},
 		"canceled while queued": func(t *testing.T, s *turned, n NewJob) job.State {
@@ -141,7 +145,8 @@ func TestNoEndNoCallback(t *testing.T) {
 		}
 	}
 	plain := simple()
-	if e, err := s.Finish(t.Context(), plain.ID, s.started(t, plain), End{Outcome: Succeeded}); err != nil || e.Callback {
+	if e, err := s.Finish(t.Context(), plain.ID, s.started(t, plain), End{Outcome: Succeeded}); err != nil ||
+		e.Callback {
 		t.Errorf("a job without a callback: %+v, %v", e, err)
 	}
 	if got := s.claims(t, time.Minute); got != nil {
@@ -178,11 +183,12 @@ func TestClaimHidesForItsLease(t *testing.T) {
 		t.Errorf("after a late settlement: %+v", cb)
 	}
 	for range 2 {
-		s.settle(t, CallbackSettlement{Claim: second[0], Outcome: CallbackRetry, Delay: time.Minute, Status: 500, Code: "http_status"})
+		s.settle(t, CallbackSettlement{Claim: second[0], Outcome: CallbackRetry, Delay: time.Minute,
+			Status: 500, Code: "http_status"})
 	}
 	at, next := time.UnixMilli(s.now).UTC(), time.UnixMilli(s.now).Add(time.Minute).UTC()
-	want := job.Callback{URL: hook, State: job.CallbackPending, Attempts: 1, LastStatus: 500, LastError: "http_status",
-		LastAttemptAt: &at, NextAttemptAt: &next}
+	want := job.Callback{URL: hook, State: job.CallbackPending, Attempts: 1, LastStatus: 500,
+		LastError: "http_status", LastAttemptAt: &at, NextAttemptAt: &next}
 	if diff := cmp.Diff(want, s.callback(t, n.ID)); diff != "" {
 		t.Errorf("after a retry (-want +got):\n%s", diff)
 	}
@@ -202,7 +208,8 @@ func TestClaimHidesForItsLease(t *testing.T) {
 	fourth := s.claims(t, time.Minute)
 	s.settle(t, CallbackSettlement{Claim: fourth[0], Outcome: CallbackDelivered, Status: 204})
 	over := time.UnixMilli(s.now).UTC()
-	want = job.Callback{URL: hook, State: job.CallbackDelivered, Attempts: 2, LastStatus: 204, LastAttemptAt: &over, DeliveredAt: &over}
+	want = job.Callback{URL: hook, State: job.CallbackDelivered, Attempts: 2, LastStatus: 204,
+		LastAttemptAt: &over, DeliveredAt: &over}
 	if diff := cmp.Diff(want, s.callback(t, n.ID)); diff != "" {
 		t.Errorf("after delivery (-want +got):\n%s", diff)
 	}
@@ -299,12 +306,9 @@ func TestRemoveDropsTheCallback(t *testing.T) {
 func (s *turned) empty(t *testing.T) {
 	t.Helper()
 	for _, base := range s.bases {
-		keys, err := s.rdb.Keys(t.Context(), base+"*").Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, key := range keys {
-			if key != base+"swept" {
+		for _, key := range s.keys(t.Context(), strings.NewReplacer("{", `\{`, "}", `\}`).Replace(base)+"*") {
+			if !slices.Contains([]string{"sweep", "n", "heads", "last", "clock"}, key[len(base):]) &&
+				!strings.HasPrefix(key[len(base):], "end") {
 				t.Errorf("left over: %s", key)
 			}
 		}
@@ -316,7 +320,7 @@ func TestDamagedCallback(t *testing.T) {
 	t.Parallel()
 	s := turnedStore(t)
 	bad, good := s.endedWithCallback(t), s.endedWithCallback(t)
-	key := s.bases[bad.ID.Shard()] + "w:" + string(bad.ID)
+	key := s.base(bad.ID) + "w:" + bad.ID.Raw()
 	s.rdb.Del(t.Context(), key)
 	s.rdb.Set(t.Context(), key, "junk", 0)
 	if got := s.claims(t, time.Minute); len(got) != 1 || got[0].ID != good.ID {

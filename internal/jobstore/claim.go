@@ -4,21 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
-	"longshore/internal/batch"
+	"github.com/redis/go-redis/v9"
+
 	"longshore/job"
 )
 
 // A Claim is a ticket that was taken, and what became of the start of its job.
 type Claim struct {
-	Ticket  job.Ticket // Type is filled in if Err is nil or ErrUnserved
+	Ticket  job.Ticket
 	Fence   string
 	Sent    time.Time // when the call was sent that gained the lease
 	Started Started
-	// Err is nil, or as Start has it, or ErrUnserved.
+	// Err is nil; ErrSuspect of a job that has not been started, whose ticket waits for the caller, some
+	// seconds: it starts or postpones it; job.ErrDamaged of one whose payload can't be read.
 	Err error
 }
 
@@ -26,9 +27,11 @@ type Claim struct {
 // A call whose outcome is not known is repeated by the next one, so no job is
 // started for nobody. Only one goroutine may use it at a time.
 type Claimer struct {
+	// Types are those whose jobs the next call may start.
+	Types []string
+
 	store *Store
-	key   string // what the last call popped
-	types string
+	token string // names what the last call popped
 
 	serial int
 	open   *claimCall // sent, and not answered yet
@@ -37,95 +40,86 @@ type Claimer struct {
 type claimCall struct {
 	lane     job.Lane
 	priority job.Priority
-	n        int
-	park     bool
+	part, n  int
 	fences   string
+	types    string
 }
 
-// NewClaimer returns a claimer that starts jobs of these types only.
+// servedTypes is how scripts are told types: a space before and behind each.
+func servedTypes(types []string) string { return " " + strings.Join(types, " ") + " " }
+
+// NewClaimer returns a claimer that starts jobs of these types only. Tickets of others it puts
+// aside, for whoever serves them.
 func (s *Store) NewClaimer(types []string) *Claimer {
-	return &Claimer{store: s, key: s.prefix + ":claim:" + NewFence(), types: ServedTypes(types)}
+	return &Claimer{store: s, token: NewFence(), Types: types}
 }
 
-// ServedTypes is how scripts are told types: a space before and behind each.
-func ServedTypes(types []string) string { return " " + strings.Join(types, " ") + " " }
-
-// Fused reports whether the queue's tickets are created, claimed and finished
-// with their records. Only then may a Claimer be used.
-func (s *Store) Fused() bool { return s.scripts.take != nil }
-
-// Claim takes up to n tickets of a queue; more says that the queue may have
-// more. With park those of other types are put aside for whoever serves them,
-// else they are returned with ErrUnserved. After an error the next call repeats
-// this one, whatever it asks for. Stale tickets are thrown away and not reported.
-func (c *Claimer) Claim(ctx context.Context, lane job.Lane, priority job.Priority, n int, park bool) (claims []Claim, more bool, err error) {
+// Claim takes up to n tickets of a queue, in a partition; more says that the queue may have
+// more. After an error the next call repeats this one, whatever it asks for. Void
+// tickets are thrown away and not reported.
+func (c *Claimer) Claim(ctx context.Context, lane job.Lane, priority job.Priority,
+	part, n int) (claims []Claim, more bool, err error) {
 	if c.open == nil {
 		c.serial++
-		c.open = &claimCall{lane, priority, n, park, newFences(n)}
+		c.open = &claimCall{lane, priority, part, n, c.store.workerFences(n), servedTypes(c.Types)}
 	}
-	call := c.open
+	call, s := c.open, c.store
+	args := []any{c.token, queueName(call.lane, call.priority), call.n, c.serial, call.fences, ms(s.lease),
+		call.types}
 	sent := time.Now()
-	reply, err := c.store.scripts.take.Run(ctx, c.store.rdb, []string{c.key}, queueName(call.lane, call.priority), call.n, c.serial,
-		call.fences, ms(c.store.lease), c.types, flag(call.park)).Slice()
+	reply, err := s.take(ctx, s.scripts.take, call, args)
+	if err == nil && reply == nil { // the long way: nothing was written
+		reply, err = s.take(ctx, s.scripts.takeLong, call, args)
+	}
 	if err != nil {
 		return nil, false, err
 	}
-	c.open = nil
-	const parts = 5 // of the reply, a ticket
-	if len(reply)%parts != 1 {
-		return nil, false, fmt.Errorf("claim: script answered %d values", len(reply))
+	if len(reply) == 0 {
+		return nil, false, errors.New("claim: script answered nothing")
 	}
-	claims = make([]Claim, 0, len(reply)/parts)
-	for i := 1; i < len(reply); i += parts {
-		claim := Claim{Fence: call.fences[i/parts*fenceSize : (i/parts+1)*fenceSize], Sent: sent}
-		claim.Ticket = job.Ticket{Lane: call.lane, Priority: call.priority}
-		claim.read(text(reply[i]), text(reply[i+1]), text(reply[i+2]), text(reply[i+3]), text(reply[i+4]))
-		if !errors.Is(claim.Err, ErrStale) && !errors.Is(claim.Err, job.ErrNotFound) {
-			claims = append(claims, claim)
+	claims = make([]Claim, 0, len(reply)-1)
+	for _, one := range reply[1:] {
+		claim := Claim{Sent: sent, Ticket: job.Ticket{Lane: call.lane, Priority: call.priority}}
+		if err := s.readClaim(ctx, &claim, one); err != nil {
+			return nil, false, err // of a repeat, which the next call is
 		}
+		claims = append(claims, claim)
 	}
+	c.open = nil
 	return claims, integer(reply[0]) == 1, nil
 }
 
-// read decodes one ticket's part: its name and what script start_one answered.
-func (c *Claim) read(name, head, moving, spec, past string) {
-	c.Ticket.ID, c.Ticket.Delivery, c.Err = job.ParseTicketName(name)
-	switch {
-	case c.Err != nil:
-		c.Err = fmt.Errorf("%w: %w", ErrStale, c.Err) // and it was thrown away
-	case moving == "":
-		c.Err = status(c.Ticket.ID, []any{head})
-	case spec == "" && (head == "suspect" || head == "unserved"):
-		c.Err, c.Ticket.Type = status(c.Ticket.ID, []any{head}), moving
-	default:
-		c.Started, c.Err = decodeStarted(c.Ticket.ID, head, moving, spec, past)
-		c.Ticket.Type = c.Started.Type
+// take runs a script of a claim; nil = it leaves it to the long way.
+func (s *Store) take(ctx context.Context, script *redis.Script, call *claimCall, args []any) ([]any, error) {
+	reply, err := script.Run(ctx, s.rdb, []string{s.bases[call.part]}, args...).Result()
+	if err != nil {
+		return nil, err
 	}
+	list, _ := reply.([]any)
+	return list, nil
 }
 
-// StartMany is Start for many tickets, where they can't be claimed together
-// with their jobs. Outcomes are in the order of tickets.
-func (s *Store) StartMany(ctx context.Context, tickets []job.Ticket, types []string) []Claim {
-	calls, claims := make([]*batch.Call, len(tickets)), make([]Claim, len(tickets))
-	sent, served, lease := time.Now(), ServedTypes(types), ms(s.lease)
-	for i, t := range tickets {
-		claims[i] = Claim{Ticket: t, Fence: NewFence(), Sent: sent}
-		calls[i] = &batch.Call{Key: s.key(t.ID), Args: []any{strconv.FormatInt(t.Delivery, 10), claims[i].Fence, lease, "0", served}}
-	}
-	_ = batch.RunAll(ctx, s.rdb, s.scripts.start, groupSize, calls) // each call has its own error
-	for i, c := range calls {
-		claim := &claims[i]
-		if claim.Err = c.Err; claim.Err != nil {
-			continue
+// readClaim decodes one ticket's part: id and record; these, payload and progress; or id,
+// delivery and type of a suspect.
+func (s *Store) readClaim(ctx context.Context, c *Claim, one any) error {
+	said, spec, progress := text(one), "", ""
+	if list, ok := one.([]any); ok && len(list) == 3 {
+		said, spec, progress = text(list[0]), text(list[1]), text(list[2])
+		if len(said) == 16 {
+			c.Ticket.ID, c.Ticket.Delivery, c.Ticket.Type = job.FromRaw(said), integer(list[1]), progress
+			c.Fence, c.Err = writeFence(s.workerFences(1)), ErrSuspect
+			return nil
 		}
-		if claim.Err = status(claim.Ticket.ID, c.Reply); claim.Err != nil {
-			if len(c.Reply) > 1 {
-				claim.Ticket.Type = text(c.Reply[1])
-			}
-			continue
-		}
-		claim.Started, claim.Err = decodeStarted(claim.Ticket.ID, text(c.Reply[1]), text(c.Reply[2]), text(c.Reply[3]), text(c.Reply[4]))
-		claim.Ticket.Type = claim.Started.Type
 	}
-	return claims
+	if len(said) < 16 {
+		return fmt.Errorf("claim: script answered %d bytes of a record", len(said))
+	}
+	id := job.FromRaw(said[:16])
+	st, r, err := s.decodeStarted(ctx, id, said[16:], spec, progress)
+	if err != nil && !errors.Is(err, job.ErrDamaged) {
+		return err
+	}
+	c.Started, c.Err, c.Fence = st, err, writeFence(r.fence)
+	c.Ticket.ID, c.Ticket.Delivery, c.Ticket.Type = id, r.delivery, st.Type
+	return nil
 }

@@ -2,26 +2,30 @@ package jobstore
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"strconv"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"longshore/internal/access"
 	"longshore/internal/batch"
+	"longshore/internal/redisdb"
 	"longshore/job"
 )
 
-// A Spec is what a job is to do: opaque to the scripts, kept in its record if
-// its text is short and no upload changes it, else in a key of its own.
+// A Spec is what a job is to do: opaque to the scripts. A short payload without a file stands in its
+// record, all else in a key of its own.
 type Spec struct {
 	Payload json.RawMessage `json:"p,omitempty"`
-	Input   *Input          `json:"i,omitempty"`
-	Upload  *Upload         `json:"u,omitempty"`
+	// Sealed are JSON Pointers to the payload's values that are sealed, each a text. Such a payload stands in
+	// another member: a process of an older release, which would take the seals for the values, finds none.
+	Sealed []string `json:"s,omitempty"`
+	Input  *Input   `json:"i,omitempty"`
+	Upload *Upload  `json:"u,omitempty"`
 }
 
 // An Input is the file that a job works on: its own, or by reference another
@@ -42,23 +46,67 @@ type Upload struct {
 	ContentType string `json:"t,omitempty"`
 	Filename    string `json:"f,omitempty"`
 	Client      string `json:"a,omitempty"` // address that it counts for, see OpenUpload
+	// Maker is who began it, where that one may look at or end no other's; "" = whoever sees the job may.
+	Maker string `json:"o,omitempty"`
 }
 
-// Owner is the job whose record keeps the blob.
+// Owner is the job whose record keeps the blob; "" of none.
 func (i *Input) Owner() job.ID {
-	owner, _, _ := strings.Cut(i.Blob, "/")
-	return job.ID(owner)
+	folder, _, _ := strings.Cut(i.Blob, "/")
+	owner, _ := ParseFolder(folder)
+	return owner
 }
 
+// folderMark tells the files of this format's jobs from those of format 2, whose processes would delete
+// what has no record that they can read.
+const folderMark = "3-"
+
+// Folder is what the names of a job's blobs begin with, up to the first slash.
+func Folder(id job.ID) string { return folderMark + string(id) }
+
+// ParseFolder tells whose blobs a folder has: of a job, or of one of format 2, whose folder was its id alone.
+func ParseFolder(name string) (job.ID, error) {
+	return job.ParseID(strings.TrimPrefix(name, folderMark))
+}
+
+type specFields Spec
+
+// A sealedSpec is a spec with a payload of which some is sealed.
+type sealedSpec struct {
+	specFields
+	Payload json.RawMessage `json:"q,omitempty"`
+}
+
+// encode is the spec as key p: has it; "" of one that says nothing.
 func (s Spec) encode() (string, error) {
 	if s.Input == nil && s.Upload == nil && (len(s.Payload) == 0 || string(s.Payload) == "{}") {
 		return "", nil
+	}
+	if len(s.Sealed) > 0 {
+		kept := sealedSpec{specFields: specFields(s), Payload: s.Payload}
+		kept.specFields.Payload = nil
+		b, err := json.Marshal(kept)
+		return string(b), err
 	}
 	if s.Input == nil && s.Upload == nil { // checked JSON: nothing to look at again
 		return `{"p":` + string(s.Payload) + "}", nil
 	}
 	b, err := json.Marshal(s)
 	return string(b), err
+}
+
+// place says where what a job is to do is kept: in its record, or apart.
+func (n *NewJob) place() (within, apart string, err error) {
+	spec := n.Spec
+	if spec.Input == nil && spec.Upload == nil && n.UploadFence == "" && len(spec.Payload) <= shortPayload &&
+		len(spec.Sealed) == 0 {
+		if string(spec.Payload) == "{}" {
+			return "", "", nil
+		}
+		return string(spec.Payload), "", nil
+	}
+	apart, err = spec.encode()
+	return "", apart, err
 }
 
 // A NewJob is a job to be created.
@@ -74,8 +122,14 @@ type NewJob struct {
 	Timeout     time.Duration
 	MaxAttempts int
 	Retention   time.Duration
-	RetryOf     job.ID
+	RetryOf     job.ID // lies in the same shard
+	RetryBy     string // who retries, for that job's story
+	RetryAgain  bool   // although it was retried before
 	CallbackURL string // told of the end; "" = none
+	Function    int64  // number of the deployed function's version that it is for; 0 = none
+	Awaiting    bool   // it begins in state waiting
+	Owner       access.Owner
+	Labels      job.Labels // to find it by
 
 	// UploadFence, if set, makes the job uploading: it holds a lease under this
 	// fence until Uploaded, and Spec is given there.
@@ -91,16 +145,17 @@ type NewJob struct {
 	IdempotencyKey string // "" = none
 	// Digest stands for the request: a repeat with another digest is a mismatch.
 	Digest string
-	// Claim keeps a chosen id taken for this long even if its record goes; 0 = not chosen.
+	// Claim says that the id was chosen, and stays taken for this long, an hour at least, even if its
+	// record goes; 0 = it was drawn.
 	Claim time.Duration
 }
 
 // Created is what Create did.
 type Created struct {
-	ID     job.ID // of the new job, or of the one that the key or id names
-	New    bool
-	Ticket job.Ticket // to be enqueued; Delivery 0 = the job waits for its input or its time
-	Sent   bool       // the ticket is in the queue already
+	ID  job.ID // of the new job, or of the one that the key or id names
+	New bool
+	// which is in its queue; Delivery 0 = there is none: the job waits for its input or its time
+	Ticket job.Ticket
 	// Upload is the fence of another upload that is under way, and that has the
 	// key or the id which this one came with; "" = none.
 	Upload string
@@ -116,8 +171,13 @@ func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
 		return snap, false
 	}
 	snap = job.Snapshot{ID: c.ID, Type: n.Type, State: n.state(), Rev: 1, Lane: n.Lane, Priority: n.Priority,
-		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, CreatedAt: time.UnixMilli(c.at).UTC()}
+		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, Labels: n.Labels,
+		CreatedAt: time.UnixMilli(c.at).UTC()}
+	tellOwner(&snap, n.Owner)
 	snap.Overall = job.Overall(snap.State, nil)
+	if n.Function > 0 {
+		snap.Function = &job.FunctionRun{Version: n.Function}
+	}
 	if !n.RunAt.IsZero() {
 		snap.RunAt = timeOf(n.RunAt.UnixMilli())
 	}
@@ -127,36 +187,12 @@ func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
 	return snap, true
 }
 
-// DrawID draws an id that lies in the shard of the idempotency key, so that
-// one script can claim the key and create the record.
-func DrawID(now time.Time, idempotencyKey string) job.ID {
-	if idempotencyKey == "" {
-		return job.NewID(now)
-	}
-	sum := sha256.Sum256([]byte(idempotencyKey))
-	return job.NewIDIn(now, int(sum[15]&(job.Shards-1))) // the last digit of claimHash
-}
-
-func claimHash(key string) string {
-	if key == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(key))
-	var text [32]byte
-	hex.Encode(text[:], sum[:16])
-	return string(text[:])
-}
-
 // Create makes the record of a job, or finds the one that the idempotency key
 // or the chosen id already names. It may be repeated with the same NewJob. A job
 // whose input never came whole gives its key and id free. With UploadFrom an
 // upload under way becomes this one: Created.ID is then its job's.
 func (s *Store) Create(ctx context.Context, n NewJob) (Created, error) {
-	args, err := s.createArgs(n)
-	if err != nil {
-		return Created{}, err
-	}
-	reply, err := s.creates.Do(ctx, s.key(n.ID), args...)
+	reply, err := s.creates.Do(ctx, s.base(n.ID), &n)
 	if err != nil {
 		return Created{}, err
 	}
@@ -166,23 +202,37 @@ func (s *Store) Create(ctx context.Context, n NewJob) (Created, error) {
 // Find returns the job that the idempotency key or the chosen id of a new one
 // already names. Errors: job.ErrNotFound, ErrMismatch.
 func (s *Store) Find(ctx context.Context, n NewJob) (job.ID, error) {
-	id := n.ID
+	id, digest := n.ID, ""
 	if n.IdempotencyKey != "" {
-		prior, err := s.rdb.Get(ctx, s.bases[n.ID.Shard()]+"i:"+claimHash(n.IdempotencyKey)).Result()
+		prior, err := s.rdb.Get(ctx, s.base(n.ID)+"i:"+claimHash(n.Owner, n.IdempotencyKey)).Result()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return "", err
 		}
-		id = job.ID(prior)
+		if len(prior) < 16 {
+			return "", job.ErrNotFound
+		}
+		id, digest = job.FromRaw(prior[:16]), prior[16:]
 	}
 	if id == "" {
 		return "", job.ErrNotFound
 	}
-	switch digest, err := s.rdb.HGet(ctx, s.key(id), "ih").Result(); {
+	core, err := s.rdb.Get(ctx, s.key(id)).Result()
+	switch {
 	case errors.Is(err, redis.Nil):
 		return "", job.ErrNotFound
 	case err != nil:
 		return "", err
-	case digest != n.Digest:
+	}
+	if n.IdempotencyKey == "" {
+		r, err := parseRecord(core)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w: %w", id, job.ErrDamaged, err)
+		}
+		if digest = r.digest; digest == "" {
+			return "", job.ErrNotFound
+		}
+	}
+	if digest != n.digest() {
 		return "", ErrMismatch
 	}
 	return id, nil
@@ -190,28 +240,15 @@ func (s *Store) Find(ctx context.Context, n NewJob) (job.ID, error) {
 
 // CreateMany is Create for many jobs; results and errors are in their order.
 func (s *Store) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []error) {
-	calls, results, errs := make([]*batch.Call, len(jobs)), make([]Created, len(jobs)), make([]error, len(jobs))
+	calls, results, errs := make([]*batch.Call, len(jobs)), make([]Created, len(jobs)),
+		make([]error, len(jobs))
 	all := make([]batch.Call, len(jobs))
-	for i, n := range jobs {
-		args, err := s.createArgs(n)
-		if err != nil {
-			errs[i] = err
-			continue
-		}
-		all[i].Key, all[i].Args = s.key(n.ID), args
+	for i := range jobs {
+		all[i].Key, all[i].Args = s.base(jobs[i].ID), []any{&jobs[i]}
 		calls[i] = &all[i]
 	}
-	live := make([]*batch.Call, 0, len(calls))
-	for _, c := range calls {
-		if c != nil {
-			live = append(live, c)
-		}
-	}
-	_ = batch.RunAll(ctx, s.rdb, s.scripts.create, bulkSize, live) // each call has its own error
+	_ = batch.ReadAll(ctx, s.rdb, s.createCalls, bulkSize, calls) // each call has its own error
 	for i, c := range calls {
-		if c == nil {
-			continue
-		}
 		if errs[i] = c.Err; c.Err == nil {
 			results[i], errs[i] = s.created(jobs[i], c.Reply)
 		}
@@ -219,14 +256,154 @@ func (s *Store) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []err
 	return results, errs
 }
 
-func (s *Store) createArgs(n NewJob) ([]any, error) {
-	spec, err := n.Spec.encode()
+// createCalls makes the jobs of one call, whose partition is the same: those that are new
+// and queued at once the short way, in one call, and if one of them is there already
+// all of them the long way.
+func (s *Store) createCalls(ctx context.Context, rdb redis.UniversalClient, calls []*batch.Call) {
+	ctx = redisdb.Replicated(ctx) // it is acknowledged
+	var short, long []*batch.Call
+	args := make([]any, 0, 4*len(calls))
+	for _, c := range calls {
+		n, _ := c.Args[0].(*NewJob)
+		if !n.plain() {
+			long = append(long, c)
+			continue
+		}
+		within, apart, err := n.place()
+		if err != nil {
+			c.Err = err
+			continue
+		}
+		flags, parts := n.parts(apart)
+		args = append(args, n.names(), flagBytes(flags)+parts+within, s.heads.said(n),
+			apart)
+		short = append(short, c)
+	}
+	if len(short) > 0 {
+		reply, err := s.scripts.create.Run(ctx, rdb, []string{calls[0].Key}, args...).Result()
+		first, _ := reply.([]any)
+		switch {
+		case err != nil:
+			for _, c := range short {
+				c.Err = err
+			}
+		case len(first) == 2:
+			for _, c := range short {
+				c.Reply = []any{"created", int64(1), first[0]}
+			}
+		default:
+			long = append(long, short...)
+		}
+	}
+	s.longCalls(ctx, rdb, s.scripts.createLong, long, s.createArgs)
+}
+
+// longCalls runs the long way for some items of a call.
+func (s *Store) longCalls(ctx context.Context, rdb redis.UniversalClient, script *redis.Script,
+	calls []*batch.Call, args func(c *batch.Call) ([]any, error)) {
+	if len(calls) == 0 {
+		return
+	}
+	items := make([]*batch.Call, 0, len(calls))
+	whose := make([]*batch.Call, 0, len(calls))
+	for _, c := range calls {
+		list, err := args(c)
+		if err != nil {
+			c.Err = err
+			continue
+		}
+		items, whose = append(items, &batch.Call{Key: c.Key, Args: list}), append(whose, c)
+	}
+	if len(items) > 0 {
+		batch.Script(script)(ctx, rdb, items)
+	}
+	for i, item := range items {
+		whose[i].Reply, whose[i].Err = item.Reply, item.Err
+	}
+}
+
+// plain tells that the short way of creation may do.
+func (n *NewJob) plain() bool {
+	return n.UploadFence == "" && n.RunAt.IsZero() && n.ExpiresIn == 0 && n.RetryOf == "" &&
+		n.CallbackURL == "" && len(n.Labels) == 0 && !n.Awaiting && n.Owner.Subject == "" && n.Claim <= claimMS*time.Millisecond
+}
+
+// names is the first text of the short way: the id in both spellings, the idempotency
+// key's hash and the digest, and a mark of an id that was chosen.
+func (n *NewJob) names() string {
+	raw := n.ID.Raw()
+	said := raw + hex.EncodeToString([]byte(raw))
+	if n.IdempotencyKey != "" {
+		said += claimHash(n.Owner, n.IdempotencyKey) + n.digest()
+	}
+	if n.Claim > 0 {
+		said += "c"
+	}
+	return said
+}
+
+// digest is the request's, where its key or id was chosen: no other request can have one that was drawn.
+func (n *NewJob) digest() string {
+	switch {
+	case n.IdempotencyKey == "" && n.Claim == 0:
+		return ""
+	case n.Digest == "":
+		return noDigest
+	}
+	return digestBytes(n.Digest)
+}
+
+const noDigest = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+
+// parts are those that a new record has behind X, and their flags.
+func (n *NewJob) parts(apart string) (flags uint32, parts string) {
+	if code := n.Owner.Code(); code != "" {
+		flags |= flagM
+		parts += code
+	}
+	if n.Function > 0 {
+		flags |= flagF
+		parts += functionBytes(n.Function)
+	}
+	if n.IdempotencyKey != "" {
+		flags |= flagI
+		parts += claimHash(n.Owner, n.IdempotencyKey)
+	}
+	if n.Claim > 0 {
+		flags |= flagD
+		parts += n.digest()
+	}
+	if n.Owner.Subject != "" {
+		flags |= flagU
+		text := encodeNames(names{subject: n.Owner.Subject})
+		parts += string([]byte{byte(len(text))}) + text
+	}
+	if apart != "" {
+		flags |= flagP
+	}
+	return flags, parts
+}
+
+// createArgs are a job's texts of the long way.
+func (s *Store) createArgs(c *batch.Call) ([]any, error) {
+	n, _ := c.Args[0].(*NewJob)
+	within, apart, err := n.place()
 	if err != nil {
 		return nil, err
 	}
-	head := versionText + " " + queueName(n.Lane, n.Priority) + " " + strconv.Itoa(n.MaxAttempts) + " " +
-		ms(n.Timeout) + " " + ms(n.Retention) + " 0 " + flag(n.CallbackURL != "") + " " + n.Type
-	return []any{head, spec, s.createRest(n)}, nil
+	flags, parts := n.parts(apart)
+	fence := ""
+	if n.UploadFence != "" {
+		fence = readFence(n.UploadFence)
+	}
+	from := ""
+	if n.UploadFrom != "" {
+		from = readFence(n.UploadFrom)
+	}
+	return []any{n.ID.Raw(), claimHash(n.Owner, n.IdempotencyKey), n.digest(), string(n.state()),
+		s.heads.said(n), flagBytes(flags), parts, within, apart, unixMS(n.RunAt),
+		ms(n.ExpiresIn), n.RetryOf.Raw(), fence, ms(s.lease), n.CallbackURL, ms(n.UploadExpiry),
+		from, ms(n.Claim), n.RetryBy, flagText(n.RetryAgain), n.Labels.String()}, nil
 }
 
 // state is the one that the job begins with.
@@ -234,30 +411,13 @@ func (n NewJob) state() job.State {
 	switch {
 	case n.UploadFence != "":
 		return job.Uploading
+	case n.Awaiting:
+		return job.Awaiting
 	case !n.RunAt.IsZero():
 		return job.Scheduled
 	default:
 		return job.Queued
 	}
-}
-
-// createRest is what only some jobs have: a line each, as script create reads it.
-func (s *Store) createRest(n NewJob) string {
-	state, digest := n.state(), n.Digest
-	if n.IdempotencyKey == "" && n.Claim == 0 {
-		digest = "" // the id was drawn for this request: no other can have it
-	}
-	if state == job.Queued && n.Claim == 0 && n.ExpiresIn == 0 && n.RetryOf == "" && n.CallbackURL == "" {
-		if n.IdempotencyKey == "" {
-			return ""
-		}
-		if digest != "" { // the record would have no field for an empty one
-			return "=" + claimHash(n.IdempotencyKey) + digest
-		}
-	}
-	return string(state) + "\n" + unixMS(n.RunAt) + "\n" + ms(n.ExpiresIn) + "\n" + string(n.RetryOf) + "\n" +
-		claimHash(n.IdempotencyKey) + "\n" + digest + "\n" + ms(n.Claim) + "\n" + n.UploadFence + "\n" + ms(s.lease) + "\n" +
-		n.CallbackURL + "\n" + ms(n.UploadExpiry) + "\n" + n.UploadFrom
 }
 
 func (s *Store) created(n NewJob, reply []any) (Created, error) {
@@ -267,39 +427,41 @@ func (s *Store) created(n NewJob, reply []any) (Created, error) {
 	c := Created{ID: n.ID}
 	switch text(reply[0]) {
 	case "taken":
-		c.ID, c.New = job.ID(text(reply[1])), true
+		c.ID, c.New = job.FromRaw(text(reply[1])), true
 	case "created":
 		c.New = true
-		c.Ticket = job.Ticket{ID: n.ID, Delivery: integer(reply[1]), Type: n.Type, Lane: n.Lane, Priority: n.Priority}
+		c.Ticket = job.Ticket{ID: n.ID, Delivery: integer(reply[1]), Type: n.Type, Lane: n.Lane,
+			Priority: n.Priority}
 		if len(reply) > 2 {
 			c.at = integer(reply[2])
 		}
-		c.Sent = s.scripts.take != nil && c.Ticket.Delivery > 0
 	default:
-		c.ID = job.ID(text(reply[1]))
+		c.ID = job.FromRaw(text(reply[1]))
 		if len(reply) > 3 {
-			c.Upload, c.Pieces = text(reply[2]), integer(reply[3]) == 1
+			c.Upload, c.Pieces = writeFence(text(reply[2])), integer(reply[3]) == 1
 		}
 	}
 	return c, nil
 }
 
 // Uploaded says that the input of an uploading job is whole. Its progress is
-// then that of a whole upload. The ticket is to be enqueued unless its delivery is 0. ErrLost means that the upload was
-// given up meanwhile: its blob is to be deleted.
+// then that of a whole upload. The ticket's delivery is 0 where the job waits for its time. ErrLost means
+// that the upload was given up meanwhile: its blob is to be deleted.
 func (s *Store) Uploaded(ctx context.Context, id job.ID, fence string, spec Spec) (job.Ticket, error) {
-	body, err := json.Marshal(spec)
+	body, err := spec.encode()
 	if err != nil {
 		return job.Ticket{}, err
 	}
 	whole := 1.0
-	progress, err := encodeProgress(&job.Progress{Phase: job.PhaseUpload, BytesDone: spec.Input.Size, BytesTotal: spec.Input.Size,
-		Fraction: &whole, Reached: job.UploadShare})
+	progress, err := encodeProgress(&job.Progress{Phase: job.PhaseUpload, BytesDone: spec.Input.Size,
+		BytesTotal: spec.Input.Size,
+		Fraction:   &whole, Reached: job.UploadShare})
 	if err != nil {
 		return job.Ticket{}, err
 	}
-	c := &batch.Call{Key: s.key(id), Args: []any{fence, string(body), progress}}
-	if err := batch.RunAll(ctx, s.rdb, s.scripts.uploaded, 1, []*batch.Call{c}); err != nil {
+	c := s.call(id, readFence(fence), body, progress)
+	if err := batch.RunAll(redisdb.Replicated(ctx), s.rdb, s.scripts.uploaded, 1,
+		[]*batch.Call{c}); err != nil {
 		return job.Ticket{}, err
 	}
 	if err := status(id, c.Reply); err != nil {
@@ -310,12 +472,4 @@ func (s *Store) Uploaded(ctx context.Context, id job.ID, fence string, spec Spec
 		t.Delivery = 0
 	}
 	return t, nil
-}
-
-// queueName is the stored form of a lane and a priority: "io-high".
-func queueName(l job.Lane, p job.Priority) string { return string(l) + "-" + string(p) }
-
-func splitQueue(q string) (job.Lane, job.Priority) {
-	lane, priority, _ := strings.Cut(q, "-")
-	return job.Lane(lane), job.Priority(priority)
 }

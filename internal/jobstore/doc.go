@@ -10,52 +10,66 @@
 //
 // # Keys
 //
-// All keys of a job share a slot of a Redis Cluster: k is the id's shard, 0 to 15
-// (its last digit), and P the installation's prefix.
+// All keys of a job share a slot of a Redis Cluster: k is the id's partition, its last
+// digit modulo their number (1, on a Cluster 16), and P the installation's prefix. Ids in
+// keys and members are 16 raw bytes, <f> is a family: 8 bytes for a tenant's type.
 //
-//	P:{k}:j:<id>      hash    the record, short fields (see record.go)
-//	P:{k}:p:<id>      string  payload and input, JSON; absent for an empty payload, and for what has
-//	                          64 bytes at most and is no upload's: that is field p of the record
-//	P:{k}:r:<id>      string  result and outputs, JSON
+//	P:{k}:j:<id>      string  the record (layout.go)
+//	P:{k}:p:<id>      string  payload and input, JSON: a payload over 256 bytes, or a file
+//	P:{k}:r:<id>      string  result and outputs, JSON, of more than 256 bytes
 //	P:{k}:g:<id>      string  progress, JSON
-//	P:{k}:e:<id>      list    the last failed attempts: "<ms> <attempt> <code> <message>"
+//	P:{k}:e:<id>      list    the last failed attempts: "<ms> <attempt>[/<function's version>] <code> <message>"
+//	P:{k}:x:<id>      hash    rare fields (record.go)
+//	P:{k}:s:<id>      list    story: what the record can't tell, "<ms> <what> <attempts> <who>"
+//	P:{k}:l:<id>:<n>  list    newest lines of the log of a run under way, by its delivery; a day
 //	P:{k}:u:<id>      hash    jobs that use this one's files → TIME they registered (ms)
-//	P:{k}:w:<id>      hash    callback and how its delivery goes (see callback.go)
-//	P:{k}:i:<hash>    string  idempotency key → id; lives as long as the record
-//	P:{k}:c:<id>      string  claim of an id that a client chose, for its hour
-//	P:{k}:due         zset    all jobs, by the time of the next look (ms); of ended ones: of their removal.
-//	                          Looks that have time are 1e13 below it: see script.go, lookLimit
-//	P:{k}:leases      zset    running and uploading jobs, by the end of the lease (ms)
-//	P:{k}:callbacks   zset    ended jobs whose callback is to be delivered, by its next time (ms)
-//	P:{k}:ids         zset    all jobs, by id (score 0), for lists
-//	P:{k}:swept       string  TIME of the last sweep (ms)
-//	P:{k}:rewind      string  cursor of a walk over due after TIME went back
-//	P:{k}:rewind:callbacks    … and of one over callbacks
-//	P:{k}:quarantine  zset    damaged records, by the time they were found (ms)
-//	P:claim:<token>   string  what a worker's last claim popped, for its repeat; a minute
-//	P:blobs           string  id of the blob store that all processes share
-//	P:epoch           string  random; another one than before says that all data was lost
+//	P:{k}:w:<id>      hash    callback and how its delivery goes (callback.go)
+//	P:{k}:i:<hash>    string  idempotency key → id and the request's digest; lives as long as the record
+//	P:{k}:c:<id>      string  a chosen id whose record went within its hour
+//	P:{k}:heads       hash    number of a policy → family and text (head.go)
+//	P:{k}:all:<f>     stream  the jobs of a family, by creation
+//	P:{k}:own         zset    jobs of a subject: code of the owner and id, by their bytes
+//	P:{k}:tenants     set     tenants other than default that have or had jobs
+//	P:{k}:n:<tenant>  hash    families of such a tenant → type
+//	P:{k}:last        string  created and place of the newest job
+//	P:{k}:st:<s>:<f>  zset    jobs in a rare state (failed, canceled, expired, waiting), by its time (ms)
+//	P:{k}:lease       zset    running and uploading jobs, by the end of the lease (ms)
+//	P:{k}:when        zset    what has a time: run_at, expires_at, the next look at a silent upload (ms)
+//	P:{k}:end:<s>     list    ended jobs to be looked at from second s on; ends: zset of these lists
+//	P:{k}:owes:<kind> zset    ended jobs that owe something (webhook: a callback), by its next time (ms)
+//	P:{k}:n           hash    counters: <f><state letter>; R<f><state letter> of removed jobs; list:<queue>
+//	                          entries of its pending list; runs:<queue> jobs of it that run;
+//	                          bad: one of them was no number
+//	P:{k}:aside       zset    what can't be read, by the time it was found (ms)
+//	P:{k}:memo:<t>    string  what a worker's last claim popped, for its repeat; a minute
+//	P:{k}:sweep       string  TIME of the last sweep (ms)
+//	P:{k}:walk        string  where a walk after lost tickets is
+//	P:{k}:sch:<t>/<n> hash    a schedule, by tenant and name (schedules.go)
+//	P:{k}:runs:<t>/<n> list   its newest jobs
+//	P:{k}:ticks       zset    all schedules, by when the next tick is due (ms); inf = never
+//	P:{k}:revs        string  the newest revision of a schedule
+//	P:{k}:rewind:<z>  string  cursor of a walk over when or owes after TIME went back
+//	P:meta            hash    format, partitions, epoch, blobs (id of the files' place), asynq (was probed)
+//	P:blobs           string  tells a process of format 2 that it is not wanted
 //	P:{open}:all      zset    uploads in pieces that are open, by when they stop to count (ms)
 //	P:{open}:a:<a>    zset    those of one client address
 //	P:types           hash    definitions that workers published, by type
+//	P:types:from      hash    type → when the process of its definition began, and published last (ms)
+//	P:types:seen      zset    those types, by the time of their last publication (ms)
 //	P:workers         zset    living workers (internal/queue), by their last sign of life (ms)
-//	P:legacy          string  workers are about that know nothing of parked tickets; some seconds
 //	P:minded          string  somebody has looked after parked tickets; some seconds
 //	P:warned:<type>   string  that nobody serves the type was logged; a minute
-//	P:types:seen      zset    those types, by the time of their last publication (ms)
-//	P:events          channel "<id> <rev> <state>" for each change, a line each
+//	P:events          channel id (16), rev (4), state letter of each change, many in a message
+//	P:logs            channel id (16): its log has new lines, which somebody follows
+//	P:follow          channel "<id>": somebody follows its log
 //	P:cancel          channel "<id>": its running attempt is to stop
-//
-// What has its own string key would turn the small hash into a big one: Redis
-// packs a hash only while each value is at most 64 bytes. So has a long payload; a
-// short one is in the hash, which saves 170 bytes of memory and two commands.
+//	P:ring            channel a queue's name: its list was empty
 //
 // # Tickets
 //
-// On a single Redis the scripts also move the tickets, whose keys are asynq's
-// (Config.Tickets, written by internal/queue): create adds one, take pops many
-// and starts their jobs, finish ends it. No failure comes between the two. On a
-// Cluster, where queue and records lie on different nodes, the same moves are
-// made one after the other, and the sweeper mends what falls between. The rules
-// are the same text: lua/start_one.lua is part of start and of take.
+// The scripts also move the tickets, whose keys are asynq's (ticket.go): a job that becomes queued gets
+// one, take pops many and starts their jobs. No failure comes between the two.
+//
+// A new field of the record is a flag and a part in layout.go, on both sides (parseRecord, lua/lib.lua), or,
+// where few jobs have it, a field of x:.
 package jobstore

@@ -1,36 +1,40 @@
 package jobstore
 
 import (
-	"github.com/redis/go-redis/v9"
+	"context"
 
 	"longshore/internal/batch"
 )
 
-// What the benchmark needs, which stands outside the package to have the
-// queue's tickets: batches of a size that it chooses.
-
-// MoveScript returns the script of a move.
-func (s *Store) MoveScript(name string) *redis.Script {
-	return map[string]*redis.Script{"create": s.scripts.create, "keyed": s.scripts.create, "start": s.scripts.start, "beat": s.scripts.beat,
-		"finish": s.scripts.finish}[name]
-}
-
-// MoveCall returns one job's part of such a move.
-func (s *Store) MoveCall(name string, n NewJob, fence string) (*batch.Call, error) {
-	c := &batch.Call{Key: s.key(n.ID)}
-	var err error
-	switch name {
-	case "create", "keyed":
-		c.Args, err = s.createArgs(n)
-	case "start":
-		c.Args = []any{1, fence, ms(s.lease), "0", ""}
-	case "beat":
-		c.Args = []any{fence, ms(s.lease), ""}
-	case "finish":
-		c.Args = []any{fence, string(Succeeded), "0", "1 0 0", "", "", "", ""}
-	}
-	return c, err
-}
+// What the benchmark needs, which stands outside the package: calls of a size that it chooses.
 
 // Simple is a job of no particular kind.
 func Simple() NewJob { return simple() }
+
+// Move moves jobs, so many a call, and answers with the first error.
+func (s *Store) Move(ctx context.Context, name string, size int, jobs []NewJob, fences []string) error {
+	calls := make([]*batch.Call, len(jobs))
+	move := map[string]batch.Read{"create": s.createCalls, "keyed": s.createCalls, "beat": s.beatCalls,
+		"finish": s.finishCalls}[name]
+	for i := range jobs {
+		calls[i] = &batch.Call{Key: s.base(jobs[i].ID)}
+		switch name {
+		case "beat":
+			calls[i].Args = []any{jobs[i].ID.Raw() + readFence(fences[i]), ms(s.lease), ""}
+		case "finish":
+			calls[i].Args = []any{jobs[i].ID.Raw() + readFence(fences[i]), encodeUsage(End{}.Usage), "", "",
+				string(Succeeded), "0", "", "", functionBytes(0)}
+		default:
+			calls[i].Args = []any{&jobs[i]}
+		}
+	}
+	if err := batch.ReadAll(ctx, s.rdb, move, size, calls); err != nil {
+		return err
+	}
+	for i, c := range calls {
+		if err := status(jobs[i].ID, c.Reply); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -29,7 +29,7 @@ type Keeper struct {
 
 	mu    sync.Mutex
 	holds map[*Hold]struct{}
-	wake  chan struct{} // a doorbell rang: beat now
+	wake  chan struct{} // notified: beat now
 }
 
 // The Keeper's times. A lease is renewed four times before it ends; progress
@@ -68,12 +68,12 @@ type Hold struct {
 	cut     *time.Timer // the kill clock; nil without KillWhenCut
 	stop    sync.Once
 	renewed time.Time // send time of the last good renewal; guarded by keeper.mu
-	asked   bool      // a doorbell rang for it, or may have; guarded by keeper.mu
+	asked   bool      // it may be canceled; guarded by keeper.mu
 }
 
 // Keep begins to keep a lease, until Drop.
 func (k *Keeper) Keep(h *Hold) {
-	// A doorbell may have rung for it between the call that gained the lease and
+	// A notification may have come for it between the call that gained the lease and
 	// this one: the next beat asks.
 	h.keeper, h.renewed, h.asked = k, h.Sent, true
 	if h.KillWhenCut {
@@ -103,21 +103,21 @@ func (h *Hold) Drop() {
 	h.keeper.mu.Unlock()
 }
 
-// Bell makes the keeper look at once whether a job that it holds was
+// Notify makes the keeper look at once whether a job that it holds was
 // canceled. It is to be called for each message on the cancel channel, and
 // with "" after each connect.
-func (k *Keeper) Bell(id job.ID) {
+func (k *Keeper) Notify(id job.ID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for h := range k.holds {
 		if h.ID == id || id == "" {
 			h.asked = true
-			k.ring()
+			k.signal()
 		}
 	}
 }
 
-func (k *Keeper) ring() {
+func (k *Keeper) signal() {
 	select {
 	case k.wake <- struct{}{}:
 	default:
@@ -158,16 +158,12 @@ func (k *Keeper) beat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	replies, err := k.store.Beats(ctx, beats)
-	if err != nil {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		for _, h := range holds {
-			h.asked = true
-		}
-		return err
-	}
 	for i, h := range holds {
 		switch {
+		case replies == nil || replies[i].Unanswered:
+			k.mu.Lock()
+			h.asked = true
+			k.mu.Unlock()
 		case replies[i].Err != nil:
 			h.end(ErrLost)
 		case replies[i].Cancel:
@@ -184,5 +180,5 @@ func (k *Keeper) beat(ctx context.Context) error {
 			k.mu.Unlock()
 		}
 	}
-	return nil
+	return err
 }

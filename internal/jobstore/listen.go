@@ -3,8 +3,6 @@ package jobstore
 import (
 	"context"
 	"errors"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -33,35 +31,35 @@ func (s *Store) Listen(ctx context.Context, event func(job.Rev), reset func()) e
 }
 
 // ListenToo is Listen that has other channels come over the same connection.
-func (s *Store) ListenToo(ctx context.Context, event func(job.Rev), reset func(), others []string, other func(channel, text string)) error {
-	return Subscribe(ctx, s.rdb, append([]string{s.EventsChannel()}, others...), func(channel, message string) {
-		if channel != s.EventsChannel() {
-			other(channel, message)
-			return
-		}
-		for line := range strings.SplitSeq(message, "\n") {
-			if rev, ok := parseEvent(line); ok {
-				event(rev)
+func (s *Store) ListenToo(ctx context.Context, event func(job.Rev), reset func(), others []string,
+	other func(channel, text string)) error {
+	return Subscribe(ctx, s.rdb, append([]string{s.EventsChannel()}, others...),
+		func(channel, message string) {
+			if channel != s.EventsChannel() {
+				other(channel, message)
+				return
 			}
-		}
-	}, reset)
+			for ; len(message) >= eventSize; message = message[eventSize:] {
+				if rev, ok := parseEvent(message[:eventSize]); ok {
+					event(rev)
+				}
+			}
+		}, reset)
 }
 
-// parseEvent reads "<id> <rev> <state>".
-func parseEvent(message string) (job.Rev, bool) {
-	id, rest, _ := strings.Cut(message, " ")
-	rev, state, _ := strings.Cut(rest, " ")
-	n, err := strconv.ParseInt(rev, 10, 64)
-	if err != nil || n < 1 || !job.State(state).Valid() {
-		return job.Rev{}, false
-	}
-	return job.Rev{ID: job.ID(id), Rev: n, Done: job.State(state).Terminal()}, true
+// eventSize is the length of one change in a message: id (16), rev (4), state (a letter).
+const eventSize = 21
+
+func parseEvent(event string) (job.Rev, bool) {
+	state, ok := states[event[20:]]
+	return job.Rev{ID: job.FromRaw(event[:16]), Rev: uint32At(event, 16), Done: state.Terminal()}, ok
 }
 
 // Subscribe keeps one subscription until ctx ends, over lost connections too,
 // and returns nil then. It calls message for what arrives and reset after each
 // connect, from one goroutine.
-func Subscribe(ctx context.Context, rdb redis.UniversalClient, channels []string, message func(channel, text string), reset func()) error {
+func Subscribe(ctx context.Context, rdb redis.UniversalClient, channels []string,
+	message func(channel, text string), reset func()) error {
 	const firstPause, longestPause = 50 * time.Millisecond, time.Second
 	pause := firstPause
 	for ctx.Err() == nil {
@@ -79,7 +77,8 @@ func Subscribe(ctx context.Context, rdb redis.UniversalClient, channels []string
 }
 
 // receive serves one connection until it breaks or ctx ends.
-func receive(ctx context.Context, rdb redis.UniversalClient, channels []string, message func(channel, text string), reset func()) (connected bool) {
+func receive(ctx context.Context, rdb redis.UniversalClient, channels []string,
+	message func(channel, text string), reset func()) (connected bool) {
 	const silence = 10 * time.Second // after this a ping; after another one the connection is dead
 	sub := rdb.Subscribe(ctx, channels...)
 	defer sub.Close()

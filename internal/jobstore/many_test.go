@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/job"
 )
 
@@ -20,7 +21,7 @@ func TestGetMany(t *testing.T) {
 		ids = append(ids, n.ID)
 	}
 	gone, damaged := job.NewID(time.Now()), ids[7]
-	if err := s.rdb.HDel(t.Context(), s.key(damaged), "h").Err(); err != nil {
+	if err := s.rdb.SetRange(t.Context(), s.key(damaged), 1, "?").Err(); err != nil {
 		t.Fatal(err)
 	}
 	ids = append(ids, gone)
@@ -104,7 +105,7 @@ func TestOneCallTwice(t *testing.T) {
 	s := testStore(t)
 	plain, keyed := simple(), simple()
 	keyed.IdempotencyKey = "k"
-	keyed.ID = DrawID(time.Now(), "k")
+	keyed.ID = DrawID(time.Now(), access.Owner{}, "k")
 	for round := range 2 {
 		created, errs := s.CreateMany(t.Context(), []NewJob{plain, plain, keyed, keyed, plain})
 		for i, c := range created {
@@ -130,13 +131,15 @@ func TestSuccessNeedsTheFence(t *testing.T) {
 	if _, err := s.Finish(t.Context(), n.ID, NewFence(), End{Outcome: Succeeded}); !errors.Is(err, ErrLost) {
 		t.Errorf("success of another run: %v", err)
 	}
-	if replies, err := s.Beats(t.Context(), []Beat{{ID: n.ID, Fence: NewFence(), Renew: true}}); err != nil || !errors.Is(replies[0].Err, ErrLost) {
+	if replies, err := s.Beats(t.Context(), []Beat{{ID: n.ID, Fence: NewFence(), Renew: true}}); err != nil ||
+		!errors.Is(replies[0].Err, ErrLost) {
 		t.Errorf("beat of another run: %+v, %v", replies, err)
 	}
 	if snap := s.state(t, n.ID); snap.State != job.Running || snap.Rev != 2 {
 		t.Errorf("job %+v", snap)
 	}
-	if e, err := s.Finish(t.Context(), n.ID, fence, End{Outcome: Succeeded}); err != nil || e.State != job.Succeeded {
+	if e, err := s.Finish(t.Context(), n.ID, fence, End{Outcome: Succeeded}); err != nil ||
+		e.State != job.Succeeded {
 		t.Errorf("its own run: %+v, %v", e, err)
 	}
 }

@@ -33,8 +33,10 @@ func (s *Store) openKeys(address string) []string {
 // OpenUpload counts an upload in pieces that is to begin, or that goes on, as open
 // until CloseUpload, or for a while. most bounds those of all, mostOfOne those of
 // the address; 0 = no limit. Errors: ErrTooManyOpen, ErrTooManyFromOne.
-func (s *Store) OpenUpload(ctx context.Context, id job.ID, address string, lasts time.Duration, most, mostOfOne int) error {
-	n, err := s.scripts.open.Run(ctx, s.rdb, s.openKeys(address), string(id), ms(lasts), most, mostOfOne).Int()
+func (s *Store) OpenUpload(ctx context.Context, id job.ID, address string, lasts time.Duration,
+	most, mostOfOne int) error {
+	n, err := s.scripts.open.Run(ctx, s.rdb, s.openKeys(address), string(id), ms(lasts), most,
+		mostOfOne).Int()
 	switch {
 	case err != nil:
 		return fmt.Errorf("count open uploads: %w", err)

@@ -31,7 +31,9 @@ func TestOverallNeverGoesBack(t *testing.T) {
 	}
 	beat := func(fence string, p job.Progress) {
 		t.Helper()
-		if replies, err := s.Beats(t.Context(), []Beat{{ID: n.ID, Fence: fence, Renew: true, Progress: &p}}); err != nil || replies[0].Err != nil {
+		if replies, err := s.Beats(t.Context(),
+			[]Beat{{ID: n.ID, Fence: fence, Renew: true, Progress: &p}}); err != nil ||
+			replies[0].Err != nil {
 			t.Fatal(replies, err)
 		}
 	}
@@ -56,7 +58,8 @@ func TestOverallNeverGoesBack(t *testing.T) {
 	sees(0.75)
 	beat(fence, job.Progress{Phase: job.PhaseRun, Records: 3, Reached: 0.75})
 	sees(-1) // of a run that doesn't know
-	e, err := s.Finish(t.Context(), n.ID, fence, End{Outcome: Release, Progress: &job.Progress{Phase: job.PhaseRun, Records: 3, Reached: 0.75}})
+	e, err := s.Finish(t.Context(), n.ID, fence,
+		End{Outcome: Release, Progress: &job.Progress{Phase: job.PhaseRun, Records: 3, Reached: 0.75}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +84,8 @@ func TestLostLeaseIsLogged(t *testing.T) {
 	s.started(t, n)
 	s.turn(t, 20*time.Second)
 	said := log.String()
-	if strings.Count(said, "lease lost") != 1 || !strings.Contains(said, "job_id="+string(n.ID)) || !strings.Contains(said, "type=test.job") ||
+	if strings.Count(said, "lease lost") != 1 || !strings.Contains(said, "job_id="+string(n.ID)) ||
+		!strings.Contains(said, "type=test.job") ||
 		!strings.Contains(said, "state=queued") {
 		t.Errorf("log:\n%s", said)
 	}

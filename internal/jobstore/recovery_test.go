@@ -24,9 +24,11 @@ func TestStallsDontStopRecovery(t *testing.T) {
 		still, between time.Duration
 		most, cancel   time.Duration // until it runs again, until it is canceled
 	}{
-		"never":                {0, 5 * time.Second, 8500 * time.Millisecond, 5 * time.Second},
-		"1.3 s in 5 s":         {1300 * time.Millisecond, 3700 * time.Millisecond, 12 * time.Second, 6300 * time.Millisecond},
-		"1.3 s in 1.8 s":       {1300 * time.Millisecond, 500 * time.Millisecond, 18 * time.Second, 10 * time.Second},
+		"never": {0, 5 * time.Second, 8500 * time.Millisecond, 5 * time.Second},
+		"1.3 s in 5 s": {1300 * time.Millisecond, 3700 * time.Millisecond, 12 * time.Second,
+			6300 * time.Millisecond},
+		"1.3 s in 1.8 s": {1300 * time.Millisecond, 500 * time.Millisecond, 18 * time.Second,
+			10 * time.Second},
 		"every gap is as long": {1100 * time.Millisecond, 0, 18 * time.Second, 11 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,7 +89,7 @@ func TestStallGivesBackItsTime(t *testing.T) {
 			s.turn(t, c.before)
 			s.stand(t, c.gap)
 			s.turn(t, 0)
-			ends := s.rdb.ZScore(t.Context(), s.bases[n.ID.Shard()]+"leases", string(n.ID)).Val()
+			ends := s.rdb.ZScore(t.Context(), s.base(n.ID)+"lease", n.ID.Raw()).Val()
 			if left := time.Duration(int64(ends)-s.now) * time.Millisecond; left != c.left {
 				t.Errorf("%v are left of the lease, want %v", left, c.left)
 			}
@@ -165,7 +167,8 @@ func TestOldLosses(t *testing.T) {
 	if _, err := s.Start(t.Context(), ticket, fence, false); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Finish(t.Context(), n.ID, fence, End{Outcome: Retry, Code: job.HandlerError, Message: "no"}); err != nil {
+	if _, err := s.Finish(t.Context(), n.ID, fence, End{Outcome: Retry, Code: job.HandlerError,
+		Message: "no"}); err != nil {
 		t.Fatal(err)
 	}
 	s.turn(t, time.Second)
@@ -189,7 +192,7 @@ func (s *turned) pop(t *testing.T) job.Ticket {
 func TestSuspectsGoFirst(t *testing.T) {
 	t.Parallel()
 	s := turnedStore(t)
-	n := simple()
+	n := first()
 	ticket := mustCreate(t, s.Store, n)
 	for range suspectLosses {
 		s.lose(t, ticket, 0)
@@ -201,10 +204,7 @@ func TestSuspectsGoFirst(t *testing.T) {
 	if err := s.Postpone(t.Context(), ticket, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	other := mustCreate(t, s.Store, simple())
-	if err := s.queue.Enqueue(t.Context(), []job.Ticket{other}); err != nil {
-		t.Fatal(err)
-	}
+	mustCreate(t, s.Store, first())
 	s.turn(t, 2*time.Second)
 	if first := s.pop(t); first.ID != n.ID {
 		t.Errorf("%s comes first", first.ID)
@@ -288,14 +288,15 @@ func TestCallbacksWhenTimeGoesBack(t *testing.T) {
 	for range 3 {
 		s.turn(t, 500*time.Millisecond)
 	}
-	for name, most := range map[string]time.Duration{"new": 0, "given back": 2 * time.Second, "claimed": 40 * time.Second, "to be retried": 54 * time.Second} {
-		score := s.rdb.ZScore(t.Context(), s.bases[ids[name].Shard()]+"callbacks", string(ids[name])).Val()
+	for name, most := range map[string]time.Duration{"new": 0, "given back": 2 * time.Second,
+		"claimed": 40 * time.Second, "to be retried": 54 * time.Second} {
+		score := s.rdb.ZScore(t.Context(), s.base(ids[name])+"owes:webhook", ids[name].Raw()).Val()
 		if wait := time.Duration(int64(score)-s.now) * time.Millisecond; wait > most {
 			t.Errorf("%s waits %v, want at most %v", name, wait, most)
 		}
 	}
 	for k := range s.bases {
-		if s.rdb.Exists(t.Context(), s.bases[k]+"rewind:callbacks", s.bases[k]+"rewind").Val() != 0 {
+		if s.rdb.Exists(t.Context(), s.bases[k]+"rewind:owes:webhook", s.bases[k]+"rewind:when").Val() != 0 {
 			t.Errorf("shard %s is still rewound", strconv.Itoa(k))
 		}
 	}
@@ -343,7 +344,8 @@ func TestHoldCallbacks(t *testing.T) {
 	if list := claim(); len(list) != 0 {
 		t.Fatalf("a claim that is kept was given to another one: %v", list)
 	}
-	if err := s.SettleCallbacks(t.Context(), []CallbackSettlement{{Claim: known[0], Outcome: CallbackDelivered, Status: 200}}); err != nil {
+	if err := s.SettleCallbacks(t.Context(),
+		[]CallbackSettlement{{Claim: known[0], Outcome: CallbackDelivered, Status: 200}}); err != nil {
 		t.Fatal(err)
 	}
 	hold(known)

@@ -3,12 +3,15 @@ package jobstore
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"longshore/internal/batch"
 	"longshore/internal/printable"
@@ -27,6 +30,9 @@ type Started struct {
 	Wait    time.Duration
 	Reached float64 // of the whole, by the upload and earlier attempts: job.Progress has it
 	Spec    Spec
+	// Function is the number of the deployed function's version that the job was accepted for,
+	// or has run by; 0 = none.
+	Function int64
 }
 
 // Start takes the job of a ticket under a fence. The same fence again is the
@@ -44,38 +50,44 @@ func (s *Store) Start(ctx context.Context, t job.Ticket, fence string, suspect b
 // StartWithin is Start for a job that has lost most young runs in a row at the
 // most, or too few to be a suspect: see Suspects.
 func (s *Store) StartWithin(ctx context.Context, t job.Ticket, fence string, most int) (Started, error) {
-	reply, err := s.starts.Do(ctx, s.key(t.ID), t.Delivery, fence, ms(s.lease), strconv.Itoa(most), "")
+	reply, err := s.starts.Do(ctx, s.base(t.ID), t.ID.Raw(), t.Delivery, readFence(fence), ms(s.lease),
+		strconv.Itoa(most), "")
 	if err != nil {
 		return Started{}, err
 	}
 	if err := status(t.ID, reply); err != nil {
 		return Started{}, err
 	}
-	return decodeStarted(t.ID, text(reply[1]), text(reply[2]), text(reply[3]), text(reply[4]))
+	st, _, err := s.decodeStarted(ctx, t.ID, text(reply[1]), text(reply[2]), text(reply[3]))
+	return st, err
 }
 
-// decodeStarted reads what script start_one answers: fields h and m, the spec
-// and the past, of which the short way tells only when the job was created.
-func decodeStarted(id job.ID, packedHead, packedMoving, spec, past string) (st Started, err error) {
-	h, err1 := parseHead(packedHead)
-	m, err2 := parseMoving(packedMoving)
-	if err := errors.Join(err1, err2); err != nil {
-		return st, fmt.Errorf("%s: %w: %w", id, job.ErrDamaged, err)
+// decodeStarted reads a record that was just started, and what is in keys of its own.
+func (s *Store) decodeStarted(ctx context.Context, id job.ID,
+	core, spec, progress string) (st Started, r record, err error) {
+	if r, err = parseRecord(core); err != nil {
+		return st, r, fmt.Errorf("%s: %w: %w", id, job.ErrDamaged, err)
 	}
-	st = Started{Type: h.kind, Attempt: m.attempts + 1, MaxAttempts: h.maxAttempts,
-		Timeout: time.Duration(h.timeout) * time.Millisecond, Losses: m.losses, CancelRequested: m.cancel}
-	created, past, _ := strings.Cut(past, " ")
-	runAt, progress, _ := strings.Cut(past, " ")
-	if since := max(integer(created), integer(runAt)); since > 0 && m.started >= since {
-		st.Wait = time.Duration(m.started-since) * time.Millisecond
+	h, err := s.headOf(ctx, s.part(id), &r)
+	if bad := errRecord(""); errors.As(err, &bad) {
+		return st, r, fmt.Errorf("%s: %w: %w", id, job.ErrDamaged, err)
+	} else if err != nil {
+		return st, r, err
+	}
+	st = Started{Type: h.kind, Attempt: r.attempts + 1, MaxAttempts: h.maxAttempts, Timeout: h.timeout,
+		Losses: r.losses, CancelRequested: r.has(flagC), Function: r.function}
+	if since := max(r.created, r.runAt); since > 0 && r.started >= since {
+		st.Wait = time.Duration(r.started-since) * time.Millisecond
 	}
 	if progress != "" {
 		if p, err := decodeProgress(progress); err == nil { // else damaged, and about to be written anew
 			st.Reached = p.Reached
 		}
 	}
-	st.Spec, err = decodeSpec(spec)
-	return st, err
+	if st.Spec, err = r.spec(spec); err != nil {
+		err = fmt.Errorf("%s: %w", id, err)
+	}
+	return st, r, err
 }
 
 func decodeSpec(body string) (Spec, error) {
@@ -85,6 +97,13 @@ func decodeSpec(body string) (Spec, error) {
 	}
 	if err := json.Unmarshal([]byte(body), &spec); err != nil {
 		return spec, fmt.Errorf("spec: %w", job.ErrDamaged)
+	}
+	if len(spec.Sealed) > 0 {
+		var kept sealedSpec
+		if err := json.Unmarshal([]byte(body), &kept); err != nil {
+			return spec, fmt.Errorf("spec: %w", job.ErrDamaged)
+		}
+		spec.Payload = kept.Payload
 	}
 	if len(spec.Payload) == 0 {
 		spec.Payload = json.RawMessage("{}")
@@ -105,10 +124,12 @@ type Beat struct {
 type BeatReply struct {
 	Cancel bool  // stop it
 	Err    error // ErrLost: it is somebody else's, or ended
+	// Unanswered means that its part of a Cluster said nothing: the lease may have been renewed, or not.
+	Unanswered bool
 }
 
-// Beats carries a whole process's beats in one round trip. The error means
-// that no reply is known.
+// Beats carries a whole process's beats in one round trip. The error is the first of those
+// without an answer: where one master of a Cluster is gone, the others' jobs live on.
 func (s *Store) Beats(ctx context.Context, beats []Beat) ([]BeatReply, error) {
 	calls := make([]*batch.Call, len(beats))
 	for i, b := range beats {
@@ -123,16 +144,52 @@ func (s *Store) Beats(ctx context.Context, beats []Beat) ([]BeatReply, error) {
 		if b.Renew {
 			lease = ms(cmp.Or(b.For, s.lease))
 		}
-		calls[i] = &batch.Call{Key: s.key(b.ID), Args: []any{b.Fence, lease, progress}}
+		calls[i] = &batch.Call{Key: s.base(b.ID), Args: []any{b.ID.Raw() + readFence(b.Fence), lease,
+			progress}}
 	}
-	if err := batch.RunAll(ctx, s.rdb, s.scripts.beat, bulkSize, calls); err != nil {
-		return nil, err
-	}
+	err := batch.ReadAll(ctx, s.rdb, s.beatCalls, bulkSize, calls)
 	replies := make([]BeatReply, len(beats))
 	for i, c := range calls {
+		if c.Err != nil {
+			replies[i] = BeatReply{Err: c.Err, Unanswered: true}
+			continue
+		}
 		replies[i] = BeatReply{Cancel: text(c.Reply[0]) == "cancel", Err: status(beats[i].ID, c.Reply)}
 	}
-	return replies, nil
+	return replies, err
+}
+
+// beatCalls is one call of the short way, and one of the long way for what that leaves.
+func (s *Store) beatCalls(ctx context.Context, rdb redis.UniversalClient, calls []*batch.Call) {
+	all := func(c *batch.Call) ([]any, error) { return c.Args, nil }
+	s.longCalls(ctx, rdb, s.scripts.beatLong, s.shortCalls(ctx, rdb, s.scripts.beat, calls, 3), all)
+}
+
+// shortCalls runs a short way of many items, with so many texts each, and returns those that it leaves.
+func (s *Store) shortCalls(ctx context.Context, rdb redis.UniversalClient, script *redis.Script,
+	calls []*batch.Call, width int) (left []*batch.Call) {
+	if len(calls) == 0 {
+		return nil
+	}
+	args := make([]any, 0, width*len(calls))
+	for _, c := range calls {
+		args = append(args, c.Args[:width]...)
+	}
+	replies, err := script.Run(ctx, rdb, []string{calls[0].Key}, args...).Int64Slice()
+	if err == nil && len(replies) != len(calls) {
+		err = fmt.Errorf("script answered %d of %d items", len(replies), len(calls))
+	}
+	for i, c := range calls {
+		switch {
+		case err != nil:
+			c.Err = err
+		case replies[i] == 1:
+			c.Reply = []any{"ok"}
+		default:
+			left = append(left, c)
+		}
+	}
+	return left
 }
 
 // An Outcome is the way a run or an upload ended.
@@ -158,6 +215,9 @@ type End struct {
 	Progress *job.Progress
 	Result   json.RawMessage // of Succeeded
 	Outputs  []job.Output    // of Succeeded; Blob names must lie under "<id>/<fence>/"
+	// Function is the number of the deployed function's version that ran; 0 = what the
+	// record has, NoFunction = none.
+	Function int64
 }
 
 // stored is what key r holds.
@@ -177,7 +237,7 @@ type storedOutput struct {
 // Ended is what an end led to. A cancel request wins over any outcome.
 type Ended struct {
 	State  job.State
-	Ticket job.Ticket // to be enqueued if State is queued
+	Ticket job.Ticket // which is in its queue, if State is queued
 	// Callback says that the job has one, which is due if this has ended it.
 	Callback bool
 }
@@ -204,9 +264,9 @@ func (s *Store) Finish(ctx context.Context, id job.ID, fence string, e End) (End
 		}
 		progress = body
 	}
-	usage := strconv.FormatInt(e.Usage.WallMS, 10) + " " + strconv.FormatInt(e.Usage.CPUMS, 10) + " " + strconv.FormatInt(e.Usage.PeakRSSBytes, 10)
-	reply, err := s.finishes.Do(ctx, s.key(id), fence, string(e.Outcome), ms(e.Delay), usage, progress,
-		result, string(e.Code), oneLine(e.Message))
+	reply, err := s.finishes.Do(ctx, s.base(id), id.Raw()+readFence(fence), encodeUsage(e.Usage), progress,
+		result, string(e.Outcome), ms(e.Delay), string(e.Code), oneLine(e.Message),
+		functionBytes(e.Function))
 	if err != nil {
 		return Ended{}, err
 	}
@@ -221,6 +281,36 @@ func (s *Store) Finish(ctx context.Context, id job.ID, fence string, e End) (End
 	return ended, nil
 }
 
+// NoFunction says that a job that was accepted for a deployed function ran by none: by a folder,
+// which goes before.
+const NoFunction = -1
+
+// functionBytes is a function's number as part F has it; "" of none.
+func functionBytes(n int64) string {
+	switch n {
+	case 0:
+		return ""
+	case NoFunction:
+		return "\x00\x00\x00\x00"
+	}
+	return string(binary.BigEndian.AppendUint32(nil, uint32(min(n, 1<<32-1))))
+}
+
+// finishCalls takes runs that succeeded the short way, and all others, and what that leaves, the long way.
+func (s *Store) finishCalls(ctx context.Context, rdb redis.UniversalClient, calls []*batch.Call) {
+	var short, long []*batch.Call
+	for _, c := range calls {
+		if c.Args[4] == string(Succeeded) && c.Args[8] == "" {
+			short = append(short, c)
+		} else {
+			long = append(long, c)
+		}
+	}
+	long = append(long, s.shortCalls(ctx, rdb, s.scripts.finish, short, 4)...)
+	s.longCalls(ctx, rdb, s.scripts.finishLong, long,
+		func(c *batch.Call) ([]any, error) { return c.Args, nil })
+}
+
 // oneLine keeps a message short, and fit for a terminal: it may quote what a client sent.
 func oneLine(message string) string {
 	const most = 1000
@@ -233,7 +323,7 @@ func oneLine(message string) string {
 
 // Postpone puts a queued job back that can't run here: no attempt is consumed.
 func (s *Store) Postpone(ctx context.Context, t job.Ticket, delay time.Duration) error {
-	c := &batch.Call{Key: s.key(t.ID), Args: []any{t.Delivery, ms(delay)}}
+	c := s.call(t.ID, t.Delivery, ms(delay))
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.postpone, 1, []*batch.Call{c}); err != nil {
 		return err
 	}
@@ -243,21 +333,7 @@ func (s *Store) Postpone(ctx context.Context, t job.Ticket, delay time.Duration)
 // RequestCancel ends a job that doesn't run, and asks the worker of a running
 // one to stop it. For a job that has ended it does nothing.
 func (s *Store) RequestCancel(ctx context.Context, id job.ID) error {
-	c := &batch.Call{Key: s.key(id), Args: []any{strconv.Itoa(cancelCapMS)}}
-	if err := batch.RunAll(ctx, s.rdb, s.scripts.cancel, 1, []*batch.Call{c}); err != nil {
-		return err
-	}
-	if text(c.Reply[0]) == "ended" {
-		return nil
-	}
-	return status(id, c.Reply)
-}
-
-func flag(b bool) string {
-	if b {
-		return "1"
-	}
-	return "0"
+	return s.RequestCancelBy(ctx, id, "")
 }
 
 // Cancel is RequestCancel and the job as it is afterwards.

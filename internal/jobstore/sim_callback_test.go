@@ -38,7 +38,8 @@ func (s *sim) deliver(p *proc, c CallbackClaim) {
 	settlement := CallbackSettlement{Claim: c, Outcome: CallbackDelivered, Status: 200}
 	switch {
 	case s.chance(30):
-		settlement.Outcome, settlement.Delay = CallbackRetry, time.Duration(s.rng.Int64N(8000))*time.Millisecond
+		settlement.Outcome, settlement.Delay = CallbackRetry,
+			time.Duration(s.rng.Int64N(8000))*time.Millisecond
 		settlement.Status, settlement.Code = 503, "http_status"
 	case s.rng.IntN(10) == 0:
 		settlement.Outcome, settlement.Status, settlement.Code = CallbackFailed, 410, "gone"
@@ -63,7 +64,7 @@ func (s *sim) deliver(p *proc, c CallbackClaim) {
 // neither and never both.
 func (s *sim) judgeCallback(j *simJob) {
 	ctx := context.Background()
-	score := s.rdb.ZScore(ctx, s.store.bases[j.id.Shard()]+"callbacks", string(j.id))
+	score := s.rdb.ZScore(ctx, s.store.base(j.id)+"owes:webhook", j.id.Raw())
 	if !j.callback {
 		if score.Err() == nil {
 			s.violate("%s: callback due of a job that has none", j.id)
@@ -92,7 +93,7 @@ func (s *sim) judgeCallbackTimes() {
 	}
 	most := float64(s.mono + s.skew + simCallbackLease.Milliseconds())
 	for _, base := range s.store.bases {
-		last := s.rdb.ZRevRangeWithScores(context.Background(), base+"callbacks", 0, 0).Val()
+		last := s.rdb.ZRevRangeWithScores(context.Background(), base+"owes:webhook", 0, 0).Val()
 		if len(last) > 0 && last[0].Score > most {
 			s.violate("%s: callback waits %.0f ms too long", last[0].Member, last[0].Score-most)
 		}

@@ -17,8 +17,9 @@ var simPayloads = [...]string{`{}`, `{"n":1}`, `{"text":"` + strings.Repeat("lon
 
 // submit creates a job from a web process; some upload their input first.
 func (s *sim) submit(p *proc) {
-	id := job.NewID(time.UnixMilli(s.mono))
-	nj := NewJob{ID: id, Type: "sim.job", Lane: job.LaneCPU, Priority: job.Default, Timeout: time.Hour, MaxAttempts: 3, Retention: time.Hour * 24, Digest: "d"}
+	id := s.newID("")
+	nj := NewJob{ID: id, Type: "sim.job", Lane: job.LaneCPU, Priority: job.Default, Timeout: time.Hour,
+		MaxAttempts: 3, Retention: time.Hour * 24, Digest: "d"}
 	if s.rng.IntN(4) == 0 {
 		nj.RunAt = time.UnixMilli(s.mono + s.skew + s.rng.Int64N(20_000))
 	}
@@ -26,7 +27,8 @@ func (s *sim) submit(p *proc) {
 		s.sendFile(nj)
 		return
 	}
-	j := &simJob{id: id, creator: p, completed: map[string]bool{}, forbidOverlap: s.rng.IntN(3) > 0, duration: 1 + s.rng.Int64N(25_000)}
+	j := &simJob{id: id, creator: p, completed: map[string]bool{}, forbidOverlap: s.rng.IntN(3) > 0,
+		duration: 1 + s.rng.Int64N(25_000)}
 	nj.Spec.Payload = []byte(simPayloads[j.duration%3])
 	if s.rng.IntN(4) == 0 {
 		j.failsLeft = 1 + s.rng.IntN(3)
@@ -84,9 +86,8 @@ func (s *sim) use(p *proc, owner, j *simJob, nj NewJob) {
 func (s *sim) create(p *proc, j *simJob, nj NewJob) {
 	id := j.id
 	j.spec = nj.Spec
-	var c Created
 	s.ask(p, func(ctx context.Context) (err error) {
-		c, err = s.store.Create(ctx, nj)
+		_, err = s.store.Create(ctx, nj)
 		s.grant(j, err == nil)
 		s.observe(j)
 		return err
@@ -100,9 +101,6 @@ func (s *sim) create(p *proc, j *simJob, nj NewJob) {
 			return
 		}
 		j.acked = true
-		if c.Ticket.Delivery > 0 {
-			s.queue.Enqueue(context.Background(), []job.Ticket{c.Ticket})
-		}
 	})
 	if s.rng.IntN(3) == 0 {
 		s.after(p, s.rng.Int64N(30_000), func() { s.cancel(p, j) })

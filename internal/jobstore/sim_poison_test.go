@@ -27,17 +27,17 @@ func deathWorld(t *testing.T, seed uint64, r rules, workers, slots int) *sim {
 
 // add submits a job that works this long. One that ends its worker after a while is poison.
 func (s *sim) add(duration, poison time.Duration) *simJob {
-	id := job.NewID(time.UnixMilli(s.mono))
-	j := &simJob{id: id, completed: map[string]bool{}, duration: duration.Milliseconds(), exact: true, poison: poison.Milliseconds()}
+	id := s.newID("")
+	j := &simJob{id: id, completed: map[string]bool{}, duration: duration.Milliseconds(), exact: true,
+		poison: poison.Milliseconds()}
 	s.jobs[id], s.order = j, append(s.order, id)
 	s.redis(func(ctx context.Context) {
-		c, err := s.store.Create(ctx, NewJob{ID: id, Type: "sim.job", Lane: job.LaneIO, Priority: job.Default,
+		_, err := s.store.Create(ctx, NewJob{ID: id, Type: "sim.job", Lane: job.LaneIO, Priority: job.Default,
 			Timeout: time.Hour, MaxAttempts: 3, Retention: 24 * time.Hour, Digest: "d"})
 		if err != nil {
 			s.violate("%s: create: %v", id, err)
 			return
 		}
-		s.queue.Enqueue(ctx, []job.Ticket{c.Ticket})
 		s.observe(j)
 	})
 	return j
@@ -143,7 +143,8 @@ func spotWorld(t *testing.T, seed uint64, r rules) []string {
 	s.runFor(2 * time.Hour)
 	for _, j := range jobs {
 		if j.state != job.Succeeded || j.slowest > 12_000 {
-			s.violate("%s: is %s (poisoned: %v), and ran again after %d ms once", j.id, j.state, s.poisoned(j), j.slowest)
+			s.violate("%s: is %s (poisoned: %v), and ran again after %d ms once", j.id, j.state,
+				s.poisoned(j), j.slowest)
 		}
 	}
 	return s.violations
@@ -159,7 +160,7 @@ func TestSpotMachines(t *testing.T) {
 		}
 	}
 	every := rules{script: func(src string) string {
-		return strings.ReplaceAll(src, "t - lease_ms - number(j.st or t) >= YOUNG", "false")
+		return strings.ReplaceAll(src, "t - lease_ms - j.st >= @YOUNG@", "false")
 	}}
 	for seed := range uint64(8) {
 		if len(spotWorld(t, seed, every)) > 0 {

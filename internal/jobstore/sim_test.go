@@ -6,26 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"longshore/internal/localredis/redistest"
+	"longshore/internal/redisdb"
 	"longshore/job"
 )
 
 // The simulation drives the real scripts and the real sweeper in virtual time:
-// workers and web processes as models of the protocol, asynq as a model with
-// its known defects, and faults between all of them. One seed is one world.
+// workers and web processes as models of the protocol, and faults between all of them,
+// hands that take tickets away among these. One seed is one world.
 //
 // Times are in milliseconds. mono is the monotonic time of everybody; Redis's
 // TIME is mono plus a skew that jumps.
 type sim struct {
 	rng    *rand.Rand
+	ids    *rand.Rand // draws ids: a seed is one world, on any partitions
 	mono   int64
 	skew   int64
 	events events
@@ -33,9 +34,7 @@ type sim struct {
 
 	rdb     redis.UniversalClient
 	store   *Store
-	queue   *modelQueue
 	sweeper *Sweeper
-	clock   string
 
 	procs      []*proc
 	jobs       map[job.ID]*simJob
@@ -59,6 +58,8 @@ type sim struct {
 // rules can be switched off, to see that the simulation notices.
 type rules struct {
 	noKillClock, noSweeper bool
+	split                  bool                // nothing happens but that processes are cut off, or paused
+	quiet                  bool                // nothing fails but a call now and then: no run may be lost
 	noShares               bool                // among suspects
 	script                 func(string) string // edits the scripts
 }
@@ -93,8 +94,13 @@ type proc struct {
 	dead   bool
 	paused int64 // until
 	cut    int64 // off from Redis, until
+	spared int64 // in a quiet world none of its calls fails, until
+	dull   bool  // … nor this call, which can bring nothing
 	free   int   // slots
 	runs   []*simRun
+
+	claimer *Claimer
+	taking  bool
 
 	suspects *Suspects
 }
@@ -121,12 +127,13 @@ type simJob struct {
 	callback      bool
 	called        int // how often the receiver heard of its end
 	settled       bool
-	granted       int64 // watched time when its lease was last given or renewed
-	capped        int64 // … when its cancel capped it, 0 = it has not
-	poison        int64 // it ends its worker after this, 0 = never
-	deaths        int   // … and has done so
-	lostAt        int64 // when its run was lost, 0 = it was not, or runs again
-	slowest       int64 // the longest that a lost run took to run again
+	granted       int64  // watched time when its lease was last given or renewed
+	capped        int64  // … when its cancel capped it, 0 = it has not
+	poison        int64  // it ends its worker after this, 0 = never
+	deaths        int    // … and has done so
+	lostAt        int64  // when its run was lost, 0 = it was not, or runs again
+	echo          func() // in a quiet world: the call that started it, once more
+	slowest       int64  // the longest that a lost run took to run again
 }
 
 type simRun struct {
@@ -142,23 +149,18 @@ type simRun struct {
 
 const simLease = 8000
 
-// noTickets stands in for the queue's Lua: create sends its ticket in the same
-// script, as far as the record knows.
-var noTickets = TicketLua{Create: "local function push() end\nlocal settle\n"}
-
 func newSim(t testing.TB, rdb redis.UniversalClient, prefix string, seed uint64, r rules) *sim {
-	clock := prefix + ":clock"
-	s := &sim{rng: rand.New(rand.NewPCG(seed, 7)), rdb: rdb, clock: clock, jobs: map[job.ID]*simJob{}, entered: map[string]int64{}, faults: true, rules: r, slots: 3,
-		mono: 1_700_000_000_000}
-	tickets := TicketLua{}
-	if seed%2 == 1 { // creation believes that its ticket can hardly be lost
-		tickets = noTickets
+	s := &sim{rng: rand.New(rand.NewPCG(seed, 7)), ids: rand.New(rand.NewPCG(seed, 8)), rdb: rdb,
+		jobs:    map[job.ID]*simJob{},
+		entered: map[string]int64{}, faults: true, rules: r, slots: 3, mono: 1_700_000_000_000}
+	parts := 1
+	if seed%8 == 7 {
+		parts = 16
 	}
-	s.store = New(rdb, Config{Prefix: prefix, clockKey: clock, Tickets: tickets})
+	s.store = New(rdb, Config{Prefix: prefix, Turned: true, Partitions: parts})
 	if r.script != nil {
-		now := fmt.Sprintf("return tonumber(redis.call('GET', '%s'))", clock)
 		left := false
-		s.store.load(words{prefix: prefix, now: now, tickets: tickets, edit: func(src string) string {
+		s.store.load(words{prefix: prefix, now: turnedTime, parts: parts, edit: func(src string) string {
 			edited := r.script(src)
 			left = left || edited != src
 			return edited
@@ -167,13 +169,26 @@ func newSim(t testing.TB, rdb redis.UniversalClient, prefix string, seed uint64,
 			t.Fatal("the rule that is to be left out is in no script")
 		}
 	}
-	s.queue = &modelQueue{s: s, tasks: map[string]*modelTask{}}
-	s.sweeper = &Sweeper{Store: s.store, Tickets: s.queue, Log: slog.New(slog.DiscardHandler)}
+	s.sweeper = &Sweeper{Store: s.store, Log: slog.New(lossLog{s})}
 	return s
 }
 
+// patient is a client that waits for a busy machine: that of programs refuses all calls for as long as Redis
+// hangs, while a simulation's time runs on.
+func patient(t testing.TB) redis.UniversalClient {
+	o, err := redis.ParseURL(redistest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.ReadTimeout, o.PoolTimeout, o.PoolSize = time.Minute, time.Minute, 4
+	rdb := redis.NewClient(o)
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
 func (s *sim) say(format string, args ...any) {
-	s.trace = append(s.trace, fmt.Sprintf("%9.3f ", float64(s.mono-1_700_000_000_000)/1000)+fmt.Sprintf(format, args...))
+	s.trace = append(s.trace, fmt.Sprintf("%9.3f ", float64(s.mono-1_700_000_000_000)/1000)+
+		fmt.Sprintf(format, args...))
 }
 
 func (s *sim) violate(format string, args ...any) {
@@ -210,7 +225,7 @@ func (s *sim) step() bool {
 // redis runs a script call now, at Redis's own time.
 func (s *sim) redis(do func(context.Context)) {
 	ctx := context.Background()
-	s.rdb.Set(ctx, s.clock, strconv.FormatInt(s.mono+s.skew, 10), 0)
+	_ = s.store.turn(ctx, s.mono+s.skew) // else the time that the last call saw
 	do(ctx)
 }
 
@@ -221,26 +236,42 @@ const patience = 3000
 // rpc is one call of a process to Redis, with all that can happen to it.
 func (s *sim) rpc(p *proc, do func(context.Context) error, reply func(error)) {
 	there, back := 1+s.rng.Int64N(3), 1+s.rng.Int64N(3)
-	if s.chance(3) {
-		there += s.rng.Int64N(8000) // late
+	may := func(percent float64) bool {
+		if !s.rules.quiet {
+			return s.chance(percent)
+		}
+		fails := s.mono >= p.spared && !p.dull && s.chance(8*percent)
+		if fails {
+			p.spared = s.mono + simLease
+		}
+		return fails
 	}
-	if p.cut > s.mono || s.chance(1) {
+	if may(3) {
+		most := int64(8000)
+		if s.rules.quiet {
+			most = patience - 1000
+		}
+		there += s.rng.Int64N(most) // late
+	}
+	if p.cut > s.mono || may(1) {
 		s.after(p, patience, func() { reply(errNoAnswer) })
 		return
 	}
 	if wait := s.stalled - s.mono; wait > 0 {
 		there += wait
 	}
-	lostReply := s.chance(2)
-	doubled := s.chance(2)
+	lostReply := may(2)
+	doubled := may(2)
 	if there+back > patience {
 		s.after(p, patience, func() { reply(errNoAnswer) })
 	}
 	s.after(nil, there, func() {
 		var err error
-		s.redis(func(ctx context.Context) { err = do(ctx) })
+		s.redis(func(ctx context.Context) { err = s.answered(do(ctx)) })
 		if doubled {
-			s.after(nil, s.rng.Int64N(5000), func() { s.redis(func(ctx context.Context) { do(ctx) }) })
+			s.after(nil, s.rng.Int64N(5000), func() {
+				s.redis(func(ctx context.Context) { s.answered(do(ctx)) })
+			})
 		}
 		switch {
 		case there+back > patience:
@@ -250,6 +281,27 @@ func (s *sim) rpc(p *proc, do func(context.Context) error, reply func(error)) {
 			s.after(p, back, func() { reply(err) })
 		}
 	})
+}
+
+// answered tells apart what the real Redis does on a busy machine: a call that it didn't answer
+// may have changed something, and what that did to leases is not told here.
+func (s *sim) answered(err error) error {
+	if !redisdb.Unavailable(err) {
+		return err
+	}
+	s.say("fault: no answer from the real Redis: %v", err)
+	s.forgive(s.watched)
+	return errNoAnswer
+}
+
+// forgive counts the time of all leases from now on.
+func (s *sim) forgive(now int64) {
+	for _, j := range s.jobs {
+		j.granted = now
+		if j.capped > 0 {
+			j.capped = now
+		}
+	}
 }
 
 // ask repeats a call until it is answered.
@@ -288,17 +340,22 @@ func (s *sim) observe(j *simJob) {
 	if j.state.Terminal() && (state != j.state || rev != j.rev) {
 		s.violate("%s: changed after its end, %s/%d to %s/%d", j.id, j.state, j.rev, state, rev)
 	}
-	if j.owner != "" && !state.Terminal() && s.rdb.Exists(context.Background(), s.store.key(j.owner)).Val() == 0 {
+	if j.owner != "" && !state.Terminal() && s.rdb.Exists(context.Background(), s.store.key(j.owner)).
+		Val() == 0 {
 		s.violate("%s: is %s and the files that it uses are gone", j.id, state)
 	}
 	if state != j.state {
 		s.say("%s %s → %s (rev %d)", j.id[30:], j.state, state, rev)
-		if state == job.Succeeded && !j.completed[m.last] {
-			s.violate("%s: succeeded without a completed run of fence %s", j.id, m.last)
+		if state == job.Succeeded && !j.completed[writeFence(m.ended)] {
+			s.violate("%s: succeeded without a completed run of fence %s", j.id, writeFence(m.ended))
 		}
 		if state.Terminal() && state != job.Canceled && j.canceledAt > 0 {
 			s.violate("%s: ended as %s after an accepted cancel", j.id, state)
 		}
+	}
+	if state == job.Queued && j.state != job.Queued && j.echo != nil {
+		s.after(nil, 0, j.echo) // a call that comes twice, at the worst time
+		j.echo = nil
 	}
 	if j.state == job.Running && state == job.Queued {
 		j.lostAt = s.mono
@@ -316,141 +373,26 @@ func (s *sim) observeAll() {
 }
 
 // moving reads what a record's moves have changed.
-func (s *sim) moving(id job.ID) (moving, error) {
-	packed, err := s.rdb.HGet(context.Background(), s.store.key(id), "m").Result()
+func (s *sim) moving(id job.ID) (record, error) {
+	core, err := s.rdb.Get(context.Background(), s.store.key(id)).Result()
 	if err != nil {
-		return moving{}, err
+		return record{}, err
 	}
-	return parseMoving(packed)
+	return parseRecord(core)
 }
 
-// A modelQueue is asynq as it is known to behave (docs/decisions.md): a ticket
-// whose worker died stays active until a recovery a minute or two later, some
-// are stranded for good, and a finished one may come back.
-type modelQueue struct {
-	s       *sim
-	pending []string // head first
-	tasks   map[string]*modelTask
-}
-
-type modelTask struct {
-	t     job.Ticket
-	state TicketState
-}
-
-func ticketName(t job.Ticket) string { return string(t.ID) + "." + strconv.FormatInt(t.Delivery, 10) }
-
-var errCrash = errors.New("process died here")
-
-func (q *modelQueue) enqueue(tickets []job.Ticket, head bool) error {
-	for _, t := range tickets {
-		if q.s.chance(5) {
-			return errCrash // the rest is never sent
-		}
-		name := ticketName(t)
-		if q.tasks[name] != nil {
-			continue
-		}
-		q.tasks[name] = &modelTask{t, TicketPending}
-		if head {
-			q.pending = append([]string{name}, q.pending...)
+// lose is an outside hand that takes all tickets of a queue away.
+func (s *sim) lose() {
+	ctx := context.Background()
+	part := s.rng.IntN(len(s.store.bases))
+	for _, queue := range []string{"cpu-default", "io-default"} {
+		keys := s.store.keysOf(queue, part)
+		if s.rng.IntN(2) == 0 {
+			s.say("fault: %d tickets deleted", s.store.deleteAll(ctx, keys))
 		} else {
-			q.pending = append(q.pending, name)
+			s.say("fault: %d tickets archived", s.store.archiveAll(ctx, keys))
 		}
 	}
-	return nil
-}
-
-func (q *modelQueue) Enqueue(_ context.Context, tickets []job.Ticket) error {
-	return q.enqueue(tickets, false)
-}
-
-func (q *modelQueue) EnqueueHead(_ context.Context, tickets []job.Ticket) error {
-	return q.enqueue(tickets, true)
-}
-
-func (q *modelQueue) Look(_ context.Context, tickets []job.Ticket) ([]TicketState, error) {
-	states := make([]TicketState, len(tickets))
-	for i, t := range tickets {
-		states[i] = TicketAbsent
-		if task := q.tasks[ticketName(t)]; task != nil {
-			states[i] = task.state
-		}
-	}
-	return states, nil
-}
-
-func (q *modelQueue) Active(context.Context) ([]job.Ticket, error) {
-	var active []job.Ticket
-	for _, name := range slices.Sorted(maps.Keys(q.tasks)) {
-		if task := q.tasks[name]; task.state == TicketActive {
-			t := task.t
-			t.Type = ""
-			active = append(active, t)
-		}
-	}
-	return active, nil
-}
-
-func (q *modelQueue) Discard(_ context.Context, tickets []job.Ticket) error {
-	for _, t := range tickets {
-		if q.s.chance(5) {
-			return errCrash
-		}
-		delete(q.tasks, ticketName(t))
-	}
-	return nil
-}
-
-// pop hands a ticket to a process.
-func (q *modelQueue) pop() (job.Ticket, bool) {
-	for len(q.pending) > 0 {
-		name := q.pending[0]
-		q.pending = q.pending[1:]
-		if task := q.tasks[name]; task != nil { // an id without its task is thrown away
-			task.state = TicketActive
-			return task.t, true
-		}
-	}
-	return job.Ticket{}, false
-}
-
-// lose is an outside hand that deletes a ticket.
-func (q *modelQueue) lose() {
-	if n := len(q.pending); n > 0 {
-		delete(q.tasks, q.pending[q.s.rng.IntN(n)])
-		q.s.say("fault: a ticket deleted")
-	}
-}
-
-// done is asynq's completion; sometimes it fails and the ticket comes back late.
-func (q *modelQueue) done(t job.Ticket) {
-	if q.s.chance(5) {
-		q.orphan(t)
-		return
-	}
-	delete(q.tasks, ticketName(t))
-}
-
-// orphan is a ticket that nobody works on any more and asynq thinks active.
-func (q *modelQueue) orphan(t job.Ticket) {
-	name := ticketName(t)
-	if q.s.chance(20) {
-		return // stranded for good
-	}
-	q.s.after(nil, 60_000+q.s.rng.Int64N(60_000), func() {
-		task := q.tasks[name]
-		if task == nil || task.state != TicketActive {
-			return
-		}
-		task.state = TicketOther // asynq's retry set
-		q.s.after(nil, q.s.rng.Int64N(5000), func() {
-			if q.tasks[name] == task {
-				task.state = TicketPending
-				q.pending = append(q.pending, name)
-			}
-		})
-	})
 }
 
 // report is what a failed seed prints: the end of the story of the job concerned.

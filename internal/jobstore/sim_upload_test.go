@@ -80,7 +80,7 @@ func (s *sim) tryFile(f *simFile) {
 	y := &simTry{f: f, p: webs[s.rng.IntN(len(webs))], n: f.like}
 	y.n.UploadFence, y.n.IdempotencyKey = NewFence(), f.key
 	if f.id == "" {
-		y.n.ID = DrawID(time.UnixMilli(s.mono), f.key)
+		y.n.ID = s.newID(f.key)
 	}
 	y.j = s.recordOf(f, y)
 	s.beginFile(y)
@@ -91,7 +91,8 @@ func (s *sim) recordOf(f *simFile, y *simTry) *simJob {
 	if j := s.jobs[y.n.ID]; j != nil {
 		return j
 	}
-	j := &simJob{id: y.n.ID, creator: y.p, file: f, completed: map[string]bool{}, forbidOverlap: s.rng.IntN(3) > 0, duration: 1 + s.rng.Int64N(25_000)}
+	j := &simJob{id: y.n.ID, creator: y.p, file: f, completed: map[string]bool{},
+		forbidOverlap: s.rng.IntN(3) > 0, duration: 1 + s.rng.Int64N(25_000)}
 	s.jobs[j.id], s.order, f.jobs = j, append(s.order, j.id), append(f.jobs, j)
 	if s.rng.IntN(3) == 0 {
 		s.after(y.p, s.rng.Int64N(30_000), func() { s.cancel(y.p, j) })
@@ -112,7 +113,8 @@ func (s *sim) beginFile(y *simTry) {
 			s.grant(j, err == nil && c.New)
 		}
 		if was := before[c.ID]; c.New && was != "" && was != n.UploadFence && s.entered[was] > sent {
-			s.violate("%s: upload %s was taken over by %s, which had been asked for before", c.ID, was, n.UploadFence)
+			s.violate("%s: upload %s was taken over by %s, which had been asked for before", c.ID, was,
+				n.UploadFence)
 		}
 		if c.New && s.entered[n.UploadFence] == 0 {
 			s.entered[n.UploadFence] = s.mono
@@ -141,7 +143,7 @@ func (s *sim) fences(f *simFile) map[job.ID]string {
 	fences := map[job.ID]string{}
 	for _, j := range f.jobs {
 		if m, err := s.moving(j.id); err == nil && m.state == job.Uploading {
-			fences[j.id] = m.fence
+			fences[j.id] = writeFence(m.fence)
 		}
 	}
 	return fences
@@ -185,7 +187,8 @@ func (s *sim) receive(y *simTry) {
 
 func (s *sim) giveUp(y *simTry) {
 	s.ask(y.p, func(ctx context.Context) error {
-		_, err := s.store.Finish(ctx, y.j.id, y.n.UploadFence, End{Outcome: Failed, Code: job.UploadIncomplete, Message: "cut"})
+		_, err := s.store.Finish(ctx, y.j.id, y.n.UploadFence,
+			End{Outcome: Failed, Code: job.UploadIncomplete, Message: "cut"})
 		s.observe(y.j)
 		return err
 	}, func(error) {})
@@ -196,17 +199,13 @@ func (s *sim) arrived(y *simTry) {
 	spec := y.n.Spec
 	spec.Input = &Input{Blob: string(y.j.id) + "/" + y.n.UploadFence + "/in", Size: 1}
 	y.f.whole[spec.Input.Blob] = true
-	var t job.Ticket
 	s.ask(y.p, func(ctx context.Context) (err error) {
-		t, err = s.store.Uploaded(ctx, y.j.id, y.n.UploadFence, spec)
+		_, err = s.store.Uploaded(ctx, y.j.id, y.n.UploadFence, spec)
 		s.observe(y.j)
 		return err
 	}, func(err error) {
 		if err != nil {
 			return // lost: the client is told 409
-		}
-		if t.Delivery > 0 {
-			s.queue.Enqueue(context.Background(), []job.Ticket{t})
 		}
 		if !s.chance(10) { // else the answer never reaches the client
 			s.acknowledge(y.f, y.j.id)

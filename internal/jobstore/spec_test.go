@@ -2,37 +2,40 @@ package jobstore
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"longshore/internal/localredis/redistest"
+	"longshore/internal/access"
 	"longshore/job"
 )
 
 // payloadOf is a payload whose spec has n bytes.
 func payloadOf(n int) json.RawMessage {
-	return json.RawMessage(`{"a":"` + strings.Repeat("x", n-len(`{"p":{"a":""}}`)) + `"}`)
+	return json.RawMessage(`{"a":"` + strings.Repeat("x", n-len(`{"a":""}`)) + `"}`)
 }
 
-// specAt tells where the spec of a job is: in its record, in a key of its own.
-func (s *Store) specAt(t *testing.T, id job.ID) (field, key string) {
+// specAt tells what of a job's spec is in its record, and what in a key of its own.
+func (s *Store) specAt(t *testing.T, id job.ID) (within, apart string) {
 	t.Helper()
-	return s.rdb.HGet(t.Context(), s.key(id), "p").Val(), s.rdb.Get(t.Context(), s.bases[id.Shard()]+"p:"+string(id)).Val()
+	r, err := parseRecord(s.rdb.Get(t.Context(), s.key(id)).Val())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.payload, s.rdb.Get(t.Context(), s.base(id)+"p:"+id.Raw()).Val()
 }
 
-// TestShortSpecIsInTheRecord holds where each way of creation puts a spec, and
-// that it is found there, and where records kept short ones before, too.
-func TestShortSpecIsInTheRecord(t *testing.T) {
+// TestShortPayloadIsInTheRecord holds where each way of creation puts what a job is to do, and
+// that it is found there.
+func TestShortPayloadIsInTheRecord(t *testing.T) {
 	t.Parallel()
 	for way, change := range map[string]func(*NewJob){
 		"plain": func(*NewJob) {},
 		"keyed": func(n *NewJob) {
 			n.IdempotencyKey = string(n.ID)
-			n.ID = DrawID(time.Now(), n.IdempotencyKey)
+			n.ID = DrawID(time.Now(), access.Owner{}, n.IdempotencyKey)
 		},
 		"long way": func(n *NewJob) { n.ExpiresIn = time.Hour },
 	} {
@@ -40,12 +43,10 @@ func TestShortSpecIsInTheRecord(t *testing.T) {
 			name          string
 			payload       json.RawMessage
 			within, apart bool
-			old           bool // made into a record of before
 		}{
-			{"none", json.RawMessage("{}"), false, false, false},
-			{"short", payloadOf(64), true, false, false},
-			{"long", payloadOf(65), false, true, false},
-			{"short of before", payloadOf(64), false, true, true},
+			{"none", json.RawMessage("{}"), false, false},
+			{"short", payloadOf(shortPayload), true, false},
+			{"long", payloadOf(shortPayload + 1), false, true},
 		} {
 			t.Run(way+"/"+c.name, func(t *testing.T) {
 				t.Parallel()
@@ -54,20 +55,9 @@ func TestShortSpecIsInTheRecord(t *testing.T) {
 				change(&n)
 				n.Spec.Payload = c.payload
 				ticket := mustCreate(t, s, n)
-				if field, _ := s.specAt(t, n.ID); c.old {
-					err1 := s.rdb.HDel(t.Context(), s.key(n.ID), "p").Err()
-					err2 := s.rdb.Set(t.Context(), s.bases[n.ID.Shard()]+"p:"+string(n.ID), field, 0).Err()
-					if err := errors.Join(err1, err2); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if field, key := s.specAt(t, n.ID); (field != "") != c.within || (key != "") != c.apart {
-					t.Errorf("in the record %q, in its own key %q", field, key)
-				}
-				if redistest.Real() {
-					if kind := s.rdb.ObjectEncoding(t.Context(), s.key(n.ID)).Val(); kind != "listpack" {
-						t.Errorf("the record is a %s", kind)
-					}
+				if within, apart := s.specAt(t, n.ID); (within != "") != c.within ||
+					(apart != "") != c.apart {
+					t.Errorf("in the record %q, in its own key %q", within, apart)
 				}
 				s.startsWith(t, ticket, Spec{Payload: c.payload})
 			})
@@ -109,6 +99,22 @@ func TestSpecOfAnUpload(t *testing.T) {
 		t.Errorf("in the record %q, in its own key %q", field, key)
 	}
 	want := Spec{Payload: n.Spec.Payload, Input: &Input{Blob: string(n.ID) + "/input", Size: 1}}
+	ticket, err := s.Uploaded(t.Context(), n.ID, n.UploadFence, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.startsWith(t, ticket, want)
+}
+
+// TestSealedUpload holds that a payload with secrets is what it was behind an upload, too.
+func TestSealedUpload(t *testing.T) {
+	t.Parallel()
+	s := testStore(t)
+	n := simple()
+	n.UploadFence, n.Spec.Payload, n.Spec.Sealed = NewFence(), payloadOf(20), []string{"/a"}
+	mustCreate(t, s, n)
+	want := Spec{Payload: n.Spec.Payload, Sealed: n.Spec.Sealed,
+		Input: &Input{Blob: string(n.ID) + "/input", Size: 1}}
 	ticket, err := s.Uploaded(t.Context(), n.ID, n.UploadFence, want)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,11 +20,14 @@ type Config struct {
 	Prefix string        // of all keys and channels; "" = "longshore"
 	Lease  time.Duration // of a run or an upload; 0 = 8 s, at least 3 s
 
-	// clockKey names a key that holds the time in milliseconds: simulations turn it.
-	clockKey string
+	// Partitions of the records, 1 to 16; 0 = 16 on a Cluster, else 1. It can't change for an
+	// installation: see Meta.
+	Partitions int
 
-	// Tickets is ignored on a Cluster, where queues and records lie apart.
-	Tickets TicketLua
+	// Turned takes the time, in milliseconds, from a key of each partition, P:{k}:clock: tests turn it. Edit
+	// changes the scripts: they leave rules out.
+	Turned bool
+	Edit   func(script string) string
 }
 
 // Limits of a call: how many jobs it moves at most, and how long the sweeper's
@@ -39,11 +43,16 @@ type Store struct {
 	rdb     redis.UniversalClient
 	prefix  string
 	lease   time.Duration
+	turned  bool
 	scripts scripts
 
-	bases                     [job.Shards]string // "P:{k}:"
+	bases                     []string // "P:{k}:", of each partition
+	worker                    string   // number of this process, 4 bytes, with which its fences begin
+	heads                     heads
 	creates, starts, finishes *batch.Batcher
 	reads                     *batch.Batcher // of lone jobs, by many callers
+
+	publishes atomic.Int64 // when this process published types first, in ms by Redis's clock; 0 = not yet
 }
 
 // New returns a store on a client, which stays the caller's to close.
@@ -55,17 +64,21 @@ func New(rdb redis.UniversalClient, c Config) *Store {
 		c.Lease = 8 * time.Second
 	}
 	now := redisTime
-	if c.clockKey != "" {
-		now = fmt.Sprintf("return tonumber(redis.call('GET', '%s'))", c.clockKey)
+	if c.Turned {
+		now = turnedTime
 	}
-	s := &Store{rdb: rdb, prefix: c.Prefix, lease: c.Lease}
-	if batch.Cluster(rdb) {
-		c.Tickets = TicketLua{}
+	if c.Partitions == 0 {
+		c.Partitions = 1
+		if batch.Cluster(rdb) {
+			c.Partitions = job.Shards
+		}
 	}
-	s.load(words{prefix: c.Prefix, now: now, tickets: c.Tickets})
-	for k := range s.bases {
-		s.bases[k] = c.Prefix + ":{" + strconv.Itoa(k) + "}:"
+	s := &Store{rdb: rdb, prefix: c.Prefix, turned: c.Turned, lease: c.Lease,
+		worker: newFences(1)[:workerSize]}
+	for k := range c.Partitions {
+		s.bases = append(s.bases, c.Prefix+":{"+strconv.Itoa(k)+"}:")
 	}
+	s.load(words{prefix: c.Prefix, now: now, parts: c.Partitions, edit: c.Edit})
 	return s
 }
 
@@ -73,10 +86,10 @@ func New(rdb redis.UniversalClient, c Config) *Store {
 // their calls: when thousands wait, their reads come together too.
 func (s *Store) load(w words) {
 	s.scripts = loadScripts(w)
-	s.creates = batch.New(s.rdb, s.scripts.create, groupSize)
+	s.creates = batch.NewMover(s.rdb, s.createCalls, groupSize)
 	s.starts = batch.New(s.rdb, s.scripts.start, groupSize)
-	s.finishes = batch.New(s.rdb, s.scripts.finish, groupSize)
-	s.reads = batch.NewReader(s.rdb, readRecords, groupSize)
+	s.finishes = batch.NewMover(s.rdb, s.finishCalls, groupSize)
+	s.reads = batch.NewReader(s.rdb, s.readCalls, groupSize)
 }
 
 // Errors of moving a job.
@@ -99,7 +112,8 @@ var (
 // Answered reports whether an error is the store's own answer, so that asking
 // again would bring the same.
 func Answered(err error) bool {
-	for _, answer := range []error{ErrStale, ErrLost, ErrSuspect, ErrUnserved, job.ErrNotFound, job.ErrDamaged} {
+	for _, answer := range []error{ErrStale, ErrLost, ErrSuspect, ErrUnserved, job.ErrNotFound,
+		job.ErrDamaged} {
 		if errors.Is(err, answer) {
 			return true
 		}
@@ -108,20 +122,51 @@ func Answered(err error) bool {
 }
 
 // fenceSize is the length of a fence: 96 random bits, which only need to
-// differ among the starts of one job.
-const fenceSize = 16
+// differ among the starts of one job. Programs write it in base64, records as it is.
+const fenceSize = 12
+
+const noFence = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
 // NewFence draws the token of one run or upload.
-func NewFence() string { return newFences(1) }
+func NewFence() string { return writeFence(newFences(1)) }
 
-// newFences draws many, one behind the other.
+// newFences draws many as records have them, one behind the other.
 func newFences(n int) string {
-	b := make([]byte, n*fenceSize/4*3)
+	b := make([]byte, n*fenceSize)
 	rand.Read(b) // never fails (crypto/rand, Go 1.24)
-	return base64.RawURLEncoding.EncodeToString(b)
+	return string(b)
 }
 
-func (s *Store) key(id job.ID) string { return s.bases[id.Shard()] + "j:" + string(id) }
+func writeFence(raw string) string {
+	if raw == "" {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(raw))
+}
+
+// readFence is a fence as records have it; of what is none, one that nobody has.
+func readFence(fence string) string {
+	raw, err := base64.RawURLEncoding.DecodeString(fence)
+	if err != nil || len(raw) != fenceSize {
+		return "no fence ...."[:fenceSize]
+	}
+	return string(raw)
+}
+
+// part is the partition that holds the records of an id.
+func (s *Store) part(id job.ID) int { return id.Shard() % len(s.bases) }
+
+func (s *Store) base(id job.ID) string { return s.bases[s.part(id)] }
+
+func (s *Store) key(id job.ID) string { return s.base(id) + "j:" + id.Raw() }
+
+// Parts is the number of partitions.
+func (s *Store) Parts() int { return len(s.bases) }
+
+// call is one job's part of a script call, whose first text is its id.
+func (s *Store) call(id job.ID, args ...any) *batch.Call {
+	return &batch.Call{Key: s.base(id), Args: append([]any{id.Raw()}, args...)}
+}
 
 // status turns the first word of a reply into an error; nil for "ok".
 func status(id job.ID, reply []any) error {
@@ -149,7 +194,11 @@ func status(id job.ID, reply []any) error {
 		return job.ErrNotEnded
 	case "used":
 		return job.ErrInUse
-	case "damaged", "future":
+	case "moved":
+		return ErrMoved
+	case "retried":
+		return &RetriedError{As: job.ID(text(reply[1])), By: text(reply[2])}
+	case "damaged", "future", "refused":
 		return fmt.Errorf("%s: %w", id, job.ErrDamaged)
 	default:
 		return fmt.Errorf("move of %s: script says %q", id, word)
@@ -187,7 +236,16 @@ func ticketOf(v any) (job.Ticket, bool) {
 	if len(f) != 4 {
 		return job.Ticket{}, false
 	}
-	t := job.Ticket{ID: job.ID(text(f[0])), Delivery: integer(f[1]), Type: text(f[3])}
+	t := job.Ticket{ID: job.FromRaw(text(f[0])), Delivery: integer(f[1]), Type: text(f[3])}
 	t.Lane, t.Priority = splitQueue(text(f[2]))
 	return t, true
+}
+
+// texts are those of a list in a reply.
+func texts(list []any) []string {
+	all := make([]string, len(list))
+	for i, v := range list {
+		all[i] = text(v)
+	}
+	return all
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"longshore/internal/access"
 	"longshore/internal/localredis/redistest"
 	"longshore/job"
 )
@@ -14,13 +15,20 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 
 func testStore(t *testing.T) *Store {
 	t.Helper()
-	return New(redistest.Client(t), Config{Prefix: redistest.Prefix(t)})
+	return storeOf(t, Config{Prefix: redistest.Prefix(t)})
 }
 
 // simple is a job of no particular kind.
 func simple() NewJob {
 	return NewJob{ID: job.NewID(time.Now()), Type: "test.job", Lane: job.LaneIO, Priority: job.Default,
 		Timeout: time.Minute, MaxAttempts: 3, Retention: time.Hour, Digest: "d"}
+}
+
+// first is a simple job of the first partition: for tests that look at its keys, or at one order.
+func first() NewJob {
+	n := simple()
+	n.ID = n.ID[:len(n.ID)-1] + "0"
+	return n
 }
 
 func mustCreate(t *testing.T, s *Store, n NewJob) job.Ticket {
@@ -43,15 +51,19 @@ func TestLifeOfAJob(t *testing.T) {
 	}
 	fence := NewFence()
 	st, err := s.Start(t.Context(), ticket, fence, false)
-	if err != nil || st.Attempt != 1 || st.Type != "test.job" || string(st.Spec.Payload) != `{"top":5}` || st.Timeout != time.Minute {
+	if err != nil || st.Attempt != 1 || st.Type != "test.job" || string(st.Spec.Payload) != `{"top":5}` ||
+		st.Timeout != time.Minute {
 		t.Fatalf("start: %+v, %v", st, err)
 	}
-	replies, err := s.Beats(t.Context(), []Beat{{ID: n.ID, Fence: fence, Renew: true, Progress: &job.Progress{Phase: job.PhaseRun, BytesDone: 7}}})
+	replies, err := s.Beats(t.Context(),
+		[]Beat{{ID: n.ID, Fence: fence, Renew: true, Progress: &job.Progress{Phase: job.PhaseRun,
+			BytesDone: 7}}})
 	if err != nil || replies[0] != (BeatReply{}) {
 		t.Fatalf("beat: %+v, %v", replies, err)
 	}
 	ended, err := s.Finish(t.Context(), n.ID, fence, End{Outcome: Succeeded, Result: []byte(`{"n":1}`),
-		Outputs: []job.Output{{Name: "out", Blob: string(n.ID) + "/" + fence + "/out", Size: 3}}, Usage: job.Usage{WallMS: 12}})
+		Outputs: []job.Output{{Name: "out", Blob: string(n.ID) + "/" + fence + "/out", Size: 3}},
+		Usage:   job.Usage{WallMS: 12}})
 	if err != nil || ended.State != job.Succeeded {
 		t.Fatalf("finish: %+v, %v", ended, err)
 	}
@@ -59,8 +71,10 @@ func TestLifeOfAJob(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if snap.State != job.Succeeded || !snap.Done || snap.Rev != 4 || snap.Attempt != 1 || string(snap.Result) != `{"n":1}` ||
-		snap.Progress.BytesDone != 7 || snap.Outputs[0].Name != "out" || snap.Usage.WallMS != 12 || snap.FinishedAt == nil {
+	if snap.State != job.Succeeded || !snap.Done || snap.Rev != 4 || snap.Attempt != 1 ||
+		string(snap.Result) != `{"n":1}` ||
+		snap.Progress.BytesDone != 7 || snap.Outputs[0].Name != "out" || snap.Usage.WallMS != 12 ||
+		snap.FinishedAt == nil {
 		t.Errorf("snapshot %+v", snap)
 	}
 }
@@ -75,14 +89,22 @@ func TestCreatedSnapshot(t *testing.T) {
 		"payload":   func(n *NewJob) { n.Spec.Payload = []byte(`{"a":1}`) },
 		"scheduled": func(n *NewJob) { n.RunAt = time.Now().Add(time.Hour) },
 		"expiring":  func(n *NewJob) { n.ExpiresIn = time.Minute },
-		"retry":     func(n *NewJob) { n.RetryOf = job.NewID(time.Now()) },
+		"retry": func(n *NewJob) {
+			old := first()
+			mustCreate(t, s, old)
+			if err := s.RequestCancel(t.Context(), old.ID); err != nil {
+				t.Fatal(err)
+			}
+			n.RetryOf = old.ID
+		},
 		"keyed": func(n *NewJob) {
 			n.IdempotencyKey = "k"
-			n.ID = DrawID(time.Now(), "k")
+			n.ID = DrawID(time.Now(), access.Owner{}, "k")
 		},
 		"chosen": func(n *NewJob) { n.Claim = time.Hour },
+		"owned":  func(n *NewJob) { n.Owner = access.Owner{Tenant: "acme", Subject: "ann"} },
 	} {
-		n := simple()
+		n := first()
 		change(&n)
 		c, err := s.Create(t.Context(), n)
 		if err != nil {

@@ -5,59 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"sync"
 	"time"
 
-	"longshore/internal/batch"
 	"longshore/internal/loop"
 	"longshore/job"
 )
-
-// A TicketState is what became of a ticket in the queue.
-type TicketState string
-
-// The ticket states. A ticket that is neither absent, pending nor active waits
-// in a part of the queue that never brings it to a worker in time.
-const (
-	TicketAbsent  TicketState = "absent"
-	TicketPending TicketState = "pending"
-	TicketActive  TicketState = "active"
-	TicketOther   TicketState = "other"
-)
-
-// Tickets is what the sweeper needs of the queue.
-type Tickets interface {
-	// Enqueue adds tickets behind what waits; one that is there already is no error.
-	Enqueue(ctx context.Context, tickets []job.Ticket) error
-	// EnqueueHead adds tickets ahead of what waits.
-	EnqueueHead(ctx context.Context, tickets []job.Ticket) error
-	// Look tells what became of tickets, in their order.
-	Look(ctx context.Context, tickets []job.Ticket) ([]TicketState, error)
-	// Active lists the tickets that workers hold. Type is not filled in.
-	Active(ctx context.Context) ([]job.Ticket, error)
-	// Discard throws tickets away that are listed as active and held by nobody.
-	Discard(ctx context.Context, tickets []job.Ticket) error
-}
 
 // A Sweeper mends what a dead process left: leases that ended, times that
 // have come, tickets that were lost, records whose retention is over. Every
 // process runs one; there is no leader, and each step may be done twice or be
 // cut off anywhere.
 type Sweeper struct {
-	Store   *Store
-	Tickets Tickets
+	Store *Store
 	// Gone deletes the blobs of jobs that were removed; nil = nothing to delete.
 	Gone func(ctx context.Context, id job.ID) error
 	// Upload looks after an upload in pieces of which nothing was heard for a
 	// while: it may be whole, or over. nil = somebody else does.
 	Upload func(ctx context.Context, id job.ID) error
-	Log    *slog.Logger
+	// Ticks hears which schedules of a partition are due, with TIME, and must not block: it is told again
+	// with each sweep. nil = this process makes none.
+	Ticks func(part int, names []string, now time.Time)
+	Log   *slog.Logger
 
-	Every       time.Duration // 0 = 250 ms
-	EveryActive time.Duration // between looks at the active tickets; 0 = 5 s
-
-	lastActive []job.Ticket
+	Every time.Duration // 0 = 250 ms
 }
 
 // Swept counts what one sweep did.
@@ -73,16 +43,10 @@ type Swept struct {
 
 // Run sweeps until ctx ends. Errors are logged; the next sweep goes on.
 func (w *Sweeper) Run(ctx context.Context) error {
-	every, everyActive := w.Every, w.EveryActive
+	every := w.Every
 	if every == 0 {
 		every = 250 * time.Millisecond
 	}
-	if everyActive == 0 {
-		everyActive = 5 * time.Second
-	}
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() { w.loop(ctx, everyActive, "compare active tickets", w.SweepActive) })
 	w.loop(ctx, every, "sweep", func(ctx context.Context) error {
 		_, err := w.Sweep(ctx)
 		return err
@@ -97,38 +61,69 @@ func (w *Sweeper) loop(ctx context.Context, every time.Duration, what string, f 
 	}}.Run(ctx, func(ctx context.Context) (bool, error) { return false, f(ctx) })
 }
 
-// Sweep does one round over all shards.
+// Sweep does one round over all partitions.
 func (w *Sweeper) Sweep(ctx context.Context) (Swept, error) {
 	var sum Swept
-	gap, looks := sweepGapMS, lookLimit
-	for range 100 { // bounded: more than that is left to the next round
-		more, err := w.round(ctx, gap, looks, &sum)
-		if err != nil || !more {
-			return sum, err
-		}
-		gap, looks = 0, 0
+	var errs []error
+	for part := range w.Store.bases {
+		errs = append(errs, w.sweepPart(ctx, part, &sum))
 	}
-	return sum, nil
+	return sum, errors.Join(errs...)
 }
 
-func (w *Sweeper) round(ctx context.Context, gap, looks int, sum *Swept) (more bool, err error) {
-	found, more, err := w.Store.sweep(ctx, gap, looks)
-	if err != nil {
-		return false, fmt.Errorf("sweep: %w", err)
+// walkTime bounds how long a sweep goes after lost tickets in a partition.
+const walkTime = 50 * time.Millisecond
+
+func (w *Sweeper) sweepPart(ctx context.Context, part int, sum *Swept) error {
+	gap := sweepGapMS
+	for range 100 { // bounded: more than that is left to the next round
+		found, more, lost, err := w.Store.sweep(ctx, part, gap, w.Ticks)
+		if err != nil {
+			return fmt.Errorf("sweep: %w", err)
+		}
+		if err := w.round(ctx, found, sum); err != nil {
+			return err
+		}
+		if lost {
+			if err := w.walk(ctx, part, sum); err != nil {
+				return err
+			}
+		}
+		if !more {
+			return nil
+		}
+		gap = 0
 	}
-	var head, tail, look []job.Ticket
-	var used []job.ID
-	var uploads []job.ID
+	return nil
+}
+
+// walk goes after tickets that were lost, for a while.
+func (w *Sweeper) walk(ctx context.Context, part int, sum *Swept) error {
+	for begun := time.Now(); time.Since(begun) < walkTime; {
+		n, more, err := w.Store.walk(ctx, part)
+		if err != nil {
+			return fmt.Errorf("look for lost tickets: %w", err)
+		}
+		if sum.Repaired += n; !more {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (w *Sweeper) round(ctx context.Context, found []finding, sum *Swept) error {
+	var used, uploads []job.ID
 	var errs []error
 	for _, f := range found {
 		switch f.kind {
 		case "head":
-			head = append(head, f.ticket)
+			sum.Reissued++
 		case "tail":
-			tail = append(tail, f.ticket)
-		case "look":
-			look = append(look, f.ticket)
+			sum.Due++
+		case "mended":
+			sum.Repaired++
 		case "upload":
+			sum.Looked++
 			uploads = append(uploads, f.ticket.ID)
 		case "gone":
 			sum.Removed++
@@ -138,23 +133,12 @@ func (w *Sweeper) round(ctx context.Context, gap, looks int, sum *Swept) (more b
 		case "used":
 			used = append(used, f.ticket.ID)
 		case "lost":
-			w.Log.WarnContext(ctx, "lease lost: who held it has gone", "job_id", f.ticket.ID, "type", f.ticket.Type, "state", f.state)
+			w.Log.WarnContext(ctx, "lease lost: who held it has gone", "job_id", f.ticket.ID, "type",
+				f.ticket.Type, "state", f.state)
 		case "bad":
 			sum.Quarantined++
 			w.Log.ErrorContext(ctx, "damaged record set aside", "job_id", f.ticket.ID)
 		}
-	}
-	sum.Reissued, sum.Due, sum.Looked = sum.Reissued+len(head), sum.Due+len(tail), sum.Looked+len(look)+len(uploads)
-	if len(head) > 0 {
-		errs = append(errs, w.Tickets.EnqueueHead(ctx, head))
-	}
-	if len(tail) > 0 {
-		errs = append(errs, w.Tickets.Enqueue(ctx, tail))
-	}
-	if len(look) > 0 {
-		n, err := w.repair(ctx, look)
-		sum.Repaired += n
-		errs = append(errs, err)
 	}
 	sum.Used += len(used)
 	for _, id := range used {
@@ -166,77 +150,7 @@ func (w *Sweeper) round(ctx context.Context, gap, looks int, sum *Swept) (more b
 			errs = append(errs, w.Upload(ctx, id))
 		}
 	}
-	return more, errors.Join(errs...)
-}
-
-// repair looks for the tickets of jobs that have been queued for a while.
-func (w *Sweeper) repair(ctx context.Context, tickets []job.Ticket) (repaired int, err error) {
-	states, err := w.Tickets.Look(ctx, tickets)
-	if err != nil {
-		return 0, fmt.Errorf("look for tickets: %w", err)
-	}
-	var absent, active, void []job.Ticket
-	for i, t := range tickets {
-		switch states[i] {
-		case TicketAbsent:
-			absent = append(absent, t)
-		case TicketActive:
-			active = append(active, t)
-		case TicketOther:
-			void = append(void, t)
-		}
-	}
-	if len(absent) > 0 {
-		// The look comes first: a process that dies in between left the record
-		// due again soon, not in ten minutes.
-		_, _, err1 := w.Store.look(ctx, absent, "again")
-		err2 := w.Tickets.EnqueueHead(ctx, absent)
-		if err := errors.Join(err1, err2); err != nil {
-			return 0, err
-		}
-	}
-	n, _, err := w.raise(ctx, void, "raise")
-	if err != nil {
-		return 0, err
-	}
-	m, _, err := w.raise(ctx, active, "active")
-	return len(absent) + n + m, err
-}
-
-// raise gives jobs a new delivery and enqueues its ticket. Those whose ticket
-// is dead, because the job has ended or has another one, are returned.
-func (w *Sweeper) raise(ctx context.Context, tickets []job.Ticket, finding string) (n int, dead []job.Ticket, err error) {
-	if len(tickets) == 0 {
-		return 0, nil, nil
-	}
-	raised, dead, err := w.Store.look(ctx, tickets, finding)
-	if err != nil || len(raised) == 0 {
-		return 0, dead, err
-	}
-	return len(raised), dead, w.Tickets.EnqueueHead(ctx, raised)
-}
-
-// SweepActive looks for tickets that nobody works on, though they are listed as
-// held by a worker on two looks in a row: the job is still queued with that
-// very delivery (its worker died before it started it: a new delivery), or has
-// ended or got another delivery (its worker died later: discarded).
-func (w *Sweeper) SweepActive(ctx context.Context) error {
-	now, err := w.Tickets.Active(ctx)
-	if err != nil {
-		return fmt.Errorf("list active tickets: %w", err)
-	}
-	var twice []job.Ticket
-	for _, t := range now {
-		if slices.Contains(w.lastActive, t) {
-			twice = append(twice, t)
-		}
-	}
-	w.lastActive = now
-	_, dead, err := w.raise(ctx, twice, "raise")
-	if err != nil || len(dead) == 0 {
-		return err
-	}
-	return w.Tickets.Discard(ctx, dead)
+	return errors.Join(errs...)
 }
 
 type finding struct {
@@ -245,74 +159,66 @@ type finding struct {
 	state  string // of kind lost
 }
 
-// sweep runs the script over all shards: in one call on a single Redis. looks
-// is the limit of looks that have time; 0 = none of them.
-func (s *Store) sweep(ctx context.Context, gap, looks int) (found []finding, more bool, err error) {
+// queues are the names that scripts know queues by.
+func queues() []any {
+	var names []any
+	for _, l := range job.Lanes {
+		for _, p := range job.Priorities {
+			names = append(names, queueName(l, p))
+		}
+	}
+	return names
+}
+
+// sweep runs the script over one partition. lost says that tickets were: walk looks for them.
+func (s *Store) sweep(ctx context.Context, part, gap int, ticks func(int, []string, time.Time)) (
+	found []finding, more, lost bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	keys := make([]string, job.Shards)
-	for k, base := range s.bases {
-		keys[k] = base + "swept"
+	due := 0
+	if ticks != nil {
+		due = dueLimit
 	}
-	for _, part := range s.slots(keys) {
-		reply, err := s.scripts.sweep.Run(ctx, s.rdb, part, ms(s.lease), cancelCapMS, gap, sweepLimit, looks).Slice()
-		if err != nil {
-			return nil, false, err
+	args := append([]any{ms(s.lease), cancelCapMS, gap, sweepLimit, due}, queues()...)
+	reply, err := s.scripts.sweep.Run(ctx, s.rdb, []string{s.bases[part]}, args...).Slice()
+	if err != nil {
+		return nil, false, false, err
+	}
+	if len(reply) != 5 {
+		return nil, false, false, fmt.Errorf("script answered %d values", len(reply))
+	}
+	if ticks != nil {
+		names, _ := reply[3].([]any)
+		ticks(part, texts(names), time.UnixMilli(integer(reply[4])).UTC())
+	}
+	list, _ := reply[2].([]any)
+	for _, one := range list {
+		pair, _ := one.([]any)
+		if len(pair) < 2 {
+			continue
 		}
-		if len(reply) != 2 {
-			return nil, false, fmt.Errorf("script answered %d values", len(reply))
-		}
-		more = more || integer(reply[0]) == 1
-		list, _ := reply[1].([]any)
-		for _, one := range list {
-			pair, _ := one.([]any)
-			if len(pair) < 2 {
-				continue
+		if t, ok := ticketOf(pair[1]); ok {
+			f := finding{kind: text(pair[0]), ticket: t}
+			if len(pair) > 2 {
+				f.state = text(pair[2])
 			}
-			if t, ok := ticketOf(pair[1]); ok {
-				f := finding{kind: text(pair[0]), ticket: t}
-				if len(pair) > 2 {
-					f.state = text(pair[2])
-				}
-				found = append(found, f)
-			}
+			found = append(found, f)
 		}
 	}
-	return found, more, nil
+	return found, integer(reply[0]) == 1, integer(reply[1]) == 1, nil
 }
 
-// look tells the records what was found out about their tickets. It returns
-// the new tickets of those that got a new delivery, and the tickets that are dead.
-func (s *Store) look(ctx context.Context, tickets []job.Ticket, finding string) (raised, dead []job.Ticket, err error) {
-	calls := make([]*batch.Call, len(tickets))
-	for i, t := range tickets {
-		calls[i] = &batch.Call{Key: s.key(t.ID), Args: []any{t.Delivery, finding}}
+// walk goes some steps after lost tickets, and says how many it gave anew.
+func (s *Store) walk(ctx context.Context, part int) (n int, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	reply, err := s.scripts.walk.Run(ctx, s.rdb, []string{s.bases[part]},
+		append([]any{walkChunk, ms(s.lease)}, queues()...)...).Int64Slice()
+	if err != nil {
+		return 0, false, err
 	}
-	if err := batch.RunAll(ctx, s.rdb, s.scripts.look, bulkSize, calls); err != nil {
-		return nil, nil, err
+	if len(reply) != 2 {
+		return 0, false, fmt.Errorf("script answered %d values", len(reply))
 	}
-	for i, c := range calls {
-		switch text(c.Reply[0]) {
-		case "raised":
-			if t, ok := ticketOf(c.Reply[1]); ok {
-				raised = append(raised, t)
-			}
-		case "dead":
-			dead = append(dead, tickets[i])
-		}
-	}
-	return raised, dead, nil
-}
-
-// slots splits the keys of one call: all together on a single Redis, one by
-// one on a Cluster.
-func (s *Store) slots(keys []string) [][]string {
-	if !batch.Cluster(s.rdb) {
-		return [][]string{keys}
-	}
-	parts := make([][]string, len(keys))
-	for i, key := range keys {
-		parts[i] = []string{key}
-	}
-	return parts
+	return int(reply[1]), reply[0] == 1, nil
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/job"
 )
 
@@ -13,7 +14,7 @@ func sending(key string, id job.ID) NewJob {
 	n := simple()
 	n.UploadFence = NewFence()
 	if n.IdempotencyKey = key; key != "" {
-		n.ID = DrawID(time.Now(), key)
+		n.ID = DrawID(time.Now(), access.Owner{}, key)
 	} else {
 		n.ID, n.Claim = id, time.Hour
 	}
@@ -39,7 +40,9 @@ func TestTakeOver(t *testing.T) {
 			first, second, third := next(), next(), next()
 			mustCreate(t, s, first)
 			id := first.ID
-			if _, err := s.Beats(t.Context(), []Beat{{ID: id, Fence: first.UploadFence, Progress: &job.Progress{BytesDone: 7}}}); err != nil {
+			if _, err := s.Beats(t.Context(),
+				[]Beat{{ID: id, Fence: first.UploadFence,
+					Progress: &job.Progress{BytesDone: 7}}}); err != nil {
 				t.Fatal(err)
 			}
 			seen, err := s.Create(t.Context(), second)
@@ -53,7 +56,8 @@ func TestTakeOver(t *testing.T) {
 			}
 			second.UploadFrom, third.UploadFrom = seen.Upload, seen.Upload
 			for range 2 { // an answer may be lost
-				if c, err := s.Create(t.Context(), second); err != nil || !c.New || c.ID != id || c.Ticket.Delivery != 0 {
+				if c, err := s.Create(t.Context(), second); err != nil || !c.New || c.ID != id ||
+					c.Ticket.Delivery != 0 {
 					t.Fatalf("take over: %+v, %v", c, err)
 				}
 			}
@@ -65,13 +69,16 @@ func TestTakeOver(t *testing.T) {
 			if err != nil || snap.State != job.Uploading || snap.Progress != nil {
 				t.Errorf("job %+v, %v", snap, err)
 			}
-			if r, err := s.Beats(t.Context(), []Beat{{ID: id, Fence: first.UploadFence, Renew: true}}); err != nil || !errors.Is(r[0].Err, ErrLost) {
+			if r, err := s.Beats(t.Context(), []Beat{{ID: id, Fence: first.UploadFence, Renew: true}}); err !=
+				nil || !errors.Is(r[0].Err, ErrLost) {
 				t.Errorf("the first one's beat: %v, %v", r, err)
 			}
-			if _, err := s.Uploaded(t.Context(), id, first.UploadFence, inputOf(id, first.UploadFence)); !errors.Is(err, ErrLost) {
+			if _, err := s.Uploaded(t.Context(), id, first.UploadFence,
+				inputOf(id, first.UploadFence)); !errors.Is(err, ErrLost) {
 				t.Errorf("the first one is whole: %v", err)
 			}
-			if _, err := s.Finish(t.Context(), id, first.UploadFence, End{Outcome: Failed, Code: job.UploadIncomplete}); !errors.Is(err, ErrLost) {
+			if _, err := s.Finish(t.Context(), id, first.UploadFence,
+				End{Outcome: Failed, Code: job.UploadIncomplete}); !errors.Is(err, ErrLost) {
 				t.Errorf("the first one ends: %v", err)
 			}
 			want := inputOf(id, second.UploadFence)
@@ -98,12 +105,14 @@ func TestDeadGivesFree(t *testing.T) {
 	} {
 		for way, end := range map[string]func(*testing.T, *turned, NewJob){
 			"cut": func(t *testing.T, s *turned, n NewJob) {
-				if _, err := s.Finish(t.Context(), n.ID, n.UploadFence, End{Outcome: Failed, Code: job.UploadIncomplete}); err != nil {
+				if _, err := s.Finish(t.Context(), n.ID, n.UploadFence,
+					End{Outcome: Failed, Code: job.UploadIncomplete}); err != nil {
 					t.Fatal(err)
 				}
 			},
 			"disk full": func(t *testing.T, s *turned, n NewJob) {
-				if _, err := s.Finish(t.Context(), n.ID, n.UploadFence, End{Outcome: Failed, Code: job.StorageError}); err != nil {
+				if _, err := s.Finish(t.Context(), n.ID, n.UploadFence,
+					End{Outcome: Failed, Code: job.StorageError}); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -134,13 +143,15 @@ func TestDeadGivesFree(t *testing.T) {
 				if err != nil || !c.New || c.ID != second.ID {
 					t.Fatalf("a repeat: %+v, %v", c, err)
 				}
-				ticket, err := s.Uploaded(t.Context(), second.ID, second.UploadFence, inputOf(second.ID, second.UploadFence))
+				ticket, err := s.Uploaded(t.Context(), second.ID, second.UploadFence,
+					inputOf(second.ID, second.UploadFence))
 				if err != nil || ticket.Delivery != 1 {
 					t.Fatalf("the second one is whole: %+v, %v", ticket, err)
 				}
 				s.startsWith(t, ticket, inputOf(second.ID, second.UploadFence))
 				snap, err := s.Get(t.Context(), second.ID)
-				if err != nil || snap.Error != nil || snap.State != job.Running || name == "id" && snap.Rev <= dead.Rev {
+				if err != nil || snap.Error != nil || snap.State != job.Running || name == "id" &&
+					snap.Rev <= dead.Rev {
 					t.Errorf("the new job: %+v, %v, was rev %d", snap, err, dead.Rev)
 				}
 				s.turn(t, 50*time.Second) // the dead one goes, and leaves the key alone
@@ -157,7 +168,8 @@ func TestDeadGivesFree(t *testing.T) {
 			if err := s.RequestCancel(t.Context(), first.ID); err != nil {
 				t.Fatal(err)
 			}
-			if c, err := s.Create(t.Context(), next()); err != nil || c.New || c.ID != first.ID || c.Upload != "" {
+			if c, err := s.Create(t.Context(), next()); err != nil || c.New || c.ID != first.ID ||
+				c.Upload != "" {
 				t.Errorf("a repeat: %+v, %v", c, err)
 			}
 		})

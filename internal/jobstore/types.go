@@ -2,35 +2,78 @@ package jobstore
 
 import (
 	"context"
-	"crypto/rand"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
+// holdScript finds out whose definition of a type counts while a deployment is under way: that
+// of the process that began last, as long as it publishes. KEYS: P:types:from, by type when
+// the process began whose definition counts, and when it has published last. ARGV: now, how long
+// that is good for, when the caller began, types. Answers 1 for those that it is to write.
+var holdScript = redis.NewScript(`#!lua flags=allow-oom
+local now, patience, began = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local said = {}
+for i = 4, #ARGV do
+  local theirs, last = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '', '^(%d+) (%d+)$')
+  if not theirs or began >= tonumber(theirs) or tonumber(last) + patience < now then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[3] .. ' ' .. ARGV[1])
+    said[#said + 1] = 1
+  else
+    said[#said + 1] = 0
+  end
+end
+return said`)
+
+// holdFor is how long a definition counts whose process doesn't publish it again: processes do
+// so each minute.
+const holdFor = 3 * time.Minute
+
+func (s *Store) fromKey() string { return s.prefix + ":types:from" }
+
 // PublishTypes tells the other programs which types workers run: by name, the
-// definition's JSON.
+// definition's JSON. One that a process that has begun later publishes too stays as it is.
 func (s *Store) PublishTypes(ctx context.Context, definitions map[string][]byte) error {
 	if len(definitions) == 0 {
 		return nil
 	}
-	fields := make([]any, 0, 2*len(definitions))
-	for _, name := range slices.Sorted(maps.Keys(definitions)) {
-		fields = append(fields, name, definitions[name])
-	}
 	now, err := s.rdb.Time(ctx).Result()
 	if err != nil {
 		return err
+	}
+	s.publishes.CompareAndSwap(0, now.UnixMilli())
+	names := slices.Sorted(maps.Keys(definitions))
+	args := []any{now.UnixMilli(), holdFor.Milliseconds(), s.publishes.Load()}
+	for _, name := range names {
+		args = append(args, name)
+	}
+	ours, err := holdScript.Run(ctx, s.rdb, []string{s.fromKey()}, args...).Int64Slice()
+	if err == nil && len(ours) != len(names) {
+		err = errors.New("unexpected reply")
+	}
+	if err != nil {
+		return fmt.Errorf("publish types: %w", err)
+	}
+	fields := make([]any, 0, 2*len(definitions))
+	for i, name := range names {
+		if ours[i] == 1 {
+			fields = append(fields, name, definitions[name])
+		}
 	}
 	seen := make([]redis.Z, 0, len(definitions))
 	for name := range definitions {
 		seen = append(seen, redis.Z{Score: float64(now.UnixMilli()), Member: name})
 	}
 	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.HSet(ctx, s.typesKey(), fields...)
+		if len(fields) > 0 {
+			p.HSet(ctx, s.typesKey(), fields...)
+		}
 		p.ZAdd(ctx, s.seenKey(), seen...)
 		return nil
 	})
@@ -38,6 +81,65 @@ func (s *Store) PublishTypes(ctx context.Context, definitions map[string][]byte)
 		return err
 	}
 	return s.forgetTypes(ctx, now.Add(-typeLife))
+}
+
+// releaseScript says of definitions that no process holds them. They stay known: an older process
+// may publish them again, and a type that nobody serves for a while takes jobs. KEYS: P:types:from.
+// ARGV: when the caller began, none = whoever publishes them; types.
+var releaseScript = redis.NewScript(`#!lua flags=allow-oom
+for i = 2, #ARGV do
+  local theirs = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '', '^(%d+) %d+$')
+  if theirs and (ARGV[1] == '' or ARGV[1] == theirs) then
+    redis.call('HSET', KEYS[1], ARGV[i], theirs .. ' 0')
+  end
+end
+return 1`)
+
+// ReleaseTypes says that this process publishes these types no more.
+func (s *Store) ReleaseTypes(ctx context.Context, types []string) error {
+	return s.release(ctx, strconv.FormatInt(s.publishes.Load(), 10), types)
+}
+
+// ReleaseType says that nobody publishes a type any more. Who does all the same says so again
+// within a minute.
+func (s *Store) ReleaseType(ctx context.Context, typ string) error {
+	return s.release(ctx, "", []string{typ})
+}
+
+func (s *Store) release(ctx context.Context, began string, types []string) error {
+	if len(types) == 0 {
+		return nil
+	}
+	args := []any{began}
+	for _, typ := range types {
+		args = append(args, typ)
+	}
+	if err := releaseScript.Run(ctx, s.rdb, []string{s.fromKey()}, args...).Err(); err != nil {
+		return fmt.Errorf("release types: %w", err)
+	}
+	return nil
+}
+
+// HeldTypes returns those of some types that a process has published lately and has not
+// released. One of a process that notes no time is among them.
+func (s *Store) HeldTypes(ctx context.Context, types []string) (map[string]bool, error) {
+	if len(types) == 0 {
+		return nil, nil
+	}
+	now, err := s.rdb.Time(ctx).Result()
+	if err != nil {
+		return nil, err
+	}
+	said, err := s.rdb.HMGet(ctx, s.fromKey(), types...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("who publishes types: %w", err)
+	}
+	held := map[string]bool{}
+	for i, one := range said {
+		_, last, ok := strings.Cut(text(one), " ")
+		held[types[i]] = !ok || integer(last) >= now.Add(-holdFor).UnixMilli()
+	}
+	return held, nil
 }
 
 func (s *Store) typesKey() string { return s.prefix + ":types" }
@@ -59,6 +161,7 @@ func (s *Store) forgetTypes(ctx context.Context, before time.Time) error {
 	}
 	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.HDel(ctx, s.typesKey(), old...)
+		p.HDel(ctx, s.fromKey(), old...)
 		p.ZRem(ctx, s.seenKey(), old)
 		return nil
 	})
@@ -123,24 +226,4 @@ func (s *Store) typeNames(ctx context.Context) ([]string, error) {
 		names = append(names, page[i])
 	}
 	return names, err
-}
-
-// RegisterBlobs notes the id of the installation's blob store, if none is
-// noted yet, and returns the noted one.
-func (s *Store) RegisterBlobs(ctx context.Context, id string) (string, error) {
-	key := s.prefix + ":blobs"
-	if err := s.rdb.SetNX(ctx, key, id, 0).Err(); err != nil {
-		return "", err
-	}
-	return s.rdb.Get(ctx, key).Result()
-}
-
-// Epoch returns a random text that lives as long as the data of this Redis:
-// another one than before says that all records were lost.
-func (s *Store) Epoch(ctx context.Context) (string, error) {
-	key := s.prefix + ":epoch"
-	if err := s.rdb.SetNX(ctx, key, rand.Text(), 0).Err(); err != nil {
-		return "", err
-	}
-	return s.rdb.Get(ctx, key).Result()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"longshore/internal/access"
 	"longshore/internal/batch"
 	"longshore/job"
 )
@@ -22,7 +23,11 @@ import (
 // Use registers a job as a user of an ended job's files, which then stay at
 // least until the user has ended. Errors: job.ErrNotFound, job.ErrNotEnded.
 func (s *Store) Use(ctx context.Context, owner, user job.ID) error {
-	c := &batch.Call{Key: s.key(owner), Args: []any{string(user)}}
+	return s.use(ctx, access.Everything, owner, user)
+}
+
+func (s *Store) use(ctx context.Context, by access.View, owner, user job.ID) error {
+	c := s.callFor(by, owner, string(user))
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.use, 1, []*batch.Call{c}); err != nil {
 		return err
 	}
@@ -38,7 +43,11 @@ func (s *Store) Unuse(ctx context.Context, owner, user job.ID) error {
 // Remove forgets a job that has ended; its blobs are the caller's to delete.
 // One whose files an open job uses stays: a *job.InUseError.
 func (s *Store) Remove(ctx context.Context, id job.ID) error {
-	err := s.remove(ctx, id)
+	return s.removeUnused(ctx, access.Everything, id)
+}
+
+func (s *Store) removeUnused(ctx context.Context, by access.View, id job.ID) error {
+	err := s.remove(ctx, by, id)
 	if !errors.Is(err, job.ErrInUse) {
 		return err
 	}
@@ -46,14 +55,14 @@ func (s *Store) Remove(ctx context.Context, id job.ID) error {
 	if err != nil {
 		return err
 	}
-	if err := s.remove(ctx, id); !errors.Is(err, job.ErrInUse) {
+	if err := s.remove(ctx, by, id); !errors.Is(err, job.ErrInUse) {
 		return err
 	}
 	return &job.InUseError{ID: id, By: user}
 }
 
-func (s *Store) remove(ctx context.Context, id job.ID) error {
-	c := &batch.Call{Key: s.key(id)}
+func (s *Store) remove(ctx context.Context, by access.View, id job.ID) error {
+	c := s.callFor(by, id, "")
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.remove, 1, []*batch.Call{c}); err != nil {
 		return err
 	}
@@ -66,7 +75,7 @@ func (s *Store) remove(ctx context.Context, id job.ID) error {
 func (s *Store) dropUsers(ctx context.Context, owner job.ID) (open job.ID, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	key := s.bases[owner.Shard()] + "u:" + string(owner)
+	key := s.base(owner) + "u:" + owner.Raw()
 	for cursor := uint64(0); ; {
 		page, next, err := s.rdb.HScan(ctx, key, cursor, "", bulkSize).Result()
 		if err != nil && !errors.Is(err, redis.Nil) {
@@ -117,7 +126,7 @@ func (s *Store) dropPage(ctx context.Context, owner job.ID, page []string) (open
 func (s *Store) unuse(ctx context.Context, owner job.ID, users, ages []string) (kept job.ID, err error) {
 	calls := make([]*batch.Call, len(ages))
 	for i, age := range ages {
-		calls[i] = &batch.Call{Key: s.key(owner), Args: []any{users[2*i], users[2*i+1], age}}
+		calls[i] = s.call(owner, users[2*i], users[2*i+1], age)
 	}
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.unuse, bulkSize, calls); err != nil {
 		return "", err

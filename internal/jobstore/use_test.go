@@ -69,7 +69,7 @@ func TestUsedFilesOutliveRetention(t *testing.T) {
 	if s.there(t, owner) {
 		t.Error("the owner stays although all users have ended")
 	}
-	keys, err := s.rdb.Keys(t.Context(), s.prefix+":*"+string(owner)+"*").Result()
+	keys := s.keys(t.Context(), s.prefix+":*"+string(owner)+"*")
 	if err != nil || len(keys) > 0 {
 		t.Errorf("left behind: %v, %v", keys, err)
 	}

@@ -2,11 +2,7 @@ package jobstore
 
 import (
 	"context"
-	"errors"
-	"strconv"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"longshore/job"
 )
@@ -17,37 +13,27 @@ type Wait struct {
 	Since time.Time // zero: not known
 }
 
-// Waits reads that of some jobs, in the order of ids. A job that is gone or
-// damaged has the zero Wait.
+// Waits reads that of some jobs, in the order of ids. A job that is gone, damaged or waits no more
+// has the zero Wait.
 func (s *Store) Waits(ctx context.Context, ids []job.ID) ([]Wait, error) {
-	if len(ids) == 0 {
-		return nil, nil
+	cores, err := s.cores(ctx, ids)
+	if err != nil {
+		return nil, err
 	}
-	pipe := s.rdb.Pipeline()
-	cmds := make([]*redis.SliceCmd, len(ids))
-	for i, id := range ids {
-		cmds[i] = pipe.HMGet(ctx, s.key(id), "h", "c", "at")
-	}
-	_, _ = pipe.Exec(ctx) // each command has its error too
 	waits := make([]Wait, len(ids))
-	for i, cmd := range cmds {
-		fields, err := cmd.Result()
-		if redis.HasErrorPrefix(err, "WRONGTYPE") || errors.Is(err, redis.Nil) {
+	for i, id := range ids {
+		r, err := parseRecord(cores[i].text)
+		if err != nil || r.state != job.Queued {
 			continue
 		}
+		h, ok, err := s.readableHead(ctx, id, &r)
 		if err != nil {
 			return nil, err
 		}
-		h, err := parseHead(text(fields[0]))
-		if err != nil {
+		if !ok {
 			continue
 		}
-		waits[i].Type = h.kind
-		created, _ := strconv.ParseInt(text(fields[1]), 10, 64)
-		runAt, _ := strconv.ParseInt(text(fields[2]), 10, 64)
-		if since := max(created, runAt); since > 0 {
-			waits[i].Since = time.UnixMilli(since)
-		}
+		waits[i] = Wait{Type: h.kind, Since: time.UnixMilli(max(r.created, r.runAt))}
 	}
 	return waits, nil
 }
@@ -56,32 +42,22 @@ func (s *Store) Waits(ctx context.Context, ids []job.ID) ([]Wait, error) {
 // its job is gone, has ended, or has another ticket. A void one stays so. A record
 // that can't be read, perhaps of a newer release, keeps its ticket.
 func (s *Store) Void(ctx context.Context, tickets []job.Ticket) ([]bool, error) {
-	if len(tickets) == 0 {
-		return nil, nil
-	}
-	pipe := s.rdb.Pipeline()
-	cmds := make([]*redis.SliceCmd, len(tickets))
+	ids := make([]job.ID, len(tickets))
 	for i, t := range tickets {
-		cmds[i] = pipe.HMGet(ctx, s.key(t.ID), "h", "m")
+		ids[i] = t.ID
 	}
-	_, _ = pipe.Exec(ctx) // each command has its error too
+	cores, err := s.cores(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
 	void := make([]bool, len(tickets))
-	for i, cmd := range cmds {
-		fields, err := cmd.Result()
-		if redis.HasErrorPrefix(err, "WRONGTYPE") {
+	for i, t := range tickets {
+		if !cores[i].there {
+			void[i] = !cores[i].strange
 			continue
 		}
-		if err != nil {
-			return nil, err
-		}
-		if fields[0] == nil && fields[1] == nil {
-			void[i] = true
-			continue
-		}
-		_, headErr := parseHead(text(fields[0]))
-		m, err := parseMoving(text(fields[1]))
-		if headErr == nil && err == nil {
-			void[i] = m.state != job.Queued || m.delivery != tickets[i].Delivery
+		if r, err := parseRecord(cores[i].text); err == nil {
+			void[i] = r.state != job.Queued || r.delivery != t.Delivery
 		}
 	}
 	return void, nil

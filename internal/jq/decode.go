@@ -55,8 +55,8 @@ func (d *decoder) value() any {
 	return number(d.b[start:d.i])
 }
 
-var isNumber = [256]bool{'-': true, '+': true, '.': true, 'e': true, 'E': true, '0': true, '1': true, '2': true,
-	'3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true}
+var isNumber = [256]bool{'-': true, '+': true, '.': true, 'e': true, 'E': true, '0': true, '1': true,
+	'2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true}
 
 // number returns an int or, where that would change the text, a json.Number.
 func number(text []byte) any {

@@ -92,9 +92,12 @@ func TestFastExpressions(t *testing.T) {
 // pieces from which records and expressions are put together.
 var (
 	names  = []string{"a", "b", "status", "a b", "é", `\`, `\\`}
-	values = []string{"null", "true", "false", "0", "-0", "1", "1.0", "1e0", "10", "9", "-1", "0.1", "1e400", "-1e400", "123456789012345678",
-		"1234567890123456789", "9007199254740993", "9007199254740992.0", "123456789012345678901234567890", `""`, `"a"`, `"b"`, `"ab"`, `"A"`,
-		`"\u0061"`, `"é"`, `"\u00e9"`, `"\ud800"`, `"\n"`, `"\\"`, `"\/"`, "[]", "[1]", "[1.0]", "{}", `{"a":1}`, `{"b":2,"a":1}`, `{"a":{"b":3}}`}
+	values = []string{"null", "true", "false", "0", "-0", "1", "1.0", "1e0", "10", "9", "-1", "0.1", "1e400",
+		"-1e400", "123456789012345678",
+		"1234567890123456789", "9007199254740993", "9007199254740992.0", "123456789012345678901234567890",
+		`""`, `"a"`, `"b"`, `"ab"`, `"A"`,
+		`"\u0061"`, `"é"`, `"\u00e9"`, `"\ud800"`, `"\n"`, `"\\"`, `"\/"`, "[]", "[1]", "[1.0]", "{}",
+		`{"a":1}`, `{"b":2,"a":1}`, `{"a":{"b":3}}`}
 	literals = append([]string{"null", "true", "false", "-1", "1.5", ".5", "1e3", "007"}, values[3:31]...)
 )
 
@@ -113,14 +116,16 @@ func drawRecord(t *rapid.T) string {
 		fmt.Fprintf(&b, "%s:%s", key, rapid.SampledFrom(values).Draw(t, "value"))
 	}
 	b.WriteString("}")
-	return rapid.SampledFrom([]string{b.String(), b.String(), b.String(), " " + b.String() + "\r", rapid.SampledFrom(values).Draw(t, "scalar")}).Draw(t, "record")
+	return rapid.SampledFrom([]string{b.String(), b.String(), b.String(), " " + b.String() + "\r",
+		rapid.SampledFrom(values).Draw(t, "scalar")}).Draw(t, "record")
 }
 
 func drawOperand(t *rapid.T) string {
 	if rapid.Bool().Draw(t, "literal") {
 		return rapid.SampledFrom(literals).Draw(t, "literal")
 	}
-	path := "." + rapid.SampledFrom([]string{"a", "b", "status", `"a b"`, `"é"`, `"\\"`, `"\\\\"`}).Draw(t, "path")
+	path := "." + rapid.SampledFrom([]string{"a", "b", "status", `"a b"`, `"é"`, `"\\"`, `"\\\\"`}).
+		Draw(t, "path")
 	if rapid.IntRange(0, 3).Draw(t, "deeper") == 0 {
 		path += rapid.SampledFrom([]string{".a", ".b", `["a"]`}).Draw(t, "path")
 	}
@@ -199,7 +204,8 @@ func TestMatchErrors(t *testing.T) {
 			t.Errorf("%s: %t, %v", source, keep, err)
 		}
 	}
-	for _, source := range []string{"[range(1e12)] | length == 0", "def f: f; f", "last(repeat(1))", "[limit(1e9; repeat(1))]", "reduce range(1e12) as $i (0; . + $i) > 0"} {
+	for _, source := range []string{"[range(1e12)] | length == 0", "def f: f; f", "last(repeat(1))",
+		"[limit(1e9; repeat(1))]", "reduce range(1e12) as $i (0; . + $i) > 0"} {
 		if _, err := match(t, source, "{}"); !errors.Is(err, ErrSteps) {
 			t.Errorf("%s: %v", source, err)
 		}
@@ -219,7 +225,8 @@ func TestMatchErrors(t *testing.T) {
 
 func TestCompileRefuses(t *testing.T) {
 	t.Parallel()
-	for _, source := range []string{"", ".a ==", "nosuch(1)", "input", "inputs", `import "x" as x; .`, strings.Repeat(" ", MaxSource) + "."} {
+	for _, source := range []string{"", ".a ==", "nosuch(1)", "input", "inputs", `import "x" as x; .`,
+		strings.Repeat(" ", MaxSource) + "."} {
 		if _, err := Compile(source); err == nil {
 			t.Errorf("%.20q: no error", source)
 		}
@@ -236,14 +243,18 @@ func mapped(source, record string) (string, error) {
 	}
 	var out []string
 	b := Padded([]byte(record))
-	err = NewMachine(context.Background(), e).Map(b, 0, len(b), 1000, func(text []byte) error { out = append(out, string(text)); return nil })
+	err = NewMachine(context.Background(), e).Map(b, 0, len(b), 1000, func(text []byte) error {
+		out = append(out, string(text))
+		return nil
+	})
 	return strings.Join(out, "\n"), err
 }
 
 func TestMap(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ source, record, want string }{
-		{".", `{"b":1.0,"a":12345678901234567890.10,"c":[1e2,-0]}`, `{"b":1.0,"a":12345678901234567890.10,"c":[1e2,-0]}`},
+		{".", `{"b":1.0,"a":12345678901234567890.10,"c":[1e2,-0]}`,
+			`{"b":1.0,"a":12345678901234567890.10,"c":[1e2,-0]}`},
 		{".a, .b", `{"a":"\u00e9\n","b":"<\u2028\"\\>"}`, "\"é\\n\"\n\"<\u2028\\\"\\\\>\""},
 		{"empty", "{}", ""},
 		{".[]", `[1,"x",null]`, "1\n\"x\"\nnull"},
@@ -267,9 +278,12 @@ func TestScanAgreesWithEncodingJSON(t *testing.T) {
 	}
 }
 
-var scanCorpus = []string{"", " ", "1", "-", "-1.5e+3", "01", "1.", ".5", "1e", `"a`, `"\x"`, `"\u12g4"`, `"\u1234"`, "\"\x01\"", "[1,]", "[,]", "{}", `{"a"}`, `{"a":}`,
-	`{"a":1,}`, `{"a":1 "b":2}`, `{"a":[{"b":null}]}`, "nul", "true1", "truefalse", "[1] 2", "tru", `{"aaaaaaaaaaaaaaaaaaaaaa":"bbbbbbbbbbbbbbbbbbbbbbb"}`,
-	"\xff", "\"\xff\"", "\"é\"", strings.Repeat("[", 600) + strings.Repeat("]", 600), "\r[]\t", "[1\v]", `{"a":1}}`, "-0", "- 1", "+1", "NaN"}
+var scanCorpus = []string{"", " ", "1", "-", "-1.5e+3", "01", "1.", ".5", "1e", `"a`, `"\x"`, `"\u12g4"`,
+	`"\u1234"`, "\"\x01\"", "[1,]", "[,]", "{}", `{"a"}`, `{"a":}`,
+	`{"a":1,}`, `{"a":1 "b":2}`, `{"a":[{"b":null}]}`, "nul", "true1", "truefalse", "[1] 2", "tru",
+	`{"aaaaaaaaaaaaaaaaaaaaaa":"bbbbbbbbbbbbbbbbbbbbbbb"}`,
+	"\xff", "\"\xff\"", "\"é\"", strings.Repeat("[", 600) + strings.Repeat("]", 600), "\r[]\t", "[1\v]",
+	`{"a":1}}`, "-0", "- 1", "+1", "NaN"}
 
 // checkScan compares the scanner with encoding/json, which takes invalid UTF-8
 // and deeper nesting.
@@ -279,7 +293,8 @@ func checkScan(t *testing.T, text []byte) {
 	}
 	b := Padded(text)
 	err := newScanner([][]string{{"a"}, {"a", "b"}}).scan(b, 0, len(b))
-	if err == nil != (json.Valid(text) && bytes.Equal(bytes.ToValidUTF8(text, []byte("?")), text) && !tooDeep(err)) && !tooDeep(err) {
+	if err == nil != (json.Valid(text) && bytes.Equal(bytes.ToValidUTF8(text, []byte("?")), text) &&
+		!tooDeep(err)) && !tooDeep(err) {
 		t.Fatalf("%q: %v", text, err)
 	}
 	if err != nil {
@@ -328,7 +343,8 @@ func FuzzQuote(f *testing.F) {
 		if err := json.Unmarshal(quoted, &back); err != nil {
 			t.Fatalf("%q: %v", quoted, err)
 		}
-		if want := strings.ToValidUTF8(string(s), "\uFFFD"); len(want) <= len(s) && back != strings.Join(strings.Split(string([]rune(string(s))), ""), "") {
+		if want := strings.ToValidUTF8(string(s), "\uFFFD"); len(want) <= len(s) &&
+			back != strings.Join(strings.Split(string([]rune(string(s))), ""), "") {
 			t.Fatalf("%q became %q", s, back)
 		}
 	})
@@ -339,14 +355,17 @@ func BenchmarkMatch(b *testing.B) {
 	var data []byte
 	var ends []int
 	for len(data) < 8<<20 {
-		data = fmt.Appendf(data, `{"id":%d,"time":"2025-03-01T12:00:%02dZ","host":"web-%d","method":"GET","path":"/api/v1/things/%d","status":%d,"bytes":%d,"ms":%d.%d,"user":{"name":"user%d","plan":"free"},"ok":true}`,
-			rng.IntN(1e9), rng.IntN(60), rng.IntN(9), rng.IntN(1e6), 200+100*rng.IntN(4), rng.IntN(1e6), rng.IntN(100), rng.IntN(1000), rng.IntN(1e5))
+		data = fmt.Appendf(data,
+			`{"id":%d,"time":"2025-03-01T12:00:%02dZ","host":"web-%d","method":"GET","path":"/api/v1/things/%d","status":%d,"bytes":%d,"ms":%d.%d,"user":{"name":"user%d","plan":"free"},"ok":true}`,
+			rng.IntN(1e9), rng.IntN(60), rng.IntN(9), rng.IntN(1e6), 200+100*rng.IntN(4), rng.IntN(1e6),
+			rng.IntN(100), rng.IntN(1000), rng.IntN(1e5))
 		ends = append(ends, len(data))
 		data = append(data, '\n')
 	}
 	n := len(data)
 	data = append(data, make([]byte, Pad)...)[:n]
-	for _, source := range []string{".status >= 500", `.user.plan == "free" and .ms < 50`, "[.status][0] >= 500"} {
+	for _, source := range []string{".status >= 500", `.user.plan == "free" and .ms < 50`,
+		"[.status][0] >= 500"} {
 		b.Run(source, func(b *testing.B) {
 			e, err := Compile(source)
 			if err != nil {

@@ -71,7 +71,8 @@ func (c *testCompiler) test(q *gojq.Query) (test, bool) {
 
 // plainTerm returns q's term if q is nothing else.
 func plainTerm(q *gojq.Query) *gojq.Term {
-	if q == nil || q.Op != 0 || q.Term == nil || len(q.FuncDefs) > 0 || len(q.Patterns) > 0 || len(q.Term.SuffixList) > 0 {
+	if q == nil || q.Op != 0 || q.Term == nil || len(q.FuncDefs) > 0 || len(q.Patterns) > 0 ||
+		len(q.Term.SuffixList) > 0 {
 		return nil
 	}
 	return q.Term
@@ -169,7 +170,8 @@ func literal(t *gojq.Term) ([]byte, bool) {
 	case gojq.TermTypeNumber:
 		return []byte(t.Number), isJSON(t.Number)
 	case gojq.TermTypeUnary:
-		if t.Unary.Op == gojq.OpSub && t.Unary.Term.Type == gojq.TermTypeNumber && len(t.Unary.Term.SuffixList) == 0 {
+		if t.Unary.Op == gojq.OpSub && t.Unary.Term.Type == gojq.TermTypeNumber &&
+			len(t.Unary.Term.SuffixList) == 0 {
 			text := "-" + t.Unary.Term.Number
 			return []byte(text), isJSON(text)
 		}

@@ -110,7 +110,8 @@ func (o *memberOrder) plus(other *memberOrder) *memberOrder {
 	if o == nil || other == nil {
 		return alternatives(o, other)
 	}
-	sum := &memberOrder{items: slices.Concat(o.items, other.items), kids: maps.Clone(o.kids), elem: alternatives(o.elem, other.elem)}
+	sum := &memberOrder{items: slices.Concat(o.items, other.items), kids: maps.Clone(o.kids),
+		elem: alternatives(o.elem, other.elem)}
 	if sum.kids == nil {
 		sum.kids = other.kids
 	} else {

@@ -53,10 +53,12 @@ func TestMapKeepsOrder(t *testing.T) {
 		{"reduce (1,2) as $i ({y:0,b:0}; .y+=$i)", row, `{"y":3,"b":0}`},
 		{"[{y:1,b:2}]", row, `[{"y":1,"b":2}]`},
 		{"[.z.x[]|{d,c,b:1}]", deep, `[{"d":1,"c":2,"b":1},{"d":3,"c":4,"b":1}]`},
-		{".z.x|=map(.c+=1)", deep, `{"z":{"y":1,"x":[{"d":1,"c":3},{"d":3,"c":5}],"w":{"b":1,"a":2}},"a":"q"}`},
+		{".z.x|=map(.c+=1)", deep,
+			`{"z":{"y":1,"x":[{"d":1,"c":3},{"d":3,"c":5}],"w":{"b":1,"a":2}},"a":"q"}`},
 		{".z.x[].c=0", deep, `{"z":{"y":1,"x":[{"d":1,"c":0},{"d":3,"c":0}],"w":{"b":1,"a":2}},"a":"q"}`},
 		{".z.x[0].c=0", deep, `{"z":{"y":1,"x":[{"d":1,"c":0},{"d":3,"c":4}],"w":{"b":1,"a":2}},"a":"q"}`},
-		{".z.w.c=3|.z.w.aa=4", deep, `{"z":{"y":1,"x":[{"d":1,"c":2},{"d":3,"c":4}],"w":{"b":1,"a":2,"c":3,"aa":4}},"a":"q"}`},
+		{".z.w.c=3|.z.w.aa=4", deep,
+			`{"z":{"y":1,"x":[{"d":1,"c":2},{"d":3,"c":4}],"w":{"b":1,"a":2,"c":3,"aa":4}},"a":"q"}`},
 		{"del(.z.x,.z.w.b)", deep, `{"z":{"y":1,"w":{"a":2}},"a":"q"}`},
 		{"{w:.z.w,q:(.z.w+{c:1})}", deep, `{"w":{"b":1,"a":2},"q":{"b":1,"a":2,"c":1}}`},
 		{".z|{x:1}+.", deep, `{"x":[{"d":1,"c":2},{"d":3,"c":4}],"y":1,"w":{"b":1,"a":2}}`},
@@ -123,7 +125,8 @@ func TestOrderIsCheap(t *testing.T) {
 			t.Fatalf("%.40s: %v", c.source, err)
 		}
 		b := Padded([]byte(c.record))
-		if err := NewMachine(t.Context(), e).Map(b, 0, len(b), 4<<20, func([]byte) error { return nil }); err != nil && !strings.Contains(err.Error(), "steps") {
+		if err := NewMachine(t.Context(), e).Map(b, 0, len(b), 4<<20,
+			func([]byte) error { return nil }); err != nil && !strings.Contains(err.Error(), "steps") {
 			t.Errorf("%.40s: %v", c.source, err)
 		}
 	}
@@ -139,7 +142,8 @@ func FuzzMapOrder(f *testing.F) {
 	f.Add("to_entries|map(.value|=[.])|from_entries,(.+{a:1}|.b.c=2)", `{"b":1,"a":2}`)
 	f.Add("def f(g): {(.a):g,b}; if .a then f(.b) else pick(.b,.c) end", `{"a":"x","b":1}`)
 	f.Fuzz(func(t *testing.T, source, record string) {
-		if len(record) > 1000 || strings.ContainsAny(record, "\n") || !json.Valid([]byte(record)) || len(source) > 300 {
+		if len(record) > 1000 || strings.ContainsAny(record, "\n") || !json.Valid([]byte(record)) ||
+			len(source) > 300 {
 			return
 		}
 		e, err := Compile(source)
@@ -158,7 +162,8 @@ func FuzzMapOrder(f *testing.F) {
 				return
 			}
 		}
-		iter := e.code.RunWithContext(&steps{Context: t.Context(), done: t.Context().Done()}, decode([]byte(record)))
+		iter := e.code.RunWithContext(&steps{Context: t.Context(), done: t.Context().Done()},
+			decode([]byte(record)))
 		for i := 0; ; i++ {
 			want, ok := iter.Next()
 			if _, failed := want.(error); !ok || failed {

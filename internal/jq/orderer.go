@@ -294,7 +294,8 @@ func (c *orderer) call(f *gojq.Func, in *memberOrder) *memberOrder {
 	switch name := f.Name; {
 	case (name == "first" || name == "last") && len(f.Args) == 0:
 		return in.child(anyElement)
-	case name == "first" || name == "last" || (name == "limit" || name == "skip" || name == "nth") && len(f.Args) == 2:
+	case name == "first" || name == "last" || (name == "limit" || name == "skip" || name == "nth") &&
+		len(f.Args) == 2:
 		return last()
 	case name == "map" && len(f.Args) == 1:
 		mapped := &memberOrder{elem: c.query(f.Args[0], in.child(anyElement))}
@@ -309,7 +310,8 @@ func (c *orderer) call(f *gojq.Func, in *memberOrder) *memberOrder {
 		}
 		return &changed
 	case name == "to_entries":
-		entry := &memberOrder{items: []orderItem{{key: "key"}, {key: "value"}}, kids: map[string]*memberOrder{"value": in.child(anyElement)}}
+		entry := &memberOrder{items: []orderItem{{key: "key"}, {key: "value"}},
+			kids: map[string]*memberOrder{"value": in.child(anyElement)}}
 		return &memberOrder{elem: entry, from: in}
 	case name == "from_entries":
 		if o := in.first(); o != nil {

@@ -70,7 +70,8 @@ func TestLongValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := Padded([]byte(`{"x":` + list + `,"a":5}`))
-	if _, err := NewMachine(t.Context(), e).Match(b, 0, len(b)); err == nil || !strings.Contains(err.Error(), "object") {
+	if _, err := NewMachine(t.Context(), e).Match(b, 0, len(b)); err == nil ||
+		!strings.Contains(err.Error(), "object") {
 		t.Errorf("a member of a number: %v", err)
 	}
 }

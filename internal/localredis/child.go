@@ -26,8 +26,9 @@ type child struct {
 // startChild starts the process. One goroutine starts it, waits for it, and
 // keeps its thread meanwhile: the kernel sends the parent-death signal when the
 // thread that started the child ends, not the process (prctl(2)).
-func startChild(binary string, args []string, dataDir string) (*child, error) {
+func startChild(binary string, args, env []string, dataDir string) (*child, error) {
 	c := &child{cmd: exec.Command(binary, args...), done: make(chan struct{})}
+	c.cmd.Env = append(os.Environ(), env...)
 	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
 	c.cmd.SysProcAttr = childAttr()
 	c.cmd.WaitDelay = time.Second

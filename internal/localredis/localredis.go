@@ -30,6 +30,14 @@ type Options struct {
 	// TCP makes the server listen on a free port of 127.0.0.1, and URL name
 	// it. Otherwise it has no port at all.
 	TCP bool
+	// Config is what a configuration file of its own says, which the server may
+	// rewrite, as a sentinel does. Empty: it has none.
+	Config string
+	// Args are more settings on the command line ("--replicaof", "host port"), or
+	// "--sentinel"; they win over all others.
+	Args []string
+	// Env is added to the environment of the process ("LD_PRELOAD=…").
+	Env []string
 }
 
 // How long a server may take to answer its first PING (a large append-only
@@ -44,6 +52,7 @@ type Server struct {
 	url    string
 	binary string
 	args   []string
+	env    []string
 	dir    string // holds the socket; removed by Close
 	data   string // Options.DataDir
 	socket string
@@ -84,7 +93,7 @@ func newServer(binary string, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make socket folder: %w", err)
 	}
-	s := &Server{binary: binary, dir: dir, socket: filepath.Join(dir, "s")}
+	s := &Server{binary: binary, env: o.Env, dir: dir, socket: filepath.Join(dir, "s")}
 	s.url = "unix://" + s.socket
 	port := 0
 	if o.TCP {
@@ -100,19 +109,36 @@ func newServer(binary string, o Options) (*Server, error) {
 		"--save", "", "--maxmemory-policy", "noeviction",
 		"--daemonize", "no", "--loglevel", "notice",
 	}
+	if err := s.configure(o); err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	return s, nil
+}
+
+// configure makes the folders and files that the options name, and adds them to
+// the command line.
+func (s *Server) configure(o Options) (err error) {
+	if o.Config != "" {
+		file := filepath.Join(s.dir, "redis.conf")
+		if err := os.WriteFile(file, []byte(o.Config), 0o600); err != nil {
+			return fmt.Errorf("write configuration: %w", err)
+		}
+		s.args = append([]string{file}, s.args...)
+	}
 	if o.DataDir == "" {
-		s.args = append(s.args, "--dir", dir)
-		return s, nil
+		s.args = append(append(s.args, "--dir", s.dir), o.Args...)
+		return nil
 	}
 	if s.data, err = filepath.Abs(o.DataDir); err == nil {
 		err = os.MkdirAll(s.data, 0o700)
 	}
 	if err != nil {
-		os.RemoveAll(dir)
-		return nil, fmt.Errorf("make data folder: %w", err)
+		return fmt.Errorf("make data folder: %w", err)
 	}
 	s.args = append(s.args, "--dir", s.data, "--appendonly", "yes", "--appendfsync", "everysec")
-	return s, nil
+	s.args = append(s.args, o.Args...)
+	return nil
 }
 
 // socketDir makes a folder whose path leaves room for a socket's name: the
@@ -214,7 +240,7 @@ func (s *Server) start(ctx context.Context) error {
 func (s *Server) startLocked(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	c, err := startChild(s.binary, s.args, s.data)
+	c, err := startChild(s.binary, s.args, s.env, s.data)
 	if err != nil {
 		return err
 	}

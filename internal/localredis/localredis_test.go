@@ -31,7 +31,8 @@ func TestStartServes(t *testing.T) {
 
 func TestNoBinary(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if _, err := localredis.Start(t.Context(), localredis.Options{}); !errors.Is(err, localredis.ErrNoBinary) {
+	if _, err := localredis.Start(t.Context(), localredis.Options{}); !errors.Is(err,
+		localredis.ErrNoBinary) {
 		t.Errorf("Start = %v, want ErrNoBinary", err)
 	}
 }
@@ -141,7 +142,8 @@ func TestDataFolderHasOneServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := redistest.NewWith(t, localredis.Options{DataDir: dir})
-	if _, err := localredis.Start(t.Context(), localredis.Options{DataDir: dir}); !errors.Is(err, localredis.ErrInUse) {
+	if _, err := localredis.Start(t.Context(), localredis.Options{DataDir: dir}); !errors.Is(err,
+		localredis.ErrInUse) {
 		t.Errorf("second Start = %v, want ErrInUse", err)
 	}
 	if err := s.Kill(); err != nil {

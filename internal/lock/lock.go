@@ -79,8 +79,8 @@ return redis.call('DEL', KEYS[1])`)
 // at most and from another goroutine, when somebody else wants it, or when it
 // was lost. ErrLocked: ctx ended first; other errors are Redis's.
 func (l *Locks) Lock(ctx context.Context, name string, asked func()) (*Lock, error) {
-	lock := &Lock{locks: l, name: name, key: l.prefix + ":lock:" + name, token: rand.Text(), ask: sync.OnceFunc(asked),
-		ended: make(chan struct{})}
+	lock := &Lock{locks: l, name: name, key: l.prefix + ":lock:" + name, token: rand.Text(),
+		ask: sync.OnceFunc(asked), ended: make(chan struct{})}
 	for pause := lockPoll; ; pause = min(2*pause, lockPollMost) {
 		got, err := l.rdb.SetNX(ctx, lock.key, lock.token, lockTTL).Result()
 		if err == nil && got {

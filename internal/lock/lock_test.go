@@ -86,7 +86,8 @@ func TestLockWithinAProcess(t *testing.T) {
 func TestDeadLock(t *testing.T) {
 	t.Parallel()
 	prefix, rdb := redistest.Prefix(t), redistest.Client(t)
-	if err := rdb.Set(t.Context(), prefix+":lock:x", "the dead one's", 500*time.Millisecond).Err(); err != nil {
+	if err := rdb.Set(t.Context(), prefix+":lock:x", "the dead one's", 500*time.Millisecond).
+		Err(); err != nil {
 		t.Fatal(err)
 	}
 	if !redistest.Real() {

@@ -85,7 +85,8 @@ func (r *Reader) tick() {
 }
 
 var (
-	methods  = table[string]([]string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"}, []int{233, 6, 12, 2, 1, 2})
+	methods = table[string]([]string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"},
+		[]int{233, 6, 12, 2, 1, 2})
 	statuses = table([]int{200, 206, 301, 302, 304, 400, 403, 404, 429, 500, 502, 503},
 		[]int{880, 5, 16, 12, 60, 3, 4, 32, 2, 5, 2, 3})
 )

@@ -55,7 +55,8 @@ func TestBytes(t *testing.T) {
 func TestTotals(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
-	log, totals := generate(t, loggen.Options{Seed: 5, Lines: 50_000, Start: start, Every: time.Second, Addresses: 10, Paths: 10})
+	log, totals := generate(t, loggen.Options{Seed: 5, Lines: 50_000, Start: start, Every: time.Second,
+		Addresses: 10, Paths: 10})
 	if totals.Malformed == 0 || totals.Malformed > 100 || totals.Warnings == 0 || totals.Bytes == 0 {
 		t.Errorf("totals %+v", totals)
 	}
@@ -69,7 +70,8 @@ func TestTotals(t *testing.T) {
 	if diff := cmp.Diff(totals.Lines, sum+totals.Malformed); diff != "" {
 		t.Errorf("lines, statuses and malformed lines:\n%s", diff)
 	}
-	if took := totals.Last.Sub(totals.First); totals.First.Before(start) || took < 10*time.Hour || took > 20*time.Hour {
+	if took := totals.Last.Sub(totals.First); totals.First.Before(start) || took < 10*time.Hour ||
+		took > 20*time.Hour {
 		t.Errorf("from %v to %v, want about 50,000 s from %v", totals.First, totals.Last, start)
 	}
 }
@@ -78,7 +80,8 @@ func BenchmarkReader(b *testing.B) {
 	const size = 16 << 20
 	b.SetBytes(size)
 	for b.Loop() {
-		if _, err := io.Copy(struct{ io.Writer }{io.Discard}, loggen.New(loggen.Options{Seed: 1, Bytes: size})); err != nil {
+		if _, err := io.Copy(struct{ io.Writer }{io.Discard},
+			loggen.New(loggen.Options{Seed: 1, Bytes: size})); err != nil {
 			b.Fatal(err)
 		}
 	}

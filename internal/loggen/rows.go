@@ -17,7 +17,8 @@ type Rows struct {
 }
 
 // columns of the tables. In NDJSON, id, status, bytes and ms are numbers.
-var columns = []string{"id", "time", "address", "user", "method", "path", "status", "bytes", "ms", "referrer", "agent", "note"}
+var columns = []string{"id", "time", "address", "user", "method", "path", "status", "bytes", "ms", "referrer",
+	"agent", "note"}
 
 // CSV returns the table as CSV with a header.
 func (r Rows) CSV() io.Reader {
@@ -36,8 +37,9 @@ func (r Rows) NDJSON() io.Reader {
 
 func (r Rows) table() *rowReader {
 	rng := rand.New(rand.NewPCG(r.Seed, 0x726f7773))
-	return &rowReader{left: r.Bytes, rng: rng, words: newVocabulary(rng, Options{Addresses: 20_000, Paths: 5_000}),
-		now: time.Date(2025, time.March, 1, 0, 0, 0, 0, time.UTC)}
+	return &rowReader{left: r.Bytes, rng: rng,
+		words: newVocabulary(rng, Options{Addresses: 20_000, Paths: 5_000}),
+		now:   time.Date(2025, time.March, 1, 0, 0, 0, 0, time.UTC)}
 }
 
 // A rowReader is a table being made.
@@ -85,16 +87,18 @@ func (t *rowReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-var notes = []string{"slow, but fine", `called "twice"`, "naïve café", "über 100 %", "two\nlines", "back\\slash"}
+var notes = []string{"slow, but fine", `called "twice"`, "naïve café", "über 100 %", "two\nlines",
+	"back\\slash"}
 
 func (t *rowReader) next() request {
 	dice := t.rng.Uint64()
 	t.id++
 	t.now = t.now.Add(time.Duration(dice % 300e6))
 	q := request{id: t.id, time: t.now.Format(time.RFC3339), address: t.words.addresses.draw(t.rng),
-		user: "user" + strconv.Itoa(int(dice>>16&0x3ff)), method: methods[uint8(dice>>26)], path: t.words.paths.draw(t.rng),
-		status: statuses[dice>>34&1023], bytes: int64(dice>>44&0x7fff) + 120, ms: float64(dice>>40&0xffff) / 100,
-		referrer: t.words.referrers.draw(t.rng), agent: t.words.agents.draw(t.rng)}
+		user: "user" + strconv.Itoa(int(dice>>16&0x3ff)), method: methods[uint8(dice>>26)],
+		path: t.words.paths.draw(t.rng), status: statuses[dice>>34&1023], bytes: int64(dice>>44&0x7fff) + 120,
+		ms: float64(dice>>40&0xffff) / 100, referrer: t.words.referrers.draw(t.rng),
+		agent: t.words.agents.draw(t.rng)}
 	if dice>>60 == 0 {
 		q.note = notes[dice>>4%uint64(len(notes))]
 	}
@@ -102,8 +106,9 @@ func (t *rowReader) next() request {
 }
 
 func (t *rowReader) csvRow(q request) {
-	for i, field := range []string{strconv.FormatInt(q.id, 10), q.time, q.address, q.user, q.method, q.path, strconv.Itoa(q.status),
-		strconv.FormatInt(q.bytes, 10), strconv.FormatFloat(q.ms, 'f', 2, 64), q.referrer, q.agent, q.note} {
+	for i, field := range []string{strconv.FormatInt(q.id, 10), q.time, q.address, q.user, q.method, q.path,
+		strconv.Itoa(q.status), strconv.FormatInt(q.bytes, 10), strconv.FormatFloat(q.ms, 'f', 2, 64),
+		q.referrer, q.agent, q.note} {
 		if i > 0 {
 			t.buf = append(t.buf, ',')
 		}

@@ -14,7 +14,8 @@ type vocabulary struct {
 }
 
 func newVocabulary(rng *rand.Rand, o Options) *vocabulary {
-	v := &vocabulary{users: []string{" - - ", " - - ", " - - ", " - - ", " - - ", " - - ", " - - ", " - ada "}}
+	v := &vocabulary{users: []string{" - - ", " - - ", " - - ", " - - ", " - - ", " - - ", " - - ",
+		" - ada "}}
 	v.addresses = newZipf(list(o.Addresses, func(int) string { return address(rng) }))
 	v.paths = newZipf(list(o.Paths, func(i int) string { return path(rng, i) }))
 	referrers := []string{"-", "-", "https://harbour.example/"}
@@ -73,10 +74,13 @@ func agent(rng *rand.Rand) string {
 	case 2:
 		return fmt.Sprintf(`Ferry \"Nightly\" %d.%d`, major, minor)
 	case 3:
-		return fmt.Sprintf("Mozilla/5.0 (X11; Linux x86_64; rv:%d.0) Gecko/20100101 Firefox/%d.0", major, major)
+		return fmt.Sprintf("Mozilla/5.0 (X11; Linux x86_64; rv:%d.0) Gecko/20100101 Firefox/%d.0", major,
+			major)
 	case 4:
-		return fmt.Sprintf("Mozilla/5.0 (iPhone; CPU iPhone OS %d_%d like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/%d.%d Mobile/15E148 Safari/604.1", major/8, minor%7, major/8, minor%7)
+		return fmt.Sprintf(
+			"Mozilla/5.0 (iPhone; CPU iPhone OS %d_%d like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/%d.%d Mobile/15E148 Safari/604.1", major/8, minor%7, major/8, minor%7)
 	default:
-		return fmt.Sprintf("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/%d.0.%d.0 Safari/537.36", major, minor)
+		return fmt.Sprintf(
+			"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/%d.0.%d.0 Safari/537.36", major, minor)
 	}
 }

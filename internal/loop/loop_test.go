@@ -45,7 +45,8 @@ func TestRun(t *testing.T) {
 		if want := []error{first, second}; !slices.Equal(told, want) {
 			t.Errorf("told %v, want %v", told, want)
 		}
-		if want := []time.Duration{0, 0, time.Minute, 2 * time.Minute, 2 * time.Minute, 3 * time.Minute}; !slices.Equal(at, want) {
+		if want := []time.Duration{0, 0, time.Minute, 2 * time.Minute, 2 * time.Minute,
+			3 * time.Minute}; !slices.Equal(at, want) {
 			t.Errorf("turns at %v, want %v", at, want)
 		}
 	})

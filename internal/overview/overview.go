@@ -23,6 +23,8 @@ type Overview struct {
 	Workers []queue.WorkerInfo
 	// Types are those of the oldest jobs that wait, by queue as in Queues.
 	Types []map[string]bool
+	// Paused are the types that no job may be started of.
+	Paused map[string]bool
 }
 
 // Look reads the queues and the workers. The age of a queue is that of its
@@ -37,10 +39,14 @@ func Look(ctx context.Context, tickets *queue.Queue, store *jobstore.Store) (o O
 	var ids []job.ID
 	for _, q := range o.Queues {
 		for _, w := range q.Oldest {
-			ids = append(ids, w.Ticket.ID)
+			ids = append(ids, w.ID)
 		}
 	}
 	waits, err := store.Waits(ctx, ids)
+	if err != nil {
+		return o, err
+	}
+	running, err := store.RunningIn(ctx)
 	if err != nil {
 		return o, err
 	}
@@ -51,14 +57,11 @@ func Look(ctx context.Context, tickets *queue.Queue, store *jobstore.Store) (o O
 		for _, p := range q.Parked {
 			o.Types[i][p.Type] = true
 		}
-		for _, w := range q.Oldest {
+		q.Active = running(q.Lane, q.Priority)
+		for range q.Oldest {
 			if waits[0].Type != "" {
 				o.Types[i][waits[0].Type] = true
-			}
-			// A first delivery's ticket is as old as the wait; the record of an
-			// upload is older.
-			if since := waits[0].Since; w.Ticket.Delivery > 1 && !since.IsZero() {
-				q.Latency = max(q.Latency, q.At.Sub(since))
+				q.Latency = max(q.Latency, q.At.Sub(waits[0].Since))
 			}
 			waits = waits[1:]
 		}
@@ -94,9 +97,11 @@ func (o Overview) WaitingFor(snap *job.Snapshot) job.Waiting {
 	default:
 		return ""
 	}
-	paused := func(q queue.Info) bool { return q.Paused && q.Lane == snap.Lane && q.Priority == snap.Priority }
+	paused := func(q queue.Info) bool {
+		return q.Paused && q.Lane == snap.Lane && q.Priority == snap.Priority
+	}
 	switch {
-	case slices.ContainsFunc(o.Queues, paused):
+	case slices.ContainsFunc(o.Queues, paused), o.Paused[snap.Type]:
 		return job.WaitingPaused
 	case !o.Served(snap.Type, snap.Lane):
 		return job.WaitingWorker
@@ -108,6 +113,7 @@ func (o Overview) WaitingFor(snap *job.Snapshot) job.Waiting {
 // A Watch is an Overview that is kept: WaitingFor costs no call. Run keeps it.
 type Watch struct {
 	tickets *queue.Queue
+	paused  func(context.Context) (map[string]bool, error)
 	log     *slog.Logger
 	last    atomic.Pointer[seen]
 }
@@ -123,9 +129,10 @@ const (
 	staleAfter = 15 * time.Second
 )
 
-// NewWatch returns a Watch that has looked once, if it could.
-func NewWatch(ctx context.Context, tickets *queue.Queue, log *slog.Logger) *Watch {
-	w := &Watch{tickets: tickets, log: log}
+// NewWatch returns a Watch that has looked once, if it could. paused tells which types are.
+func NewWatch(ctx context.Context, tickets *queue.Queue,
+	paused func(context.Context) (map[string]bool, error), log *slog.Logger) *Watch {
+	w := &Watch{tickets: tickets, paused: paused, log: log}
 	_ = w.look(ctx) // Run says so
 	return w
 }
@@ -141,10 +148,11 @@ func (w *Watch) look(ctx context.Context) error {
 	at := time.Now()
 	queues, err1 := w.tickets.Paused(ctx)
 	workers, err2 := w.tickets.Workers(ctx)
-	if err := errors.Join(err1, err2); err != nil {
+	types, err3 := w.paused(ctx)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	w.last.Store(&seen{Overview{Queues: queues, Workers: workers}, at})
+	w.last.Store(&seen{Overview{Queues: queues, Workers: workers, Paused: types}, at})
 	return nil
 }
 

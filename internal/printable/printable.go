@@ -25,7 +25,8 @@ func harmful(r rune) bool {
 		return true
 	case r < 0x061C:
 		return false
-	case r == 0x061C, r == 0x200E, r == 0x200F, r >= 0x202A && r <= 0x202E, r >= 0x2066 && r <= 0x2069: // bidirectional
+	// bidirectional
+	case r == 0x061C, r == 0x200E, r == 0x200F, r >= 0x202A && r <= 0x202E, r >= 0x2066 && r <= 0x2069:
 		return true
 	case r == 0x2028, r == 0x2029: // ends of lines and of paragraphs
 		return true
@@ -51,6 +52,17 @@ func Line(s string) string {
 		return s
 	}
 	return Text(lineEnds.ReplaceAllLiteralString(strings.TrimSpace(s), " "))
+}
+
+// FileName reports whether a name is a plain file name of at most 255 bytes: nothing
+// that could lead out of a folder or confuse a header or a terminal, so no paths, no
+// dot names, no invalid UTF-8, no controls, those that turn the order of what is read
+// among them.
+func FileName(name string) bool {
+	if name == "" || len(name) > 255 || name[0] == '.' || !utf8.ValidString(name) {
+		return false
+	}
+	return !strings.ContainsAny(name, `/\`) && Text(name) == name
 }
 
 var lineEnds = regexp.MustCompile(`[ \t-\r]*[\t-\r][ \t-\r]*`)

@@ -97,7 +97,9 @@ func FuzzWriter(f *testing.F) {
 		_ = w.Flush()
 		for _, got := range []string{out.String(), Text(s)} {
 			if i := strings.IndexFunc(got, func(r rune) bool {
-				return r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) || r == unicode.ReplacementChar && !strings.ContainsRune(s, r)
+				return r != '\n' && r != '\t' &&
+					(unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) ||
+					r == unicode.ReplacementChar && !strings.ContainsRune(s, r)
 			}); i >= 0 {
 				t.Fatalf("%q lets %q through", s, got[i:])
 			}

@@ -2,10 +2,8 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -35,39 +33,17 @@ type parkWorld struct {
 	trace   []string
 }
 
-// A taker is a worker as far as taking goes.
-type taker struct {
-	types   []string
-	server  *Server
-	claimer *jobstore.Claimer // nil where tickets and records lie apart
-}
-
 var parkTypes = []string{"stock.job", "own.job", "other.job"}
 
-func newParkWorld(t *testing.T, seed uint64, fused bool, edit func(string) string) *parkWorld {
+func newParkWorld(t *testing.T, seed uint64, parts int) *parkWorld {
 	t.Helper()
-	q, rdb := queueOf(t, fused)
-	if edit != nil {
-		lua, err := q.Lua()
-		if err != nil {
-			t.Fatal(err)
-		}
-		edited := edit(lua.Claim)
-		if edited == lua.Claim {
-			t.Fatal("the rule that is to be left out is not there")
-		}
-		lua.Claim = edited
-		q.store = jobstore.New(rdb, jobstore.Config{Prefix: q.prefix, Tickets: lua})
-	}
-	w := &parkWorld{T: t, q: q, rdb: rdb, rng: rand.New(rand.NewPCG(seed, 3)), deaf: &deafOnce{}, jobs: map[job.ID]job.Ticket{},
-		sweeper: &jobstore.Sweeper{Store: q.store, Tickets: q.Queue, Log: slog.New(slog.DiscardHandler)}}
+	q, rdb := queueOf(t, parts)
+	w := &parkWorld{T: t, q: q, rdb: rdb, rng: rand.New(rand.NewPCG(seed, 3)), deaf: &deafOnce{},
+		jobs: map[job.ID]job.Ticket{}, sweeper: &jobstore.Sweeper{Store: q.store,
+			Log: slog.New(slog.DiscardHandler)}}
 	rdb.AddHook(w.deaf)
 	for _, types := range [][]string{parkTypes[:1], parkTypes[:1], parkTypes[1:2], parkTypes} {
-		tk := &taker{types: types, server: q.NewServer(q.store, types, nil)}
-		if fused {
-			tk.claimer = q.store.NewClaimer(types)
-		}
-		w.takers = append(w.takers, tk)
+		w.takers = append(w.takers, q.taker(types...))
 	}
 	return w
 }
@@ -76,13 +52,9 @@ func (w *parkWorld) say(format string, args ...any) {
 	w.trace = append(w.trace, fmt.Sprintf(format, args...))
 }
 
-func (w *parkWorld) source() *source {
-	return &source{queueName: w.q.nameOf(job.LaneIO, job.Priorities[w.rng.IntN(2)])}
-}
-
 func (w *parkWorld) submit(ctx context.Context) {
-	n := jobstore.NewJob{ID: job.NewID(time.Now()), Type: parkTypes[w.rng.IntN(3)], Lane: job.LaneIO, Priority: job.Priorities[w.rng.IntN(2)],
-		Timeout: time.Minute, MaxAttempts: 3, Retention: time.Hour}
+	n := jobstore.NewJob{ID: job.NewID(time.Now()), Type: parkTypes[w.rng.IntN(3)], Lane: job.LaneIO,
+		Priority: job.Priorities[w.rng.IntN(2)], Timeout: time.Minute, MaxAttempts: 3, Retention: time.Hour}
 	if w.rng.IntN(8) == 0 {
 		n.ExpiresIn = time.Millisecond
 	}
@@ -91,83 +63,24 @@ func (w *parkWorld) submit(ctx context.Context) {
 		w.Fatal(err)
 	}
 	w.jobs[n.ID], w.order = c.Ticket, append(w.order, n.ID)
-	if !c.Sent {
-		if err := w.q.Enqueue(ctx, []job.Ticket{c.Ticket}); err != nil {
-			w.Fatal(err)
-		}
-	}
 	w.say("%s submitted: %s, %s", n.ID[30:], n.Type, n.Priority)
 }
 
-// take has a worker take; park is false of one that sees older ones about.
-func (w *parkWorld) take(ctx context.Context, tk *taker, park bool) {
-	from, n := w.source(), 1+w.rng.IntN(4)
-	var claims []jobstore.Claim
-	var err error
-	if tk.claimer != nil {
-		w.deaf.armed = w.rng.IntN(6) == 0 // the next call of this claimer repeats it
-		claims, _, err = tk.claimer.Claim(ctx, from.lane, from.priority, n, park)
-		if w.deaf.armed = false; err != nil {
-			w.say("%v lost the reply", tk.types)
-			return
-		}
-	} else {
-		claims, _, err = tk.server.takeApart(ctx, from, n, park)
-	}
-	if err != nil {
-		w.Fatal(err)
+// take has a worker take. Some replies are lost: the next call of this claimer repeats it.
+func (w *parkWorld) take(ctx context.Context, tk *taker) {
+	n, p, part := 1+w.rng.IntN(4), job.Priorities[w.rng.IntN(2)], w.rng.IntN(w.q.parts)
+	w.deaf.armed = w.rng.IntN(6) == 0
+	claims, _, err := tk.claimer.Claim(ctx, job.LaneIO, p, part, n)
+	if w.deaf.armed = false; err != nil {
+		w.say("%v lost the reply", tk.types)
+		return
 	}
 	for _, c := range claims {
 		w.say("%v took %s: %v", tk.types, c.Ticket.ID[30:], c.Err)
-		served := slices.Contains(tk.types, w.jobs[c.Ticket.ID].Type)
-		switch {
-		case c.Err == nil && served:
-			w.running = append(w.running, c)
-		case errors.Is(c.Err, jobstore.ErrUnserved) && !served && (!park || tk.claimer != nil):
-			if err := w.q.store.Postpone(ctx, c.Ticket, 0); err != nil && !errors.Is(err, jobstore.ErrStale) {
-				w.Fatal(err)
-			}
-			tk.server.end(ctx, c.Ticket)
-		default:
+		if c.Err != nil || !slices.Contains(tk.types, w.jobs[c.Ticket.ID].Type) {
 			w.Fatalf("%v got %+v of type %s", tk.types, c, w.jobs[c.Ticket.ID].Type)
 		}
-	}
-}
-
-// cut is a worker that takes, and is killed before it has started anything, or
-// before it has put aside what it doesn't serve. Where it is one step there is no before.
-func (w *parkWorld) cut(ctx context.Context, tk *taker) {
-	if tk.claimer != nil {
-		return
-	}
-	from := w.source()
-	names, err := takeScript.Run(ctx, w.rdb, []string{from.keys + "pending"}, 2, jobstore.ServedTypes(tk.types), w.rng.IntN(9)).StringSlice()
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.say("%v killed with %v", tk.types, names)
-	if w.rng.IntN(2) == 0 {
-		return
-	}
-	var tickets []job.Ticket
-	for _, name := range names {
-		id, delivery, err := job.ParseTicketName(name)
-		if err != nil {
-			w.Fatal(err)
-		}
-		tickets = append(tickets, job.Ticket{ID: id, Delivery: delivery, Lane: from.lane, Priority: from.priority})
-	}
-	for _, c := range w.q.store.StartMany(ctx, tickets, tk.types) {
-		if c.Err == nil {
-			w.running = append(w.running, c) // its own end is no matter here
-		}
-		if errors.Is(c.Err, jobstore.ErrUnserved) && w.rng.IntN(2) == 0 { // the reply was lost, and again
-			for range 2 {
-				if err := w.q.park(ctx, from.queueName, []job.Ticket{c.Ticket}); err != nil {
-					w.Fatal(err)
-				}
-			}
-		}
+		w.running = append(w.running, c)
 	}
 }
 
@@ -186,28 +99,18 @@ func (w *parkWorld) finish(ctx context.Context) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	if !w.q.store.Fused() {
-		w.takers[0].server.end(ctx, c.Ticket)
-	}
 	w.say("%s ended: %s", c.Ticket.ID[30:], ended.State)
-	if ended.State == job.Queued {
-		if err := w.q.EnqueueHead(ctx, []job.Ticket{ended.Ticket}); err != nil {
-			w.Fatal(err)
-		}
-	}
 }
 
 func (w *parkWorld) step(ctx context.Context) {
 	tk := w.takers[w.rng.IntN(len(w.takers))]
-	switch w.rng.IntN(13) {
+	switch w.rng.IntN(12) {
 	case 0, 1, 2, 3:
 		w.submit(ctx)
 	case 4, 5, 6:
-		w.take(ctx, tk, w.rng.IntN(10) > 0)
-	case 7, 8:
+		w.take(ctx, tk)
+	case 7, 8, 9:
 		w.finish(ctx)
-	case 9:
-		w.cut(ctx, tk)
 	case 10:
 		if len(w.order) > 0 {
 			id := w.order[w.rng.IntN(len(w.order))]
@@ -216,15 +119,9 @@ func (w *parkWorld) step(ctx context.Context) {
 				w.Fatal(err)
 			}
 		}
-	case 11:
+	default:
 		w.say("void ones go")
 		if err := w.q.DropVoid(ctx, w.q.store); err != nil {
-			w.Fatal(err)
-		}
-	default:
-		n, typ := w.source(), parkTypes[w.rng.IntN(3)]
-		w.say("%s goes back in %s", typ, n.name)
-		if err := unparkScript.Run(ctx, w.rdb, []string{n.keys + "pending"}, n.name, w.q.RingChannel(), typ, 1+w.rng.IntN(5)).Err(); err != nil {
 			w.Fatal(err)
 		}
 	}
@@ -234,7 +131,7 @@ func (w *parkWorld) step(ctx context.Context) {
 func (w *parkWorld) places(ctx context.Context) map[string][]string {
 	places := map[string][]string{}
 	for _, n := range w.q.names {
-		lists := map[string]string{n.keys + "pending": "pending", n.keys + "active": "active"}
+		lists := map[string]string{n.keys + "pending": "pending"}
 		for _, typ := range parkTypes {
 			lists[n.keys+"pending:type:"+typ] = "parked " + typ
 		}
@@ -260,23 +157,21 @@ func (w *parkWorld) check(ctx context.Context) string {
 		}
 		t := w.jobs[id]
 		t.Delivery = r.Delivery
-		found := places[t.Name()]
+		entry := jobstore.Entry(id, r.Delivery)
+		found := places[entry]
 		if len(found) != 1 {
 			return fmt.Sprintf("%s, %s, stands in %q", id, t.Type, found)
 		}
 		if strings.HasPrefix(found[0], "parked") && found[0] != "parked "+t.Type {
 			return fmt.Sprintf("%s is of type %s and stands %s", id, t.Type, found[0])
 		}
-		key := w.q.nameOf(t.Lane, t.Priority).keys
-		state, _, _ := strings.Cut(found[0], " ")
-		if said := w.rdb.HGet(ctx, key+"t:"+t.Name(), "state").Val(); said != state {
-			return fmt.Sprintf("%s stands %s and says %q", id, found[0], said)
+		keys := jobstore.QueueKeys(jobstore.QueueName(w.q.prefix, "io-"+string(t.Priority),
+			id.Shard()%w.q.parts, w.q.parts))
+		if w.rdb.HGet(ctx, keys+"t:"+entry, "msg").Val() != jobstore.TicketMessage(id) {
+			return fmt.Sprintf("%s stands %s and has no task", id, found[0])
 		}
-		if state == "parked" && !w.rdb.SIsMember(ctx, key+"parked", t.Type).Val() {
+		if strings.HasPrefix(found[0], "parked") && !w.rdb.SIsMember(ctx, keys+"parked", t.Type).Val() {
 			return fmt.Sprintf("%s is parked where nobody looks", id)
-		}
-		if looked, err := w.q.Look(ctx, []job.Ticket{t}); err != nil || looked[0] == jobstore.TicketAbsent || looked[0] == jobstore.TicketOther {
-			return fmt.Sprintf("the sweeper would see %s as %v, %v", id, looked, err)
 		}
 	}
 	return w.checkCounts(ctx, places)
@@ -287,21 +182,15 @@ func (w *parkWorld) checkCounts(ctx context.Context, places map[string][]string)
 	if err != nil {
 		return err.Error()
 	}
-	var waiting, held int64
+	var waiting int64
 	for _, i := range infos {
-		waiting, held = waiting+i.Pending, held+i.Active
+		waiting += i.Pending
 	}
 	for _, found := range places {
-		for _, where := range found {
-			if where == "active" {
-				held--
-			} else {
-				waiting--
-			}
-		}
+		waiting -= int64(len(found))
 	}
-	if waiting != 0 || held != 0 {
-		return fmt.Sprintf("counts are off by %d waiting and %d held", waiting, held)
+	if waiting != 0 {
+		return fmt.Sprintf("counts are off by %d waiting", waiting)
 	}
 	return ""
 }
@@ -312,11 +201,11 @@ func (w *parkWorld) end(ctx context.Context) string {
 		for len(w.running) > 0 {
 			w.finish(ctx)
 		}
-		if err := errors.Join(w.sweeper.SweepActive(ctx), func() error { _, err := w.sweeper.Sweep(ctx); return err }()); err != nil {
+		if _, err := w.sweeper.Sweep(ctx); err != nil {
 			return err.Error()
 		}
 		for _, tk := range w.takers { // all: one of them may have a call to repeat
-			w.take(ctx, tk, true)
+			w.take(ctx, tk)
 		}
 		open := 0
 		for _, id := range w.order {
@@ -333,31 +222,25 @@ func (w *parkWorld) end(ctx context.Context) string {
 
 func (w *parkWorld) left(ctx context.Context) string {
 	all := w.takers[len(w.takers)-1]
-	first := w.q.names[:1]                                  // twice: the first call may repeat one for another queue whose reply was lost
-	for _, n := range slices.Concat(first, w.q.names[:3]) { // each priority, until every list was found empty
-		var claims []jobstore.Claim
-		var err error
-		if all.claimer != nil {
-			claims, _, err = all.claimer.Claim(ctx, n.lane, n.priority, 1, true)
-		} else {
-			claims, _, err = all.server.takeApart(ctx, &source{queueName: n}, 1, true)
-		}
+	// twice: the first call may repeat one for another queue whose reply was lost
+	first := w.q.names[:1]
+	// each priority, until every list was found empty
+	for _, n := range slices.Concat(first, w.q.names[:3*w.q.parts]) {
+		claims, _, err := all.claimer.Claim(ctx, n.lane, n.priority, n.part, 1)
 		if err != nil || len(claims) > 0 {
 			return fmt.Sprintf("at the end: %d claims, %v", len(claims), err)
 		}
 	}
-	keys := w.rdb.Keys(ctx, "asynq:{"+w.q.prefix+"-*").Val()
-	keys = slices.DeleteFunc(keys, func(key string) bool { return strings.Contains(key, ":processed") })
-	if len(keys) > 0 {
+	if keys := w.rdb.Keys(ctx, "asynq:{*"+w.q.prefix+"-*").Val(); len(keys) > 0 {
 		return fmt.Sprintf("keys are left: %q", keys)
 	}
 	return ""
 }
 
 // parkRun is one world from begin to end: "" or what went wrong.
-func parkRun(t *testing.T, seed uint64, fused bool, edit func(string) string) string {
+func parkRun(t *testing.T, seed uint64, parts int) string {
 	ctx := t.Context()
-	w := newParkWorld(t, seed, fused, edit)
+	w := newParkWorld(t, seed, parts)
 	wrong := ""
 	for range 150 {
 		if w.step(ctx); w.rng.IntN(3) == 0 {
@@ -369,7 +252,7 @@ func parkRun(t *testing.T, seed uint64, fused bool, edit func(string) string) st
 	if wrong == "" {
 		wrong = w.end(ctx)
 	}
-	if wrong != "" && edit == nil {
+	if wrong != "" {
 		wrong += "\n" + strings.Join(w.trace, "\n")
 	}
 	return wrong
@@ -377,37 +260,14 @@ func parkRun(t *testing.T, seed uint64, fused bool, edit func(string) string) st
 
 func TestParkedTicketsAreNeverLost(t *testing.T) {
 	t.Parallel()
-	for name, fused := range map[string]bool{"together": true, "apart": false} {
+	for name, parts := range map[string]int{"one partition": 1, "sixteen": 16} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(12) {
-				if wrong := parkRun(t, seed, fused, nil); wrong != "" {
+				if wrong := parkRun(t, seed, parts); wrong != "" {
 					t.Fatalf("seed %d: %s", seed, wrong)
 				}
 			}
-		})
-	}
-}
-
-// TestParkedSimulationNotices leaves out one rule at a time.
-func TestParkedSimulationNotices(t *testing.T) {
-	t.Parallel()
-	rules := map[string][2]string{
-		"not listed":      {"call('SADD', keys .. 'parked', kind)", ""},
-		"state not told":  {"call('HSET', keys .. 't:' .. name, 'state', 'parked')", ""},
-		"listed for good": {"if got < share then call('SREM', keys .. 'parked', kind) end", ""},
-		"not put aside":   {"list[#list + 1] = name\nend\n\nlocal function settle_parked", "end\n\nlocal function settle_parked"},
-	}
-	for _, name := range slices.Sorted(maps.Keys(rules)) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for seed := range uint64(20) {
-				if wrong := parkRun(t, seed, true, func(src string) string { return strings.ReplaceAll(src, rules[name][0], rules[name][1]) }); wrong != "" {
-					t.Log(wrong)
-					return
-				}
-			}
-			t.Error("20 worlds without this rule and nobody noticed")
 		})
 	}
 }

@@ -25,35 +25,50 @@ type bundle struct {
 	store *jobstore.Store
 }
 
-// testQueue is a queue whose tickets move with their records, as on a single Redis.
-func testQueue(t *testing.T) (*bundle, redis.UniversalClient) { return queueOf(t, true) }
+// testQueue is a queue of one partition, as on a single Redis.
+func testQueue(t *testing.T) (*bundle, redis.UniversalClient) { return queueOf(t, 1) }
 
-func queueOf(t *testing.T, fused bool) (*bundle, redis.UniversalClient) {
+func queueOf(t *testing.T, parts int) (*bundle, redis.UniversalClient) {
 	t.Helper()
 	rdb, prefix := redistest.Client(t), redistest.Prefix(t)
-	q, err := New(rdb, Config{Prefix: prefix})
+	q, err := New(rdb, Config{Prefix: prefix, Partitions: parts})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := jobstore.Config{Prefix: prefix}
-	if fused {
-		if c.Tickets, err = q.Lua(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return &bundle{q, jobstore.New(rdb, c)}, rdb
+	return &bundle{q, jobstore.New(rdb, jobstore.Config{Prefix: prefix, Partitions: parts})}, rdb
 }
 
-// bothWays runs a test with tickets that move with their records, and apart as on a Cluster.
+// bothWays runs a test with records in one partition, and in 16 as on a Cluster.
 func bothWays(t *testing.T, test func(t *testing.T, q *bundle, rdb redis.UniversalClient)) {
 	t.Parallel()
-	for name, fused := range map[string]bool{"together": true, "apart": false} {
+	for name, parts := range map[string]int{"one partition": 1, "sixteen": 16} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			q, rdb := queueOf(t, fused)
+			q, rdb := queueOf(t, parts)
 			test(t, q, rdb)
 		})
 	}
+}
+
+// nameOf is a queue's list, of the first partition.
+func (q *Queue) nameOf(l job.Lane, p job.Priority) queueName {
+	for _, n := range q.names {
+		if n.lane == l && n.priority == p {
+			return n
+		}
+	}
+	return queueName{}
+}
+
+// entries are those of all lists of a queue whose keys end so.
+func (q *bundle) entries(t *testing.T, p job.Priority, list string) (all []string) {
+	t.Helper()
+	for _, n := range q.names {
+		if n.lane == job.LaneIO && n.priority == p {
+			all = append(all, q.rdb.LRange(t.Context(), n.keys+list, 0, -1).Val()...)
+		}
+	}
+	return all
 }
 
 // payloads are of jobs made by submit, in turn: one that its record holds, and
@@ -71,7 +86,8 @@ func (q *bundle) submitType(t *testing.T, n int, p job.Priority, typ string) []j
 	jobs := make([]jobstore.NewJob, n)
 	for i := range jobs {
 		jobs[i] = jobstore.NewJob{ID: job.NewID(time.Now()), Type: typ, Lane: job.LaneIO, Priority: p,
-			Timeout: time.Minute, MaxAttempts: 3, Retention: time.Hour, Spec: jobstore.Spec{Payload: []byte(payloads[i%2])}}
+			Timeout: time.Minute, MaxAttempts: 3, Retention: time.Hour,
+			Spec: jobstore.Spec{Payload: []byte(payloads[i%2])}}
 	}
 	created, errs := q.store.CreateMany(t.Context(), jobs)
 	list := make([]job.Ticket, n)
@@ -80,17 +96,8 @@ func (q *bundle) submitType(t *testing.T, n int, p job.Priority, typ string) []j
 			t.Fatal(errs[i])
 		}
 		list[i] = c.Ticket
-		if !c.Sent {
-			if err := q.Enqueue(t.Context(), list[i:i+1]); err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
 	return list
-}
-
-func ticket(p job.Priority) job.Ticket {
-	return job.Ticket{ID: job.NewID(time.Now()), Delivery: 1, Type: "test.job", Lane: job.LaneIO, Priority: p}
 }
 
 // serve runs a server until the test's end, or until the returned stop is
@@ -101,14 +108,16 @@ func serve(t *testing.T, q *bundle, slots int, handle func(context.Context, job.
 	return stop
 }
 
-func serveTypes(t *testing.T, q *bundle, types []string, slots int, handle func(context.Context, job.Ticket)) (s *Server, stop func()) {
+func serveTypes(t *testing.T, q *bundle, types []string, slots int,
+	handle func(context.Context, job.Ticket)) (s *Server, stop func()) {
 	t.Helper()
 	s = q.NewServer(q.store, types, map[job.Lane]int{job.LaneIO: slots})
 	ctx, cancel := context.WithCancel(context.Background())
 	connected := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		jobstore.Subscribe(ctx, q.rdb, []string{q.RingChannel()}, func(_, text string) { s.Ring(text) }, sync.OnceFunc(func() { close(connected) }))
+		jobstore.Subscribe(ctx, q.rdb, []string{q.NotifyChannel()}, func(_, text string) { s.Notify(text) },
+			sync.OnceFunc(func() { close(connected) }))
 	})
 	wg.Go(func() {
 		err := s.Run(ctx, func(ctx context.Context, c jobstore.Claim) {
@@ -117,7 +126,8 @@ func serveTypes(t *testing.T, q *bundle, types []string, slots int, handle func(
 				return
 			}
 			handle(ctx, c.Ticket)
-			if _, err := q.store.Finish(ctx, c.Ticket.ID, c.Fence, jobstore.End{Outcome: jobstore.Succeeded}); err != nil {
+			if _, err := q.store.Finish(ctx, c.Ticket.ID, c.Fence,
+				jobstore.End{Outcome: jobstore.Succeeded}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -138,28 +148,23 @@ func TestServesWhatWasSubmitted(t *testing.T) {
 	bothWays(t, func(t *testing.T, q *bundle, rdb redis.UniversalClient) {
 		got := make(chan job.Ticket, 100)
 		want := q.submit(t, 50, job.Default)
-		if err := q.Enqueue(t.Context(), want[:10]); err != nil { // they are there: no error
-			t.Fatal(err)
-		}
 		stop := serve(t, q, 8, func(_ context.Context, tk job.Ticket) { got <- tk })
 		for range want {
 			if tk := <-got; !slices.Contains(want, tk) {
 				t.Fatalf("served %+v, which nobody submitted", tk)
 			}
 		}
-		if err := q.Enqueue(t.Context(), want[:10]); err != nil { // they may be gone: stale tickets
-			t.Fatal(err)
-		}
 		last := q.submit(t, 1, job.Default)
 		if tk := <-got; tk != last[0] {
 			t.Errorf("served %+v again", tk)
 		}
 		stop()
-		if active, err := q.Active(t.Context()); err != nil || len(active) > 0 {
-			t.Errorf("still active: %v, %v", active, err)
+		if keys := rdb.Keys(t.Context(), "asynq:{*"+q.prefix+"*:t:*").Val(); len(keys) > 0 {
+			t.Errorf("tickets left: %q", keys)
 		}
-		if keys := rdb.Keys(t.Context(), "asynq:{"+q.prefix+"*:t:*").Val(); len(keys) > 0 {
-			t.Errorf("tickets left: %v", keys)
+		if running, err := q.store.RunningIn(t.Context()); err != nil ||
+			running(job.LaneIO, job.Default) != 0 {
+			t.Errorf("still running: %v, %v", running(job.LaneIO, job.Default), err)
 		}
 	})
 }
@@ -183,20 +188,22 @@ func TestIdleLoopWakesAtOnce(t *testing.T) {
 
 func TestHeadIsServedFirst(t *testing.T) {
 	t.Parallel()
-	q, rdb := testQueue(t)
-	all := q.submit(t, 100, job.Default)
-	// The last one's ticket gets lost, and the sweeper sends it again.
-	first := all[99]
-	if err := rdb.Del(t.Context(), q.nameOf(job.LaneIO, job.Default).keys+"t:"+first.Name()).Err(); err != nil {
-		t.Fatal(err)
+	q, _ := testQueue(t)
+	first := q.submit(t, 1, job.Default)[0]
+	claims, _, err := q.store.NewClaimer([]string{"test.job"}).Claim(t.Context(), job.LaneIO, job.Default, 0, 1)
+	if err != nil || len(claims) != 1 {
+		t.Fatal(claims, err)
 	}
-	if err := q.EnqueueHead(t.Context(), []job.Ticket{first}); err != nil {
+	q.submit(t, 100, job.Default)
+	// It is given back, and was served before the others.
+	if _, err := q.store.Finish(t.Context(), first.ID, claims[0].Fence,
+		jobstore.End{Outcome: jobstore.Release}); err != nil {
 		t.Fatal(err)
 	}
 	got := make(chan job.Ticket, 200)
 	serve(t, q, 1, func(_ context.Context, tk job.Ticket) { got <- tk })
-	if tk := <-got; tk != first {
-		t.Errorf("served %v before the head", tk.ID)
+	if tk := <-got; tk.ID != first.ID || tk.Delivery != 2 {
+		t.Errorf("served %v before the head", tk)
 	}
 }
 
@@ -222,7 +229,7 @@ func TestPrioritiesShareByWeight(t *testing.T) {
 // was started and leaves the rest where it is.
 func TestStopLeavesNothingActive(t *testing.T) {
 	bothWays(t, func(t *testing.T, q *bundle, _ redis.UniversalClient) {
-		all := q.submit(t, 30, job.Default)
+		q.submit(t, 30, job.Default)
 		begun, release := make(chan job.Ticket, 30), make(chan struct{})
 		stop := serve(t, q, 4, func(_ context.Context, tk job.Ticket) {
 			begun <- tk
@@ -238,19 +245,7 @@ func TestStopLeavesNothingActive(t *testing.T) {
 		}()
 		close(release)
 		<-done
-		states, err := q.Look(t.Context(), all)
-		if err != nil {
-			t.Fatal(err)
-		}
-		served, pending := 4+len(begun), 0
-		for _, s := range states {
-			if s == jobstore.TicketActive {
-				t.Error("a ticket stayed active")
-			}
-			if s == jobstore.TicketPending {
-				pending++
-			}
-		}
+		served, pending := 4+len(begun), len(q.entries(t, job.Default, "pending"))
 		if pending+served != 30 {
 			t.Errorf("%d served and %d pending of 30", served, pending)
 		}
@@ -258,43 +253,40 @@ func TestStopLeavesNothingActive(t *testing.T) {
 }
 
 func TestPausedQueueWaits(t *testing.T) {
-	t.Parallel()
-	q, rdb := testQueue(t)
-	paused := q.nameOf(job.LaneIO, job.High).keys + "paused"
-	if err := rdb.Set(t.Context(), paused, "1", 0).Err(); err != nil {
-		t.Fatal(err)
-	}
-	q.submit(t, 1, job.High)
-	q.submit(t, 1, job.Low)
-	got := make(chan job.Ticket, 2)
-	serve(t, q, 2, func(_ context.Context, tk job.Ticket) { got <- tk })
-	if tk := <-got; tk.Priority != job.Low {
-		t.Error("a paused queue was served")
-	}
-	if infos, err := q.Queues(t.Context()); err != nil || !infos[0].Paused || infos[0].Pending != 1 {
-		t.Errorf("queues %+v, %v", infos, err)
-	}
-	rdb.Del(t.Context(), paused)
-	if tk := <-got; tk.Priority != job.High { // found by the next poll
-		t.Error("not the ticket that waited")
-	}
+	bothWays(t, func(t *testing.T, q *bundle, _ redis.UniversalClient) {
+		for range 2 { // twice is no error
+			if err := q.Pause(t.Context(), job.LaneIO, job.High); err != nil {
+				t.Fatal(err)
+			}
+		}
+		q.submit(t, 1, job.High)
+		q.submit(t, 1, job.Low)
+		got := make(chan job.Ticket, 2)
+		serve(t, q, 2, func(_ context.Context, tk job.Ticket) { got <- tk })
+		if tk := <-got; tk.Priority != job.Low {
+			t.Error("a paused queue was served")
+		}
+		if infos, err := q.Queues(t.Context()); err != nil || len(infos) != 6 || !infos[0].Paused ||
+			infos[0].Pending != 1 {
+			t.Errorf("queues %+v, %v", infos, err)
+		}
+		if infos, err := q.Paused(t.Context()); err != nil || !infos[0].Paused || infos[1].Paused {
+			t.Errorf("paused %+v, %v", infos, err)
+		}
+		for range 2 {
+			if err := q.Resume(t.Context(), job.LaneIO, job.High); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if tk := <-got; tk.Priority != job.High { // found by the next poll
+			t.Error("not the ticket that waited")
+		}
+	})
 }
 
-func TestBadTicketsAreRefused(t *testing.T) {
+func TestBadPrefixes(t *testing.T) {
 	t.Parallel()
 	q, _ := testQueue(t)
-	for name, change := range map[string]func(*job.Ticket){
-		"brace in the id": func(tk *job.Ticket) { tk.ID = "x{y}" + tk.ID[4:] },
-		"no delivery":     func(tk *job.Ticket) { tk.Delivery = 0 },
-		"strange lane":    func(tk *job.Ticket) { tk.Lane = "gpu" },
-		"no priority":     func(tk *job.Ticket) { tk.Priority = "" },
-	} {
-		tk := ticket(job.Default)
-		change(&tk)
-		if err := q.Enqueue(t.Context(), []job.Ticket{tk}); !errors.Is(err, ErrBadTicket) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
 	for _, prefix := range []string{"a b", "a:b", "a{b}", "-a", "\n"} {
 		if _, err := New(q.rdb, Config{Prefix: prefix}); err == nil {
 			t.Errorf("prefix %q was accepted", prefix)
@@ -306,81 +298,98 @@ func TestBadTicketsAreRefused(t *testing.T) {
 func TestGarbageHurtsNoOther(t *testing.T) {
 	bothWays(t, func(t *testing.T, q *bundle, rdb redis.UniversalClient) {
 		keys := q.nameOf(job.LaneIO, job.Default).keys
-		nobody := ticket(job.Default) // well formed, and without a record
-		if err := q.Enqueue(t.Context(), []job.Ticket{nobody}); err != nil {
-			t.Fatal(err)
-		}
-		rdb.RPush(t.Context(), keys+"pending", "ghost-without-task", "another")
+		nobody := job.NewID(time.Now()) // well formed, and without a record
+		rdb.HSet(t.Context(), keys+"t:"+nobody.Raw(), "msg", jobstore.TicketMessage(nobody))
+		rdb.RPush(t.Context(), keys+"pending", nobody.Raw(), "ghost-without-task", "another", "")
 		rdb.HSet(t.Context(), keys+"t:undecodable", "msg", "\xff\xff", "state", "pending")
-		rdb.RPush(t.Context(), keys+"pending", "undecodable", nobody.Name()+"0000000000000000000")
+		// this of format 2
+		rdb.RPush(t.Context(), keys+"pending", "undecodable", "01a2094cc1b77426941ba7e8cbc7cb2f.1")
 		got := make(chan job.Ticket, 1)
 		stop := serve(t, q, 2, func(_ context.Context, tk job.Ticket) { got <- tk })
 		want := q.submit(t, 1, job.Default)
 		if tk := <-got; tk != want[0] {
 			t.Errorf("served %+v", tk)
 		}
-		stop()
-		if left := rdb.Exists(t.Context(), keys+"pending", keys+"active", keys+"t:undecodable").Val(); left > 0 {
-			t.Errorf("%d keys of the queue left", left)
+		for rdb.Exists(t.Context(), keys+"pending", keys+"t:undecodable", keys+"t:"+nobody.Raw()).Val() > 0 {
+			if t.Context().Err() != nil {
+				t.Fatal("garbage stays")
+			}
 		}
+		stop()
 	})
 }
 
-func TestDiscard(t *testing.T) {
-	bothWays(t, func(t *testing.T, q *bundle, _ redis.UniversalClient) {
-		begun, release := make(chan job.Ticket, 1), make(chan struct{})
-		stop := serve(t, q, 1, func(_ context.Context, tk job.Ticket) {
-			begun <- tk
-			<-release
-		})
-		q.submit(t, 1, job.Default)
-		tk := <-begun
-		if err := q.Discard(t.Context(), []job.Ticket{tk}); err != nil {
-			t.Fatal(err)
-		}
-		if states, err := q.Look(t.Context(), []job.Ticket{tk}); err != nil || states[0] != jobstore.TicketAbsent {
-			t.Errorf("ticket is %v, %v", states, err)
-		}
-		close(release) // the late end finds nothing and harms nothing
-		stop()
-		if active, err := q.Active(t.Context()); err != nil || len(active) > 0 {
-			t.Errorf("still active: %v, %v", active, err)
-		}
-	})
-}
-
-// TestAsynqsToolsSeeTheQueues holds that what moves together with the records
-// is in asynq's own form.
+// TestAsynqsToolsSeeTheQueues holds that tickets are in asynq's own form, as far as its tools go.
 func TestAsynqsToolsSeeTheQueues(t *testing.T) {
 	bothWays(t, func(t *testing.T, q *bundle, rdb redis.UniversalClient) {
+		if err := q.Probe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		inspector := asynq.NewInspectorFromRedisClient(rdb)
 		all := q.submit(t, 3, job.Default)
-		name := q.nameOf(job.LaneIO, job.Default).name
-		if names, err := inspector.Queues(); err != nil || !slices.Contains(names, name) {
-			t.Errorf("queues %v, %v", names, err)
+		var seen []string
+		size := 0
+		for _, n := range q.names {
+			if n.lane != job.LaneIO || n.priority != job.Default {
+				continue
+			}
+			if names, err := inspector.Queues(); err != nil || !slices.Contains(names, n.name) {
+				t.Errorf("queues %v, %v", names, err)
+			}
+			if rdb.Exists(t.Context(), n.keys+"pending").Val() == 0 {
+				continue
+			}
+			info, err := inspector.GetQueueInfo(n.name)
+			if err != nil {
+				t.Errorf("queue %+v, %v", info, err)
+			}
+			size += info.Pending
+			tasks, err := inspector.ListPendingTasks(n.name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, task := range tasks {
+				if task.Type != "j" {
+					t.Errorf("task %+v", task)
+				}
+				seen = append(seen, task.ID)
+			}
+			if err := inspector.DeleteTask(n.name, seen[0]); err == nil {
+				t.Error("a ticket was deleted alone")
+			}
 		}
-		if info, err := inspector.GetTaskInfo(name, all[2].Name()); err != nil || info.State != asynq.TaskStatePending || info.Queue != name {
-			t.Errorf("ticket %+v, %v", info, err)
+		for _, tk := range all {
+			if !slices.Contains(seen, strings.ReplaceAll(string(tk.ID), "-", "")) || len(seen) != 3 ||
+				size != 3 {
+				t.Errorf("%s is not among %v (%d)", tk.ID, seen, size)
+			}
 		}
-		begun, release := make(chan job.Ticket), make(chan struct{})
-		stop := serve(t, q, 1, func(_ context.Context, tk job.Ticket) {
-			begun <- tk
-			<-release
-		})
-		first := <-begun
-		if active, err := inspector.ListActiveTasks(name); err != nil || len(active) != 1 || active[0].ID != first.Name() || active[0].State != asynq.TaskStateActive {
-			t.Errorf("active %+v, %v", active, err)
-		}
-		if err := inspector.DeleteTask(name, all[2].Name()); err != nil {
-			t.Errorf("delete a ticket: %v", err)
-		}
-		release <- struct{}{}
-		<-begun
-		release <- struct{}{}
-		stop()
-		info, err := inspector.GetQueueInfo(name)
-		if err != nil || info.Size != 0 || info.Active != 0 || info.Processed != 2 || info.ProcessedTotal != 2 {
-			t.Errorf("queue %+v, %v", info, err)
+		if left := rdb.Keys(t.Context(), "asynq:{*"+q.prefix+"-probe*").Val(); len(left) > 0 {
+			t.Errorf("the probe left %q", left)
 		}
 	})
+}
+
+// TestProbeNotices has an asynq that writes other messages, and one that keeps other lists.
+func TestProbeNotices(t *testing.T) {
+	t.Parallel()
+	q, rdb := testQueue(t)
+	keys, id := jobstore.QueueKeys(q.prefix+"-x"), "01a2094cc1b77426941ba7e8cbc7cb2f"
+	for name, write := range map[string]func(){
+		"another list":  func() { rdb.LPush(t.Context(), keys+"waiting", id) },
+		"another entry": func() { rdb.LPush(t.Context(), keys+"pending", "j:"+id) },
+		"another message": func() {
+			rdb.LPush(t.Context(), keys+"pending", id)
+			rdb.HSet(t.Context(), keys+"t:"+id, "msg", "{}")
+		},
+	} {
+		rdb.Del(t.Context(), keys+"pending", keys+"t:"+id)
+		rdb.HSet(t.Context(), keys+"t:"+id, "msg",
+			jobstore.TicketMessage("01a2094c-c1b7-7426-941b-a7e8cbc7cb2f")+"more")
+		write()
+		if err := q.compare(t.Context(), keys, id,
+			jobstore.TicketMessage("01a2094c-c1b7-7426-941b-a7e8cbc7cb2f")); !errors.Is(err, ErrOtherAsynq) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

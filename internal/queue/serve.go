@@ -2,41 +2,43 @@ package queue
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"longshore/internal/batch"
 	"longshore/internal/jobstore"
 	"longshore/job"
 )
 
-// RingChannel is the channel on which producers ring; the text is a queue's
+// NotifyChannel is the channel on which producers notify workers; the text is a queue's
 // name, and behind a space the type of tickets that were put aside, if they were.
-func (q *Queue) RingChannel() string { return q.prefix + ":ring" }
+func (q *Queue) NotifyChannel() string { return q.prefix + ":ring" }
 
 // A Server takes tickets, starts their jobs and hands them to a handler.
 type Server struct {
-	queue *Queue
-	store *jobstore.Store
-	types []string
-	lanes []*lane
-	dones *batch.Batcher
+	queue   *Queue
+	store   *jobstore.Store
+	types   atomic.Pointer[[]string] // served here
+	takes   atomic.Pointer[[]string] // … and not paused
+	paused  atomic.Pointer[map[string]bool]
+	lanes   []*lane
+	version string // of the program
+
+	changing sync.Mutex // held while types or pauses change
 
 	quiet   atomic.Bool
-	changed chan struct{} // quiet was
-	legacy  atomic.Bool   // workers are about that know nothing of parked tickets
-	turn    atomic.Int64  // of takes
+	changed chan struct{} // quiet was, or types
 }
 
 // A lane is what one dispatch loop works on.
 type lane struct {
-	name  job.Lane
-	gate  *gate
-	slots int
-	freed chan struct{} // a slot was
+	name   job.Lane
+	picker *picker
+	slots  int
+	freed  chan struct{} // a slot was
 
 	mu   sync.Mutex
 	busy int
@@ -46,7 +48,7 @@ const (
 	// takeSize bounds one take: Redis does nothing else meanwhile.
 	takeSize    = 128
 	takeTimeout = 5 * time.Second
-	// longestWait bounds one wait at the gate, so that a loop looks around.
+	// longestWait bounds one wait for a queue worth asking, so that a loop looks around.
 	longestWait = time.Second
 	// errorPause is slept after a failed take.
 	errorPause = 200 * time.Millisecond
@@ -55,25 +57,78 @@ const (
 // NewServer returns a server of these types, with so many slots for each lane;
 // a lane without slots is not served.
 func (q *Queue) NewServer(store *jobstore.Store, types []string, slots map[job.Lane]int) *Server {
-	s := &Server{queue: q, store: store, types: types, dones: batch.New(q.rdb, doneScript, doneSize),
-		changed: make(chan struct{}, 1)}
+	s := &Server{queue: q, store: store, changed: make(chan struct{}, 1)}
+	s.setTypes(types)
 	for name, n := range slots {
 		if n > 0 {
-			s.lanes = append(s.lanes, &lane{name: name, gate: newGate(q.names, name), slots: n, freed: make(chan struct{}, 1)})
+			s.lanes = append(s.lanes, &lane{name: name, picker: newPicker(q.names, name), slots: n,
+				freed: make(chan struct{}, 1)})
 		}
 	}
 	return s
 }
 
-// Ring wakes an idle loop. It is to be called for each message on
-// RingChannel, and with "" after each connect.
-func (s *Server) Ring(text string) {
+// SetTypes makes the server take jobs of these types from now on. It may be called at
+// any time; what was taken before is handled, whatever its type.
+func (s *Server) SetTypes(types []string) {
+	s.setTypes(types)
+	s.Notify("") // tickets of a new type may have been put aside
+	s.tellChange()
+}
+
+// setTypes notes which types are served, and takes those that are not paused.
+func (s *Server) setTypes(types []string) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	s.types.Store(&types)
+	takes := slices.Clone(types)
+	if paused := s.paused.Load(); paused != nil {
+		takes = slices.DeleteFunc(takes, func(typ string) bool { return (*paused)[typ] })
+	}
+	s.takes.Store(&takes)
+}
+
+// SetPaused has the server take no jobs of these types until it is told otherwise: their tickets are put
+// aside, as those of types that aren't served.
+func (s *Server) SetPaused(types map[string]bool) {
+	if old := s.paused.Load(); maps.Equal(types, orNone(old)) {
+		return
+	}
+	s.paused.Store(&types)
+	s.setTypes(*s.types.Load())
+	s.Notify("")
+}
+
+func orNone(m *map[string]bool) map[string]bool {
+	if m == nil {
+		return nil
+	}
+	return *m
+}
+
+// SetVersion says which release the process is of. It is to be called before Run.
+func (s *Server) SetVersion(version string) { s.version = version }
+
+// IsQuiet tells whether the server takes nothing more.
+func (s *Server) IsQuiet() bool { return s.quiet.Load() }
+
+// tellChange has the next sign of life given now.
+func (s *Server) tellChange() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Notify wakes an idle loop. It is to be called for each message on
+// NotifyChannel, and with "" after each connect.
+func (s *Server) Notify(text string) {
 	queue, typ, parked := strings.Cut(text, " ")
-	if parked && !slices.Contains(s.types, typ) {
+	if parked && !slices.Contains(*s.takes.Load(), typ) {
 		return
 	}
 	for _, l := range s.lanes {
-		l.gate.ring(queue)
+		l.picker.notify(queue)
 	}
 }
 
@@ -84,12 +139,9 @@ func (s *Server) Quiet(quiet bool) {
 		return
 	}
 	for _, l := range s.lanes {
-		l.gate.setQuiet(quiet)
+		l.picker.setQuiet(quiet)
 	}
-	select {
-	case s.changed <- struct{}{}:
-	default:
-	}
+	s.tellChange()
 }
 
 // Run takes tickets and calls handle for each, as many at once as the lane has
@@ -108,7 +160,7 @@ func (s *Server) Run(ctx context.Context, handle func(context.Context, jobstore.
 	}
 	<-ctx.Done()
 	for _, l := range s.lanes {
-		l.gate.close()
+		l.picker.close()
 	}
 	wg.Wait()
 	end()
@@ -117,33 +169,29 @@ func (s *Server) Run(ctx context.Context, handle func(context.Context, jobstore.
 }
 
 // dispatch is the loop of one lane.
-func (s *Server) dispatch(ctx, background context.Context, l *lane, wg *sync.WaitGroup, handle func(context.Context, jobstore.Claim)) {
+func (s *Server) dispatch(ctx, background context.Context, l *lane, wg *sync.WaitGroup,
+	handle func(context.Context, jobstore.Claim)) {
 	work, started := make(chan jobstore.Claim, l.slots), 0
 	defer close(work)
-	take := s.takeApart
-	if s.store.Fused() {
-		claimer := s.store.NewClaimer(s.types)
-		take = func(ctx context.Context, from *source, n int, park bool) ([]jobstore.Claim, bool, error) {
-			return claimer.Claim(ctx, from.lane, from.priority, n, park)
-		}
-	}
+	claimer := s.store.NewClaimer(nil)
 	for {
 		free := l.free(ctx)
 		if free == 0 {
 			return
 		}
-		from, rings := l.gate.pick(time.Now().Add(longestWait))
+		from, heard := l.picker.pick(time.Now().Add(longestWait))
 		if from == nil {
 			continue
 		}
 		call, cancel := context.WithTimeout(background, takeTimeout)
-		claims, more, err := take(call, from, min(free, takeSize), !s.legacy.Load())
+		claimer.Types = *s.takes.Load()
+		claims, more, err := claimer.Claim(call, from.lane, from.priority, from.part, min(free, takeSize))
 		cancel()
 		if err != nil {
-			l.gate.rest(errorPause)
+			l.picker.rest(errorPause)
 			continue
 		}
-		l.gate.found(from, rings, more)
+		l.picker.found(from, heard, more)
 		l.take(len(claims))
 		for _, c := range claims {
 			if started < l.slots {
@@ -157,13 +205,10 @@ func (s *Server) dispatch(ctx, background context.Context, l *lane, wg *sync.Wai
 
 // serve is one slot: a goroutine that stays, since the stack of a new one
 // would have to grow for each job.
-func (s *Server) serve(ctx context.Context, l *lane, work <-chan jobstore.Claim, handle func(context.Context, jobstore.Claim)) {
+func (s *Server) serve(ctx context.Context, l *lane, work <-chan jobstore.Claim,
+	handle func(context.Context, jobstore.Claim)) {
 	for c := range work {
 		handle(ctx, c)
-		// Where they are one, the record's end is the ticket's too.
-		if !s.store.Fused() || c.Err != nil {
-			s.end(ctx, c.Ticket)
-		}
 		l.release()
 	}
 }
@@ -198,5 +243,15 @@ func (l *lane) release() {
 	select {
 	case l.freed <- struct{}{}:
 	default:
+	}
+}
+
+// NotifyAll wakes the workers of all queues: what was held back may run. One that is lost costs a second.
+func (q *Queue) NotifyAll(ctx context.Context) {
+	for _, n := range q.names {
+		if err := q.rdb.Publish(ctx, q.NotifyChannel(), n.name).Err(); err != nil {
+			q.log.DebugContext(ctx, "workers are not notified", "error", err)
+			return
+		}
 	}
 }

@@ -5,11 +5,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"longshore/internal/jobstore"
 	"longshore/job"
 )
 
@@ -18,24 +18,18 @@ type Info struct {
 	Lane     job.Lane
 	Priority job.Priority
 	Pending  int64         // tickets that wait, parked ones too
-	Active   int64         // tickets that workers hold
-	Latency  time.Duration // how long the oldest of Oldest waits, by its ticket
+	Active   int64         // jobs that run; filled in by package overview
+	Latency  time.Duration // how long the oldest of Oldest waits; filled in by package overview
 	Paused   bool          // by asynq's tools
 	Parked   []Parked      // by type
 	At       time.Time
-	Oldest   []Waiting // some of those that wait longest
+	Oldest   []job.Ticket // some of those that wait longest
 }
 
 // Parked are the tickets of a type that wait for a worker that serves it.
 type Parked struct {
 	Type    string
 	Pending int64
-}
-
-// Waiting is a ticket that waits.
-type Waiting struct {
-	Ticket job.Ticket
-	Since  time.Time // since when it is there, which is no longer than its job waits
 }
 
 // Queues returns the state of all queues.
@@ -61,51 +55,66 @@ func (q *Queue) queues(ctx context.Context, eval evaluate) ([]Info, error) {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, err
 	}
-	infos := make([]Info, len(q.names))
+	var infos []Info
 	for i, n := range q.names {
 		reply, err := cmds[i].Slice()
 		if err != nil {
 			return nil, err
 		}
-		if infos[i], err = n.info(reply); err != nil {
+		info, err := n.info(reply)
+		if err != nil {
 			return nil, err
 		}
+		infos = add(infos, info)
+	}
+	for i := range infos {
+		slices.SortFunc(infos[i].Parked, func(a, b Parked) int { return cmp.Compare(a.Type, b.Type) })
 	}
 	return infos, nil
 }
 
+// add joins what partitions say of one queue, which stand one behind the other.
+func add(infos []Info, more Info) []Info {
+	if len(infos) == 0 || infos[len(infos)-1].Lane != more.Lane ||
+		infos[len(infos)-1].Priority != more.Priority {
+		return append(infos, more)
+	}
+	sum := &infos[len(infos)-1]
+	sum.Pending, sum.Paused, sum.Oldest = sum.Pending+more.Pending, sum.Paused || more.Paused,
+		append(sum.Oldest, more.Oldest...)
+	for _, p := range more.Parked {
+		if i := slices.IndexFunc(sum.Parked, func(q Parked) bool { return q.Type == p.Type }); i >= 0 {
+			sum.Parked[i].Pending += p.Pending
+		} else {
+			sum.Parked = append(sum.Parked, p)
+		}
+	}
+	return infos
+}
+
 // info reads what state.lua answers.
 func (n queueName) info(reply []any) (Info, error) {
-	if len(reply) != 6 {
+	if len(reply) != 5 {
 		return Info{}, fmt.Errorf("script answered %d values", len(reply))
 	}
 	number := func(v any) int64 { i, _ := v.(int64); return i }
-	info := Info{Lane: n.lane, Priority: n.priority, At: time.UnixMilli(number(reply[0])).UTC(), Pending: number(reply[1]),
-		Active: number(reply[2]), Paused: number(reply[3]) == 1}
-	oldest, _ := reply[4].([]any)
-	for pair := range slices.Chunk(oldest, 2) {
-		name, _ := pair[0].(string)
-		id, delivery, err := job.ParseTicketName(name)
-		if err != nil || len(pair) < 2 {
-			continue // garbage hurts no other
+	info := Info{Lane: n.lane, Priority: n.priority, At: time.UnixMilli(number(reply[0])).UTC(),
+		Pending: number(reply[1]), Paused: number(reply[2]) == 1}
+	oldest, _ := reply[3].([]any)
+	for _, one := range oldest {
+		entry, _ := one.(string)
+		if id, delivery, ok := jobstore.ParseEntry(entry); ok { // garbage hurts no other
+			info.Oldest = append(info.Oldest, job.Ticket{ID: id, Delivery: delivery, Lane: n.lane,
+				Priority: n.priority})
 		}
-		text, _ := pair[1].(string)
-		ns, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || ns <= 0 {
-			continue
-		}
-		w := Waiting{job.Ticket{ID: id, Delivery: delivery, Lane: n.lane, Priority: n.priority}, time.Unix(0, ns).UTC()}
-		info.Oldest = append(info.Oldest, w)
-		info.Latency = max(info.Latency, info.At.Sub(w.Since))
 	}
-	parked, _ := reply[5].([]any)
+	parked, _ := reply[4].([]any)
 	for pair := range slices.Chunk(parked, 2) {
 		if typ, ok := pair[0].(string); ok && len(pair) == 2 && number(pair[1]) > 0 {
 			info.Parked = append(info.Parked, Parked{typ, number(pair[1])})
 			info.Pending += number(pair[1])
 		}
 	}
-	slices.SortFunc(info.Parked, func(a, b Parked) int { return cmp.Compare(a.Type, b.Type) })
 	return info, nil
 }
 
@@ -119,9 +128,9 @@ func (q *Queue) Paused(ctx context.Context) ([]Info, error) {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("read pauses: %w", err)
 	}
-	infos := make([]Info, len(q.names))
+	var infos []Info
 	for i, n := range q.names {
-		infos[i] = Info{Lane: n.lane, Priority: n.priority, Paused: cmds[i].Val() == 1}
+		infos = add(infos, Info{Lane: n.lane, Priority: n.priority, Paused: cmds[i].Val() == 1})
 	}
 	return infos, nil
 }

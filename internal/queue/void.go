@@ -2,18 +2,12 @@ package queue
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"math/rand/v2"
 
 	"longshore/internal/jobstore"
 	"longshore/job"
 )
-
-//go:embed void.lua
-var voidSource string
-
-var voidScript = withParked("allow-oom", voidSource)
 
 // Bounds of one call of DropVoid: a page is one short call of Redis.
 const (
@@ -79,7 +73,8 @@ func (q *Queue) dropPage(
 	tickets := make([]job.Ticket, 0, len(names))
 	for _, name := range names {
 		t := job.Ticket{Lane: n.lane, Priority: n.priority, Type: typ}
-		if t.ID, t.Delivery, err = job.ParseTicketName(name); err != nil {
+		var ok bool
+		if t.ID, t.Delivery, ok = jobstore.ParseEntry(name); !ok {
 			args = append(args, name) // garbage
 			continue
 		}
@@ -91,7 +86,7 @@ func (q *Queue) dropPage(
 	}
 	for i, t := range tickets {
 		if void[i] {
-			args = append(args, t.Name())
+			args = append(args, jobstore.Entry(t.ID, t.Delivery))
 		}
 	}
 	if len(args) == 3 {

@@ -5,7 +5,7 @@
 -- list's old end. Answers how many went.
 local keys, kind = sub(KEYS[1], 1, -8), ARGV[1]
 local older, size = tonumber(ARGV[2]), tonumber(ARGV[3])
-local list, void, gone = aside(keys, kind), {}, 0
+local list, void, gone = keys .. 'pending:type:' .. kind, {}, 0
 for i = 4, #ARGV do void[ARGV[i]] = true end
 local page = call('LRANGE', list, -older - size, -older - 1)
 for i, name in ipairs(page) do

@@ -5,15 +5,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"longshore/job"
 )
 
 // TestVoidParkedTicketsGo holds that a ticket that stands parked goes when its job
 // waits no more, also one that others stand before, and that no other ticket does.
 func TestVoidParkedTicketsGo(t *testing.T) {
-	bothWays(t, func(t *testing.T, q *bundle, rdb redis.UniversalClient) {
+	t.Parallel()
+	q, rdb := testQueue(t)
+	func() {
 		oldest := q.submitType(t, 1, job.Default, "own.job")
 		void := q.submitType(t, 1100, job.Default, "own.job")
 		newest := q.submitType(t, 600, job.Default, "own.job")
@@ -68,5 +68,5 @@ func TestVoidParkedTicketsGo(t *testing.T) {
 			}
 			delete(left, ids[0])
 		}
-	})
+	}()
 }

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,19 +21,19 @@ type WorkerInfo struct {
 	Host  string           `json:"host"`
 	PID   int              `json:"pid"`
 	Slots map[job.Lane]int `json:"slots"` // of the lanes that it serves
-	// Types are those that it runs; nil of a release that doesn't tell, and
-	// knows nothing of parked tickets.
-	Types []string `json:"types"`
+	Types []string         `json:"types"` // those that it runs
 	// Draining says that it takes nothing more and finishes what it has.
-	Draining bool `json:"draining,omitempty"`
+	Draining bool   `json:"draining,omitempty"`
+	Stopping bool   `json:"stopping,omitempty"` // … and ends then
+	ID       string `json:"id,omitempty"`       // jobstore.Store's WorkerID; "" of an older release
+	Version  string `json:"version,omitempty"`
+	// SaidAt is the time of the last sign of life.
+	SaidAt time.Time `json:"-"`
 }
 
-func (w WorkerInfo) legacy() bool { return w.Types == nil }
-
-// Serves reports whether the worker takes jobs of a type from a lane. One that
-// doesn't tell its types may.
+// Serves reports whether the worker takes jobs of a type from a lane.
 func (w WorkerInfo) Serves(typ string, l job.Lane) bool {
-	return !w.Draining && w.Slots[l] > 0 && (w.legacy() || slices.Contains(w.Types, typ))
+	return !w.Draining && w.Slots[l] > 0 && slices.Contains(w.Types, typ)
 }
 
 const (
@@ -47,30 +47,24 @@ const (
 // time at which it said so last (ms).
 func (q *Queue) workersKey() string { return q.prefix + ":workers" }
 
-// aliveScript drops who was silent. Without ARGV[2] it lists the others; else
+// aliveScript drops who was silent, and tells whom. Without ARGV[2] it lists the others; else
 // that is what a worker says, in place of ARGV[3] before.
 var aliveScript = redis.NewScript("#!lua flags=allow-oom\n" + `
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1])
-if not ARGV[2] then return redis.call('ZRANGE', KEYS[1], 0, -1) end
+local lost = redis.call('ZRANGE', KEYS[1], '-inf', now - ARGV[1], 'BYSCORE', 'WITHSCORES')
+if lost[1] then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1]) end
+if not ARGV[2] then return { lost, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') } end
 if ARGV[3] ~= ARGV[2] then redis.call('ZREM', KEYS[1], ARGV[3]) end
 redis.call('ZADD', KEYS[1], now, ARGV[2])
-return 1`)
+return { lost, {} }`)
 
 // Workers lists the worker processes that have given a sign of life lately,
 // sorted by host and process id. One that was killed is listed for up to 15 s more.
 func (q *Queue) Workers(ctx context.Context) ([]WorkerInfo, error) {
-	texts, err := aliveScript.Run(ctx, q.rdb, []string{q.workersKey()}, aliveFor.Milliseconds()).StringSlice()
+	workers, err := q.alive(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list workers: %w", err)
-	}
-	var workers []WorkerInfo
-	for _, text := range texts {
-		var w WorkerInfo
-		if json.Unmarshal([]byte(text), &w) == nil { // else of another version: not ours to judge
-			workers = append(workers, w)
-		}
 	}
 	slices.SortFunc(workers, func(a, b WorkerInfo) int {
 		return cmp.Or(strings.Compare(a.Host, b.Host), cmp.Compare(a.PID, b.PID))
@@ -78,13 +72,59 @@ func (q *Queue) Workers(ctx context.Context) ([]WorkerInfo, error) {
 	return workers, nil
 }
 
-// about is what the server says of itself now.
-func (s *Server) about(stopping bool) string {
-	w := WorkerInfo{PID: os.Getpid(), Slots: map[job.Lane]int{}, Types: append([]string{}, s.types...), Draining: stopping || s.quiet.Load()}
+// alive runs aliveScript, and tells of those that were lost.
+func (q *Queue) alive(ctx context.Context, said ...any) ([]WorkerInfo, error) {
+	reply, err := aliveScript.Run(ctx, q.rdb, []string{q.workersKey()},
+		append([]any{aliveFor.Milliseconds()}, said...)...).Slice()
+	if err != nil {
+		return nil, err
+	}
+	if len(reply) != 2 {
+		return nil, fmt.Errorf("script answered %d values", len(reply))
+	}
+	for _, w := range parseWorkers(reply[0]) {
+		if q.lost != nil {
+			q.lost(ctx, w)
+		}
+	}
+	return parseWorkers(reply[1]), nil
+}
+
+// OnLost has f hear of each worker that was silent for too long. It is to be called before anything else.
+func (q *Queue) OnLost(f func(context.Context, WorkerInfo)) { q.lost = f }
+
+// parseWorkers reads lines with their times.
+func parseWorkers(reply any) (workers []WorkerInfo) {
+	list, _ := reply.([]any)
+	for pair := range slices.Chunk(list, 2) {
+		text, _ := pair[0].(string)
+		var w WorkerInfo
+		if len(pair) != 2 || json.Unmarshal([]byte(text), &w) != nil {
+			continue // of another version: not ours to judge
+		}
+		said, _ := pair[1].(string)
+		if ms, err := strconv.ParseFloat(said, 64); err == nil {
+			w.SaidAt = time.UnixMilli(int64(ms)).UTC()
+		}
+		workers = append(workers, w)
+	}
+	return workers
+}
+
+// Info is what the server says of itself now.
+func (s *Server) Info(stopping bool) WorkerInfo {
+	w := WorkerInfo{PID: os.Getpid(), Slots: map[job.Lane]int{},
+		Types: append([]string{}, *s.types.Load()...), Draining: stopping || s.quiet.Load(),
+		Stopping: stopping, ID: s.store.WorkerID(), Version: s.version}
 	w.Host, _ = os.Hostname() // "" where there is none
 	for _, l := range s.lanes {
 		w.Slots[l.name] = l.slots
 	}
+	return w
+}
+
+func (s *Server) about(stopping bool) string {
+	w := s.Info(stopping)
 	text, err := json.Marshal(w)
 	if err != nil {
 		return "{}" // can't be: texts and numbers
@@ -92,18 +132,11 @@ func (s *Server) about(stopping bool) string {
 	return string(text)
 }
 
-// sayAlive gives a sign of life, and learns whether older workers are about.
+// sayAlive gives a sign of life.
 func (s *Server) sayAlive(ctx context.Context, text, before string) {
 	q := s.queue
-	err := aliveScript.Run(ctx, q.rdb, []string{q.workersKey()}, aliveFor.Milliseconds(), text, before).Err()
-	if err == nil {
-		err = q.rdb.Get(ctx, q.legacyKey()).Err()
-		if err == nil || errors.Is(err, redis.Nil) {
-			s.legacy.Store(err == nil)
-			return
-		}
-	}
-	if ctx.Err() == nil {
+	_, err := q.alive(ctx, text, before)
+	if err != nil && ctx.Err() == nil {
 		q.log.DebugContext(ctx, "no sign of life given", "error", err)
 	}
 }

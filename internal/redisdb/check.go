@@ -30,20 +30,22 @@ func Check(ctx context.Context, client redis.UniversalClient) (warnings []string
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("check redis: %w", err)
 		}
-		return []string{"redis does not let us read INFO: its version, eviction policy and persistence are unchecked"}, nil
+		return []string{
+			"redis does not let us read INFO: its version, eviction policy and persistence are unchecked"}, nil
 	default:
 		return nil, fmt.Errorf("check redis: %w", err)
 	}
 	info := parseInfo(text)
 	if info["redis_version"] == "" {
 		// miniredis, the in-memory stand-in, answers so.
-		return []string{"redis does not tell its version, so it may be one that works in memory only and loses all jobs when it ends"}, nil
+		return []string{
+			"redis does not tell its version, so it may be one that works in memory only and loses all jobs when it ends"}, nil
 	}
 	var problems []error
 	if p := checkVersion(info["redis_version"]); p != nil {
 		problems = append(problems, p)
 	}
-	if p := checkKind(info); p != nil {
+	if p := checkKind(client, info); p != nil {
 		problems = append(problems, p)
 	}
 	if info["redis_mode"] == "sentinel" { // it keeps no data: the rest would be said of nothing
@@ -52,11 +54,13 @@ func Check(ctx context.Context, client redis.UniversalClient) (warnings []string
 	switch policy := info["maxmemory_policy"]; policy {
 	case "noeviction":
 	case "":
-		warnings = append(warnings, "redis does not tell its maxmemory-policy: it must be noeviction, or jobs can vanish")
+		warnings = append(warnings,
+			"redis does not tell its maxmemory-policy: it must be noeviction, or jobs can vanish")
 	default:
-		problems = append(problems, fmt.Errorf("%w: its maxmemory-policy is %s, so it throws jobs away when its memory is full; "+
-			"run: redis-cli CONFIG SET maxmemory-policy noeviction (on Heroku: heroku redis:maxmemory --policy noeviction)",
-			ErrUnsuitable, policy))
+		problems = append(problems,
+			fmt.Errorf("%w: its maxmemory-policy is %s, so it throws jobs away when its memory is full; "+
+				"run: redis-cli CONFIG SET maxmemory-policy noeviction (on Heroku: heroku redis:maxmemory --policy noeviction)",
+				ErrUnsuitable, policy))
 	}
 	if w := checkPersistence(ctx, client, info); w != "" {
 		warnings = append(warnings, w)
@@ -78,22 +82,34 @@ func parseInfo(text string) map[string]string {
 func checkVersion(version string) error {
 	major, _, _ := strings.Cut(version, ".")
 	if n, err := strconv.Atoi(major); err != nil || n < minVersion {
-		return fmt.Errorf("%w: its version is %s, at least %d is needed; upgrade the server", ErrUnsuitable, version, minVersion)
+		return fmt.Errorf("%w: its version is %s, at least %d is needed; upgrade the server", ErrUnsuitable,
+			version, minVersion)
 	}
 	return nil
 }
 
 // checkKind refuses servers that answer and can't do the work: whoever starts on
 // one would say that it is ready, and fail from then on.
-func checkKind(info map[string]string) error {
-	switch info["redis_mode"] {
+func checkKind(client redis.UniversalClient, info map[string]string) error {
+	mode := info["redis_mode"]
+	if _, several := client.(*redis.ClusterClient); several {
+		if mode != "cluster" {
+			return fmt.Errorf("%w: it is a single server; its URL begins with redis://", ErrUnsuitable)
+		}
+		return nil // a replica may have answered, which is none of our business
+	}
+	switch mode {
 	case "sentinel":
-		return fmt.Errorf("%w: it is a sentinel; give the address of the server that it watches over", ErrUnsuitable)
+		return fmt.Errorf(
+			"%w: it is a sentinel; its URL begins with redis+sentinel:// and ends with the name of the primary",
+			ErrUnsuitable)
 	case "cluster":
-		return fmt.Errorf("%w: it is a node of a Redis Cluster; give the address of a single server", ErrUnsuitable)
+		return fmt.Errorf("%w: it is a node of a Redis Cluster; its URL begins with redis+cluster://",
+			ErrUnsuitable)
 	}
 	if info["role"] == "slave" {
-		return fmt.Errorf("%w: it is a replica of %s:%s, which nobody can write to; give the address of its primary",
+		return fmt.Errorf(
+			"%w: it is a replica of %s:%s, which nobody can write to; give the address of its primary",
 			ErrUnsuitable, info["master_host"], info["master_port"])
 	}
 	return nil

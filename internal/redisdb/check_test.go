@@ -33,13 +33,15 @@ func TestCheck(t *testing.T) {
 		problem string
 	}{
 		{name: "good", change: func() {}},
-		{name: "evicts", change: func() { set("maxmemory-policy", "allkeys-lru") }, problem: "CONFIG SET maxmemory-policy noeviction"},
+		{name: "evicts", change: func() { set("maxmemory-policy", "allkeys-lru") },
+			problem: "CONFIG SET maxmemory-policy noeviction"},
 		{name: "good again", change: func() { set("maxmemory-policy", "noeviction") }},
 		{name: "nothing kept", change: func() { set("appendonly", "no") }, warning: "keeps nothing on disk"},
 		{name: "snapshots", change: func() { set("save", "60 1") }, warning: "snapshots only"},
-		{name: "replica", change: func() { admin.Do(t.Context(), "REPLICAOF", "127.0.0.1", "1") }, warning: "snapshots only",
-			problem: "a replica of 127.0.0.1:1"},
-		{name: "primary again", change: func() { admin.Do(t.Context(), "REPLICAOF", "NO", "ONE") }, warning: "snapshots only"},
+		{name: "replica", change: func() { admin.Do(t.Context(), "REPLICAOF", "127.0.0.1", "1") },
+			warning: "snapshots only", problem: "a replica of 127.0.0.1:1"},
+		{name: "primary again", change: func() { admin.Do(t.Context(), "REPLICAOF", "NO", "ONE") },
+			warning: "snapshots only"},
 		{name: "no CONFIG", change: func() { acl(t, server, "-config") }, warning: "hidden"},
 		{name: "no INFO", change: func() { acl(t, server, "-info") }, warning: "does not let us read INFO"},
 	}
@@ -51,14 +53,16 @@ func TestCheck(t *testing.T) {
 		if step.warning == "" && all != "" || !strings.Contains(all, step.warning) {
 			t.Errorf("%s: warnings %q, want %q", step.name, all, step.warning)
 		}
-		if (err != nil) != (step.problem != "") || err != nil && (!errors.Is(err, redisdb.ErrUnsuitable) || !strings.Contains(err.Error(), step.problem)) {
+		if (err != nil) != (step.problem != "") || err != nil && (!errors.Is(err, redisdb.ErrUnsuitable) ||
+			!strings.Contains(err.Error(), step.problem)) {
 			t.Errorf("%s: error %v, want %q", step.name, err, step.problem)
 		}
 	}
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := redisdb.Check(t.Context(), admin); !redisdb.Unavailable(err) || errors.Is(err, redisdb.ErrUnsuitable) {
+	if _, err := redisdb.Check(t.Context(), admin); !redisdb.Unavailable(err) ||
+		errors.Is(err, redisdb.ErrUnsuitable) {
 		t.Errorf("Check of a dead server = %v, want an unavailable one", err)
 	}
 }
@@ -106,10 +110,12 @@ func TestCheckKind(t *testing.T) {
 			l.Close()
 			dir := t.TempDir()
 			file := filepath.Join(dir, "redis.conf")
-			if err := os.WriteFile(file, fmt.Appendf(nil, "port %s\nbind 127.0.0.1\ndir %s\n", port, dir), 0o600); err != nil {
+			if err := os.WriteFile(file, fmt.Appendf(nil, "port %s\nbind 127.0.0.1\ndir %s\n", port, dir),
+				0o600); err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.CommandContext(t.Context(), binary, append([]string{file}, strings.Fields(kind.setting)...)...)
+			cmd := exec.CommandContext(t.Context(), binary,
+				append([]string{file}, strings.Fields(kind.setting)...)...)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -118,12 +124,14 @@ func TestCheckKind(t *testing.T) {
 				cmd.Wait()
 			}()
 			client := redistest.ClientOf(t, "redis://"+address)
-			for client.Ping(t.Context()).Err() != nil { // until it listens; the test's own deadline bounds this
+			// until it listens; the test's own deadline bounds this
+			for client.Ping(t.Context()).Err() != nil {
 				if t.Context().Err() != nil {
 					t.Fatal("the server does not answer")
 				}
 			}
-			if _, err := redisdb.Check(t.Context(), client); !errors.Is(err, redisdb.ErrUnsuitable) || !strings.Contains(err.Error(), kind.problem) {
+			if _, err := redisdb.Check(t.Context(), client); !errors.Is(err, redisdb.ErrUnsuitable) ||
+				!strings.Contains(err.Error(), kind.problem) {
 				t.Errorf("Check = %v, want %q", err, kind.problem)
 			}
 		})

@@ -49,7 +49,8 @@ func TestReason(t *testing.T) {
 		{tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, "tls"},
 		{reply("LOADING Redis is loading the dataset in memory"), "loading"},
 		{reply("READONLY You can't write against a read only replica."), "read_only"},
-		{fmt.Errorf("start: %w", reply("OOM command not allowed when used memory > 'maxmemory'.")), "out_of_memory"},
+		{fmt.Errorf("start: %w", reply("OOM command not allowed when used memory > 'maxmemory'.")),
+			"out_of_memory"},
 		{reply("MISCONF Redis is configured to save RDB snapshots"), "misconfigured"},
 		{reply("CLUSTERDOWN The cluster is down"), "cluster_down"},
 		{reply("TRYAGAIN Multiple keys request during rehashing of slot"), "moved"},
@@ -59,14 +60,21 @@ func TestReason(t *testing.T) {
 		{reply("NOAUTH Authentication required."), "no_auth"},
 		{reply("WRONGPASS invalid username-password pair or user is disabled."), "no_auth"},
 		{reply("NOPERM this user has no permissions to run the 'set' command"), "no_permission"},
-		{reply("ERR The user executing the script can't run this command or subcommand script: 2f4f, on @user_script:12."), "no_permission"},
-		{reply("ERR The user executing the script can't access at least one of the keys mentioned in the command"), "no_permission"},
-		{reply("ERR ACL failure in script: User x has no permissions to run the 'time' command"), "no_permission"},
+		{
+			reply(
+				"ERR The user executing the script can't run this command or subcommand script: 2f4f, on @user_script:12."), "no_permission"},
+		{
+			reply(
+				"ERR The user executing the script can't access at least one of the keys mentioned in the command"), "no_permission"},
+		{reply("ERR ACL failure in script: User x has no permissions to run the 'time' command"),
+			"no_permission"},
 		{reply("BUSY Redis is busy running a script."), "busy"},
 		{reply("ERR max number of clients reached"), "too_many_clients"},
 		// asynq passes errors on as text.
-		{errors.New("UNKNOWN: redis eval error: OOM command not allowed when used memory > 'maxmemory'."), "out_of_memory"},
-		{errors.New("INTERNAL: redis eval error: dial tcp 127.0.0.1:1: connect: connection refused"), "network"},
+		{errors.New("UNKNOWN: redis eval error: OOM command not allowed when used memory > 'maxmemory'."),
+			"out_of_memory"},
+		{errors.New("INTERNAL: redis eval error: dial tcp 127.0.0.1:1: connect: connection refused"),
+			"network"},
 		{errors.New("UNKNOWN: redis eval error: EOF"), "network"},
 		{errors.New("UNKNOWN: redis eval error: read unix @->/s: i/o timeout"), "timeout"},
 		{errors.New("UNKNOWN: redis eval error: redis: connection pool timeout"), "pool_timeout"},

@@ -2,11 +2,8 @@ package redisdb
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,13 +13,19 @@ import (
 // Config says which Redis to use and how much of it.
 type Config struct {
 	// URL is redis://[user:password@]host[:port][/db], the same with rediss for
-	// TLS, or unix:///path/to/socket[?db=n]. It holds a password: print
-	// Address instead.
+	// TLS, unix:///path/to/socket[?db=n],
+	// redis+sentinel://[user:password@]host[:port],…/master[/db] with the
+	// parameters sentinel_user and sentinel_password, or
+	// redis+cluster://[user:password@]host[:port],…; these two with rediss as well.
+	// It holds a password: print Address instead.
 	URL string
 	// TLSInsecure accepts any certificate, as Heroku's self-signed ones need.
 	TLSInsecure bool
-	// MaxConnections is the most connections the client ever holds, the one
-	// for pub/sub included. At least MinConnections; zero means 6.
+	// Replicated makes commands that are marked by Replicated wait for a replica.
+	Replicated bool
+	// MaxConnections is the most connections the client ever holds, on a Cluster
+	// to each node, the one for pub/sub included; what asks sentinels is beside
+	// them. At least MinConnections; zero means 6.
 	MaxConnections int
 }
 
@@ -44,7 +47,7 @@ const (
 // Open returns a client. It does not connect: the first command does, so Redis
 // may be down meanwhile. An error never contains the URL or a part of it.
 func Open(c Config) (redis.UniversalClient, error) {
-	o, err := parse(c.URL)
+	p, err := parse(c.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -52,19 +55,45 @@ func Open(c Config) (redis.UniversalClient, error) {
 		c.MaxConnections = defaultConnections
 	}
 	if c.MaxConnections < MinConnections {
-		return nil, fmt.Errorf("redis connections: %d are too few, at least %d are needed", c.MaxConnections, MinConnections)
+		return nil, fmt.Errorf("redis connections: %d are too few, at least %d are needed", c.MaxConnections,
+			MinConnections)
 	}
-	if o.TLSConfig != nil {
-		o.TLSConfig.InsecureSkipVerify = c.TLSInsecure
+	if p.TLSConfig != nil {
+		p.TLSConfig.InsecureSkipVerify = c.TLSInsecure
 	}
+	tune(&p.Options, c.MaxConnections)
+	switch {
+	case p.master != "":
+		client := redis.NewFailoverClient(p.failover())
+		c.hook(client)
+		return client, nil
+	case p.nodes != nil:
+		client := redis.NewClusterClient(p.cluster())
+		client.OnNewNode(c.hook)
+		return client, nil
+	}
+	client := redis.NewClient(&p.Options)
+	c.hook(client)
+	return client, nil
+}
 
+// hook has a client do what go-redis doesn't.
+func (c *Config) hook(client *redis.Client) {
+	watchStalls(client)
+	if c.Replicated {
+		client.AddHook(replicas{client})
+	}
+}
+
+// tune sets all that a URL doesn't.
+func tune(o *redis.Options, connections int) {
 	// The budget. go-redis has three pools: commands, pipelines and pub/sub. A
 	// connection for commands is only dialed by a holder of one of PoolSize
 	// turns, so this pool never grows beyond it; MaxActiveConns says the same to
 	// the paths that take no turn. The pipeline pool would be on top of that, so
 	// it is switched off and pipelines share the pool. Subscriptions are not
 	// limited by go-redis: a process has one (internal/hub).
-	o.PoolSize = c.MaxConnections - 1
+	o.PoolSize = connections - 1
 	o.MaxActiveConns = o.PoolSize
 	o.MaxIdleConns = o.PoolSize
 	o.PipelinePoolSize = -1
@@ -88,54 +117,42 @@ func Open(c Config) (redis.UniversalClient, error) {
 	o.Protocol = 2
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return redis.NewClient(o), nil
 }
 
-// Forms of a URL, for messages.
-const urlForms = "redis://[user:password@]host:port[/db], rediss://… or unix:///path"
-
-// parse reads a URL by go-redis' rules, but lets it set only the address, the
-// credentials and the database. Its own errors quote the URL, so they are
-// replaced by ones that quote nothing.
-func parse(raw string) (*redis.Options, error) {
-	if raw == "" {
-		return nil, errors.New("redis URL is empty; expected " + urlForms)
+// failover returns the options for a server that sentinels watch over. The client
+// asks them for its address at each dial, and drops its connections when they say
+// that another one has taken over.
+func (p *place) failover() *redis.FailoverOptions {
+	o := p.Options
+	return &redis.FailoverOptions{
+		MasterName: p.master, SentinelAddrs: p.nodes,
+		SentinelUsername: p.sentinelUser, SentinelPassword: p.sentinelPassword,
+		Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLSConfig,
+		PoolSize: o.PoolSize, MaxActiveConns: o.MaxActiveConns, MaxIdleConns: o.MaxIdleConns,
+		PipelinePoolSize: o.PipelinePoolSize, PoolTimeout: o.PoolTimeout, ConnMaxIdleTime: o.ConnMaxIdleTime,
+		MaxRetries: o.MaxRetries, MinRetryBackoff: o.MinRetryBackoff, MaxRetryBackoff: o.MaxRetryBackoff,
+		DialerRetries: o.DialerRetries, DialTimeout: o.DialTimeout,
+		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout,
+		ContextTimeoutEnabled: o.ContextTimeoutEnabled, Protocol: o.Protocol,
+		DisableIdentity: o.DisableIdentity,
 	}
-	u, err := url.Parse(raw)
-	if err != nil {
-		return nil, errors.New("redis URL can't be read (special characters in the password must be percent-encoded); expected " + urlForms)
-	}
-	switch u.Scheme {
-	case "redis", "rediss", "unix":
-	default:
-		return nil, errors.New("redis URL has another scheme; expected " + urlForms)
-	}
-	for name, values := range u.Query() {
-		if name != "db" {
-			return nil, errors.New("redis URL has a parameter other than db; the rest is set by Longshore")
-		}
-		if n, err := strconv.Atoi(values[len(values)-1]); err != nil || n < 0 {
-			return nil, errors.New("redis URL has a bad database number")
-		}
-	}
-	o, err := redis.ParseURL(raw)
-	if err != nil || o.DB < 0 {
-		return nil, errors.New("redis URL has a bad path; expected " + urlForms)
-	}
-	return o, nil
 }
 
-// Address returns the part of a Redis URL that may be shown: host, port and
-// database, or the path of the socket. It returns "" for a bad URL.
-func Address(rawURL string) string {
-	o, err := parse(rawURL)
-	if err != nil {
-		return ""
+// cluster returns the options for a Redis Cluster. A script's redirection takes a
+// try of its own beside the one that hides a lost connection.
+func (p *place) cluster() *redis.ClusterOptions {
+	o := p.Options
+	return &redis.ClusterOptions{
+		Addrs: p.nodes, Username: o.Username, Password: o.Password, TLSConfig: o.TLSConfig,
+		PoolSize: o.PoolSize, MaxActiveConns: o.MaxActiveConns, MaxIdleConns: o.MaxIdleConns,
+		PipelinePoolSize: o.PipelinePoolSize, PoolTimeout: o.PoolTimeout, ConnMaxIdleTime: o.ConnMaxIdleTime,
+		MaxRedirects: 3, MaxRetries: o.MaxRetries,
+		MinRetryBackoff: o.MinRetryBackoff, MaxRetryBackoff: o.MaxRetryBackoff,
+		DialerRetries: o.DialerRetries, DialTimeout: o.DialTimeout,
+		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout,
+		ContextTimeoutEnabled: o.ContextTimeoutEnabled, Protocol: o.Protocol,
+		DisableIdentity: o.DisableIdentity, MaintNotificationsConfig: o.MaintNotificationsConfig,
 	}
-	if o.DB == 0 {
-		return o.Addr
-	}
-	return o.Addr + "/" + strconv.Itoa(o.DB)
 }
 
 // LogTo sends what go-redis has to say (lost connections and the like) to log,

@@ -2,6 +2,7 @@ package redisdb_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"regexp"
 	"strings"
@@ -30,8 +31,27 @@ func TestOpenURL(t *testing.T) {
 		{url: "rediss://app:hunter2@h:6379", address: "h:6379", tls: true},
 		{url: "rediss://h:6379", address: "h:6379", tls: true, insecure: true},
 		{url: "unix:///run/redis.sock?db=1", address: "/run/redis.sock/1"},
+		{url: "redis+sentinel://app:hunter2@a:1,b,[::1]:3/jobs",
+			address: "jobs of the sentinels a:1,b:26379,[::1]:3"},
+		{url: "redis+sentinel://a/jobs/2?sentinel_user=u&sentinel_password=hunter2",
+			address: "jobs of the sentinels a:26379/2"},
+		{url: "rediss+sentinel://a/jobs", address: "jobs of the sentinels a:26379", tls: true},
+		{url: "redis+cluster://app:hunter2@a:1,b", address: "the Cluster of a:1,b:6379"},
+		{url: "rediss+cluster://a,b", address: "the Cluster of a:6379,b:6379", tls: true, insecure: true},
 		{url: ""},
 		{url: "hunter2"},
+		{url: "redis+sentinel://a:1"},
+		{url: "redis+sentinel:///jobs"},
+		{url: "redis+sentinel://a,/jobs"},
+		{url: "redis+sentinel://a:hunter2/jobs"},
+		{url: "redis+sentinel://a/jobs/hunter2"},
+		{url: "redis+sentinel://a/jobs/-1"},
+		{url: "redis+sentinel://a/jobs?hunter2=1"},
+		{url: "redis+sentinel://:hunt%zz@a/jobs"},
+		{url: "redis+cluster://a/1"},
+		{url: "redis+cluster://a?db=1"},
+		{url: "redis+cluster://a#hunter2"},
+		{url: "redis+hunter2://a"},
 		{url: "http://hunter2@h"},
 		{url: "redis://:hunt%zz@h"},
 		{url: "redis://user:hunter2/x@h:6379"},
@@ -53,14 +73,25 @@ func TestOpenURL(t *testing.T) {
 			t.Errorf("Open(%q) = %v", tt.url, err)
 		}
 		if err != nil {
-			if strings.Contains(err.Error(), "hunt") || strings.Contains(err.Error(), "user") && !strings.Contains(err.Error(), "[user:password@]") {
+			if strings.Contains(err.Error(), "hunt") || strings.Contains(err.Error(), "user") &&
+				!strings.Contains(err.Error(), "[user:password@]") {
 				t.Errorf("Open(%q): the error quotes it: %v", tt.url, err)
 			}
 			continue
 		}
-		o := c.(*redis.Client).Options()
-		if (o.TLSConfig != nil) != tt.tls || tt.tls && (o.TLSConfig.InsecureSkipVerify != tt.insecure || o.TLSConfig.ServerName != "h") {
-			t.Errorf("Open(%q): TLS %+v", tt.url, o.TLSConfig)
+		config, name := (*tls.Config)(nil), ""
+		switch c := c.(type) {
+		case *redis.ClusterClient:
+			config = c.Options().TLSConfig
+		case *redis.Client:
+			config = c.Options().TLSConfig
+		}
+		if strings.HasPrefix(tt.url, "rediss://") {
+			name = "h"
+		}
+		if (config != nil) != tt.tls || tt.tls && (config.InsecureSkipVerify != tt.insecure ||
+			config.ServerName != name) {
+			t.Errorf("Open(%q): TLS %+v", tt.url, config)
 		}
 		c.Close()
 	}

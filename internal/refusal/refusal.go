@@ -30,9 +30,16 @@ func Of(err error) *httpapi.Error {
 
 func of(err error) *httpapi.Error {
 	var used *job.InUseError
+	var retried *jobstore.RetriedError
 	switch {
+	case errors.As(err, &retried):
+		e := httpapi.NewError(httpapi.AlreadyRetried, "the job was retried before, as job "+
+			string(retried.As)+
+			"; ?again=true retries it once more")
+		e.Job = retried.As
+		return e
 	case errors.Is(err, job.ErrNotFound), errors.Is(err, blob.ErrNotFound):
-		return httpapi.NewError(httpapi.NotFound, "there is no such job, or its retention is over")
+		return httpapi.NoSuchJob()
 	case errors.Is(err, job.ErrNotEnded):
 		return httpapi.NewError(httpapi.Conflict, "the job has not ended")
 	case errors.As(err, &used):
@@ -40,6 +47,10 @@ func of(err error) *httpapi.Error {
 			fmt.Sprintf("job %s works on this one's files; they go when it has ended", used.By))
 	case errors.Is(err, jobstore.ErrMismatch):
 		return httpapi.NewError(httpapi.IdempotencyMismatch, "the key was used for another request")
+	case errors.Is(err, jobstore.ErrBadCursor):
+		return httpapi.InvalidAt("?cursor", "is none of a list with this filter: begin again without one")
+	case errors.Is(err, jobstore.ErrManyTenants):
+		return httpapi.InvalidAt("?tenant", jobstore.ErrManyTenants.Error())
 	case errors.Is(err, jobstore.ErrClaimed):
 		return httpapi.NewError(httpapi.Conflict, "the id was used before")
 	case errors.Is(err, job.ErrDamaged): // often of a newer version, while a deployment is under way

@@ -31,6 +31,7 @@ func TestTable(t *testing.T) {
 		{job.ErrNotEnded, httpapi.Conflict, 409, 0},
 		{&job.InUseError{By: job.NewID(time.Now())}, httpapi.Conflict, 409, 0},
 		{jobstore.ErrMismatch, httpapi.IdempotencyMismatch, 422, 0},
+		{jobstore.ErrManyTenants, httpapi.Invalid, 422, 0},
 		{jobstore.ErrClaimed, httpapi.Conflict, 409, 0},
 		{job.ErrDamaged, httpapi.Unavailable, 503, 10 * time.Second},
 		{blob.ErrNoSpace, httpapi.Unavailable, 507, 0},

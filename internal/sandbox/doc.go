@@ -29,18 +29,54 @@ type Policy struct {
 	Read []string
 	// Write lists folders in which it may do anything with files.
 	Write []string
+	// Use lists files, FIFOs among them, that it may read and write.
+	Use []string
 
-	Memory   uint64 // most private memory in bytes: RLIMIT_DATA; 0 = as the parent
-	FileSize uint64 // most bytes of a file that it writes; 0 = as the parent
-	Files    uint64 // most open files; 0 = as the parent
+	Memory    uint64 // most private memory in bytes: RLIMIT_DATA; 0 = as the parent
+	FileSize  uint64 // most bytes of a file that it writes; 0 = as the parent
+	Files     uint64 // most open files; 0 = as the parent
+	Processes uint64 // most processes of its user: RLIMIT_NPROC; 0 = as the parent
+
+	// Whole says that the program is one of any kind and not a single tool: it may
+	// start others, from Write too, make FIFOs and pairs of sockets and look at its own
+	// /proc. Modes and times of files are changed for real where it has a user of its
+	// own (KeepUser); elsewhere a change by name does nothing and says that it did, for
+	// Landlock does not guard those of others' files.
+	Whole bool
+	// KeepUser leaves the thread what it needs to start the program as another user.
+	// The program itself then has no capabilities, as any user but root.
+	KeepUser bool
+
+	// Connect lists TCP ports to which it may connect; with some, or AnyPort, it has
+	// UDP too, for names must be resolved, unless TCPOnly is set.
+	Connect []uint16
+	AnyPort bool // and may listen
+	TCPOnly bool
 }
 
 // Run runs a command to its end under a policy, as Cmd.Run does. On Linux the
 // kernel ends the command when the process that called Run ends.
 func Run(cmd *exec.Cmd, policy Policy) error { return run(cmd, policy) }
 
+// Start calls start, which starts a process and returns its number, on a thread of its
+// own that has the limits of a policy, nil = none, and stays until release is closed:
+// close it once the process has ended, and not before. Limits that belong to a process
+// are set when it has been started; one for which that fails is killed.
+func Start(policy *Policy, start func() (pid int, err error), release <-chan struct{}) error {
+	return startOn(policy, start, release)
+}
+
 // Missing says what of the above this system lacks; "" if nothing.
 func Missing() string { return strings.Join(missing(), ", ") }
+
+// Files reports whether this system can keep a program from files.
+func Files() bool { return files() }
+
+// Nothing reports whether this system has none of it.
+func Nothing() bool { return len(missing()) >= layers }
+
+// layers are those that Missing may name.
+const layers = 2
 
 // Hide keeps this process's memory, environment and open files from others of
 // the same user, where the system can: it has the secrets of the installation.

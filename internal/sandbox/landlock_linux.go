@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"unsafe"
 
@@ -26,17 +27,22 @@ const (
 	readTree = readFile | unix.LANDLOCK_ACCESS_FS_READ_DIR
 	useFile  = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE
 	useTree  = useFile | unix.LANDLOCK_ACCESS_FS_READ_DIR | unix.LANDLOCK_ACCESS_FS_REMOVE_DIR |
-		unix.LANDLOCK_ACCESS_FS_REMOVE_FILE | unix.LANDLOCK_ACCESS_FS_MAKE_DIR | unix.LANDLOCK_ACCESS_FS_MAKE_REG |
+		unix.LANDLOCK_ACCESS_FS_REMOVE_FILE | unix.LANDLOCK_ACCESS_FS_MAKE_DIR |
+		unix.LANDLOCK_ACCESS_FS_MAKE_REG |
 		unix.LANDLOCK_ACCESS_FS_MAKE_SYM | unix.LANDLOCK_ACCESS_FS_TRUNCATE | unix.LANDLOCK_ACCESS_FS_REFER
+	// wholeTree are the rights of a program that starts others.
+	wholeTree = useTree | unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_MAKE_FIFO
 	// forFiles are the rights that a rule for a file may have.
-	forFiles = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE |
+	forFiles = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE |
+		unix.LANDLOCK_ACCESS_FS_WRITE_FILE |
 		unix.LANDLOCK_ACCESS_FS_TRUNCATE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 )
 
 // landlockVersion is that of the kernel's interface; 0 = it has none, or does
 // not let us.
 func landlockVersion() int {
-	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0,
+		unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
 		return 0
 	}
@@ -45,7 +51,8 @@ func landlockVersion() int {
 
 // landlockSignals reports whether signals can be kept within.
 func landlockSignals() bool {
-	errata, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_ERRATA)
+	errata, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0,
+		unix.LANDLOCK_CREATE_RULESET_ERRATA)
 	return landlockVersion() >= landlockScope && errno == 0 && errata&threadsErratum != 0
 }
 
@@ -54,7 +61,8 @@ func landlockSignals() bool {
 func fileRights(version int) uint64 {
 	rights := uint64(1<<13 - 1)
 	for since, right := range map[int]uint64{
-		landlockRefer: unix.LANDLOCK_ACCESS_FS_REFER, landlockTruncate: unix.LANDLOCK_ACCESS_FS_TRUNCATE, landlockIoctl: unix.LANDLOCK_ACCESS_FS_IOCTL_DEV,
+		landlockRefer: unix.LANDLOCK_ACCESS_FS_REFER, landlockTruncate: unix.LANDLOCK_ACCESS_FS_TRUNCATE,
+		landlockIoctl: unix.LANDLOCK_ACCESS_FS_IOCTL_DEV,
 	} {
 		if version >= since {
 			rights |= right
@@ -69,7 +77,7 @@ func landlock(policy Policy) error {
 		return nil
 	}
 	attr := unix.LandlockRulesetAttr{Handled_access_fs: fileRights(version)}
-	if version >= landlockNet {
+	if version >= landlockNet && !policy.AnyPort {
 		attr.Handled_access_net = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	}
 	if landlockSignals() {
@@ -97,13 +105,48 @@ func landlock(policy Policy) error {
 			return err
 		}
 	}
+	tree := uint64(useTree)
+	if policy.Whole {
+		tree = wholeTree
+		if err := allow(int(fd), "/proc",
+			readTree&^unix.LANDLOCK_ACCESS_FS_EXECUTE&attr.Handled_access_fs); err != nil {
+			return err
+		}
+	}
 	for _, name := range policy.Write {
-		if err := allow(int(fd), name, useTree&attr.Handled_access_fs); err != nil {
+		if err := allow(int(fd), name, tree&attr.Handled_access_fs); err != nil {
+			return err
+		}
+	}
+	for _, name := range policy.Use {
+		if err := allow(int(fd), name, useFile&attr.Handled_access_fs); err != nil {
+			return err
+		}
+	}
+	if attr.Handled_access_net != 0 {
+		if err := allowPorts(int(fd), policy.Connect); err != nil {
 			return err
 		}
 	}
 	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); errno != 0 {
 		return errno
+	}
+	return nil
+}
+
+// rulePort is LANDLOCK_RULE_NET_PORT, which package unix lacks.
+const rulePort = 2
+
+// allowPorts lets the program connect to ports.
+func allowPorts(ruleset int, ports []uint16) error {
+	for _, port := range ports {
+		// landlock_net_port_attr
+		rule := struct{ allowed, port uint64 }{unix.LANDLOCK_ACCESS_NET_CONNECT_TCP, uint64(port)}
+		_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(ruleset), rulePort,
+			uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
+		if errno != 0 {
+			return fmt.Errorf("allow port %d: %w", port, errno)
+		}
 	}
 	return nil
 }
@@ -129,8 +172,8 @@ func allow(ruleset int, name string, rights uint64) error {
 		rights &= forFiles
 	}
 	rule := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(fd)}
-	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(ruleset), unix.LANDLOCK_RULE_PATH_BENEATH,
-		uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
+	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(ruleset),
+		unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
 	if errno != 0 {
 		return &os.PathError{Op: "allow", Path: name, Err: errno}
 	}

@@ -41,6 +41,39 @@ func run(cmd *exec.Cmd, policy Policy) error {
 	return errors.Join(limits, <-ended)
 }
 
+func startOn(policy *Policy, start func() (int, error), release <-chan struct{}) error {
+	type started struct {
+		pid int
+		err error
+	}
+	answer := make(chan started, 1)
+	ownFiles()
+	onThread(func() {
+		var s started
+		if policy != nil {
+			s.err = restrict(*policy)
+		}
+		if s.err == nil {
+			s.pid, s.err = start()
+		} else {
+			s.err = fmt.Errorf("sandbox: %w", s.err)
+		}
+		answer <- s
+		if s.err == nil {
+			<-release
+		}
+	})
+	s := <-answer
+	if s.err != nil || policy == nil {
+		return s.err
+	}
+	if err := limit(s.pid, *policy); err != nil {
+		_ = unix.Kill(s.pid, unix.SIGKILL) // its starter has not reaped it yet, or knows that it ended
+		return err
+	}
+	return nil
+}
+
 // ownFiles makes this process's open files its own. Go opens none that a program
 // inherits, but those that were open when it was started it passes on: a
 // shell's, a supervisor's, and no limit of ours holds for what is open already.
@@ -69,7 +102,8 @@ func onThread(f func()) {
 // limit sets the limits of a process. One that has ended needs none.
 func limit(pid int, policy Policy) error {
 	for resource, most := range map[int]uint64{
-		unix.RLIMIT_DATA: policy.Memory, unix.RLIMIT_FSIZE: policy.FileSize, unix.RLIMIT_NOFILE: policy.Files, unix.RLIMIT_CORE: 0,
+		unix.RLIMIT_DATA: policy.Memory, unix.RLIMIT_FSIZE: policy.FileSize, unix.RLIMIT_NOFILE: policy.Files,
+		unix.RLIMIT_NPROC: policy.Processes, unix.RLIMIT_CORE: 0,
 	} {
 		if most == 0 && resource != unix.RLIMIT_CORE {
 			continue
@@ -97,15 +131,15 @@ func restrict(policy Policy) error {
 	if err := landlock(policy); err != nil {
 		return fmt.Errorf("landlock: %w", err)
 	}
-	if err := dropCapabilities(); err != nil {
+	if err := dropCapabilities(policy.KeepUser); err != nil {
 		return fmt.Errorf("drop capabilities: %w", err)
 	}
-	return filter()
+	return filter(policy)
 }
 
 // dropCapabilities leaves the thread none, nor any to win by a program that is
-// root's.
-func dropCapabilities() error {
+// root's. With keepUser those remain by which it becomes another user, who has none.
+func dropCapabilities(keepUser bool) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
 	if err := unix.Capget(&header, &sets[0]); err != nil {
@@ -121,9 +155,15 @@ func dropCapabilities() error {
 			}
 		}
 	}
-	sets = [2]unix.CapUserData{}
+	keep := uint32(0)
+	if keepUser {
+		keep = sets[0].Permitted & (1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID)
+	}
+	sets = [2]unix.CapUserData{{Effective: keep, Permitted: keep}}
 	return unix.Capset(&header, &sets[0])
 }
+
+func files() bool { return landlockVersion() > 0 }
 
 var missing = sync.OnceValue(func() (lacks []string) {
 	switch version := landlockVersion(); {

@@ -81,11 +81,15 @@ func attempts(t targets) map[string]func() error {
 		},
 		"change a time, named at an odd address": func() error { return touchOddly(t.Secret) },
 		"change an attribute, the new way":       func() error { return setAttribute(t.Secret) },
-		"listen":                                 func() error { _, err := net.Listen("tcp", "127.0.0.1:0"); return err },
-		"signal its parent":                      func() error { return unix.Kill(t.Parent, unix.SIGCONT) },
+		"listen": func() error {
+			_, err := net.Listen("tcp", "127.0.0.1:0")
+			return err
+		},
+		"signal its parent": func() error { return unix.Kill(t.Parent, unix.SIGCONT) },
 		"read memory": func() error {
 			local, b := make([]byte, 8), []byte("12345678")
-			_, err := unix.ProcessVMReadv(t.Parent, []unix.Iovec{{Base: &local[0], Len: 8}}, []unix.RemoteIovec{{Base: 1 << 20, Len: len(b)}}, 0)
+			_, err := unix.ProcessVMReadv(t.Parent, []unix.Iovec{{Base: &local[0], Len: 8}},
+				[]unix.RemoteIovec{{Base: 1 << 20, Len: len(b)}}, 0)
 			if errors.Is(err, unix.EFAULT) {
 				return nil // it may, there is only nothing at that place
 			}
@@ -143,7 +147,8 @@ func touchOddly(name string) error {
 	if _, err := unix.Write(pipe[1], unsafe.Slice(text, len(name)+1)); err != nil {
 		return err
 	}
-	if _, _, errno := unix.Syscall(unix.SYS_READ, uintptr(pipe[0]), address, uintptr(len(name)+1)); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_READ, uintptr(pipe[0]), address,
+		uintptr(len(name)+1)); errno != 0 {
 		return errno
 	}
 	dir := unix.AT_FDCWD
@@ -189,7 +194,8 @@ func hostile(text string) {
 			done[name] = err.Error()
 		}
 	}
-	for resource, name := range map[int]string{unix.RLIMIT_DATA: "data", unix.RLIMIT_FSIZE: "file", unix.RLIMIT_NOFILE: "files", unix.RLIMIT_CORE: "core"} {
+	for resource, name := range map[int]string{unix.RLIMIT_DATA: "data", unix.RLIMIT_FSIZE: "file",
+		unix.RLIMIT_NOFILE: "files", unix.RLIMIT_CORE: "core"} {
 		// The limits are set from outside, just after the start.
 		for patience := time.Now().Add(5 * time.Second); t.Limited && time.Now().Before(patience); {
 			var l unix.Rlimit
@@ -246,7 +252,8 @@ func setup(t *testing.T) (targets, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tcp.Close(); local.Close(); box.Close(); _ = unix.Close(inherited) })
-	return targets{secret, outside, tcp.Addr().String(), socket, datagrams, os.Getpid(), inherited, true}, t.TempDir()
+	return targets{secret, outside, tcp.Addr().String(), socket, datagrams, os.Getpid(), inherited,
+		true}, t.TempDir()
 }
 
 // moved gives a descriptor a number of at least low, and leaves it to be inherited.
@@ -293,7 +300,8 @@ func TestHostile(t *testing.T) {
 	}
 	to, folder := setup(t)
 	cmd := command(t, to, folder)
-	if err := Run(cmd, Policy{Read: System(cmd.Path), Write: []string{folder}, Memory: 1 << 30, FileSize: 1 << 20, Files: 32}); err != nil {
+	if err := Run(cmd, Policy{Read: System(cmd.Path), Write: []string{folder}, Memory: 1 << 30,
+		FileSize: 1 << 20, Files: 32}); err != nil {
 		t.Fatal(err)
 	}
 	inside := report(t, folder)
@@ -302,7 +310,8 @@ func TestHostile(t *testing.T) {
 			t.Errorf("it could %s", name)
 		}
 	}
-	for name, want := range map[string]string{"data": "1073741824", "file": "1048576", "files": "32", "core": "0"} {
+	for name, want := range map[string]string{"data": "1073741824", "file": "1048576", "files": "32",
+		"core": "0"} {
 		if inside[name] != want {
 			t.Errorf("limit %s is %s, want %s", name, inside[name], want)
 		}
@@ -330,9 +339,12 @@ func TestHostile(t *testing.T) {
 		}
 	}
 	// A container's own rules may bar some of these.
-	mayFail := []string{"make a namespace", "make a ring", "add a key", "open its parent's memory", "read memory", "send by UDP",
-		"change an attribute, the new way"}
-	if i := slices.IndexFunc(refused, func(r string) bool { name, _, _ := strings.Cut(r, ":"); return !slices.Contains(mayFail, name) }); i >= 0 {
+	mayFail := []string{"make a namespace", "make a ring", "add a key", "open its parent's memory",
+		"read memory", "send by UDP", "change an attribute, the new way"}
+	if i := slices.IndexFunc(refused, func(r string) bool {
+		name, _, _ := strings.Cut(r, ":")
+		return !slices.Contains(mayFail, name)
+	}); i >= 0 {
 		t.Errorf("without the sandbox it could not %s", refused[i])
 	}
 }
@@ -401,7 +413,8 @@ func TestFileSize(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	// It begins when its limits stand.
-	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", "until [ $(ulimit -f) != unlimited ]; do :; done; head -c 3000000 /dev/zero >big")
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c",
+		"until [ $(ulimit -f) != unlimited ]; do :; done; head -c 3000000 /dev/zero >big")
 	cmd.Dir = folder
 	_ = Run(cmd, Policy{Read: System(cmd.Path), Write: []string{folder}, FileSize: 1 << 20})
 	info, err := os.Stat(filepath.Join(folder, "big"))

@@ -6,4 +6,4 @@ package sandbox
 
 func filters() bool { return false }
 
-func filter() error { return nil }
+func filter(Policy) error { return nil }

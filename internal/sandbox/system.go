@@ -7,7 +7,8 @@ import "path/filepath"
 // stands outside those its own folder's lib, libexec and share.
 func System(program string) []string {
 	read := []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store",
-		"/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime", "/etc/fonts"}
+		"/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives",
+		"/etc/localtime", "/etc/fonts"}
 	if musl, err := filepath.Glob("/etc/ld-musl-*.path"); err == nil {
 		read = append(read, musl...)
 	}

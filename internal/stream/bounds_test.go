@@ -31,22 +31,32 @@ func TestRecordBounds(t *testing.T) {
 		in     string
 		stages []stream.Stage
 	}{
-		"replace":    {strings.Repeat("a", 1<<20) + "\nb\n", []stream.Stage{stream.SplitLines(), must(stream.Replace("a", strings.Repeat("B", 60_000)))}},
-		"captures":   {strings.Repeat("a", 1<<20) + "\nb\n", []stream.Stage{stream.SplitLines(), must(stream.ReplacePattern("a+", strings.Repeat("$0", 30_000)))}},
-		"empty":      {strings.Repeat("a", 1<<20) + "\nb\n", []stream.Stage{stream.SplitLines(), must(stream.ReplacePattern("", "0123456789"))}},
-		"upper":      {strings.Repeat("ɐ", 3<<19) + "\nb\n", []stream.Stage{stream.SplitLines(), stream.Upper()}},
-		"map":        {value + `{"a":1}` + "\n", []stream.Stage{stream.NDJSON(), stream.Map(expr(t, `range(50) as $x | .`))}},
-		"map string": {value + `{"a":1}` + "\n", []stream.Stage{stream.NDJSON(), stream.Map(expr(t, `.a * 10 // 1`))}},
-		"read csv":   {wide + "\n" + strings.Repeat(`"`, 2) + strings.Repeat("x", 2<<20) + "\n" + strings.Repeat("x", 2<<20) + "\ny\n", []stream.Stage{stream.ReadCSV(stream.CSVOptions{})}},
+		"replace": {strings.Repeat("a", 1<<20) + "\nb\n", []stream.Stage{stream.SplitLines(),
+			must(stream.Replace("a", strings.Repeat("B", 60_000)))}},
+		"captures": {strings.Repeat("a", 1<<20) + "\nb\n", []stream.Stage{stream.SplitLines(),
+			must(stream.ReplacePattern("a+", strings.Repeat("$0", 30_000)))}},
+		"empty": {strings.Repeat("a", 1<<20) + "\nb\n", []stream.Stage{stream.SplitLines(),
+			must(stream.ReplacePattern("", "0123456789"))}},
+		"upper": {strings.Repeat("ɐ", 3<<19) + "\nb\n", []stream.Stage{stream.SplitLines(),
+			stream.Upper()}},
+		"map": {value + `{"a":1}` + "\n",
+			[]stream.Stage{stream.NDJSON(), stream.Map(expr(t, `range(50) as $x | .`))}},
+		"map string": {value + `{"a":1}` + "\n",
+			[]stream.Stage{stream.NDJSON(), stream.Map(expr(t, `.a * 10 // 1`))}},
+		"read csv": {wide + "\n" + strings.Repeat(`"`, 2) + strings.Repeat("x", 2<<20) + "\n" +
+			strings.Repeat("x", 2<<20) + "\ny\n", []stream.Stage{stream.ReadCSV(stream.CSVOptions{})}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := pipeline(t, c.stages...).Run(t.Context(), io.Discard, strings.NewReader(c.in), stream.Options{})
+			_, err := pipeline(t, c.stages...).Run(t.Context(), io.Discard, strings.NewReader(c.in),
+				stream.Options{})
 			if name != "read csv" && limitOf(err) != stream.LimitRecord {
 				t.Errorf("error is %.200v", err)
 			}
-			report, err := pipeline(t, c.stages...).Run(t.Context(), io.Discard, strings.NewReader(c.in), stream.Options{SkipErrors: true})
-			if err != nil || report.Skipped == 0 || report.Stages[len(report.Stages)-1].RecordsOut == 0 && report.BytesOut == 0 {
+			report, err := pipeline(t, c.stages...).Run(t.Context(), io.Discard, strings.NewReader(c.in),
+				stream.Options{SkipErrors: true})
+			if err != nil || report.Skipped == 0 || report.Stages[len(report.Stages)-1].RecordsOut == 0 &&
+				report.BytesOut == 0 {
 				t.Errorf("left out: %+v, %.200v", report, err)
 			}
 		})
@@ -61,8 +71,10 @@ func TestGrowth(t *testing.T) {
 		in     string
 		stages []stream.Stage
 	}{
-		"read":  {strings.Repeat("n", 1<<20) + "\n" + strings.Repeat("x\n", 1000), []stream.Stage{stream.ReadCSV(stream.CSVOptions{})}},
-		"write": {strings.Repeat("{}\n", 10_000), []stream.Stage{stream.NDJSON(), stream.WriteCSV(stream.CSVOptions{Columns: same})}},
+		"read": {strings.Repeat("n", 1<<20) + "\n" + strings.Repeat("x\n", 1000),
+			[]stream.Stage{stream.ReadCSV(stream.CSVOptions{})}},
+		"write": {strings.Repeat("{}\n", 10_000),
+			[]stream.Stage{stream.NDJSON(), stream.WriteCSV(stream.CSVOptions{Columns: same})}},
 	} {
 		var out counter
 		_, err := pipeline(t, c.stages...).Run(t.Context(), &out, strings.NewReader(c.in), stream.Options{})
@@ -71,7 +83,8 @@ func TestGrowth(t *testing.T) {
 		}
 	}
 	honest := strings.Repeat("n", 90) + "\n" + strings.Repeat("x\n", 1<<19)
-	if _, err := pipeline(t, stream.ReadCSV(stream.CSVOptions{})).Run(t.Context(), io.Discard, strings.NewReader(honest), stream.Options{}); err != nil {
+	if _, err := pipeline(t, stream.ReadCSV(stream.CSVOptions{})).Run(t.Context(), io.Discard,
+		strings.NewReader(honest), stream.Options{}); err != nil {
 		t.Errorf("long names: %v", err)
 	}
 }
@@ -88,13 +101,16 @@ func (c *counter) Write(p []byte) (int, error) {
 func TestColumns(t *testing.T) {
 	t.Parallel()
 	table := func(n int) string { return strings.Repeat("n,", n-1) + "n\n" + strings.Repeat(",", n-1) + "\n" }
-	out, _, err := through(t, strings.NewReader(table(stream.MaxColumns)), stream.Options{}, stream.ReadCSV(stream.CSVOptions{}))
+	out, _, err := through(t, strings.NewReader(table(stream.MaxColumns)), stream.Options{},
+		stream.ReadCSV(stream.CSVOptions{}))
 	if want := fmt.Sprintf(`"n_%d":""}`, stream.MaxColumns); err != nil || !strings.Contains(out, want) {
 		t.Errorf("%d columns: %v", stream.MaxColumns, err)
 	}
 	for _, o := range []stream.Options{{}, {SkipErrors: true}} {
-		_, _, err := through(t, strings.NewReader(table(stream.MaxColumns+1)), o, stream.ReadCSV(stream.CSVOptions{}))
-		if record := (*stream.RecordError)(nil); !errors.As(err, &record) || !strings.Contains(err.Error(), "columns") {
+		_, _, err := through(t, strings.NewReader(table(stream.MaxColumns+1)), o,
+			stream.ReadCSV(stream.CSVOptions{}))
+		if record := (*stream.RecordError)(nil); !errors.As(err, &record) ||
+			!strings.Contains(err.Error(), "columns") {
 			t.Errorf("one too many: %v", err)
 		}
 	}
@@ -102,12 +118,15 @@ func TestColumns(t *testing.T) {
 	for i := range stream.MaxColumns + 1 {
 		fmt.Fprintf(&members, `"m%d":1,`, i)
 	}
-	_, _, err = through(t, strings.NewReader(`{`+strings.TrimSuffix(members.String(), ",")+"}\n"), stream.Options{SkipErrors: true}, stream.NDJSON(), stream.WriteCSV(stream.CSVOptions{}))
+	_, _, err = through(t, strings.NewReader(`{`+strings.TrimSuffix(members.String(), ",")+"}\n"),
+		stream.Options{SkipErrors: true}, stream.NDJSON(), stream.WriteCSV(stream.CSVOptions{}))
 	if err == nil || !strings.Contains(err.Error(), "columns") {
 		t.Errorf("one member too many: %v", err)
 	}
-	out, _, err = through(t, strings.NewReader("a,a,a_2,a,a_2_2,a_2\n1,2,3,4,5,6\n"), stream.Options{}, stream.ReadCSV(stream.CSVOptions{}))
-	if want := `{"a":"1","a_2":"2","a_2_2":"3","a_3":"4","a_2_2_2":"5","a_2_3":"6"}` + "\n"; err != nil || out != want {
+	out, _, err = through(t, strings.NewReader("a,a,a_2,a,a_2_2,a_2\n1,2,3,4,5,6\n"), stream.Options{},
+		stream.ReadCSV(stream.CSVOptions{}))
+	if want := `{"a":"1","a_2":"2","a_2_2":"3","a_3":"4","a_2_2_2":"5","a_2_3":"6"}` + "\n"; err != nil ||
+		out != want {
 		t.Errorf("names %s, %v", out, err)
 	}
 }
@@ -119,8 +138,10 @@ func TestLinesOfOneRow(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	in := `"` + strings.Repeat("x\ny\n", 1<<18)
-	p := pipeline(t, stream.SplitLines(), stream.Filter(expr(t, `. != "y"`)), stream.ReadCSV(stream.CSVOptions{NoHeader: true}))
-	if _, err := p.Run(ctx, io.Discard, strings.NewReader(in), stream.Options{SkipErrors: true}); err != nil && ctx.Err() != nil {
+	p := pipeline(t, stream.SplitLines(), stream.Filter(expr(t, `. != "y"`)),
+		stream.ReadCSV(stream.CSVOptions{NoHeader: true}))
+	if _, err := p.Run(ctx, io.Discard, strings.NewReader(in),
+		stream.Options{SkipErrors: true}); err != nil && ctx.Err() != nil {
 		t.Errorf("took over 20 s: %v", err)
 	}
 }
@@ -134,9 +155,11 @@ func TestStopsSoon(t *testing.T) {
 		head, body string
 		stages     []stream.Stage
 	}{
-		"ragged rows":  {names, "x\n", []stream.Stage{stream.ReadCSV(stream.CSVOptions{})}},
-		"long results": {"", "aaaaaaaaaaaaaaaa\n", []stream.Stage{stream.SplitLines(), must(stream.Replace("a", strings.Repeat("B", 1<<20)))}},
-		"slow packer":  {"", "abcabcabd", []stream.Stage{stream.Compress(stream.Gzip, 9), stream.Compress(stream.Zstd, 9)}},
+		"ragged rows": {names, "x\n", []stream.Stage{stream.ReadCSV(stream.CSVOptions{})}},
+		"long results": {"", "aaaaaaaaaaaaaaaa\n", []stream.Stage{stream.SplitLines(),
+			must(stream.Replace("a", strings.Repeat("B", 1<<20)))}},
+		"slow packer": {"", "abcabcabd", []stream.Stage{stream.Compress(stream.Gzip, 9),
+			stream.Compress(stream.Zstd, 9)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -167,7 +190,8 @@ func (e *endless) Read(p []byte) (int, error) {
 
 // FuzzReplacePattern holds that patterns replace what package regexp replaces.
 func FuzzReplacePattern(f *testing.F) {
-	for _, pattern := range []string{`a`, `a*`, ``, `^`, `$`, `\b`, `\Ba`, `^a|b$`, `(?i)(A)(?P<x>b)?`, `(?m)^.`, `\w+`, `a|$`} {
+	for _, pattern := range []string{`a`, `a*`, ``, `^`, `$`, `\b`, `\Ba`, `^a|b$`, `(?i)(A)(?P<x>b)?`,
+		`(?m)^.`, `\w+`, `a|$`} {
 		f.Add("abba aab é\xffa", pattern, "[$0|$1|${x}$$$")
 		f.Add("", pattern, "$1x${1}x$")
 	}
@@ -198,8 +222,10 @@ func FuzzReplacePattern(f *testing.F) {
 func TestPatternJudge(t *testing.T) {
 	t.Parallel()
 	for _, pattern := range []string{
-		strings.Repeat(".{0,999}", 124), `(?:(?:a{10}){10}){10}(?:b{100}){10}c`, `(a{500}){2}(?:b{500}){2}`, `a{1000}a{1000}`, `(?:a{0,1000}|b{0,1000})+`,
-		`(?i)` + strings.Repeat(`[\x{1}-\x{1E942}]`, 50), `(?i)` + strings.Repeat("[\x01-\U0001e942]", 90), `x(?s-m:y(?mi:` + strings.Repeat("[\x01-\U0001e942]", 90) + `))`,
+		strings.Repeat(".{0,999}", 124), `(?:(?:a{10}){10}){10}(?:b{100}){10}c`, `(a{500}){2}(?:b{500}){2}`,
+		`a{1000}a{1000}`, `(?:a{0,1000}|b{0,1000})+`,
+		`(?i)` + strings.Repeat(`[\x{1}-\x{1E942}]`, 50), `(?i)` + strings.Repeat("[\x01-\U0001e942]", 90),
+		`x(?s-m:y(?mi:` + strings.Repeat("[\x01-\U0001e942]", 90) + `))`,
 		`[` + strings.Repeat(`\pL`, 300) + `]`, strings.Repeat(`\P{Greek}`, 100),
 	} {
 		began := time.Now()
@@ -210,7 +236,8 @@ func TestPatternJudge(t *testing.T) {
 			t.Errorf("%.40q… took %v", pattern, took)
 		}
 	}
-	for _, pattern := range []string{`(?:(?:a?){10}){90}b`, `^\d{1,3}(\.\d{1,3}){3}$`, `(?i)[à-ÿ]+\p{Lu}`, `(?i)[^"]*`, `.{0,999}`, `(?i)\p{L}+[一-龥]`} {
+	for _, pattern := range []string{`(?:(?:a?){10}){90}b`, `^\d{1,3}(\.\d{1,3}){3}$`, `(?i)[à-ÿ]+\p{Lu}`,
+		`(?i)[^"]*`, `.{0,999}`, `(?i)\p{L}+[一-龥]`} {
 		if err := (&stream.PatternJudge{}).Judge(pattern); err != nil {
 			t.Errorf("%q: %v", pattern, err)
 		}

@@ -11,8 +11,8 @@ func toBytes(Kind) (Kind, bool) { return KindBytes, true }
 // Decompress is the stage gunzip or unzstd: it reads Gzip or Zstd and gives out
 // at most maxRatio bytes for one read, once RatioFrom were given out.
 func Decompress(format Format, maxRatio int64) Stage {
-	return Stage{name: map[Format]string{Gzip: "gunzip", Zstd: "unzstd", Auto: "decompress"}[format], gives: toBytes,
-		pull: func(r *run, src io.Reader) (io.Reader, func(), error) {
+	return Stage{name: map[Format]string{Gzip: "gunzip", Zstd: "unzstd", Auto: "decompress"}[format],
+		gives: toBytes, pull: func(r *run, src io.Reader) (io.Reader, func(), error) {
 			z, err := NewReader(src, format, Limits{Bytes: r.options.MaxBytes, Ratio: maxRatio})
 			if err != nil {
 				return nil, nil, err

@@ -48,11 +48,13 @@ func TestCSVSpectrum(t *testing.T) {
 		if err := json.Unmarshal(text, &want); err != nil {
 			t.Fatal(err)
 		}
-		if number := "Contact Phone Number"; filepath.Base(file) == "location_coordinates.csv" && want[0][number] == "1234567890" {
+		if number := "Contact Phone Number"; filepath.Base(file) == "location_coordinates.csv" &&
+			want[0][number] == "1234567890" {
 			want[0][number] = "2095257564" // the JSON has another one than the file
 		}
 		for chunking, chunked := range chunkings {
-			out, _, err := through(t, chunked(bytes.NewReader(in)), stream.Options{}, stream.CSV(stream.CSVOptions{}))
+			out, _, err := through(t, chunked(bytes.NewReader(in)), stream.Options{},
+				stream.CSV(stream.CSVOptions{}))
 			if err != nil {
 				t.Fatalf("%s: %v", file, err)
 			}
@@ -148,7 +150,8 @@ func (o *oneByOne) Read(p []byte) (int, error) {
 
 func TestCSVAsEncodingCSV(t *testing.T) {
 	t.Parallel()
-	pieces := rapid.SampledFrom([]string{"a", ",", "\"", "\n", "\r\n", "é", "\\", "\x00", "\"\"", ";", "\xff", "longer than eight bytes", "\"quoted\"", ",\"", "\",", "\t"})
+	pieces := rapid.SampledFrom([]string{"a", ",", "\"", "\n", "\r\n", "é", "\\", "\x00", "\"\"", ";", "\xff",
+		"longer than eight bytes", "\"quoted\"", ",\"", "\",", "\t"})
 	rapid.Check(t, func(rt *rapid.T) {
 		in := strings.Join(rapid.SliceOfN(pieces, 0, 12).Draw(rt, "pieces"), "")
 		checkCSV(rt, t, []byte(in), rapid.SampledFrom([]byte{',', ';', '\t'}).Draw(rt, "delimiter"))

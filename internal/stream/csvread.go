@@ -14,9 +14,10 @@ import (
 
 // CSVOptions say how CSV is written.
 type CSVOptions struct {
-	Delimiter byte     // 0 = a comma
-	NoHeader  bool     // the first row holds data, not names
-	Columns   []string // reading: names, in place of the header's; writing: the columns to write. nil = see ReadCSV, WriteCSV
+	Delimiter byte // 0 = a comma
+	NoHeader  bool // the first row holds data, not names
+	// reading: names, in place of the header's; writing: the columns to write. nil = see ReadCSV, WriteCSV
+	Columns []string
 }
 
 // NewCSVOptions reads options as a client writes them: a delimiter of one character or
@@ -79,9 +80,12 @@ func CSV(o CSVOptions) Stage {
 // quote, the end, or MaxRecord. Its error is that of the line in which the field
 // begins, and the next line is read as a row of its own.
 func ReadCSV(o CSVOptions) Stage {
-	return Stage{name: "csv", text: true, gives: func(in Kind) (Kind, bool) { return KindRecords, in != KindRecords },
+	return Stage{name: "csv", text: true, gives: func(in Kind) (Kind, bool) {
+		return KindRecords, in != KindRecords
+	},
 		push: func(r *run, _ Kind, next flow) (flow, error) {
-			c := &csvReader{r: r, next: next, count: r.countOf(next), delimiter: o.delimiter(), at: Position{Line: 1}, header: !o.NoHeader, pace: pacer{ctx: r.ctx}}
+			c := &csvReader{r: r, next: next, count: r.countOf(next), delimiter: o.delimiter(),
+				at: Position{Line: 1}, header: !o.NoHeader, pace: pacer{ctx: r.ctx}}
 			if o.Columns != nil {
 				if err := c.name(o.Columns); err != nil {
 					return nil, err
@@ -145,7 +149,8 @@ func (c *csvReader) name(columns []string) error {
 		c.prefixes = append(c.prefixes, append(prefix, `":"`...))
 		if size += len(prefix); size > MaxRecord {
 			at := Position{Line: 1}
-			return &RecordError{c.count.Stage, at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: at.Line}}
+			return &RecordError{c.count.Stage, at, &LimitError{Limit: LimitRecord, Max: MaxRecord,
+				Line: at.Line}}
 		}
 	}
 	return nil
@@ -219,7 +224,8 @@ func (c *csvReader) rows(final bool) error {
 				c.at.Offset += c.open.Offset
 				i += int(c.open.Offset)
 			}
-			err = c.failed(c.at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: c.at.Line, Quoted: c.open.Line > 0})
+			err = c.failed(c.at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: c.at.Line,
+				Quoted: c.open.Line > 0})
 			c.resync, next = true, i
 		}
 		if err == nil {
@@ -298,7 +304,8 @@ func (c *csvReader) row(i int, final bool) (int, error) {
 	c.at.Line += int64(w.lines)
 	c.at.Offset += int64(w.i - i)
 	if w.fields != len(c.prefixes) {
-		return w.i, c.failed(at, &RowError{fmt.Sprintf("row has %d fields, not %d", w.fields, len(c.prefixes))})
+		return w.i, c.failed(at,
+			&RowError{fmt.Sprintf("row has %d fields, not %d", w.fields, len(c.prefixes))})
 	}
 	if w.over || w.o-1-c.o > MaxRecord {
 		return w.i, c.failed(at, jq.ErrTooLong)
@@ -344,7 +351,8 @@ func (c *csvReader) firstRow(i int, final bool) (int, error) {
 		return w.end(i, err)
 	}
 	if w.over {
-		return 0, &RecordError{c.count.Stage, c.at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: c.at.Line}}
+		return 0, &RecordError{c.count.Stage, c.at, &LimitError{Limit: LimitRecord, Max: MaxRecord,
+			Line: c.at.Line}}
 	}
 	var names []string
 	c.out[w.o-2] = ']' // in place of the object's end

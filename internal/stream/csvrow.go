@@ -243,7 +243,9 @@ func (w *csvRow) behindQuote() (rowEnded bool, err error) {
 		return true, nil
 	}
 	if w.lines > w.quoteLine {
-		return false, &RowError{fmt.Sprintf("the field in quotes has text behind its end, %d lines further down", w.lines-w.quoteLine)}
+		return false, &RowError{
+			fmt.Sprintf("the field in quotes has text behind its end, %d lines further down",
+				w.lines-w.quoteLine)}
 	}
 	return false, &RowError{"text behind the quote that closes a field"}
 }

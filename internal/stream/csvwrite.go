@@ -15,9 +15,12 @@ import (
 // record without any: nothing is left out unasked. Strings are written as they
 // are, null and what is absent as nothing, all else as JSON.
 func WriteCSV(o CSVOptions) Stage {
-	return Stage{name: "csv", check: true, gives: func(in Kind) (Kind, bool) { return KindBytes, in == KindRecords },
+	return Stage{name: "csv", check: true, gives: func(in Kind) (Kind, bool) {
+		return KindBytes, in == KindRecords
+	},
 		push: func(r *run, _ Kind, next flow) (flow, error) {
-			w := &csvWriter{r: r, next: next, count: r.countOf(next), delimiter: o.delimiter(), header: !o.NoHeader, only: o.Columns != nil, pace: pacer{ctx: r.ctx}}
+			w := &csvWriter{r: r, next: next, count: r.countOf(next), delimiter: o.delimiter(),
+				header: !o.NoHeader, only: o.Columns != nil, pace: pacer{ctx: r.ctx}}
 			w.special = string([]byte{w.delimiter, '"', '\r', '\n'})
 			c := chunks.Get().(*chunk)
 			w.out = c[:0]
@@ -136,7 +139,8 @@ func (w *csvWriter) record(data []byte, t text) error {
 			return &RecordError{w.count.Stage, t.at, errColumns}
 		}
 		if err := w.name(names); err != nil {
-			return &RecordError{w.count.Stage, t.at, &LimitError{Limit: LimitRecord, Max: MaxRecord, Line: t.at.Line}}
+			return &RecordError{w.count.Stage, t.at, &LimitError{Limit: LimitRecord, Max: MaxRecord,
+				Line: t.at.Line}}
 		}
 		w.row = len(w.out)
 	}

@@ -37,7 +37,8 @@ func TestLinesAcrossPieces(t *testing.T) {
 		lines++
 	}
 	dst := &bytes.Buffer{}
-	report, err := pipeline(t, stream.SplitLines()).Run(t.Context(), dst, strings.NewReader(in.String()), stream.Options{})
+	report, err := pipeline(t, stream.SplitLines()).Run(t.Context(), dst, strings.NewReader(in.String()),
+		stream.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,8 @@ func TestPiecesKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	record := func(size int) string { return `"` + strings.Repeat("x", size) + "\"\n" }
 	small, large := record(10), record(150<<10)
-	for _, in := range []string{small + "0\n" + large + "0\n" + small, "0\n" + small + small + "0\n" + large + large} {
+	for _, in := range []string{small + "0\n" + large + "0\n" + small, "0\n" + small + small + "0\n" + large +
+		large} {
 		dst := &bytes.Buffer{}
 		p := pipeline(t, stream.NDJSON(), stream.Filter(expr(t, ". != 0")))
 		if _, err := p.Run(t.Context(), dst, strings.NewReader(in), stream.Options{}); err != nil {

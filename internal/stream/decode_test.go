@@ -47,7 +47,8 @@ func TestRoundTrip(t *testing.T) {
 func TestAutoFormat(t *testing.T) {
 	t.Parallel()
 	data := text(1, 5000)
-	skippable := append([]byte{0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 'x', 'y', 'z'}, pack(t, stream.Zstd, 0, data)...)
+	skippable := append([]byte{0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 'x', 'y', 'z'},
+		pack(t, stream.Zstd, 0, data)...)
 	tests := map[string]struct {
 		in   []byte
 		want stream.Format
@@ -70,11 +71,13 @@ func TestAutoFormat(t *testing.T) {
 			}
 			got, err := io.ReadAll(z)
 			if err != nil || !bytes.Equal(got, test.out) || z.Format() != test.want {
-				t.Errorf("%s, %s: got %d bytes of %s, %v; want %d of %s", name, how, len(got), z.Format(), err, len(test.out), test.want)
+				t.Errorf("%s, %s: got %d bytes of %s, %v; want %d of %s", name, how, len(got), z.Format(),
+					err, len(test.out), test.want)
 			}
 			z.Close()
 			if z.In() != int64(len(test.in)) || z.Out() != int64(len(test.out)) {
-				t.Errorf("%s, %s: In, Out = %d, %d; want %d, %d", name, how, z.In(), z.Out(), len(test.in), len(test.out))
+				t.Errorf("%s, %s: In, Out = %d, %d; want %d, %d", name, how, z.In(), z.Out(), len(test.in),
+					len(test.out))
 			}
 		}
 	}
@@ -84,7 +87,8 @@ func TestMembers(t *testing.T) {
 	t.Parallel()
 	a, b := text(2, 70_000), text(3, 10)
 	for _, format := range formats {
-		packed := bytes.Join([][]byte{pack(t, format, 1, a), pack(t, format, 9, nil), pack(t, format, 6, b)}, nil)
+		packed := bytes.Join([][]byte{pack(t, format, 1, a), pack(t, format, 9, nil),
+			pack(t, format, 6, b)}, nil)
 		for how, chunked := range chunkings {
 			got, err := unpack(chunked(bytes.NewReader(packed)), format, stream.Limits{})
 			if err != nil || !bytes.Equal(got, append(a[:len(a):len(a)], b...)) {
@@ -99,10 +103,12 @@ func TestAfterLastMember(t *testing.T) {
 	data := text(4, 3000)
 	packed := pack(t, stream.Gzip, 0, data)
 	padded := append(packed[:len(packed):len(packed)], make([]byte, 1000)...)
-	if got, err := unpack(bytes.NewReader(padded), stream.Auto, stream.Limits{}); err != nil || !bytes.Equal(got, data) {
+	if got, err := unpack(bytes.NewReader(padded), stream.Auto, stream.Limits{}); err != nil ||
+		!bytes.Equal(got, data) {
 		t.Errorf("zeros behind: got %d bytes, %v; want the data", len(got), err)
 	}
-	for tail, at := range map[string]int{"junk, and more of it": 0, "\x00\x00x and junk": 3, "\x1f\x8b": 2, "\x1f\x8bxxxxxxxx and junk": 10} {
+	for tail, at := range map[string]int{"junk, and more of it": 0, "\x00\x00x and junk": 3, "\x1f\x8b": 2,
+		"\x1f\x8bxxxxxxxx and junk": 10} {
 		_, err := unpack(strings.NewReader(string(packed)+tail), stream.Auto, stream.Limits{})
 		var corrupt *stream.CorruptError
 		if !errors.As(err, &corrupt) || corrupt.Offset != int64(len(packed)+at) {
@@ -151,7 +157,8 @@ func TestTruncated(t *testing.T) {
 			}
 			_, err := unpack(bytes.NewReader(input.packed[:cut]), input.format, stream.Limits{})
 			var corrupt *stream.CorruptError
-			if !errors.As(err, &corrupt) || corrupt.Offset != int64(cut) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			if !errors.As(err, &corrupt) || corrupt.Offset != int64(cut) ||
+				!errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Fatalf("%s cut at %d: got %v, want CorruptError there", name, cut, err)
 			}
 		}
@@ -211,14 +218,16 @@ func TestBombs(t *testing.T) {
 			n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, z, make([]byte, 32<<10))
 			var limit *stream.LimitError
 			if !errors.As(err, &limit) || limit.Limit != test.want || n > test.most {
-				t.Errorf("%s, %+v: %d bytes and %v, want at most %d and a limit of %s", format, test.limits, n, err, test.most, test.want)
+				t.Errorf("%s, %+v: %d bytes and %v, want at most %d and a limit of %s", format, test.limits,
+					n, err, test.most, test.want)
 			}
 			if _, again := z.Read(make([]byte, 1)); !errors.Is(again, err) {
 				t.Errorf("%s: read after the limit: %v, want the same error", format, again)
 			}
 			z.Close()
 		}
-		if got, err := unpack(bytes.NewReader(bomb), stream.Auto, stream.Limits{Bytes: int64(len(zeros))}); err != nil || len(got) != len(zeros) {
+		if got, err := unpack(bytes.NewReader(bomb), stream.Auto,
+			stream.Limits{Bytes: int64(len(zeros))}); err != nil || len(got) != len(zeros) {
 			t.Errorf("%s: exactly at the limit: %d bytes, %v", format, len(got), err)
 		}
 	}
@@ -254,7 +263,8 @@ func TestWindowLimit(t *testing.T) {
 func TestSourceError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("disk on fire")
-	for _, source := range []error{broken, io.ErrUnexpectedEOF} { // the second one is what a cut request body gives
+	// the second one is what a cut request body gives
+	for _, source := range []error{broken, io.ErrUnexpectedEOF} {
 		for _, format := range formats {
 			packed := pack(t, format, 0, text(7, 3000))
 			for cut := range len(packed) + 1 {

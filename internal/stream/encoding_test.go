@@ -63,11 +63,16 @@ func TestEncodings(t *testing.T) {
 		"four bytes, big":         {wider(big, "\ufeff"+table), "", "utf-32be", tableRecords},
 		"UTF-8":                   {[]byte(table), "", "", tableRecords},
 		"UTF-8, marked":           {[]byte("\ufeff" + table), "", "", tableRecords},
-		"windows-1252":            {latin, stream.Windows1252, "windows-1252", []map[string]string{{"name": "Zoë", "city": "€ “"}}},
-		"iso-8859-1":              {latin, stream.Latin1, "iso-8859-1", []map[string]string{{"name": "Zoë", "city": "\u0080 \u0093"}}},
-		"mark inside":             {wide(little, "\ufeffname;city\na\ufeff;\ufffe\n"), "", "utf-16le", []map[string]string{{"name": "a\ufeff", "city": "\ufffe"}}},
-		"NULs in UTF-8":           {[]byte("name;city\na\x00;b\x00c\x00\n"), "", "", []map[string]string{{"name": "a\x00", "city": "b\x00c\x00"}}},
-		"a NUL in front":          {[]byte("\x00name;city\na;b\n"), "", "", []map[string]string{{"\x00name": "a", "city": "b"}}},
+		"windows-1252": {latin, stream.Windows1252, "windows-1252",
+			[]map[string]string{{"name": "Zoë", "city": "€ “"}}},
+		"iso-8859-1": {latin, stream.Latin1, "iso-8859-1",
+			[]map[string]string{{"name": "Zoë", "city": "\u0080 \u0093"}}},
+		"mark inside": {wide(little, "\ufeffname;city\na\ufeff;\ufffe\n"), "", "utf-16le",
+			[]map[string]string{{"name": "a\ufeff", "city": "\ufffe"}}},
+		"NULs in UTF-8": {[]byte("name;city\na\x00;b\x00c\x00\n"), "", "",
+			[]map[string]string{{"name": "a\x00", "city": "b\x00c\x00"}}},
+		"a NUL in front": {[]byte("\x00name;city\na;b\n"), "", "",
+			[]map[string]string{{"\x00name": "a", "city": "b"}}},
 	} {
 		for how, chunked := range chunkings {
 			stage := stream.CSV(stream.CSVOptions{Delimiter: ';'}).In(c.asked)
@@ -75,7 +80,8 @@ func TestEncodings(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s, %s: %v", name, how, err)
 			}
-			if diff := cmp.Diff(c.want, records(t, out)); diff != "" || report.Stages[0].Encoding != c.found || report.Stages[0].Replaced != 0 {
+			if diff := cmp.Diff(c.want, records(t, out)); diff != "" ||
+				report.Stages[0].Encoding != c.found || report.Stages[0].Replaced != 0 {
 				t.Errorf("%s, %s: %+v (-want +got):\n%s", name, how, report.Stages[0], diff)
 			}
 			text := stream.NewText(chunked(bytes.NewReader(c.in)), c.asked)
@@ -97,17 +103,21 @@ func TestEncodingsOfAllReaders(t *testing.T) {
 		text   string
 		stages []stream.Stage
 	}{
-		"lines":           {lines, []stream.Stage{stream.SplitLines()}},
-		"lines counted":   {lines, []stream.Stage{stream.Count(), stream.SplitLines(), stream.Count()}},
-		"ndjson":          {objects, []stream.Stage{stream.NDJSON()}},
-		"ndjson filtered": {objects, []stream.Stage{stream.NDJSON(), stream.Filter(expr(t, `.["Żółw"] == "🐢"`))}},
-		"ndjson, lazily":  {objects, []stream.Stage{stream.NDJSON(), stream.Filter(expr(t, `."Żółw" == "🐢"`))}},
+		"lines":         {lines, []stream.Stage{stream.SplitLines()}},
+		"lines counted": {lines, []stream.Stage{stream.Count(), stream.SplitLines(), stream.Count()}},
+		"ndjson":        {objects, []stream.Stage{stream.NDJSON()}},
+		"ndjson filtered": {objects,
+			[]stream.Stage{stream.NDJSON(), stream.Filter(expr(t, `.["Żółw"] == "🐢"`))}},
+		"ndjson, lazily": {objects,
+			[]stream.Stage{stream.NDJSON(), stream.Filter(expr(t, `."Żółw" == "🐢"`))}},
 		"ndjson selected": {objects, []stream.Stage{stream.NDJSON(), stream.Select("Żółw")}},
-		"lines, packed":   {lines, []stream.Stage{stream.Compress(stream.Gzip, 1), stream.Decompress(stream.Gzip, 0), stream.SplitLines()}},
+		"lines, packed": {lines, []stream.Stage{stream.Compress(stream.Gzip, 1),
+			stream.Decompress(stream.Gzip, 0), stream.SplitLines()}},
 		"lines as ndjson": {objects, []stream.Stage{stream.SplitLines(), stream.NDJSON()}},
 	} {
 		for encoding, in := range map[string][]byte{
-			"utf-16le": wide(binary.LittleEndian, "\ufeff"+c.text), "utf-16be": wide(binary.BigEndian, c.text), "": []byte("\ufeff" + c.text),
+			"utf-16le": wide(binary.LittleEndian, "\ufeff"+c.text),
+			"utf-16be": wide(binary.BigEndian, c.text), "": []byte("\ufeff" + c.text),
 		} {
 			out, report, err := through(t, bytes.NewReader(in), stream.Options{}, c.stages...)
 			if err != nil || out != c.text {
@@ -136,9 +146,11 @@ func TestEncodingBroken(t *testing.T) {
 		"utf-32 cut":          append(wider(binary.LittleEndian, "\ufeffab\n"), 0, 0, 0),
 	} {
 		for _, skip := range []bool{false, true} {
-			_, _, err := through(t, bytes.NewReader(in), stream.Options{SkipErrors: skip}, stream.CSV(stream.CSVOptions{}))
+			_, _, err := through(t, bytes.NewReader(in), stream.Options{SkipErrors: skip},
+				stream.CSV(stream.CSVOptions{}))
 			corrupt := (*stream.CorruptError)(nil)
-			if !errors.As(err, &corrupt) || !strings.HasPrefix(string(corrupt.Format), "utf-") || corrupt.Offset != int64(len(in)) {
+			if !errors.As(err, &corrupt) || !strings.HasPrefix(string(corrupt.Format), "utf-") ||
+				corrupt.Offset != int64(len(in)) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -156,7 +168,8 @@ func TestEncodingBroken(t *testing.T) {
 		{stream.NDJSON(), stream.CSV(stream.CSVOptions{}).In(stream.Latin1)},
 		{stream.SplitLines(), stream.NDJSON().In(stream.UTF8)},
 	} {
-		if _, err := stream.NewPipeline(stages...); err == nil || !strings.Contains(err.Error(), "with an encoding can't take") {
+		if _, err := stream.NewPipeline(stages...); err == nil ||
+			!strings.Contains(err.Error(), "with an encoding can't take") {
 			t.Errorf("what is not bytes has an encoding: %v", err)
 		}
 	}
@@ -167,7 +180,8 @@ func FuzzEncodings(f *testing.F) {
 	f.Add(wide(binary.BigEndian, "a,b\n"), uint8(1))
 	f.Add(wider(binary.LittleEndian, "\ufeffa"), uint8(2))
 	f.Add([]byte("\xe9\x80\x00\r"), uint8(5))
-	all := []stream.Encoding{stream.AutoEncoding, stream.UTF16, stream.UTF16LE, stream.UTF16BE, stream.Windows1252, stream.Latin1}
+	all := []stream.Encoding{stream.AutoEncoding, stream.UTF16, stream.UTF16LE, stream.UTF16BE,
+		stream.Windows1252, stream.Latin1}
 	f.Fuzz(func(t *testing.T, in []byte, which uint8) {
 		asked := all[int(which)%len(all)]
 		out, err := fuzzStages(t, in, stream.SplitLines().In(asked))
@@ -201,18 +215,26 @@ func TestLineEnds(t *testing.T) {
 		stages  []stream.Stage
 		lines   int64 // where the error is, if there is to be one
 	}{
-		"csv":            {"name,age\nAnna,31\n\nBob,42\n", "{\"name\":\"Anna\",\"age\":\"31\"}\n{\"name\":\"Bob\",\"age\":\"42\"}\n", []stream.Stage{csv}, 0},
-		"csv, quoted":    {"a,b\n\"1\",\"2\"\n\"3\",\"\"", "{\"a\":\"1\",\"b\":\"2\"}\n{\"a\":\"3\",\"b\":\"\"}\n", []stream.Stage{csv}, 0},
-		"csv, error":     {"a,b\n1,2\n\n3\n", "", []stream.Stage{csv}, 4},
-		"csv, behind":    {"a,b\n\"1\n\"2\n", "", []stream.Stage{csv}, 2},
-		"ndjson":         {"{\"a\":1}\n\n{\"a\":2}\n3", "{\"a\":1}\n{\"a\":2}\n3\n", []stream.Stage{stream.NDJSON()}, 0},
-		"ndjson, lazily": {"{\"a\":1}\n\n{\"a\":2}\n", "{\"a\":2}\n", []stream.Stage{stream.NDJSON(), stream.Filter(expr(t, ".a > 1"))}, 0},
-		"ndjson, error":  {"{\"a\":1}\n{\"a\":2}\n\n{\"a\"}\n", "", []stream.Stage{stream.NDJSON()}, 4},
-		"lines":          {"a\n\nb\nc", "a\n\nb\nc\n", []stream.Stage{stream.SplitLines()}, 0},
-		"lines, filter":  {"a\nxa\nab\n", "a\nxa\n", []stream.Stage{stream.SplitLines(), stream.Filter(expr(t, `endswith("a")`))}, 0},
-		"lines, map":     {"a\nb\n", "\"a\"\n\"b\"\n", []stream.Stage{stream.SplitLines(), stream.Map(expr(t, "."))}, 0},
-		"lines, replace": {"xa\nax\n", "ya\nax\n", []stream.Stage{stream.SplitLines(), must(stream.ReplacePattern("x(a)$", "y$1"))}, 0},
-		"lines to csv":   {"a,b\n1,2\n", "{\"a\":\"1\",\"b\":\"2\"}\n", []stream.Stage{stream.SplitLines(), csv}, 0},
+		"csv": {"name,age\nAnna,31\n\nBob,42\n",
+			"{\"name\":\"Anna\",\"age\":\"31\"}\n{\"name\":\"Bob\",\"age\":\"42\"}\n", []stream.Stage{csv}, 0},
+		"csv, quoted": {"a,b\n\"1\",\"2\"\n\"3\",\"\"",
+			"{\"a\":\"1\",\"b\":\"2\"}\n{\"a\":\"3\",\"b\":\"\"}\n", []stream.Stage{csv}, 0},
+		"csv, error":  {"a,b\n1,2\n\n3\n", "", []stream.Stage{csv}, 4},
+		"csv, behind": {"a,b\n\"1\n\"2\n", "", []stream.Stage{csv}, 2},
+		"ndjson": {"{\"a\":1}\n\n{\"a\":2}\n3", "{\"a\":1}\n{\"a\":2}\n3\n",
+			[]stream.Stage{stream.NDJSON()}, 0},
+		"ndjson, lazily": {"{\"a\":1}\n\n{\"a\":2}\n", "{\"a\":2}\n",
+			[]stream.Stage{stream.NDJSON(), stream.Filter(expr(t, ".a > 1"))}, 0},
+		"ndjson, error": {"{\"a\":1}\n{\"a\":2}\n\n{\"a\"}\n", "", []stream.Stage{stream.NDJSON()}, 4},
+		"lines":         {"a\n\nb\nc", "a\n\nb\nc\n", []stream.Stage{stream.SplitLines()}, 0},
+		"lines, filter": {"a\nxa\nab\n", "a\nxa\n", []stream.Stage{stream.SplitLines(),
+			stream.Filter(expr(t, `endswith("a")`))}, 0},
+		"lines, map": {"a\nb\n", "\"a\"\n\"b\"\n", []stream.Stage{stream.SplitLines(),
+			stream.Map(expr(t, "."))}, 0},
+		"lines, replace": {"xa\nax\n", "ya\nax\n", []stream.Stage{stream.SplitLines(),
+			must(stream.ReplacePattern("x(a)$", "y$1"))}, 0},
+		"lines to csv": {"a,b\n1,2\n", "{\"a\":\"1\",\"b\":\"2\"}\n", []stream.Stage{stream.SplitLines(),
+			csv}, 0},
 	} {
 		for _, end := range []string{"\n", "\r", "\r\n", "\r\r\n", "mixed"} {
 			in := strings.ReplaceAll(c.in, "\n", end)
@@ -225,7 +247,8 @@ func TestLineEnds(t *testing.T) {
 			for how, chunked := range chunkings {
 				out, _, err := through(t, chunked(strings.NewReader(in)), stream.Options{}, c.stages...)
 				wrong := (*stream.RecordError)(nil)
-				if c.lines > 0 && (!errors.As(err, &wrong) || wrong.At.Line != c.lines) || c.lines == 0 && (err != nil || out != c.out) {
+				if c.lines > 0 && (!errors.As(err, &wrong) || wrong.At.Line != c.lines) || c.lines == 0 &&
+					(err != nil || out != c.out) {
 					t.Errorf("%s with %q, %s: %q, %v", name, end, how, out, err)
 				}
 			}
@@ -268,7 +291,8 @@ func TestSharedText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if out, report, err := through(t, bytes.NewReader(in), stream.Options{}, stream.SplitLines()); err != nil || report.Stages[0].Encoding != "" {
+		if out, report, err := through(t, bytes.NewReader(in), stream.Options{},
+			stream.SplitLines()); err != nil || report.Stages[0].Encoding != "" {
 			t.Errorf("%s: %d bytes, %v", name, len(out), err)
 		}
 	}

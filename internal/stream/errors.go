@@ -55,14 +55,16 @@ func (e *LimitError) Error() string {
 	case LimitRatio:
 		return fmt.Sprintf("data decompresses to over %d times its size", e.Max)
 	case LimitWindow:
-		return fmt.Sprintf("a zstd frame needs a window of over %d bytes; compress without --long, or with --long=27", e.Max)
+		return fmt.Sprintf(
+			"a zstd frame needs a window of over %d bytes; compress without --long, or with --long=27", e.Max)
 	case LimitGrowth:
 		return fmt.Sprintf("the table becomes over %d times as long as what it is made from", e.Max)
 	case LimitOutput:
 		return fmt.Sprintf("output is over %d bytes", e.Max)
 	default:
 		if e.Quoted {
-			return fmt.Sprintf("the field in quotes that begins in line %d does not end within %d bytes", e.Line, e.Max)
+			return fmt.Sprintf("the field in quotes that begins in line %d does not end within %d bytes",
+				e.Line, e.Max)
 		}
 		return fmt.Sprintf("line %d is over %d bytes", e.Line, e.Max)
 	}

@@ -14,8 +14,10 @@ func toRecords(in Kind) (Kind, bool) { return KindRecords, in != KindBytes }
 // Filter is the stage filter: it keeps the lines or records for which the
 // expression gives a value other than null and false. A line is a string to it.
 func Filter(e *jq.Expr) Stage {
-	return Stage{name: "filter", gives: sameTexts, check: true, push: func(r *run, in Kind, next flow) (flow, error) {
-		return &filter{r: r, next: next, count: r.countOf(next), lines: in == KindLines, machine: jq.NewMachine(r.ctx, e), pace: pacer{ctx: r.ctx}}, nil
+	return Stage{name: "filter", gives: sameTexts, check: true, push: func(r *run, in Kind, next flow) (flow,
+		error) {
+		return &filter{r: r, next: next, count: r.countOf(next), lines: in == KindLines,
+			machine: jq.NewMachine(r.ctx, e), pace: pacer{ctx: r.ctx}}, nil
 	}}
 }
 
@@ -69,7 +71,8 @@ type textWriter struct {
 func newTextWriter(r *run, next flow) textWriter {
 	c := chunks.Get().(*chunk)
 	r.atEnd(func() { chunks.Put(c) })
-	return textWriter{r: r, next: next, count: r.countOf(next), b: batch{data: c[:0]}, pace: pacer{ctx: r.ctx}}
+	return textWriter{r: r, next: next, count: r.countOf(next), b: batch{data: c[:0]},
+		pace: pacer{ctx: r.ctx}}
 }
 
 // add appends a piece to the text that began at data[start:], unless the text
@@ -145,8 +148,10 @@ const maxMapped = 4 * MaxRecord
 // Map is the stage map: each value that the expression gives for a line or a
 // record becomes a record. A line is a string to it.
 func Map(e *jq.Expr) Stage {
-	return Stage{name: "map", gives: toRecords, check: true, push: func(r *run, in Kind, next flow) (flow, error) {
-		return &mapper{textWriter: newTextWriter(r, next), lines: in == KindLines, machine: jq.NewMachine(r.ctx, e)}, nil
+	return Stage{name: "map", gives: toRecords, check: true, push: func(r *run, in Kind, next flow) (flow,
+		error) {
+		return &mapper{textWriter: newTextWriter(r, next), lines: in == KindLines,
+			machine: jq.NewMachine(r.ctx, e)}, nil
 	}}
 }
 
@@ -192,7 +197,9 @@ func (m *mapper) finish() error { return m.next.finish() }
 // Select is the stage select: of each record, which must be an object, it keeps
 // the members of these names, in this order. What a record lacks stays absent.
 func Select(names ...string) Stage {
-	return Stage{name: "select", check: true, gives: func(in Kind) (Kind, bool) { return KindRecords, in == KindRecords },
+	return Stage{name: "select", check: true, gives: func(in Kind) (Kind, bool) {
+		return KindRecords, in == KindRecords
+	},
 		push: func(r *run, _ Kind, next flow) (flow, error) {
 			s := &selecting{textWriter: newTextWriter(r, next), fields: jq.NewFields(names...)}
 			for _, name := range names {

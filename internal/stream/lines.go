@@ -102,7 +102,8 @@ func (l *Lines) slow() ([]byte, error) {
 				return nil, l.tooLong()
 			}
 			return line, nil
-		case len(line) > l.max && (l.err != nil || !bytes.HasPrefix(byteOrderMark, line)): // not a mark that is cut
+		// not a mark that is cut
+		case len(line) > l.max && (l.err != nil || !bytes.HasPrefix(byteOrderMark, line)):
 			l.start, l.long = end, true
 			l.line++
 			return nil, l.tooLong()

@@ -39,13 +39,16 @@ func TestLines(t *testing.T) {
 		in   string
 		want []string
 	}{
-		"empty":              {"", nil},
-		"one":                {"a\n", []string{"1:a"}},
-		"no end":             {"a\nb", []string{"1:a", "2:b"}},
-		"blank":              {"\n\na\n\n", []string{"1:", "2:", "3:a", "4:"}},
-		"line ends":          {"a\r\nb\rc\r\r\nd\n\re\r\r", []string{"1:a", "2:b", "3:c", "4:d", "5:", "6:e", "7:"}},
-		"NULs before":        {"\x00\x00a\n\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00b\r\x00\n\x00", []string{"1:a", "2:b", "3:"}},
-		"marks before":       {"\ufeffa\n\x00\ufeff\ufeffb\n\xef\nc\ufeff", []string{"1:a", "2:b", "3:\xef", "4:c\ufeff"}},
+		"empty":  {"", nil},
+		"one":    {"a\n", []string{"1:a"}},
+		"no end": {"a\nb", []string{"1:a", "2:b"}},
+		"blank":  {"\n\na\n\n", []string{"1:", "2:", "3:a", "4:"}},
+		"line ends": {"a\r\nb\rc\r\r\nd\n\re\r\r", []string{"1:a", "2:b", "3:c", "4:d", "5:", "6:e",
+			"7:"}},
+		"NULs before": {"\x00\x00a\n\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00b\r\x00\n\x00",
+			[]string{"1:a", "2:b", "3:"}},
+		"marks before": {"\ufeffa\n\x00\ufeff\ufeffb\n\xef\nc\ufeff",
+			[]string{"1:a", "2:b", "3:\xef", "4:c\ufeff"}},
 		"NULs over limit":    {"\x00a\x0012345678\nb\n", []string{"1!8", "2:b"}},
 		"CRs at the limit":   {"12345678\r\r\n123456789\r\r\nb", []string{"1:12345678", "2!8", "3:b"}},
 		"at the limit":       {"12345678\n12345678", []string{"1:12345678", "2:12345678"}},

@@ -36,7 +36,8 @@ type Stage struct {
 	push  func(r *run, in Kind, next flow) (flow, error)         // of a stage that is handed data, or
 	pull  func(r *run, src io.Reader) (io.Reader, func(), error) // of one that fetches it
 	check bool                                                   // it checks the JSON of records itself
-	lazy  func(r *run, next flow) flow                           // like push, leaving the check to the next stage
+	// like push, leaving the check to the next stage
+	lazy func(r *run, next flow) flow
 
 	text     bool     // bytes that it is given are text, and are decoded first
 	encoding Encoding // of that text
@@ -104,13 +105,14 @@ type Options struct {
 
 // A StageCount is what one stage did in a run.
 type StageCount struct {
-	Stage      string            `json:"stage"`
-	BytesOut   int64             `json:"bytes_out"`
-	RecordsOut int64             `json:"records_out,omitempty"` // lines or records, where it gives such
-	Skipped    int64             `json:"skipped,omitempty"`     // records left out because of an error
-	Replaced   int64             `json:"replaced,omitempty"`    // fields with bytes that are not UTF-8, and what could not be decoded
-	Encoding   string            `json:"encoding,omitempty"`    // that was decoded
-	Sums       map[string]string `json:"sums,omitempty"`        // of a checksum: hex by algorithm
+	Stage      string `json:"stage"`
+	BytesOut   int64  `json:"bytes_out"`
+	RecordsOut int64  `json:"records_out,omitempty"` // lines or records, where it gives such
+	Skipped    int64  `json:"skipped,omitempty"`     // records left out because of an error
+	// fields with bytes that are not UTF-8, and what could not be decoded
+	Replaced int64             `json:"replaced,omitempty"`
+	Encoding string            `json:"encoding,omitempty"` // that was decoded
+	Sums     map[string]string `json:"sums,omitempty"`     // of a checksum: hex by algorithm
 }
 
 // A Report is what a run did.

@@ -36,13 +36,17 @@ func BenchmarkStages(b *testing.B) {
 		{"checksum", table, []stream.Stage{stream.Checksum("sha256")}},
 		{"gzip", table, []stream.Stage{stream.Compress(stream.Gzip, 0)}},
 		{"gunzip", pack(b, stream.Gzip, 0, table), []stream.Stage{stream.Decompress(stream.Gzip, 0)}},
-		{"gunzip lines", pack(b, stream.Gzip, 0, table), []stream.Stage{stream.Decompress(stream.Gzip, 0), stream.SplitLines()}},
+		{"gunzip lines", pack(b, stream.Gzip, 0, table), []stream.Stage{stream.Decompress(stream.Gzip, 0),
+			stream.SplitLines()}},
 		{"csv", table, []stream.Stage{csv}},
 		{"csv filter csv", table, []stream.Stage{csv, stream.Filter(expr(b, `.status >= "500"`)), csv}},
 		{"ndjson", records, []stream.Stage{stream.NDJSON()}},
-		{"ndjson filter fields", records, []stream.Stage{stream.NDJSON(), stream.Filter(expr(b, ".status >= 500"))}},
-		{"ndjson filter two fields", records, []stream.Stage{stream.NDJSON(), stream.Filter(expr(b, `.status >= 500 and .method == "GET"`))}},
-		{"ndjson filter gojq", records, []stream.Stage{stream.NDJSON(), stream.Filter(expr(b, `.status + 0 >= 500`))}},
+		{"ndjson filter fields", records,
+			[]stream.Stage{stream.NDJSON(), stream.Filter(expr(b, ".status >= 500"))}},
+		{"ndjson filter two fields", records,
+			[]stream.Stage{stream.NDJSON(), stream.Filter(expr(b, `.status >= 500 and .method == "GET"`))}},
+		{"ndjson filter gojq", records,
+			[]stream.Stage{stream.NDJSON(), stream.Filter(expr(b, `.status + 0 >= 500`))}},
 		{"ndjson map", records, []stream.Stage{stream.NDJSON(), stream.Map(expr(b, `{status, path}`))}},
 		{"ndjson select", records, []stream.Stage{stream.NDJSON(), stream.Select("status", "path")}},
 		{"ndjson csv", records, []stream.Stage{stream.NDJSON(), csv}},
@@ -53,7 +57,8 @@ func BenchmarkStages(b *testing.B) {
 			p := pipeline(b, c.stages...)
 			began := cpuTime(b)
 			for b.Loop() {
-				if _, err := p.Run(b.Context(), io.Discard, bytes.NewReader(c.data), stream.Options{}); err != nil {
+				if _, err := p.Run(b.Context(), io.Discard, bytes.NewReader(c.data),
+					stream.Options{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -36,7 +36,8 @@ func expr(t testing.TB, source string) *jq.Expr {
 }
 
 // through sends data through stages.
-func through(t testing.TB, in io.Reader, o stream.Options, stages ...stream.Stage) (string, *stream.Report, error) {
+func through(t testing.TB, in io.Reader, o stream.Options,
+	stages ...stream.Stage) (string, *stream.Report, error) {
 	t.Helper()
 	var out bytes.Buffer
 	report, err := pipeline(t, stages...).Run(t.Context(), &out, in, o)
@@ -56,37 +57,46 @@ func stages(t testing.TB) map[string]struct {
 	stages []stream.Stage
 } {
 	log := strings.Repeat("the Quay's CRANE lifts é\r\n\n\"hulls\", 12 of them\x00", 9)
-	rows := "\ufeffa,b c,\"é\"\"\"\r\n1,\"x\ny\",\\\n\n\"\",é\x01é,\t\n3,4,long enough for the fast way to be taken"
-	records := "\ufeff{\"a\":1,\"b\":\"x\\u0041\",\"c\":null}\n\n {\"a\":600,\"b\":[1,{\"d\":2}],\"c\":\"é\"}\r\n{\"c\":1.50,\"a\":\"500\"}"
+	rows :=
+		"\ufeffa,b c,\"é\"\"\"\r\n1,\"x\ny\",\\\n\n\"\",é\x01é,\t\n3,4,long enough for the fast way to be taken"
+	records :=
+		"\ufeff{\"a\":1,\"b\":\"x\\u0041\",\"c\":null}\n\n {\"a\":600,\"b\":[1,{\"d\":2}],\"c\":\"é\"}\r\n{\"c\":1.50,\"a\":\"500\"}"
 	type c = struct {
 		input  string
 		stages []stream.Stage
 	}
 	return map[string]c{
-		"none":            {log, nil},
-		"upper":           {log, []stream.Stage{stream.Upper()}},
-		"lower":           {log, []stream.Stage{stream.Lower()}},
-		"lines":           {log, []stream.Stage{stream.SplitLines()}},
-		"lines twice":     {log, []stream.Stage{stream.SplitLines(), stream.SplitLines()}},
-		"upper lines":     {log, []stream.Stage{stream.SplitLines(), stream.Upper()}},
-		"head":            {log, []stream.Stage{stream.SplitLines(), stream.Head(3)}},
-		"replace":         {log, []stream.Stage{stream.SplitLines(), must(stream.Replace("the", "a"))}},
-		"replace pattern": {log, []stream.Stage{stream.SplitLines(), must(stream.ReplacePattern(`(\w+)s`, "<$1>"))}},
-		"filter lines":    {log, []stream.Stage{stream.SplitLines(), stream.Filter(expr(t, `test("é$")`))}},
-		"map lines":       {log, []stream.Stage{stream.SplitLines(), stream.Map(expr(t, `{line: ., n: length}`))}},
-		"checksum":        {log, []stream.Stage{stream.Checksum("sha256", "crc32"), stream.Count()}},
-		"gzip":            {log, []stream.Stage{stream.Compress(stream.Gzip, 0)}},
-		"gzip gunzip":     {log, []stream.Stage{stream.Compress(stream.Gzip, 0), stream.Decompress(stream.Gzip, 0)}},
-		"zstd unzstd":     {log, []stream.Stage{stream.Compress(stream.Zstd, 0), stream.Decompress(stream.Zstd, 0), stream.SplitLines(), stream.Head(2)}},
-		"csv":             {rows, []stream.Stage{stream.CSV(stream.CSVOptions{})}},
-		"csv csv":         {rows, []stream.Stage{stream.CSV(stream.CSVOptions{}), stream.CSV(stream.CSVOptions{Delimiter: ';'})}},
-		"csv lines":       {"a\n1\n2", []stream.Stage{stream.SplitLines(), stream.CSV(stream.CSVOptions{})}},
-		"csv filter":      {rows, []stream.Stage{stream.CSV(stream.CSVOptions{}), stream.Filter(expr(t, `.a != ""`)), stream.NDJSON()}},
-		"ndjson":          {records, []stream.Stage{stream.NDJSON()}},
-		"ndjson csv":      {records, []stream.Stage{stream.NDJSON(), stream.CSV(stream.CSVOptions{})}},
-		"ndjson filter":   {records, []stream.Stage{stream.NDJSON(), stream.Filter(expr(t, ".a >= 500"))}},
-		"ndjson map":      {records, []stream.Stage{stream.NDJSON(), stream.Map(expr(t, ".a, .b")), stream.NDJSON()}},
-		"ndjson select":   {records, []stream.Stage{stream.NDJSON(), stream.Select("c", "a"), stream.Head(2)}},
+		"none":        {log, nil},
+		"upper":       {log, []stream.Stage{stream.Upper()}},
+		"lower":       {log, []stream.Stage{stream.Lower()}},
+		"lines":       {log, []stream.Stage{stream.SplitLines()}},
+		"lines twice": {log, []stream.Stage{stream.SplitLines(), stream.SplitLines()}},
+		"upper lines": {log, []stream.Stage{stream.SplitLines(), stream.Upper()}},
+		"head":        {log, []stream.Stage{stream.SplitLines(), stream.Head(3)}},
+		"replace":     {log, []stream.Stage{stream.SplitLines(), must(stream.Replace("the", "a"))}},
+		"replace pattern": {log, []stream.Stage{stream.SplitLines(),
+			must(stream.ReplacePattern(`(\w+)s`, "<$1>"))}},
+		"filter lines": {log, []stream.Stage{stream.SplitLines(), stream.Filter(expr(t, `test("é$")`))}},
+		"map lines": {log, []stream.Stage{stream.SplitLines(),
+			stream.Map(expr(t, `{line: ., n: length}`))}},
+		"checksum": {log, []stream.Stage{stream.Checksum("sha256", "crc32"), stream.Count()}},
+		"gzip":     {log, []stream.Stage{stream.Compress(stream.Gzip, 0)}},
+		"gzip gunzip": {log, []stream.Stage{stream.Compress(stream.Gzip, 0),
+			stream.Decompress(stream.Gzip, 0)}},
+		"zstd unzstd": {log, []stream.Stage{stream.Compress(stream.Zstd, 0),
+			stream.Decompress(stream.Zstd, 0), stream.SplitLines(), stream.Head(2)}},
+		"csv": {rows, []stream.Stage{stream.CSV(stream.CSVOptions{})}},
+		"csv csv": {rows, []stream.Stage{stream.CSV(stream.CSVOptions{}),
+			stream.CSV(stream.CSVOptions{Delimiter: ';'})}},
+		"csv lines": {"a\n1\n2", []stream.Stage{stream.SplitLines(), stream.CSV(stream.CSVOptions{})}},
+		"csv filter": {rows, []stream.Stage{stream.CSV(stream.CSVOptions{}),
+			stream.Filter(expr(t, `.a != ""`)), stream.NDJSON()}},
+		"ndjson":        {records, []stream.Stage{stream.NDJSON()}},
+		"ndjson csv":    {records, []stream.Stage{stream.NDJSON(), stream.CSV(stream.CSVOptions{})}},
+		"ndjson filter": {records, []stream.Stage{stream.NDJSON(), stream.Filter(expr(t, ".a >= 500"))}},
+		"ndjson map": {records, []stream.Stage{stream.NDJSON(), stream.Map(expr(t, ".a, .b")),
+			stream.NDJSON()}},
+		"ndjson select": {records, []stream.Stage{stream.NDJSON(), stream.Select("c", "a"), stream.Head(2)}},
 	}
 }
 
@@ -103,7 +113,8 @@ func TestAnyChunking(t *testing.T) {
 			}
 			for chunking, chunked := range chunkings {
 				// 256 KiB are read at once, so that pieces must come from within.
-				got, chunkedReport, err := through(t, chunked(strings.NewReader(c.input)), stream.Options{}, c.stages...)
+				got, chunkedReport, err := through(t, chunked(strings.NewReader(c.input)), stream.Options{},
+					c.stages...)
 				if got != want || err != nil {
 					t.Errorf("%s: got %q, %v, want %q", chunking, got, err, want)
 				}
@@ -126,7 +137,8 @@ func TestBoundaries(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			filler := map[bool]string{true: `{"a":500}` + "\n", false: "filler, filler\n"}[strings.HasPrefix(name, "ndjson")]
+			filler := map[bool]string{true: `{"a":500}` + "\n",
+				false: "filler, filler\n"}[strings.HasPrefix(name, "ndjson")]
 			if name == "ndjson csv" {
 				filler = `{"a":1,"b":2,"c":3}` + "\n"
 			}
@@ -165,7 +177,8 @@ func TestCSVBoundaries(t *testing.T) {
 			in.WriteString(row)
 			want.WriteString(record)
 		}
-		got, _, err := through(t, strings.NewReader(in.String()), stream.Options{}, stream.CSV(stream.CSVOptions{}))
+		got, _, err := through(t, strings.NewReader(in.String()), stream.Options{},
+			stream.CSV(stream.CSVOptions{}))
 		if got != want.String() || err != nil {
 			t.Fatalf("shift %d: %v", shift, err)
 		}
@@ -178,16 +191,18 @@ func TestCSVBoundaries(t *testing.T) {
 func TestIdentities(t *testing.T) {
 	t.Parallel()
 	for name, stages := range map[string][]stream.Stage{
-		"gunzip of gzip":   {stream.Compress(stream.Gzip, 1), stream.Decompress(stream.Gzip, 0)},
-		"unzstd of zstd":   {stream.Compress(stream.Zstd, 1), stream.Decompress(stream.Zstd, 0)},
-		"taps":             {stream.Count(), stream.Checksum("md5"), stream.Count()},
-		"all of both":      {stream.Compress(stream.Gzip, 9), stream.Compress(stream.Zstd, 0), stream.Decompress(stream.Zstd, 0), stream.Decompress(stream.Gzip, 0)},
+		"gunzip of gzip": {stream.Compress(stream.Gzip, 1), stream.Decompress(stream.Gzip, 0)},
+		"unzstd of zstd": {stream.Compress(stream.Zstd, 1), stream.Decompress(stream.Zstd, 0)},
+		"taps":           {stream.Count(), stream.Checksum("md5"), stream.Count()},
+		"all of both": {stream.Compress(stream.Gzip, 9), stream.Compress(stream.Zstd, 0),
+			stream.Decompress(stream.Zstd, 0), stream.Decompress(stream.Gzip, 0)},
 		"nothing replaced": {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {
-				data := bytes.Repeat(rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(rt, "data"), rapid.SampledFrom([]int{1, 1, 7, 9000}).Draw(rt, "times"))
+				data := bytes.Repeat(rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(rt, "data"),
+					rapid.SampledFrom([]int{1, 1, 7, 9000}).Draw(rt, "times"))
 				got, _, err := through(t, bytes.NewReader(data), stream.Options{}, stages...)
 				if err != nil || got != string(data) {
 					rt.Fatalf("%d bytes became %d: %v", len(data), len(got), err)
@@ -249,18 +264,21 @@ func TestFirstErrorEndsAll(t *testing.T) {
 				long = c.input
 			}
 			if !strings.Contains(c.input, "\xff") && !headed(name) {
-				_, _, err := through(t, io.MultiReader(strings.NewReader(long), iotest.ErrReader(errSource)), stream.Options{}, c.stages...)
+				_, _, err := through(t, io.MultiReader(strings.NewReader(long), iotest.ErrReader(errSource)),
+					stream.Options{}, c.stages...)
 				if !errors.Is(err, errSource) {
 					t.Errorf("source: %v", err)
 				}
 			}
-			_, err := pipeline(t, c.stages...).Run(t.Context(), badSink{}, strings.NewReader(long), stream.Options{})
+			_, err := pipeline(t, c.stages...).Run(t.Context(), badSink{}, strings.NewReader(long),
+				stream.Options{})
 			if !errors.Is(err, errSink) {
 				t.Errorf("sink: %v", err)
 			}
 			ctx, cancel := context.WithCancelCause(t.Context())
 			cancel(errSource)
-			if _, err := pipeline(t, c.stages...).Run(ctx, io.Discard, strings.NewReader(long), stream.Options{}); !errors.Is(err, errSource) {
+			if _, err := pipeline(t, c.stages...).Run(ctx, io.Discard, strings.NewReader(long),
+				stream.Options{}); !errors.Is(err, errSource) {
 				t.Errorf("context: %v", err)
 			}
 		})
@@ -303,19 +321,35 @@ func TestRecordErrors(t *testing.T) {
 		at     stream.Position
 		kept   string // with errors skipped
 	}{
-		"json":           {"{}\n\n{\"a\":tru}\n1\n", []stream.Stage{stream.NDJSON()}, stream.Position{Line: 3, Offset: 9}, "{}\n1\n"},
-		"json filtered":  {"{}\n{\"a\":\n1\n", []stream.Stage{stream.NDJSON(), stream.Filter(expr(t, "."))}, stream.Position{Line: 2, Offset: 8}, "{}\n1\n"},
-		"json long":      {"1\n\"" + huge + "\"\n2\n", []stream.Stage{stream.NDJSON()}, stream.Position{Line: 2, Offset: 2}, "1\n2\n"},
-		"line long":      {huge + "\n" + huge + "\nx", []stream.Stage{stream.SplitLines()}, stream.Position{Line: 1}, "x\n"},
-		"utf-8":          {"1\n\"\xff\"\n", []stream.Stage{stream.NDJSON()}, stream.Position{Line: 2, Offset: 3}, "1\n"},
-		"expression":     {"{\"a\":1}\n{\"a\":[]}\n", []stream.Stage{stream.NDJSON(), stream.Map(expr(t, ".a+1"))}, stream.Position{Line: 2, Offset: 8}, "2\n"},
-		"field of field": {"{\"a\":1}\n{\"a\":{}}\n", []stream.Stage{stream.NDJSON(), stream.Filter(expr(t, ".a.b == null"))}, stream.Position{Line: 1}, "{\"a\":{}}\n"},
-		"no object":      {"{}\n1\n", []stream.Stage{stream.NDJSON(), stream.Select("a")}, stream.Position{Line: 2, Offset: 3}, "{}\n"},
-		"ragged":         {"a,b\n1,\"2\n\"\n3\n4,5,6\n7,8\n", []stream.Stage{stream.CSV(stream.CSVOptions{})}, stream.Position{Line: 4, Offset: 11}, `{"a":"1","b":"2\n"}` + "\n" + `{"a":"7","b":"8"}` + "\n"},
-		"behind a quote": {"a,b\r\n1,\"2\"3\r\n4,5\r\n", []stream.Stage{stream.CSV(stream.CSVOptions{})}, stream.Position{Line: 2, Offset: 10}, `{"a":"4","b":"5"}` + "\n"},
-		"open quote":     {"a,b\n1,\"2\n3", []stream.Stage{stream.CSV(stream.CSVOptions{})}, stream.Position{Line: 2, Offset: 6}, ""},
-		"field long":     {"a\n1\n\"" + huge + "\n", []stream.Stage{stream.CSV(stream.CSVOptions{})}, stream.Position{Line: 3, Offset: 4}, `{"a":"1"}` + "\n"},
-		"new column":     {"{\"a\":1}\n{\"b\":1}\n{}\n", []stream.Stage{stream.NDJSON(), stream.CSV(stream.CSVOptions{})}, stream.Position{Line: 2, Offset: 8}, "a\n1\n\"\"\n"},
+		"json": {"{}\n\n{\"a\":tru}\n1\n", []stream.Stage{stream.NDJSON()},
+			stream.Position{Line: 3, Offset: 9}, "{}\n1\n"},
+		"json filtered": {"{}\n{\"a\":\n1\n", []stream.Stage{stream.NDJSON(), stream.Filter(expr(t, "."))},
+			stream.Position{Line: 2, Offset: 8}, "{}\n1\n"},
+		"json long": {"1\n\"" + huge + "\"\n2\n", []stream.Stage{stream.NDJSON()},
+			stream.Position{Line: 2, Offset: 2}, "1\n2\n"},
+		"line long": {huge + "\n" + huge + "\nx", []stream.Stage{stream.SplitLines()},
+			stream.Position{Line: 1}, "x\n"},
+		"utf-8": {"1\n\"\xff\"\n", []stream.Stage{stream.NDJSON()},
+			stream.Position{Line: 2, Offset: 3}, "1\n"},
+		"expression": {"{\"a\":1}\n{\"a\":[]}\n",
+			[]stream.Stage{stream.NDJSON(), stream.Map(expr(t, ".a+1"))}, stream.Position{Line: 2, Offset: 8},
+			"2\n"},
+		"field of field": {"{\"a\":1}\n{\"a\":{}}\n",
+			[]stream.Stage{stream.NDJSON(), stream.Filter(expr(t, ".a.b == null"))}, stream.Position{Line: 1},
+			"{\"a\":{}}\n"},
+		"no object": {"{}\n1\n", []stream.Stage{stream.NDJSON(), stream.Select("a")},
+			stream.Position{Line: 2, Offset: 3}, "{}\n"},
+		"ragged": {"a,b\n1,\"2\n\"\n3\n4,5,6\n7,8\n", []stream.Stage{stream.CSV(stream.CSVOptions{})},
+			stream.Position{Line: 4, Offset: 11}, `{"a":"1","b":"2\n"}` + "\n" + `{"a":"7","b":"8"}` + "\n"},
+		"behind a quote": {"a,b\r\n1,\"2\"3\r\n4,5\r\n", []stream.Stage{stream.CSV(stream.CSVOptions{})},
+			stream.Position{Line: 2, Offset: 10}, `{"a":"4","b":"5"}` + "\n"},
+		"open quote": {"a,b\n1,\"2\n3", []stream.Stage{stream.CSV(stream.CSVOptions{})},
+			stream.Position{Line: 2, Offset: 6}, ""},
+		"field long": {"a\n1\n\"" + huge + "\n", []stream.Stage{stream.CSV(stream.CSVOptions{})},
+			stream.Position{Line: 3, Offset: 4}, `{"a":"1"}` + "\n"},
+		"new column": {"{\"a\":1}\n{\"b\":1}\n{}\n",
+			[]stream.Stage{stream.NDJSON(), stream.CSV(stream.CSVOptions{})},
+			stream.Position{Line: 2, Offset: 8}, "a\n1\n\"\"\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -324,17 +358,20 @@ func TestRecordErrors(t *testing.T) {
 			if !errors.As(err, &wrong) || wrong.At != c.at {
 				t.Fatalf("got %v, want an error at %+v", err, c.at)
 			}
-			got, report, err := through(t, strings.NewReader(c.input), stream.Options{SkipErrors: true}, c.stages...)
+			got, report, err := through(t, strings.NewReader(c.input), stream.Options{SkipErrors: true},
+				c.stages...)
 			if err != nil || got != c.kept {
 				t.Fatalf("skipping: got %.100q, %v, want %q", got, err, c.kept)
 			}
-			if report.Skipped == 0 || int64(len(report.Errors)) != report.Skipped || report.Errors[0].At != c.at {
+			if report.Skipped == 0 || int64(len(report.Errors)) != report.Skipped ||
+				report.Errors[0].At != c.at {
 				t.Errorf("skipped %d: %v", report.Skipped, report.Errors)
 			}
 		})
 	}
 	for _, skip := range []bool{false, true} {
-		_, _, err := through(t, strings.NewReader("1\n"), stream.Options{SkipErrors: skip}, stream.NDJSON(), stream.Filter(expr(t, "def f: f; f")))
+		_, _, err := through(t, strings.NewReader("1\n"), stream.Options{SkipErrors: skip}, stream.NDJSON(),
+			stream.Filter(expr(t, "def f: f; f")))
 		if !errors.Is(err, jq.ErrSteps) {
 			t.Errorf("endless expression: %v", err)
 		}

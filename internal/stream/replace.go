@@ -18,7 +18,9 @@ func Replace(old, with string) (Stage, error) {
 	}
 	from, to := []byte(old), []byte(with)
 	return replacing(func() (replacement, error) {
-		return func(s *replacer, start int, line []byte) error { return s.replaceText(start, line, from, to) }, nil
+		return func(s *replacer, start int, line []byte) error {
+			return s.replaceText(start, line, from, to)
+		}, nil
 	}), nil
 }
 

@@ -59,7 +59,8 @@ func ExampleReadCSV() {
 }
 
 func ExampleWriteCSV() {
-	show(`{"b":[1],"a":"x,y"}`, stream.NDJSON(), stream.WriteCSV(stream.CSVOptions{Columns: []string{"a", "b"}}))
+	show(`{"b":[1],"a":"x,y"}`, stream.NDJSON(),
+		stream.WriteCSV(stream.CSVOptions{Columns: []string{"a", "b"}}))
 	// Output:
 	// a,b
 	// "x,y",[1]

@@ -20,7 +20,8 @@ func fuzzStages(t *testing.T, in []byte, stages ...stream.Stage) (string, error)
 	o := stream.Options{MaxBytes: 1 << 20}
 	whole, report, err := through(t, bytes.NewReader(in), o, stages...)
 	pieces, _, piecesErr := through(t, &oneByOne{in}, o, stages...)
-	if whole != pieces || (err == nil) != (piecesErr == nil) || err != nil && err.Error() != piecesErr.Error() {
+	if whole != pieces || (err == nil) != (piecesErr == nil) || err != nil &&
+		err.Error() != piecesErr.Error() {
 		t.Fatalf("%q: %q, %v whole and %q, %v byte by byte", in, whole, err, pieces, piecesErr)
 	}
 	if err == nil && report.BytesOut != int64(len(whole)) {
@@ -37,7 +38,8 @@ func FuzzSplitLines(f *testing.F) {
 		if want != "" && !strings.HasSuffix(want, "\n") {
 			want += "\n"
 		}
-		if got, err := fuzzStages(t, in, stream.SplitLines().In(stream.UTF8), stream.Count()); got != want || err != nil {
+		if got, err := fuzzStages(t, in, stream.SplitLines().In(stream.UTF8), stream.Count()); got != want ||
+			err != nil {
 			t.Fatalf("%q became %q: %v", in, got, err)
 		}
 	})
@@ -62,7 +64,8 @@ func FuzzNDJSONToCSV(f *testing.F) {
 	f.Add([]byte("{\"a\":1,\"b\":\"x\\\"y\"}\n{\"b\":null}"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if out, err := fuzzStages(t, in, stream.NDJSON(), stream.CSV(stream.CSVOptions{})); err == nil {
-			rows, _, err := through(t, strings.NewReader(out), stream.Options{}, stream.CSV(stream.CSVOptions{}))
+			rows, _, err := through(t, strings.NewReader(out), stream.Options{},
+				stream.CSV(stream.CSVOptions{}))
 			if err != nil {
 				t.Fatalf("%q became %q, which became %q: %v", in, out, rows, err)
 			}
@@ -125,7 +128,8 @@ func FuzzCodecStages(f *testing.F) {
 			if got, err := fuzzStages(t, in, stages...); got != string(in) || err != nil {
 				t.Fatalf("%s: %q became %q: %v", format, in, got, err)
 			}
-			_, err := pipeline(t, stream.Decompress(format, 100)).Run(t.Context(), io.Discard, bytes.NewReader(in), stream.Options{MaxBytes: 1 << 20})
+			_, err := pipeline(t, stream.Decompress(format, 100)).Run(t.Context(), io.Discard,
+				bytes.NewReader(in), stream.Options{MaxBytes: 1 << 20})
 			corrupt, limit := (*stream.CorruptError)(nil), (*stream.LimitError)(nil)
 			if err != nil && !errors.As(err, &corrupt) && !errors.As(err, &limit) {
 				t.Fatalf("%q: %v", in, err)
@@ -137,7 +141,8 @@ func FuzzCodecStages(f *testing.F) {
 func FuzzChecksum(f *testing.F) {
 	f.Add([]byte("abc"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		if got, err := fuzzStages(t, in, stream.Checksum("sha256", "crc32"), stream.Count()); got != string(in) || err != nil {
+		if got, err := fuzzStages(t, in, stream.Checksum("sha256", "crc32"), stream.Count()); got != string(
+			in) || err != nil {
 			t.Fatalf("%q became %q: %v", in, got, err)
 		}
 	})

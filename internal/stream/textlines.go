@@ -15,7 +15,8 @@ func toLines(in Kind) (Kind, bool) { return KindLines, in != KindRecords }
 // CR CR LF or CR, and the last one need not; given out, all end with LF. A byte
 // order mark at the front is left out.
 func SplitLines() Stage {
-	return Stage{name: "lines", gives: toLines, text: true, push: func(r *run, in Kind, next flow) (flow, error) {
+	return Stage{name: "lines", gives: toLines, text: true, push: func(r *run, in Kind, next flow) (flow,
+		error) {
 		if in == KindLines {
 			return next, nil
 		}
@@ -41,7 +42,9 @@ func NDJSON() Stage {
 			count := r.countOf(next)
 			return newSplitter(r, next, &checker{r: r, count: count, scan: jq.NewFields()}), nil
 		},
-		lazy: func(r *run, next flow) flow { return newSplitter(r, next, &checker{r: r, count: r.countOf(next)}) },
+		lazy: func(r *run, next flow) flow {
+			return newSplitter(r, next, &checker{r: r, count: r.countOf(next)})
+		},
 	}
 }
 
@@ -245,7 +248,8 @@ func (s *splitter) line(buf []byte, start, end, next int) error {
 
 // line reports whether a line is a record.
 func (c *checker) line(b []byte, start, end int, at Position) (keep bool, err error) {
-	if end-start < 2 && len(bytes.TrimSpace(b[start:end])) == 0 || b[start] <= ' ' && len(bytes.TrimSpace(b[start:end])) == 0 {
+	if end-start < 2 && len(bytes.TrimSpace(b[start:end])) == 0 || b[start] <= ' ' &&
+		len(bytes.TrimSpace(b[start:end])) == 0 {
 		return false, nil
 	}
 	if c.scan != nil {

@@ -11,7 +11,10 @@ func anyKind(in Kind) (Kind, bool) { return in, true }
 // Count is the stage count. It changes nothing: every stage is counted, and
 // this one marks a place of which the counts are wanted.
 func Count() Stage {
-	return Stage{name: "count", gives: anyKind, push: func(_ *run, _ Kind, next flow) (flow, error) { return next, nil }}
+	return Stage{name: "count", gives: anyKind, push: func(_ *run, _ Kind, next flow) (flow,
+		error) {
+		return next, nil
+	}}
 }
 
 // Checksum is the stage checksum. It changes nothing and digests what passes

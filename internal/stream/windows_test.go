@@ -39,7 +39,8 @@ func TestLongWindows(t *testing.T) { //nolint:paralleltest // see above
 		"of zstd --long=27":  {string(file), ""},
 		"128 MiB":            {frame(mib128, "x"), "x"},
 		"behind a small one": {frame(kib1, "a") + skippable + frame(mib128, "b") + frame(mib64, "c"), "abc"},
-		"growing":            {frame(mib16, "a") + frame(mib64, "b") + frame(mib128, "c") + frame(mib16, ""), "abc"},
+		"growing": {frame(mib16, "a") + frame(mib64, "b") + frame(mib128, "c") + frame(mib16, ""),
+			"abc"},
 	} {
 		for how, chunked := range chunkings {
 			got, err := unpack(chunked(strings.NewReader(c.in)), stream.Auto, stream.Limits{})
@@ -69,7 +70,8 @@ func TestWindowMemory(t *testing.T) { //nolint:paralleltest // the memory is the
 		}
 		held = append(held, z)
 	}
-	for name, in := range map[string]string{"first frame": frame(mib16, "x"), "second frame": frame(kib1, "") + frame(mib64, "x")} {
+	for name, in := range map[string]string{"first frame": frame(mib16, "x"),
+		"second frame": frame(kib1, "") + frame(mib64, "x")} {
 		z, err := open(in)
 		if !errors.Is(err, stream.ErrBusy) {
 			t.Errorf("%s: %v, want %v", name, err, stream.ErrBusy)
@@ -134,12 +136,13 @@ func TestGzipHeaders(t *testing.T) {
 		want string
 	}{
 		"a name of 600 bytes": {file, "hello world\n"},
-		"511 and 512 bytes":   {append(member(8, 0, long[:511], "", "a"), member(8, 0, long[:512], "", "b")...), "ab"},
-		"comment":             {member(16, 0, "", long, "a"), "a"},
-		"all, with a sum":     {member(2|4|8|16, 65535, longer, longer, "a"), "a"},
-		"empty texts":         {member(2|4|8|16, 0, "", "", "a"), "a"},
-		"two members":         {both, "ab"},
-		"none":                {member(0, 0, "", "", ""), ""},
+		"511 and 512 bytes": {append(member(8, 0, long[:511], "", "a"),
+			member(8, 0, long[:512], "", "b")...), "ab"},
+		"comment":         {member(16, 0, "", long, "a"), "a"},
+		"all, with a sum": {member(2|4|8|16, 65535, longer, longer, "a"), "a"},
+		"empty texts":     {member(2|4|8|16, 0, "", "", "a"), "a"},
+		"two members":     {both, "ab"},
+		"none":            {member(0, 0, "", "", ""), ""},
 	} {
 		for how, chunked := range chunkings {
 			got, err := unpack(chunked(bytes.NewReader(c.in)), stream.Gzip, stream.Limits{})
@@ -158,7 +161,8 @@ func TestGzipHeaders(t *testing.T) {
 		"length wrong":            append(bytes.Clone(member(0, 0, "", "", "a")[:20]), 9, 9, 9, 9),
 	} {
 		_, err := unpack(bytes.NewReader(in), stream.Gzip, stream.Limits{})
-		if corrupt := (*stream.CorruptError)(nil); !errors.As(err, &corrupt) || strings.Contains(name, "cut") && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if corrupt := (*stream.CorruptError)(nil); !errors.As(err, &corrupt) ||
+			strings.Contains(name, "cut") && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

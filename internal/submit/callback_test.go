@@ -67,7 +67,8 @@ func TestCallbackIsPartOfTheRequest(t *testing.T) {
 }
 
 func FuzzCheckCallback(f *testing.F) {
-	for _, text := range []string{"https://a.example/", "http://[::1]:80/x?y#z", "https://u:p@h/", "http://a\x7f/"} {
+	for _, text := range []string{"https://a.example/", "http://[::1]:80/x?y#z", "https://u:p@h/",
+		"http://a\x7f/"} {
 		f.Add(text)
 	}
 	d := &Submitter{Config{Callbacks: true}}
@@ -75,7 +76,8 @@ func FuzzCheckCallback(f *testing.F) {
 		if d.checkCallback(text) != "" || text == "" {
 			return
 		}
-		if strings.ContainsAny(text, "\r\n\x00#") || len(text) > maxCallbackURL || !strings.HasPrefix(strings.ToLower(text), "http") {
+		if strings.ContainsAny(text, "\r\n\x00#") || len(text) > maxCallbackURL ||
+			!strings.HasPrefix(strings.ToLower(text), "http") {
 			t.Fatalf("%q is fine", text)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/blob/disk"
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
@@ -22,22 +23,29 @@ func primes(change func(*submit.Request)) submit.Request {
 // A submission may ask for what the operator allows, and is told which setting says so.
 func TestCeilings(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *submit.Config) { c.MaxTimeout, c.MaxRetention, c.MaxAttempts = 2*time.Second, time.Hour, 2 })
+	b := setup(t, func(c *submit.Config) {
+		c.MaxTimeout, c.MaxRetention, c.MaxAttempts = 2*time.Second, time.Hour, 2
+	})
 	for place, c := range map[string]struct {
 		setting    string
 		most, over func(*submit.Request)
 	}{
-		"/timeout":      {"MAX_TIMEOUT", func(r *submit.Request) { r.Timeout = 2 * time.Second }, func(r *submit.Request) { r.Timeout = 2*time.Second + 1 }},
-		"/retention":    {"MAX_RETENTION", func(r *submit.Request) { r.Retention = time.Hour }, func(r *submit.Request) { r.Retention = time.Hour + time.Second }},
-		"/max_attempts": {"MAX_ATTEMPTS", func(r *submit.Request) { r.MaxAttempts = 2 }, func(r *submit.Request) { r.MaxAttempts = 3 }},
+		"/timeout": {"MAX_TIMEOUT", func(r *submit.Request) { r.Timeout = 2 * time.Second },
+			func(r *submit.Request) { r.Timeout = 2*time.Second + 1 }},
+		"/retention": {"MAX_RETENTION", func(r *submit.Request) { r.Retention = time.Hour },
+			func(r *submit.Request) { r.Retention = time.Hour + time.Second }},
+		"/max_attempts": {"MAX_ATTEMPTS", func(r *submit.Request) { r.MaxAttempts = 2 },
+			func(r *submit.Request) { r.MaxAttempts = 3 }},
 	} {
 		b.submit(primes(c.most))
 		_, _, err := b.Submit(t.Context(), primes(c.over))
 		var e *httpapi.Error
-		if !errors.As(err, &e) || e.Status != 422 || len(e.Errors) != 1 || e.Errors[0].Pointer != place || !strings.Contains(e.Errors[0].Detail, c.setting) {
+		if !errors.As(err, &e) || e.Status != 422 || len(e.Errors) != 1 || e.Errors[0].Pointer != place ||
+			!strings.Contains(e.Errors[0].Detail, c.setting) {
 			t.Errorf("%s over the ceiling: %v", place, err)
 		}
-		line := map[string]string{"/timeout": `"timeout":"3s"`, "/retention": `"retention":"2h"`, "/max_attempts": `"max_attempts":3`}[place]
+		line := map[string]string{"/timeout": `"timeout":"3s"`, "/retention": `"retention":"2h"`,
+			"/max_attempts": `"max_attempts":3`}[place]
 		answers := send(t, b.Submitter, `{"type":"math.primes","payload":{"n":10},`+line+"}\n")
 		if len(answers) != 1 || answers[0].Status != 422 || answers[0].Errors[0].Pointer != place {
 			t.Errorf("line with %s: %+v", line, answers)
@@ -45,7 +53,8 @@ func TestCeilings(t *testing.T) {
 	}
 	snap := b.submit(primes(func(*submit.Request) {})) // what it doesn't name is cut down
 	record, err := b.Store.Read(t.Context(), snap.ID)
-	if err != nil || record.Timeout > 2*time.Second || record.Retention > time.Hour || record.Snapshot.MaxAttempts > 2 {
+	if err != nil || record.Timeout > 2*time.Second || record.Retention > time.Hour ||
+		record.Snapshot.MaxAttempts > 2 {
 		t.Errorf("by default: %+v, %v", record, err)
 	}
 }
@@ -54,10 +63,12 @@ func TestCeilings(t *testing.T) {
 func TestRetryUnderCeilings(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	old := b.submit(primes(func(r *submit.Request) { r.Timeout, r.Retention, r.MaxAttempts = 5*time.Hour, 300*time.Hour, 50 }))
+	old := b.submit(primes(func(r *submit.Request) {
+		r.Timeout, r.Retention, r.MaxAttempts = 5*time.Hour, 300*time.Hour, 50
+	}))
 	b.finish(old.ID, jobstore.Succeeded)
 	b.MaxTimeout, b.MaxRetention, b.MaxAttempts = time.Second, time.Hour, 2
-	snap, err := b.Retry(t.Context(), old.ID)
+	snap, err := b.Retry(t.Context(), access.Everything, old.ID, submit.Again{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,12 +86,16 @@ func TestExpiresBeforeItStarts(t *testing.T) {
 		ahead, expires time.Duration
 		refused        bool
 	}{
-		{time.Hour, time.Minute, true}, {time.Hour, time.Hour - time.Minute, true}, {time.Hour, 2 * time.Hour, false},
-		{-time.Hour, time.Second, false}, {time.Hour, 0, false}, {0, time.Second, false},
+		{time.Hour, time.Minute, true}, {time.Hour, time.Hour - time.Minute, true},
+		{time.Hour, 2 * time.Hour, false}, {-time.Hour, time.Second, false}, {time.Hour, 0, false},
+		{0, time.Second, false},
 	} {
-		_, _, err := b.Submit(t.Context(), primes(func(r *submit.Request) { r.RunAt, r.ExpiresIn = time.Now().Add(c.ahead), c.expires }))
+		_, _, err := b.Submit(t.Context(), primes(func(r *submit.Request) {
+			r.RunAt, r.ExpiresIn = time.Now().Add(c.ahead), c.expires
+		}))
 		var e *httpapi.Error
-		if errors.As(err, &e) != c.refused || c.refused && (e.Status != 422 || e.Errors[0].Pointer != "/expires_in") {
+		if errors.As(err, &e) != c.refused || c.refused &&
+			(e.Status != 422 || e.Errors[0].Pointer != "/expires_in") {
 			t.Errorf("run_at in %v, expires_in %v: %v", c.ahead, c.expires, err)
 		}
 	}
@@ -127,7 +142,10 @@ func TestNoRoom(t *testing.T) {
 			return err
 		},
 		"in pieces": func() error { _, _, err := b.Begin(t.Context(), file, ""); return err },
-		"again":     func() error { _, err := b.Retry(t.Context(), old.ID); return err },
+		"again": func() error {
+			_, err := b.Retry(t.Context(), access.Everything, old.ID, submit.Again{})
+			return err
+		},
 		"in lines": func() error {
 			answers := send(t, b.Submitter, text)
 			if answers[1].Status != 422 {
@@ -147,7 +165,8 @@ func TestNoRoom(t *testing.T) {
 	full.Store(&why)
 	for name, way := range ways {
 		var e *httpapi.Error
-		if err := way(); !errors.As(err, &e) || e.Code != httpapi.QueueFull || e.Status != 503 || e.RetryAfter == 0 && name != "in lines" ||
+		if err := way(); !errors.As(err, &e) || e.Code != httpapi.QueueFull || e.Status != 503 ||
+			e.RetryAfter == 0 && name != "in lines" ||
 			!strings.Contains(e.Detail, why) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -34,6 +34,13 @@ func digest(r Request, payload []byte) string {
 	if r.CallbackURL != "" {
 		b = appendText(append(b, ','), r.CallbackURL)
 	}
+	if len(r.Labels) > 0 {
+		b = appendText(append(b, ','), "labels "+r.Labels.String())
+	}
+	if !r.Owner.Usual() {
+		b = appendText(append(b, ','), r.Owner.Of())
+		b = appendText(append(b, ','), r.Owner.Subject)
+	}
 	sum := sha256.Sum256(append(b, ']'))
 	var text [32]byte
 	hex.Encode(text[:], sum[:16])

@@ -31,10 +31,11 @@ type upload struct {
 
 // submitInput creates the record, streams the input into the blob store and
 // makes the job queued. The record tells how far the upload is meanwhile.
-func (d *Submitter) submitInput(ctx context.Context, r Request, n jobstore.NewJob) (job.Snapshot, bool, error) {
+func (d *Submitter) submitInput(ctx context.Context, r Request,
+	n jobstore.NewJob) (job.Snapshot, bool, error) {
 	u := &upload{submitter: d, new: n, req: r, fence: jobstore.NewFence(), told: -1}
-	if d.MaxInput > 0 && r.InputSize > d.MaxInput {
-		return job.Snapshot{}, false, tooLarge(d.MaxInput)
+	if most := d.most(&r); most > 0 && r.InputSize > most {
+		return job.Snapshot{}, false, tooLarge(most)
 	}
 	u.new.UploadFence = u.fence
 	created, sent, err := u.begin(ctx)
@@ -70,7 +71,8 @@ func (u *upload) begin(ctx context.Context) (created bool, sent time.Time, err e
 			return c.New, sent, nil
 		}
 		if c.Pieces {
-			return false, sent, conflict("an upload in pieces has this key or id: go on with it, or delete it", 0)
+			return false, sent, conflict(
+				"an upload in pieces has this key or id: go on with it, or delete it", 0)
 		}
 		u.new.UploadFrom = c.Upload
 	}
@@ -85,21 +87,22 @@ func conflict(detail string, after time.Duration) *httpapi.Error {
 
 // name is where the input is stored. No two uploads write the same blob: one
 // that was taken over may still be writing.
-func (u *upload) name() string { return string(u.new.ID) + "/" + u.fence + "/in" }
+func (u *upload) name() string { return jobstore.Folder(u.new.ID) + "/" + u.fence + "/in" }
 
 func (u *upload) run(request context.Context, sent time.Time) error {
 	ctx, stop := context.WithCancelCause(request)
 	defer stop(nil)
 	var reading sync.Mutex // of interrupt
 	interrupt := u.req.Interrupt
-	hold := &jobstore.Hold{ID: u.new.ID, Fence: u.fence, Sent: sent, Progress: u.progress, Stop: func(cause error) {
-		stop(cause)
-		reading.Lock()
-		defer reading.Unlock()
-		if interrupt != nil {
-			interrupt()
-		}
-	}}
+	hold := &jobstore.Hold{ID: u.new.ID, Fence: u.fence, Sent: sent, Progress: u.progress,
+		Stop: func(cause error) {
+			stop(cause)
+			reading.Lock()
+			defer reading.Unlock()
+			if interrupt != nil {
+				interrupt()
+			}
+		}}
 	u.submitter.Keeper.Keep(hold)
 	defer hold.Drop()
 
@@ -118,11 +121,10 @@ func (u *upload) run(request context.Context, sent time.Time) error {
 	// Not under ctx: once the job is queued the keeper finds that its fence is
 	// gone, and may say so before we have the answer. Nor does a client that
 	// left after the last byte take its job back.
-	ticket, err := u.queued(context.WithoutCancel(request), spec)
+	err = u.queued(context.WithoutCancel(request), spec)
 	if err != nil {
 		return err
 	}
-	u.submitter.enqueue(ctx, ticket)
 	return nil
 }
 
@@ -143,8 +145,8 @@ func (u *upload) copy(ctx context.Context, name string) (blob.Info, error) {
 			if _, err := w.Write(buf[:n]); err != nil {
 				return blob.Info{}, fmt.Errorf("store input: %w", err)
 			}
-			if done := u.done.Add(int64(n)); u.submitter.MaxInput > 0 && done > u.submitter.MaxInput {
-				return blob.Info{}, tooLarge(u.submitter.MaxInput)
+			if done, most := u.done.Add(int64(n)), u.submitter.most(&u.req); most > 0 && done > most {
+				return blob.Info{}, tooLarge(most)
 			}
 		}
 		if readErr == io.EOF {
@@ -169,23 +171,23 @@ func (u *upload) copy(ctx context.Context, name string) (blob.Info, error) {
 
 // queued makes the job queued. It asks until it is answered, for a while: the
 // input is whole and the client still waits.
-func (u *upload) queued(ctx context.Context, spec jobstore.Spec) (job.Ticket, error) {
+func (u *upload) queued(ctx context.Context, spec jobstore.Spec) error {
 	pause := 50 * time.Millisecond
 	for until := time.Now().Add(10 * time.Second); ; pause *= 2 {
-		ticket, err := u.submitter.Store.Uploaded(ctx, u.new.ID, u.fence, spec)
+		_, err := u.submitter.Store.Uploaded(ctx, u.new.ID, u.fence, spec)
 		switch {
 		case err == nil:
-			return ticket, nil
+			return nil
 		case errors.Is(err, jobstore.ErrLost), errors.Is(err, job.ErrNotFound):
 			// An answer may have been lost, and the job have run since: only an
 			// input that the record doesn't name may go.
 			if there, err := u.submitter.whole(ctx, u.new.ID, u.name()); there || err != nil {
-				return job.Ticket{}, err
+				return err
 			}
-			u.submitter.deleteBlobs(ctx, u.new.ID, string(u.new.ID)+"/"+u.fence)
-			return job.Ticket{}, u.lost(ctx)
+			u.submitter.deleteBlobs(ctx, u.new.ID, jobstore.Folder(u.new.ID)+"/"+u.fence)
+			return u.lost(ctx)
 		case time.Now().After(until):
-			return job.Ticket{}, refusal.Of(err) // its fate is known to the record: lost with its lease, or queued
+			return refusal.Of(err) // its fate is known to the record: lost with its lease, or queued
 		}
 		<-time.After(pause)
 	}
@@ -196,8 +198,10 @@ func (u *upload) giveUp(ctx context.Context, cause error) error {
 	if errors.Is(cause, jobstore.ErrLost) {
 		return u.lost(ctx)
 	}
-	end := jobstore.End{Outcome: jobstore.Failed, Code: job.UploadIncomplete, Message: "the upload ended before its last byte"}
-	answer := httpapi.NewError(httpapi.Invalid, "the body ended before its last byte").WithStatus(http.StatusBadRequest).Wrap(cause)
+	end := jobstore.End{Outcome: jobstore.Failed, Code: job.UploadIncomplete,
+		Message: "the upload ended before its last byte"}
+	answer := httpapi.NewError(httpapi.Invalid, "the body ended before its last byte").
+		WithStatus(http.StatusBadRequest).Wrap(cause)
 	var cut *cutError
 	var refused *httpapi.Error
 	switch {
@@ -214,8 +218,10 @@ func (u *upload) giveUp(ctx context.Context, cause error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if _, err := u.submitter.Store.Finish(ctx, u.new.ID, u.fence, end); err != nil && !errors.Is(err, jobstore.ErrLost) {
-		u.submitter.Log.WarnContext(ctx, "end of upload not recorded, its lease will end", "job_id", u.new.ID, "error", err)
+	if _, err := u.submitter.Store.Finish(ctx, u.new.ID, u.fence, end); err != nil &&
+		!errors.Is(err, jobstore.ErrLost) {
+		u.submitter.Log.WarnContext(ctx, "end of upload not recorded, its lease will end", "job_id", u.new.ID,
+			"error", err)
 	}
 	return answer
 }
@@ -241,7 +247,8 @@ func (d *Submitter) deleteBlobs(ctx context.Context, id job.ID, prefix string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := d.Blobs.Delete(ctx, prefix); err != nil {
-		d.Log.WarnContext(ctx, "blob of a lost upload stays until its job or orphans are swept", "job_id", id, "error", err)
+		d.Log.WarnContext(ctx, "blob of a lost upload stays until its job or orphans are swept", "job_id", id,
+			"error", err)
 	}
 }
 

@@ -36,16 +36,23 @@ func TestRefusalsAreCheap(t *testing.T) {
 		return `{"replace":{"pattern":` + string(text) + `}}`
 	}
 	for name, c := range map[string]struct{ payload, places string }{
-		"repeats":      {stages(pattern(strings.Repeat(".{0,999}", 124)), 30), "/payload/stages/1/replace"},
-		"cases":        {stages(pattern("(?i)"+strings.Repeat("[\x01-\U0001e942]", 90)), 30), "/payload/stages/1/replace"},
-		"tables":       {stages(pattern("["+strings.Repeat(`\pL`, 330)+"]"), 30), "/payload/stages/1/replace"},
-		"together":     {stages(pattern("a{900}b{900}"), 30), "/payload/stages/6/replace"},
-		"jq":           {stages(`{"map":"`+strings.Repeat("[", 400)+strings.Repeat("]", 400)+`"}`, 30), "/payload/stages"},
-		"deep jq":      {stages(`{"map":"`+strings.Repeat("[", 4000)+strings.Repeat("]", 4000)+`"}`, 1), "/payload/stages/1/map"},
-		"late mistake": {stages(`{"map":"nothing("}`, 1) + " ", "/input"}, // what is wrong with it costs a compilation
-		"wrong kinds":  {stages(`{"map":"`+strings.Repeat("[", 400)+strings.Repeat("]", 400)+`"},{"lines":{}}`, 10), "/payload/stages/2"},
+		"repeats": {stages(pattern(strings.Repeat(".{0,999}", 124)), 30), "/payload/stages/1/replace"},
+		"cases": {stages(pattern("(?i)"+strings.Repeat("[\x01-\U0001e942]", 90)), 30),
+			"/payload/stages/1/replace"},
+		"tables": {stages(pattern("["+strings.Repeat(`\pL`, 330)+"]"), 30),
+			"/payload/stages/1/replace"},
+		"together": {stages(pattern("a{900}b{900}"), 30), "/payload/stages/6/replace"},
+		"jq": {stages(`{"map":"`+strings.Repeat("[", 400)+strings.Repeat("]", 400)+`"}`, 30),
+			"/payload/stages"},
+		"deep jq": {stages(`{"map":"`+strings.Repeat("[", 4000)+strings.Repeat("]", 4000)+`"}`, 1),
+			"/payload/stages/1/map"},
+		// what is wrong with it costs a compilation
+		"late mistake": {stages(`{"map":"nothing("}`, 1) + " ", "/input"},
+		"wrong kinds": {stages(`{"map":"`+strings.Repeat("[", 400)+strings.Repeat("]", 400)+
+			`"},{"lines":{}}`, 10), "/payload/stages/2"},
 	} {
-		r := Request{Type: "text.transform", Payload: json.RawMessage(c.payload), Input: strings.NewReader("")}
+		r := Request{Type: "text.transform", Payload: json.RawMessage(c.payload),
+			Input: strings.NewReader("")}
 		if c.places == "/input" {
 			r.Input = nil
 		}

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"time"
 
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
 	"longshore/internal/refusal"
-	"longshore/job"
 )
 
 // A Draft is one line of a batch on its way in: a request, or what is wrong
@@ -40,19 +38,19 @@ func Read(l Line) Draft {
 func (d *Submitter) SubmitMany(ctx context.Context, drafts []Draft) []httpapi.BatchAnswer {
 	g := d.checkMany(drafts)
 	d.createMany(ctx, g)
-	d.enqueueMany(ctx, g)
 	return g.answers
 }
 
 // SubmitBatch is SubmitMany for any number of jobs: next returns the drafts
 // that there are, at least one, until it returns an error, and answer gets the
-// answers in the same order. Checking, records and tickets go on at the same
+// answers in the same order. Checking and records go on at the same
 // time, each for another group of jobs, and the groups are of what has come:
 // a lone draft is not kept waiting. What is under way is bounded, so a slow
 // answer slows next. It returns the first error of next, but for io.EOF, or of
 // answer, when all that was read has been answered; after an error of answer
 // nothing more is taken.
-func (d *Submitter) SubmitBatch(ctx context.Context, next func() ([]Draft, error), answer func([]httpapi.BatchAnswer) error) error {
+func (d *Submitter) SubmitBatch(ctx context.Context, next func() ([]Draft, error),
+	answer func([]httpapi.BatchAnswer) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	checked, sent := make(chan *group, underWay), make(chan *group, underWay)
@@ -80,7 +78,6 @@ func (d *Submitter) SubmitBatch(ctx context.Context, next func() ([]Draft, error
 	var answerErr error
 	for g := range sent {
 		<-g.recorded
-		d.enqueueMany(ctx, g)
 		if answerErr == nil {
 			if answerErr = answer(g.answers); answerErr != nil {
 				stop(answerErr)
@@ -131,7 +128,6 @@ type group struct {
 	answers []httpapi.BatchAnswer
 	jobs    []jobstore.NewJob // those that are not refused
 	at      []int             // where in answers they are
-	tickets []job.Ticket
 	// referred are jobs that work on another's output: each is made on its own.
 	referred []referred
 
@@ -170,7 +166,8 @@ func gather(g *group, from <-chan *group) *group {
 }
 
 func (d *Submitter) checkMany(drafts []Draft) *group {
-	g := &group{answers: make([]httpapi.BatchAnswer, len(drafts)), jobs: make([]jobstore.NewJob, 0, len(drafts)), at: make([]int, 0, len(drafts))}
+	g := &group{answers: make([]httpapi.BatchAnswer, len(drafts)),
+		jobs: make([]jobstore.NewJob, 0, len(drafts)), at: make([]int, 0, len(drafts))}
 	for i, draft := range drafts {
 		g.answers[i].Line = draft.Line
 		err := draft.Err
@@ -208,7 +205,7 @@ func (g *group) refuseAll(e *httpapi.Error) {
 // createMany makes the records. All of it is one call or a few, and goes on
 // when ctx ends: who asked may be gone, what was sent can't be taken back.
 func (d *Submitter) createMany(ctx context.Context, g *group) {
-	if err := d.room(); err != nil {
+	if err := d.Room(); err != nil {
 		g.refuseAll(httpapi.AsError(err))
 		return
 	}
@@ -231,9 +228,6 @@ func (d *Submitter) createMany(ctx context.Context, g *group) {
 			continue
 		}
 		g.answers[i].ID, g.answers[i].Created = created[j].ID, created[j].New
-		if created[j].New && !created[j].Sent && created[j].Ticket.Delivery != 0 {
-			g.tickets = append(g.tickets, created[j].Ticket)
-		}
 	}
 }
 
@@ -257,17 +251,4 @@ func (d *Submitter) refuseLine(ctx context.Context, g *group, i int, err error) 
 		d.Log.ErrorContext(ctx, "line of a batch not taken", "error", err)
 	}
 	g.refuse(i, e)
-}
-
-// enqueueMany sends the tickets of jobs that are acknowledged whatever becomes
-// of them: one that gets lost here is found missing by the sweeper.
-func (d *Submitter) enqueueMany(ctx context.Context, g *group) {
-	if len(g.tickets) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := d.Tickets.Enqueue(ctx, g.tickets); err != nil {
-		d.Log.WarnContext(ctx, "tickets not sent, the sweeper will", "tickets", len(g.tickets), "first", g.tickets[0].ID, "error", err)
-	}
 }

@@ -17,11 +17,14 @@ func TestBatchReference(t *testing.T) {
 	owner := b.upload("file.compress")
 	b.finish(owner.ID, jobstore.Succeeded, "out.gz", "other")
 	var text string
-	for _, input := range []string{`{"job":"%[1]s","output":"out.gz"}`, `{"job":"%[1]s"}`, `{"job":"%[2]s","output":"x"}`, `{"job":"%[1]s","path":"/"}`,
+	for _, input := range []string{`{"job":"%[1]s","output":"out.gz"}`, `{"job":"%[1]s"}`,
+		`{"job":"%[2]s","output":"x"}`, `{"job":"%[1]s","path":"/"}`,
 		`"%[1]s"`, `{"job":7}`, `{"job":"%[1]s","output":"other"}`} {
-		text += fmt.Sprintf(`{"type":"log.analyze","idempotency_key":"k%[3]d","input":`+input+"}\n", owner.ID, job.NewID(owner.CreatedAt), len(text))
+		text += fmt.Sprintf(`{"type":"log.analyze","idempotency_key":"k%[3]d","input":`+input+"}\n", owner.ID,
+			job.NewID(owner.CreatedAt), len(text))
 	}
-	text = fmt.Sprintf(`{"type":"math.primes","payload":{"n":1},"input":{"job":"%s","output":"other"}}`+"\n", owner.ID) + text
+	text = fmt.Sprintf(`{"type":"math.primes","payload":{"n":1},"input":{"job":"%s","output":"other"}}`+"\n",
+		owner.ID) + text
 	want := []string{"/input", "", "/input/output", "/input/job", "/input/path", "/input", "/input/job", ""}
 	answers := send(t, b.Submitter, text)
 	if len(answers) != len(want) {

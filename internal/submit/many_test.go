@@ -22,7 +22,8 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 // submitter opens one on a Redis.
 func submitter(t *testing.T, url string) (*submit.Submitter, *connect.System) {
 	t.Helper()
-	sys, err := connect.Open(t.Context(), connect.Config{RedisURL: url, Prefix: redistest.Prefix(t), BlobURL: "file://" + t.TempDir()})
+	sys, err := connect.Open(t.Context(), connect.Config{RedisURL: url, Prefix: redistest.Prefix(t),
+		BlobURL: "file://" + t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,8 @@ func submitter(t *testing.T, url string) (*submit.Submitter, *connect.System) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return submit.NewSubmitter(submit.Config{Store: sys.Store, Tickets: sys.Queue, Blobs: sys.Blobs, Catalog: catalog, Log: slog.New(slog.DiscardHandler)}), sys
+	return submit.NewSubmitter(submit.Config{Store: sys.Store, Blobs: sys.Blobs, Catalog: catalog,
+		Log: slog.New(slog.DiscardHandler)}), sys
 }
 
 func lines(n int, format string) string {
@@ -92,11 +94,13 @@ func TestSubmitBatch(t *testing.T) {
 	for _, q := range queues {
 		pending += q.Pending
 	}
-	if snap, err := sys.Store.Get(t.Context(), first[n-1].ID); len(first) != n || pending != n || err != nil || snap.State != job.Queued {
+	if snap, err := sys.Store.Get(t.Context(), first[n-1].ID); len(first) != n || pending != n ||
+		err != nil || snap.State != job.Queued {
 		t.Errorf("%d answers, %d tickets, the last job %v, %v", len(first), pending, snap.State, err)
 	}
 	// The key of another request.
-	if a := send(t, d, `{"type":"math.primes","payload":{"n":99},"idempotency_key":"k1"}`); a[0].Code != httpapi.IdempotencyMismatch {
+	if a := send(t, d, `{"type":"math.primes","payload":{"n":99},"idempotency_key":"k1"}`); a[0].Code !=
+		httpapi.IdempotencyMismatch {
 		t.Errorf("another request under a key: %+v", a)
 	}
 	// An error of who takes the answers ends it.
@@ -125,7 +129,7 @@ func TestSubmitBatchFull(t *testing.T) {
 		}
 	}
 	text := lines(4000, `{"type":"math.primes","payload":{"n":%d},"idempotency_key":"k%[1]d"}`)
-	limit("4mb")
+	limit("2800kb")
 	taken := 0
 	first := send(t, d, text)
 	for i, a := range first {
@@ -140,7 +144,8 @@ func TestSubmitBatchFull(t *testing.T) {
 	}
 	limit("0")
 	for i, a := range send(t, d, text) {
-		if a.Refused() != nil || a.Created == (first[i].Refused() == nil) || first[i].ID != "" && first[i].ID != a.ID {
+		if a.Refused() != nil || a.Created == (first[i].Refused() == nil) || first[i].ID != "" &&
+			first[i].ID != a.ID {
 			t.Fatalf("line %d: %+v, then %+v", i+1, first[i], a)
 		}
 	}

@@ -26,5 +26,6 @@ func plainName(text string) string {
 // turns reports whether a character is a line end or changes the direction of writing
 // (Unicode's Bidi_Control).
 func turns(c rune) bool {
-	return c == 0x061c || c == 0x200e || c == 0x200f || c >= 0x2028 && c <= 0x202e || c >= 0x2066 && c <= 0x2069
+	return c == 0x061c || c == 0x200e || c == 0x200f || c >= 0x2028 && c <= 0x202e || c >= 0x2066 &&
+		c <= 0x2069
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/blob"
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
@@ -39,18 +40,20 @@ type Resumable struct {
 // Begin creates the record of a job whose input, of r.InputSize bytes, will
 // come in pieces. r.Input is not used. created is false if the idempotency key
 // or the chosen id named an upload that was there already.
-func (d *Submitter) Begin(ctx context.Context, r Request, metadata string) (u *Resumable, created bool, err error) {
+func (d *Submitter) Begin(ctx context.Context, r Request,
+	metadata string) (u *Resumable, created bool, err error) {
 	pieces, ok := d.Blobs.(blob.Pieces)
 	if !ok {
-		return nil, false, httpapi.NewError(httpapi.Unsupported, "the blob store takes no uploads in pieces").WithStatus(http.StatusNotImplemented)
+		return nil, false, httpapi.NewError(httpapi.Unsupported, "the blob store takes no uploads in pieces").
+			WithStatus(http.StatusNotImplemented)
 	}
-	if d.MaxInput > 0 && r.InputSize > d.MaxInput {
-		return nil, false, tooLarge(d.MaxInput)
+	if most := d.most(&r); most > 0 && r.InputSize > most {
+		return nil, false, tooLarge(most)
 	}
 	r.Input = http.NoBody // there will be one: check and digest want to know
 	n, _, err := d.check(r)
 	if err == nil {
-		err = d.room()
+		err = d.Room()
 	}
 	if err != nil {
 		return nil, false, err
@@ -72,9 +75,11 @@ func (d *Submitter) Begin(ctx context.Context, r Request, metadata string) (u *R
 	}
 	n.UploadFence, n.UploadExpiry = jobstore.NewFence(), d.UploadExpiry
 	n.Spec.Upload = &jobstore.Upload{Size: r.InputSize, Token: token, Metadata: metadata,
-		ContentType: plainName(r.ContentType), Filename: plainName(r.Filename), Client: r.Client}
+		ContentType: plainName(r.ContentType), Filename: plainName(r.Filename), Client: r.Client,
+		Maker: r.maker}
 	c, err := d.Store.Create(ctx, n)
-	if refused := errors.Is(err, jobstore.ErrMismatch) || errors.Is(err, jobstore.ErrClaimed); refused || err == nil && !c.New {
+	if refused := errors.Is(err, jobstore.ErrMismatch) || errors.Is(err, jobstore.ErrClaimed); refused ||
+		err == nil && !c.New {
 		if err := pieces.Drop(ctx, inputName(n.ID), token); err != nil {
 			d.Log.WarnContext(ctx, "partial blob stays until orphans are swept", "job_id", n.ID, "error", err)
 		}
@@ -89,7 +94,7 @@ func (d *Submitter) Begin(ctx context.Context, r Request, metadata string) (u *R
 		return nil, false, conflict("another request sends the input of this key or id, whole", 2*time.Second)
 	}
 	if !c.New {
-		u, err := d.Resume(ctx, c.ID)
+		u, err := d.Resume(ctx, Uploader{View: access.Everything}, c.ID)
 		if err == nil && u.Size != r.InputSize {
 			return nil, false, refusal.Of(jobstore.ErrMismatch)
 		}
@@ -101,19 +106,41 @@ func (d *Submitter) Begin(ctx context.Context, r Request, metadata string) (u *R
 	return u, true, nil
 }
 
-func inputName(id job.ID) string { return string(id) + "/in" }
+// An Uploader is who goes on with an upload, looks at it or ends it.
+type Uploader struct {
+	access.View
+	Maker string // only what this one began; "" = all that are seen
+}
+
+// UploaderOf is what somebody may do with uploads by their ids: who may not read jobs goes on with his own
+// alone, and who may not cancel jobs ends his own alone. What a page may see its token says.
+func UploaderOf(who *access.Principal, by access.View, ends bool) Uploader {
+	want := access.JobsRead
+	if ends {
+		want = access.JobsCancel
+	}
+	if who == nil || who.Grant != nil || who.May(want, false) {
+		return Uploader{View: by}
+	}
+	return Uploader{View: by, Maker: who.ID}
+}
+
+func inputName(id job.ID) string { return jobstore.Folder(id) + "/in" }
 
 // Resume finds an upload in pieces. One that is whole is finished by the way,
 // for who was to do so may have died. The error says 404 if there is no such
 // upload, 410 if there was one.
-func (d *Submitter) Resume(ctx context.Context, id job.ID) (*Resumable, error) {
+func (d *Submitter) Resume(ctx context.Context, by Uploader, id job.ID) (*Resumable, error) {
 	pieces, ok := d.Blobs.(blob.Pieces)
 	if !ok {
 		return nil, refusal.Of(job.ErrNotFound)
 	}
-	r, err := d.Store.Read(ctx, id)
+	r, err := d.Store.Views().Read(ctx, by.View, id)
 	if err != nil {
 		return nil, noUpload(err)
+	}
+	if !by.began(r.Spec.Upload) {
+		return nil, noUpload(job.ErrNotFound)
 	}
 	u := &Resumable{ID: id, submitter: d, pieces: pieces, fence: r.Fence, spec: r.Spec}
 	switch up := r.Spec.Upload; {
@@ -145,6 +172,37 @@ func (d *Submitter) Resume(ctx context.Context, id job.ID) (*Resumable, error) {
 	return u, nil
 }
 
+// Sees reports whether there is a job for who asks, of whatever kind. The error says what Resume's would.
+func (d *Submitter) Sees(ctx context.Context, by Uploader, id job.ID) error {
+	if by.Maker != "" {
+		r, err := d.Store.Views().Read(ctx, by.View, id)
+		if err == nil && !by.began(r.Spec.Upload) {
+			err = job.ErrNotFound
+		}
+		if err != nil {
+			return noUpload(err)
+		}
+		return nil
+	}
+	if by.All() {
+		return nil
+	}
+	revs, err := d.Store.Revs(ctx, []job.ID{id})
+	switch {
+	case err != nil:
+		return refusal.Of(err)
+	case revs[0].Missing || !by.Sees(revs[0].Tenant, revs[0].Owner):
+		return noUpload(job.ErrNotFound)
+	}
+	return nil
+}
+
+// began reports whether an upload is one that may be gone on with. One of which nothing is kept any more
+// is nobody's to be told of.
+func (u Uploader) began(up *jobstore.Upload) bool {
+	return u.Maker == "" || up != nil && up.Maker == u.Maker
+}
+
 func noUpload(err error) error {
 	if errors.Is(err, job.ErrNotFound) {
 		return httpapi.NewError(httpapi.NotFound, "there is no such upload").Wrap(err)
@@ -153,7 +211,8 @@ func noUpload(err error) error {
 }
 
 func gone() error {
-	return httpapi.NewError(httpapi.NotFound, "the upload has ended, and its job with it").WithStatus(http.StatusGone)
+	return httpapi.NewError(httpapi.NotFound, "the upload has ended, and its job with it").
+		WithStatus(http.StatusGone)
 }
 
 // Append adds what body yields, and returns how many bytes of it are durable,
@@ -173,8 +232,8 @@ func (u *Resumable) Append(ctx context.Context, body io.Reader, interrupt func()
 	counter := &counter{Reader: body, total: u.Size, reached: u.reached}
 	counter.done.Store(u.Offset)
 	var lost atomic.Bool
-	hold := &jobstore.Hold{ID: u.ID, Fence: u.fence, For: u.submitter.UploadExpiry, Sent: sent, Progress: counter.progress,
-		Stop: func(error) { lost.Store(true); interrupt() }}
+	hold := &jobstore.Hold{ID: u.ID, Fence: u.fence, For: u.submitter.UploadExpiry, Sent: sent,
+		Progress: counter.progress, Stop: func(error) { lost.Store(true); interrupt() }}
 	u.submitter.Keeper.Keep(hold)
 	n, err := u.pieces.Append(ctx, inputName(u.ID), u.spec.Upload.Token, u.Offset, counter)
 	hold.Drop() // from here on nobody asks the counter
@@ -200,7 +259,8 @@ func (u *Resumable) beat(ctx context.Context) error {
 	p := &job.Progress{Phase: job.PhaseUpload, BytesDone: u.Offset, BytesTotal: u.Size}
 	new(job.Meter).Measure(p, time.Now(), u.Offset, u.Size)
 	p.Reached = max(p.Reached, u.reached)
-	replies, err := u.submitter.Store.Beats(ctx, []jobstore.Beat{{ID: u.ID, Fence: u.fence, Renew: true, For: u.submitter.UploadExpiry, Progress: p}})
+	replies, err := u.submitter.Store.Beats(ctx,
+		[]jobstore.Beat{{ID: u.ID, Fence: u.fence, Renew: true, For: u.submitter.UploadExpiry, Progress: p}})
 	if err != nil {
 		return err
 	}
@@ -209,7 +269,7 @@ func (u *Resumable) beat(ctx context.Context) error {
 
 // whyLost says what became of an upload that no longer is one.
 func (u *Resumable) whyLost(ctx context.Context) error {
-	if _, err := u.submitter.Resume(ctx, u.ID); err != nil {
+	if _, err := u.submitter.Resume(ctx, Uploader{View: access.Everything}, u.ID); err != nil {
 		return err
 	}
 	return httpapi.NewError(httpapi.Conflict, "the upload is whole already")
@@ -252,7 +312,8 @@ func (u *Resumable) Finish(ctx context.Context) error {
 	if u.queued {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute) // a client that left takes nothing back
+	// a client that left takes nothing back
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	info, err := u.pieces.FinishPieces(ctx, inputName(u.ID), u.spec.Upload.Token)
 	if errors.Is(err, blob.ErrNotFound) {
@@ -262,8 +323,9 @@ func (u *Resumable) Finish(ctx context.Context) error {
 		return refusal.Of(fmt.Errorf("finish upload %s: %w", u.ID, err))
 	}
 	spec := u.spec
-	spec.Input = &jobstore.Input{Blob: inputName(u.ID), Size: info.Size, ContentType: info.ContentType, Filename: spec.Upload.Filename}
-	ticket, err := u.submitter.Store.Uploaded(ctx, u.ID, u.fence, spec)
+	spec.Input = &jobstore.Input{Blob: inputName(u.ID), Size: info.Size, ContentType: info.ContentType,
+		Filename: spec.Upload.Filename}
+	_, err = u.submitter.Store.Uploaded(ctx, u.ID, u.fence, spec)
 	switch {
 	case errors.Is(err, jobstore.ErrLost), errors.Is(err, job.ErrNotFound):
 		there, err := u.submitter.whole(ctx, u.ID, inputName(u.ID))
@@ -271,12 +333,12 @@ func (u *Resumable) Finish(ctx context.Context) error {
 			u.queued = there
 			return err
 		}
-		return gone() // what is there goes with the record, or as an orphan: the id may be another upload's by now
+		// what is there goes with the record, or as an orphan: the id may be another upload's by now
+		return gone()
 	case err != nil:
 		return refusal.Of(err)
 	}
 	u.queued, u.Expires = true, time.Time{}
-	u.submitter.enqueue(ctx, ticket)
 	u.submitter.closeUpload(ctx, u.ID, spec.Upload.Client)
 	return nil
 }
@@ -328,7 +390,8 @@ func (d *Submitter) LookAfter(ctx context.Context, id job.ID) error {
 		return fmt.Errorf("look after upload %s: %w", id, err)
 	}
 	if err == nil && offset == r.Spec.Upload.Size {
-		u := &Resumable{ID: id, submitter: d, pieces: pieces, fence: r.Fence, spec: r.Spec, Size: offset, Offset: offset}
+		u := &Resumable{ID: id, submitter: d, pieces: pieces, fence: r.Fence, spec: r.Spec, Size: offset,
+			Offset: offset}
 		if err := u.Finish(ctx); err != nil {
 			return fmt.Errorf("look after upload %s: %w", id, err)
 		}
@@ -374,15 +437,19 @@ func (d *Submitter) SweepPartials(ctx context.Context, before time.Time) error {
 		if err != nil {
 			return err
 		}
-		id, err := job.ParseID(p.Job())
+		id, err := jobstore.ParseFolder(p.Job())
 		if err != nil {
 			continue // not ours
 		}
-		r, err := d.Store.Read(ctx, id)
+		r, err := jobstore.Record{}, job.ErrNotFound
+		if p.Job() == jobstore.Folder(id) { // else of a record of format 2, which are gone
+			r, err = d.Store.Read(ctx, id)
+		}
 		switch {
 		case err != nil && !errors.Is(err, job.ErrNotFound):
 			return fmt.Errorf("sweep partial blob of %s: %w", id, err)
-		case err == nil && r.Snapshot.State == job.Uploading && r.Spec.Upload != nil && r.Spec.Upload.Token == p.Token:
+		case err == nil && r.Snapshot.State == job.Uploading && r.Spec.Upload != nil &&
+			r.Spec.Upload.Token == p.Token:
 			continue
 		}
 		if err := pieces.Drop(ctx, p.Name, p.Token); err != nil {

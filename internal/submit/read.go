@@ -26,8 +26,23 @@ func (r *Request) ReadBody(text []byte) error { return r.readJSON(text, httpapi.
 // ReadLine reads one line of a batch, as strictly as a body.
 func (r *Request) ReadLine(text []byte) error { return r.readJSON(text, httpapi.InLine) }
 
+// ReadSchedule reads what a schedule says of its jobs, of which it knows no input. Members that are the
+// schedule's own more takes; known is false of those that are nobody's, and the error is for the client.
+func (r *Request) ReadSchedule(text []byte, more func(name string, value []byte) (known bool,
+	err error)) error {
+	return r.read(text, &object{Request: r, in: httpapi.InSchedule, more: more})
+}
+
+// AppendControls appends the controls of a schedule's jobs as members of an object that isn't empty.
+func (r *Request) AppendControls(b []byte) ([]byte, error) {
+	return controls.AppendJSON(b, r, httpapi.InSchedule)
+}
+
 func (r *Request) readJSON(text []byte, in httpapi.Places) error {
-	o := object{Request: r, in: in}
+	return r.read(text, &object{Request: r, in: in})
+}
+
+func (r *Request) read(text []byte, o *object) error {
 	err := strictjson.Fields(text, o.member)
 	switch {
 	case errors.Is(err, strictjson.ErrNoObject):
@@ -48,7 +63,9 @@ func (r *Request) readJSON(text []byte, in httpapi.Places) error {
 // An object is a request in JSON that is being read. What is wrong with it is noted.
 type object struct {
 	*Request
-	in    httpapi.Places
+	in   httpapi.Places
+	more func(name string, value []byte) (known bool,
+		err error) // takes what is no control; nil = there is nothing
 	wrong []httpapi.Pointer
 }
 
@@ -69,8 +86,20 @@ func (o *object) member(name, value []byte) error {
 	case "payload":
 		o.Payload = value
 	case "input":
+		if o.in == httpapi.InSchedule {
+			o.bad("input", "a schedule's jobs have no input: say in the payload what they are to work on")
+			return nil
+		}
 		o.input(value)
 	default:
+		if o.more != nil {
+			if known, err := o.more(string(name), value); known || err != nil {
+				if err != nil {
+					o.bad(string(name), err.Error())
+				}
+				return nil
+			}
+		}
 		i, ok := httpapi.FindControl(string(name), o.in)
 		if !ok {
 			o.bad(pointerName.Replace(shortName(name)), "unknown field")
@@ -164,18 +193,21 @@ func (r *Request) ReadHeader(h http.Header) error {
 	if r.ID == "" {
 		return nil
 	}
-	if why := checkID(r.ID, time.Now()); why != "" {
-		return httpapi.InvalidAt("/headers/"+httpapi.HeaderJob, why)
+	// How old it may be is for Permit to say, which knows whether a page's token has drawn it.
+	if _, err := job.ParseID(string(r.ID)); err != nil {
+		return httpapi.InvalidAt("/headers/"+httpapi.HeaderJob, badID)
 	}
 	return nil
 }
 
 func headerPointer(c *httpapi.Control) string { return "/headers/" + c.Header }
 
+const badID = "expected a UUIDv7 in lower case"
+
 // checkID says what is wrong with an id that a client has chosen, or "".
 func checkID(id job.ID, now time.Time) string {
 	if _, err := job.ParseID(string(id)); err != nil {
-		return "expected a UUIDv7 in lower case"
+		return badID
 	}
 	if id.Time().Before(now.Add(-maxIDAge)) || id.Time().After(now.Add(maxIDAhead)) {
 		return "expected an id drawn within the last hour"
@@ -198,5 +230,6 @@ func inLine(e *httpapi.Error) *httpapi.Error {
 // tooLong is the refusal of a line over its limit.
 func tooLong() *httpapi.Error {
 	return httpapi.NewError(httpapi.TooLarge,
-		fmt.Sprintf("the line is over %d bytes; a payload may have %d", httpapi.MaxBatchLine, job.MaxDocument))
+		fmt.Sprintf("the line is over %d bytes; a payload may have %d", httpapi.MaxBatchLine,
+			job.MaxDocument))
 }

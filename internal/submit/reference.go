@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
 	"longshore/internal/refusal"
@@ -21,7 +22,8 @@ type Reference struct {
 
 // submitReference creates a job whose input is another job's file. Nothing is
 // copied: the new job registers as its user first, so that it stays.
-func (d *Submitter) submitReference(ctx context.Context, r Request, n jobstore.NewJob) (job.Snapshot, bool, error) {
+func (d *Submitter) submitReference(ctx context.Context, r Request,
+	n jobstore.NewJob) (job.Snapshot, bool, error) {
 	input, err := d.refer(ctx, r, n.ID)
 	if err != nil {
 		// A repeat must find its job even where the file is gone by now.
@@ -33,7 +35,7 @@ func (d *Submitter) submitReference(ctx context.Context, r Request, n jobstore.N
 	}
 	n.Spec.Input = input
 	snap, created, err := d.create(ctx, n)
-	known := err == nil || errors.Is(err, jobstore.ErrMismatch)
+	known := err == nil || errors.Is(err, jobstore.ErrMismatch) || errors.As(err, new(*jobstore.RetriedError))
 	if known && !created && r.ID == "" { // an id of our own drawing, and no job has it
 		d.unuse(ctx, input.Owner(), n.ID)
 	}
@@ -54,34 +56,39 @@ func (d *Submitter) refer(ctx context.Context, r Request, user job.ID) (*jobstor
 	if r.input != nil { // a retry's: it may be another job's in turn
 		err := d.Store.Use(ctx, r.input.Owner(), user)
 		if errors.Is(err, job.ErrNotFound) {
-			return nil, httpapi.NewError(httpapi.Conflict, "its input is gone: the retention of the job that it came from is over").Wrap(err)
+			return nil, httpapi.NewError(httpapi.Conflict,
+				"its input is gone: the retention of the job that it came from is over").Wrap(err)
 		}
 		return r.input, err
 	}
 	const pointer = "/input/job"
-	owner, err := d.Store.Get(ctx, r.From.Job)
+	mine := access.View{Tenant: r.Owner.Of(), Subject: r.fromSubject}
+	owner, err := d.Store.Views().Get(ctx, mine, r.From.Job)
 	switch {
 	case errors.Is(err, job.ErrNotFound):
-		return nil, referenceError(httpapi.NotFound, pointer, "there is no such job, or its retention is over")
+		return nil, referenceError(httpapi.NotFound, pointer,
+			"there is no such job, or its retention is over")
 	case err != nil:
 		return nil, err
 	case !owner.Done:
 		return nil, referenceError(httpapi.Conflict, pointer, "the job has not ended")
 	case owner.State != job.Succeeded:
-		return nil, referenceError(httpapi.Conflict, pointer, fmt.Sprintf("the job ended %s and has no outputs", owner.State))
+		return nil, referenceError(httpapi.Conflict, pointer,
+			fmt.Sprintf("the job ended %s and has no outputs", owner.State))
 	}
 	output, err := pickOutput(owner.Outputs, r.From.Output)
 	if err != nil {
 		return nil, err
 	}
-	switch err := d.Store.Use(ctx, owner.ID, user); {
+	switch err := d.Store.Views().Use(ctx, mine, owner.ID, user); {
 	case errors.Is(err, job.ErrNotFound): // it went in between
-		return nil, referenceError(httpapi.NotFound, pointer, "there is no such job, or its retention is over")
+		return nil, referenceError(httpapi.NotFound, pointer,
+			"there is no such job, or its retention is over")
 	case err != nil:
 		return nil, err
 	}
-	return &jobstore.Input{Blob: output.Blob, Size: output.Size, SHA256: output.SHA256, ContentType: output.ContentType,
-		Filename: output.Name}, nil
+	return &jobstore.Input{Blob: output.Blob, Size: output.Size, SHA256: output.SHA256,
+		ContentType: output.ContentType, Filename: output.Name}, nil
 }
 
 // pickOutput returns the output of that name, or the only one for "".
@@ -91,13 +98,15 @@ func pickOutput(outputs []job.Output, name string) (job.Output, error) {
 	case i >= 0:
 		return outputs[i], nil
 	case name != "":
-		return job.Output{}, referenceError(httpapi.Invalid, "/input/output", "the job has no output of this name")
+		return job.Output{}, referenceError(httpapi.Invalid, "/input/output",
+			"the job has no output of this name")
 	case len(outputs) == 1:
 		return outputs[0], nil
 	case len(outputs) == 0:
 		return job.Output{}, referenceError(httpapi.Invalid, "/input/job", "the job has no outputs")
 	}
-	return job.Output{}, referenceError(httpapi.Invalid, "/input/output", "the job has several outputs: name one")
+	return job.Output{}, referenceError(httpapi.Invalid, "/input/output",
+		"the job has several outputs: name one")
 }
 
 func referenceError(code httpapi.Code, pointer, detail string) error {

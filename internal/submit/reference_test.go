@@ -1,16 +1,15 @@
 package submit_test
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"longshore/internal/access"
 	"longshore/internal/blob/memory"
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
@@ -20,22 +19,10 @@ import (
 	"longshore/tasks"
 )
 
-// A bench is a submitter on a real store, and the tickets that it sent.
+// A bench is a submitter on a real store.
 type bench struct {
 	*submit.Submitter
-	t  *testing.T
-	mu sync.Mutex
-	// tickets by job, the last one each
-	tickets map[job.ID]job.Ticket
-}
-
-func (b *bench) Enqueue(_ context.Context, tickets []job.Ticket) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, t := range tickets {
-		b.tickets[t.ID] = t
-	}
-	return nil
+	t *testing.T
 }
 
 func setup(t *testing.T, change ...func(*submit.Config)) *bench {
@@ -49,9 +36,9 @@ func setup(t *testing.T, change ...func(*submit.Config)) *bench {
 		t.Fatal(err)
 	}
 	store := jobstore.New(redistest.Client(t), jobstore.Config{Prefix: redistest.Prefix(t)})
-	b := &bench{t: t, tickets: map[job.ID]job.Ticket{}}
+	b := &bench{t: t}
 	log := slog.New(slog.DiscardHandler)
-	c := submit.Config{Store: store, Tickets: b, Blobs: memory.New(), Catalog: catalog,
+	c := submit.Config{Store: store, Blobs: memory.New(), Catalog: catalog,
 		Keeper: jobstore.NewKeeper(store, log), Log: log}
 	for _, f := range change {
 		f(&c)
@@ -72,17 +59,19 @@ func (b *bench) submit(r submit.Request) job.Snapshot {
 // upload submits a job with a file.
 func (b *bench) upload(typ string) job.Snapshot {
 	b.t.Helper()
-	return b.submit(submit.Request{Type: typ, Input: strings.NewReader("data"), InputSize: 4, Filename: "f.log"})
+	return b.submit(submit.Request{Type: typ, Input: strings.NewReader("data"), InputSize: 4,
+		Filename: "f.log"})
 }
 
 // start starts a job and returns what it is to do, and its fence.
 func (b *bench) start(id job.ID) (jobstore.Started, string) {
 	b.t.Helper()
-	b.mu.Lock()
-	ticket := b.tickets[id]
-	b.mu.Unlock()
+	r, err := b.Store.Read(b.t.Context(), id)
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	fence := jobstore.NewFence()
-	st, err := b.Store.Start(b.t.Context(), ticket, fence, false)
+	st, err := b.Store.Start(b.t.Context(), job.Ticket{ID: id, Delivery: r.Delivery}, fence, false)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -95,7 +84,8 @@ func (b *bench) finish(id job.ID, outcome jobstore.Outcome, outputs ...string) {
 	_, fence := b.start(id)
 	end := jobstore.End{Outcome: outcome, Code: job.HandlerError}
 	for _, name := range outputs {
-		end.Outputs = append(end.Outputs, job.Output{Name: name, Blob: string(id) + "/" + fence + "/" + name, Size: 7,
+		end.Outputs = append(end.Outputs, job.Output{Name: name, Blob: jobstore.Folder(id) + "/" + fence +
+			"/" + name, Size: 7,
 			ContentType: "text/plain", SHA256: "abc"})
 	}
 	if _, err := b.Store.Finish(b.t.Context(), id, fence, end); err != nil {
@@ -114,7 +104,8 @@ func (b *bench) refused(err error, code httpapi.Code, pointer string) {
 	if !errors.As(err, &e) || e.Code != code {
 		b.t.Fatalf("error %v, want %s", err, code)
 	}
-	if pointer == "" && e.Errors != nil || pointer != "" && (len(e.Errors) != 1 || e.Errors[0].Pointer != pointer) {
+	if pointer == "" && e.Errors != nil || pointer != "" &&
+		(len(e.Errors) != 1 || e.Errors[0].Pointer != pointer) {
 		b.t.Errorf("points at %+v, want %q", e.Errors, pointer)
 	}
 }
@@ -137,12 +128,14 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &jobstore.Input{Blob: record.Snapshot.Outputs[0].Blob, Size: 7, SHA256: "abc", ContentType: "text/plain", Filename: "out.gz"}
+	want := &jobstore.Input{Blob: record.Snapshot.Outputs[0].Blob, Size: 7, SHA256: "abc",
+		ContentType: "text/plain", Filename: "out.gz"}
 	st, fence := b.start(child.ID)
 	if diff := cmp.Diff(want, st.Spec.Input); diff != "" {
 		t.Errorf("the child's input (-want +got):\n%s", diff)
 	}
-	if _, err := b.Store.Finish(t.Context(), child.ID, fence, jobstore.End{Outcome: jobstore.Succeeded}); err != nil {
+	if _, err := b.Store.Finish(t.Context(), child.ID, fence,
+		jobstore.End{Outcome: jobstore.Succeeded}); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Store.Remove(t.Context(), owner.ID); err != nil {
@@ -153,7 +146,8 @@ func TestReference(t *testing.T) {
 func TestReferenceRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	open, failed, none, one, two := b.upload("file.compress"), b.upload("file.compress"), b.upload("log.analyze"), b.upload("file.compress"), b.upload("file.compress")
+	open, failed, none, one, two := b.upload("file.compress"), b.upload("file.compress"),
+		b.upload("log.analyze"), b.upload("file.compress"), b.upload("file.compress")
 	b.finish(failed.ID, jobstore.Failed)
 	b.finish(none.ID, jobstore.Succeeded)
 	b.finish(one.ID, jobstore.Succeeded, "a")
@@ -203,7 +197,8 @@ func TestReferenceRepeated(t *testing.T) {
 	repeat := func() {
 		t.Helper()
 		for i, r := range []submit.Request{chosen, keyed} {
-			if snap, created, err := b.Submit(t.Context(), r); err != nil || created || snap.ID != first[i].ID {
+			if snap, created, err := b.Submit(t.Context(), r); err != nil || created ||
+				snap.ID != first[i].ID {
 				t.Errorf("repeat made %s, %v, %v; want %s", snap.ID, created, err, first[i].ID)
 			}
 		}
@@ -231,7 +226,7 @@ func TestRetryRefers(t *testing.T) {
 	b.finish(old.ID, jobstore.Failed)
 	again := old.ID
 	for range 2 {
-		snap, err := b.Retry(t.Context(), again)
+		snap, err := b.Retry(t.Context(), access.Everything, again, submit.Again{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,6 +249,6 @@ func TestRetryRefers(t *testing.T) {
 	if err := b.Store.Remove(t.Context(), old.ID); err != nil {
 		t.Fatal(err)
 	}
-	_, err := b.Retry(t.Context(), again)
+	_, err := b.Retry(t.Context(), access.Everything, again, submit.Again{})
 	b.refused(err, httpapi.Conflict, "")
 }

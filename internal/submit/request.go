@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/jobstore"
 	"longshore/job"
 )
@@ -17,6 +18,12 @@ type Request struct {
 	// ID is the id the client chose, or "". Such a job can be watched from the
 	// first byte of its upload, and a repeat returns the same job.
 	ID job.ID
+	// IDUntil, where it is set, is until when ID counts, whenever it was drawn: it is a page's.
+	IDUntil time.Time
+	// maker is who asks, where he may do with uploads of others less than with his own.
+	maker string
+	// MaxBytes bounds Input; 0 = the installation's limit does.
+	MaxBytes int64
 	// IdempotencyKey makes a repeat return the first job; "" = none, at most 255 bytes.
 	IdempotencyKey string
 
@@ -28,6 +35,7 @@ type Request struct {
 	Retention   time.Duration // after the end; 0 = the installation's
 	RetryOf     job.ID        // set by Retry
 	CallbackURL string        // posted the snapshot after the end; "" = none
+	Labels      job.Labels    // to find the job by; they were checked
 
 	// Input is the file of a type that takes one; it is read to its end. An
 	// error while reading fails the job with upload_incomplete.
@@ -37,13 +45,20 @@ type Request struct {
 	ContentType string // as the client said; only noted
 	Filename    string // as the client said; only a name, never a path
 
+	// Owner is whose the job is. Permit sets it.
+	Owner access.Owner
+
 	// Client is the address that an upload in pieces counts for; "" = none.
 	Client string
 
 	// From makes another job's output the input, by reference. Not beside Input.
 	From *Reference
 
-	input *jobstore.Input // set by Retry: the very file that the old job had
+	input       *jobstore.Input // set by Retry: the very file that the old job had
+	sealed      []string        // … places that the old job's secrets are at
+	retryBy     string          // … who retries
+	retryAgain  bool            // … although the job was retried before
+	fromSubject string          // set by Permit: whose the job in From must be; "" = any of the tenant's
 }
 
 // hasInput reports whether the request brings a file, of whatever kind.

@@ -26,11 +26,14 @@ func TestDigest(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6_000_000, time.UTC)
 	for _, r := range []Request{
 		{Type: "math.primes"},
-		{Type: "a.b", Priority: job.High, RunAt: at, Timeout: time.Second, ExpiresIn: time.Hour, MaxAttempts: 3, Retention: time.Minute, RetryOf: "x", CallbackURL: "https://example.com/hook"},
+		{Type: "a.b", Priority: job.High, RunAt: at, Timeout: time.Second, ExpiresIn: time.Hour,
+			MaxAttempts: 3, Retention: time.Minute, RetryOf: "x", CallbackURL: "https://example.com/hook"},
 		{Type: "a.b", Filename: `quo"te <b>&\ ü` + "\x7f\n", Input: strings.NewReader("")},
 	} {
-		for _, payload := range []string{`{}`, `{"n":100}`, `{"a":"<&>"}`, `{"a":"é\u2028"}`, `{"a":"x\"y"}`} {
-			body, err := json.Marshal([]any{r.Type, json.RawMessage(payload), r.Priority, r.RunAt.UnixMilli(), r.Timeout, r.ExpiresIn,
+		for _, payload := range []string{`{}`, `{"n":100}`, `{"a":"<&>"}`, `{"a":"é\u2028"}`,
+			`{"a":"x\"y"}`} {
+			body, err := json.Marshal([]any{r.Type, json.RawMessage(payload), r.Priority, r.RunAt.UnixMilli(),
+				r.Timeout, r.ExpiresIn,
 				r.MaxAttempts, r.Retention, r.RetryOf, r.Filename, r.Input != nil})
 			if r.CallbackURL != "" {
 				body = append(body[:len(body)-1], `,"`+r.CallbackURL+`"]`...)
@@ -56,17 +59,24 @@ func TestReadLine(t *testing.T) {
 	t.Parallel()
 	got, err := parseLine([]byte(`{"type":"a.b","payload":{"n":1},"priority":"high","run_at":"2026-01-02T03:04:05Z","timeout":"90s",
 		"expires_in":60,"max_attempts":2,"retention":"1h","idempotency_key":"k\u0041","id":"x"}`))
-	want := Request{Type: "a.b", Payload: json.RawMessage(`{"n":1}`), Priority: job.High, RunAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-		Timeout: 90 * time.Second, ExpiresIn: time.Minute, MaxAttempts: 2, Retention: time.Hour, IdempotencyKey: "kA", ID: "x"}
+	want := Request{Type: "a.b", Payload: json.RawMessage(`{"n":1}`), Priority: job.High,
+		RunAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Timeout: 90 * time.Second, ExpiresIn: time.Minute,
+		MaxAttempts: 2, Retention: time.Hour, IdempotencyKey: "kA", ID: "x"}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Request{})); diff != "" || err != nil {
 		t.Errorf("error %v, -want +got:\n%s", err, diff)
 	}
 	for text, pointers := range map[string][]string{
-		``: nil, `{`: nil, `{"type":"a.b"} x`: nil, `{"type":"a.b","type":"a.b"}`: nil, "{\"type\":\"\xff\"}": nil,
-		`[]`: {""}, `{}`: {"/type"}, `{"type":1}`: {"/type"}, `{"type":"a.b","nope":1,"a/b~":2}`: {"/nope", "/a~1b~0"},
-		`{"type":"a.b","priority":7,"max_attempts":"3"}`: {"/priority", "/max_attempts"}, `{"type":"a.b","run_at":"soon"}`: {"/run_at"},
-		`{"type":"a.b","timeout":"soon"}`: {"/timeout"}, `{"type":"a.b","expires_in":[]}`: {"/expires_in"}, `{"type":"a.b","max_attempts":0}`: {"/max_attempts"},
-		`{"type":"a.b","max_attempts":1.5,"retention":{}}`: {"/max_attempts", "/retention"}, `{"type":"a.b","idempotency_key":"é"}`: {"/idempotency_key"},
+		``: nil, `{`: nil, `{"type":"a.b"} x`: nil, `{"type":"a.b","type":"a.b"}`: nil,
+		"{\"type\":\"\xff\"}": nil,
+		`[]`:                  {""}, `{}`: {"/type"}, `{"type":1}`: {"/type"},
+		`{"type":"a.b","nope":1,"a/b~":2}`:                 {"/nope", "/a~1b~0"},
+		`{"type":"a.b","priority":7,"max_attempts":"3"}`:   {"/priority", "/max_attempts"},
+		`{"type":"a.b","run_at":"soon"}`:                   {"/run_at"},
+		`{"type":"a.b","timeout":"soon"}`:                  {"/timeout"},
+		`{"type":"a.b","expires_in":[]}`:                   {"/expires_in"},
+		`{"type":"a.b","max_attempts":0}`:                  {"/max_attempts"},
+		`{"type":"a.b","max_attempts":1.5,"retention":{}}`: {"/max_attempts", "/retention"},
+		`{"type":"a.b","idempotency_key":"é"}`:             {"/idempotency_key"},
 	} {
 		_, err := parseLine([]byte(text))
 		var e *httpapi.Error
@@ -86,8 +96,10 @@ func TestReadLine(t *testing.T) {
 
 // FuzzReadLine compares with a body that encoding/json reads.
 func FuzzReadLine(f *testing.F) {
-	for _, text := range []string{`{"type":"a.b","payload":{"n":1}}`, `{"type":"a.b","timeout":"90s","max_attempts":3,"run_at":"2026-01-02T03:04:05Z"}`,
-		`{"type":"a\u0062","id":"x","idempotency_key":"k"}`, `{"type":null}`, `[]`, `{"type":"a","retention":1.5,"priority":"low","expires_in":"1h"}`} {
+	for _, text := range []string{`{"type":"a.b","payload":{"n":1}}`,
+		`{"type":"a.b","timeout":"90s","max_attempts":3,"run_at":"2026-01-02T03:04:05Z"}`,
+		`{"type":"a\u0062","id":"x","idempotency_key":"k"}`, `{"type":null}`, `[]`,
+		`{"type":"a","retention":1.5,"priority":"low","expires_in":"1h"}`} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -119,9 +131,10 @@ func FuzzReadLine(f *testing.F) {
 			t.Fatalf("%q is taken, encoding/json says %v", text, err)
 		}
 		attempts, _ := l.MaxAttempts.Float64()
-		want := Request{Type: l.Type, Payload: l.Payload, From: l.Input, ID: l.ID, IdempotencyKey: l.IdempotencyKey,
-			Priority: l.Priority, MaxAttempts: int(attempts), CallbackURL: l.CallbackURL,
-			Timeout: got.Timeout, ExpiresIn: got.ExpiresIn, Retention: got.Retention}
+		want := Request{Type: l.Type, Payload: l.Payload, From: l.Input, ID: l.ID,
+			IdempotencyKey: l.IdempotencyKey, Priority: l.Priority, MaxAttempts: int(attempts),
+			CallbackURL: l.CallbackURL, Timeout: got.Timeout, ExpiresIn: got.ExpiresIn,
+			Retention: got.Retention}
 		if l.RunAt != nil {
 			want.RunAt = *l.RunAt
 		}
@@ -146,12 +159,15 @@ func lineCopies(in io.Reader, limit int) (lines []Line, err error) {
 func TestLines(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 300_000)
-	got, err := lineCopies(strings.NewReader("a\r\n\n  \n"+strings.Repeat("b", 10)+"\n"+strings.Repeat("c", 11)+"\n"+long+"\nd"), 10)
-	want := []Line{{1, []byte("a"), false}, {4, []byte("bbbbbbbbbb"), false}, {5, nil, true}, {6, nil, true}, {7, []byte("d"), false}}
+	got, err := lineCopies(strings.NewReader("a\r\n\n  \n"+strings.Repeat("b", 10)+"\n"+
+		strings.Repeat("c", 11)+"\n"+long+"\nd"), 10)
+	want := []Line{{1, []byte("a"), false}, {4, []byte("bbbbbbbbbb"), false}, {5, nil, true}, {6, nil, true},
+		{7, []byte("d"), false}}
 	if diff := cmp.Diff(want, got); diff != "" || !errors.Is(err, io.EOF) {
 		t.Errorf("error %v, -want +got:\n%s", err, diff)
 	}
-	if got, err := lineCopies(strings.NewReader(long), 10); len(got) != 1 || !got[0].TooLong || !errors.Is(err, io.EOF) {
+	if got, err := lineCopies(strings.NewReader(long), 10); len(got) != 1 || !got[0].TooLong ||
+		!errors.Is(err, io.EOF) {
 		t.Errorf("a long last line: %v, %v", got, err)
 	}
 	// A line that broke off is not taken.
@@ -177,7 +193,8 @@ func FuzzLines(f *testing.F) {
 		if !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
-		for _, in := range []io.Reader{iotest.OneByteReader(bytes.NewReader(text)), &crumbs{text, rand.New(rand.NewPCG(seed, 1))}, iotest.DataErrReader(bytes.NewReader(text))} {
+		for _, in := range []io.Reader{iotest.OneByteReader(bytes.NewReader(text)),
+			&crumbs{text, rand.New(rand.NewPCG(seed, 1))}, iotest.DataErrReader(bytes.NewReader(text))} {
 			parts, err := lineCopies(in, 8)
 			if diff := cmp.Diff(whole, parts); diff != "" || !errors.Is(err, io.EOF) {
 				t.Fatalf("%q: error %v, -whole +parts:\n%s", text, err, diff)

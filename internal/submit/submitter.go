@@ -7,26 +7,22 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"longshore/internal/blob"
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
 	"longshore/internal/refusal"
+	"longshore/internal/sealing"
 	"longshore/internal/strictjson"
 	"longshore/job"
 	"longshore/tasks"
 )
 
-// Tickets is what the submitter needs of the queue.
-type Tickets interface {
-	Enqueue(ctx context.Context, tickets []job.Ticket) error
-}
-
 // Config of a Submitter.
 type Config struct {
 	Store   *jobstore.Store
-	Tickets Tickets
 	Blobs   blob.Store
 	Catalog *tasks.Catalog
 	// Keeper renews the leases of uploads; its Run must be running.
@@ -39,6 +35,8 @@ type Config struct {
 	// It is asked for each job, so it must know.
 	Full      func() string
 	Callbacks bool // there is a secret to sign callbacks with
+	// Sealer seals the values of payloads that are secret; nil = none is taken.
+	Sealer *sealing.Sealer
 	// MaxTimeout, MaxRetention and MaxAttempts are the most that a submission may ask
 	// for; 0 = the most there is: tasks.MaxTimeout, 366 days, tasks.MaxMaxAttempts. What a type
 	// or the installation has by default is cut down to them.
@@ -74,7 +72,7 @@ func NewSubmitter(c Config) *Submitter {
 func (d *Submitter) Submit(ctx context.Context, r Request) (snap job.Snapshot, created bool, err error) {
 	n, info, err := d.check(r)
 	if err == nil {
-		err = d.room()
+		err = d.Room()
 	}
 	if err != nil {
 		return job.Snapshot{}, false, err
@@ -82,15 +80,21 @@ func (d *Submitter) Submit(ctx context.Context, r Request) (snap job.Snapshot, c
 	switch {
 	case r.referred():
 		return d.submitReference(ctx, r, n)
-	case info.Input == tasks.InputRequired:
+	case info.Input == tasks.InputRequired, info.Input == tasks.InputOptional && r.Input != nil:
 		return d.submitInput(ctx, r, n)
 	}
 	return d.create(ctx, n)
 }
 
-// room refuses new jobs while the job store is full, so that those that are there
+// Prepare makes what a request asks for ready, and makes no job. The error is an *httpapi.Error.
+func (d *Submitter) Prepare(r Request) (jobstore.NewJob, error) {
+	n, _, err := d.check(r)
+	return n, err
+}
+
+// Room refuses new jobs while the job store is full, so that those that are there
 // can end.
-func (d *Submitter) room() error {
+func (d *Submitter) Room() error {
 	if d.Full == nil {
 		return nil
 	}
@@ -104,14 +108,12 @@ func (d *Submitter) room() error {
 }
 
 // create makes the record of a job that has its input, or needs none, and
-// sends the ticket.
-func (d *Submitter) create(ctx context.Context, n jobstore.NewJob) (snap job.Snapshot, created bool, err error) {
+// its ticket.
+func (d *Submitter) create(ctx context.Context,
+	n jobstore.NewJob) (snap job.Snapshot, created bool, err error) {
 	c, err := d.Store.Create(ctx, n)
 	if err != nil {
 		return job.Snapshot{}, false, refusal.Of(err)
-	}
-	if c.New && !c.Sent {
-		d.enqueue(ctx, c.Ticket)
 	}
 	snap, ok := c.Snapshot(n)
 	if !ok {
@@ -120,52 +122,12 @@ func (d *Submitter) create(ctx context.Context, n jobstore.NewJob) (snap job.Sna
 	return snap, c.New, err
 }
 
-// enqueue sends the ticket of an acknowledged job. A ticket that gets lost
-// here is found missing by the sweeper.
-func (d *Submitter) enqueue(ctx context.Context, t job.Ticket) {
-	if t.Delivery == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := d.Tickets.Enqueue(ctx, []job.Ticket{t}); err != nil {
-		d.Log.WarnContext(ctx, "ticket not sent, the sweeper will", "job_id", t.ID, "error", err)
-	}
-}
-
 func (d *Submitter) snapshot(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	snap, err := d.Store.Get(ctx, id)
 	if err != nil {
 		return job.Snapshot{}, refusal.Of(err)
 	}
 	return snap, nil
-}
-
-// Retry makes a new job that does what an ended one was to do. Its input is
-// the old one's by reference, or where that one had a reference the same file.
-func (d *Submitter) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
-	old, err := d.Store.Read(ctx, id)
-	if err != nil {
-		return job.Snapshot{}, refusal.Of(err)
-	}
-	if !old.Snapshot.Done {
-		return job.Snapshot{}, httpapi.NewError(httpapi.Conflict, "the job has not ended")
-	}
-	info, known := d.Catalog.Lookup(old.Snapshot.Type)
-	if known && info.Input == tasks.InputRequired && old.Spec.Input == nil {
-		return job.Snapshot{}, httpapi.NewError(httpapi.Conflict, "the job's input never arrived whole")
-	}
-	r := Request{Type: old.Snapshot.Type, Payload: old.Spec.Payload, Priority: old.Snapshot.Priority,
-		Timeout: old.Timeout, MaxAttempts: old.Snapshot.MaxAttempts, Retention: old.Retention, RetryOf: id, input: old.Spec.Input}
-	if old.Callback {
-		cb, err := d.Store.Callback(ctx, id)
-		if err != nil {
-			return job.Snapshot{}, refusal.Of(err)
-		}
-		r.CallbackURL = cb.URL
-	}
-	snap, _, err := d.Submit(ctx, r)
-	return snap, err
 }
 
 // Limits of a request.
@@ -181,7 +143,9 @@ const (
 // check validates a request and turns it into a new record.
 func (d *Submitter) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 	var wrong []httpapi.Pointer
-	bad := func(pointer, detail string) { wrong = append(wrong, httpapi.Pointer{Pointer: pointer, Detail: detail}) }
+	bad := func(pointer, detail string) {
+		wrong = append(wrong, httpapi.Pointer{Pointer: pointer, Detail: detail})
+	}
 
 	info, ok := d.Catalog.Lookup(r.Type)
 	if !ok {
@@ -189,7 +153,8 @@ func (d *Submitter) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 		return jobstore.NewJob{}, info, httpapi.NotValid(wrong...)
 	}
 	if info.Input == tasks.InputRequired && !r.hasInput() {
-		bad("/input", "this type works on a file: send it as the body of POST /v1/jobs/"+r.Type+", or name another job's output")
+		bad("/input", "this type works on a file: send it as the body of POST /v1/jobs/"+r.Type+
+			", or name another job's output")
 	}
 	if info.Input == tasks.NoInput && r.hasInput() {
 		bad("/input", "this type takes no file: its work is all in its payload")
@@ -205,17 +170,32 @@ func (d *Submitter) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 	now := time.Now()
 	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Priority: r.Priority, RunAt: r.RunAt,
 		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
-		RetryOf: r.RetryOf, CallbackURL: r.CallbackURL, IdempotencyKey: r.IdempotencyKey}
+		RetryOf: r.RetryOf, RetryBy: r.retryBy, RetryAgain: r.retryAgain,
+		CallbackURL: r.CallbackURL, Labels: r.Labels, IdempotencyKey: r.IdempotencyKey, Owner: r.Owner,
+		Function: info.Version}
 	d.checkPolicy(&n, info, now, bad)
 	checkNames(&n, r, now, bad)
 	if why := d.checkCallback(r.CallbackURL); why != "" {
 		bad("/callback_url", why)
+	}
+	if err := r.Labels.Check(); err != nil {
+		bad("/labels", err.Error())
 	}
 	payload, err := d.checkPayload(r, wrong)
 	if err != nil {
 		return n, info, err
 	}
 	n.Lane, n.Spec.Payload = info.LaneFor(payload), payload
+	if secrets := stillSecret(d.Catalog.Secrets(r.Type, payload), payload, r.sealed); len(secrets) > 0 {
+		if d.Sealer == nil {
+			return n, info, httpapi.InvalidAt("/payload"+secrets[0],
+				"is a secret, which ACCESS_SECRET must be set for")
+		}
+		n.Spec.Sealed = secrets
+		if n.Spec.Payload, payload, err = d.Sealer.Payload(r.Type, payload, secrets); err != nil {
+			return n, info, httpapi.AsError(err)
+		}
+	}
 	if r.IdempotencyKey != "" || r.ID != "" {
 		n.Digest = digest(r, payload)
 	}
@@ -234,7 +214,8 @@ func (d *Submitter) checkPayload(r Request, wrong []httpapi.Pointer) ([]byte, er
 	var problems tasks.Problems
 	switch {
 	case errors.Is(err, strictjson.ErrSyntax):
-		return nil, httpapi.NewError(httpapi.Invalid, "payload: "+err.Error()).WithStatus(http.StatusBadRequest)
+		return nil, httpapi.NewError(httpapi.Invalid, "payload: "+err.Error()).
+			WithStatus(http.StatusBadRequest)
 	case errors.As(err, &problems):
 		first := make([]httpapi.Pointer, len(problems), len(problems)+len(wrong))
 		for i, p := range problems {
@@ -253,12 +234,13 @@ func (d *Submitter) checkPayload(r Request, wrong []httpapi.Pointer) ([]byte, er
 // checkPolicy checks times and counts, and fills in the type's. It is the one place
 // that knows the installation's ceilings. A retry asks for nothing: what the old job
 // had is cut down to them.
-func (d *Submitter) checkPolicy(n *jobstore.NewJob, info tasks.Info, now time.Time, bad func(pointer, detail string)) {
+func (d *Submitter) checkPolicy(n *jobstore.NewJob, info tasks.Info, now time.Time,
+	bad func(pointer, detail string)) {
 	if n.Priority == "" {
 		n.Priority = job.Default
 	}
-	if n.Priority != job.High && n.Priority != job.Default && n.Priority != job.Low {
-		bad("/priority", "expected high, default or low")
+	if !slices.Contains(job.Priorities, n.Priority) {
+		bad("/priority", "expected "+job.PriorityNames())
 	}
 	again := n.RetryOf != ""
 	if n.Timeout == 0 || again {
@@ -274,7 +256,8 @@ func (d *Submitter) checkPolicy(n *jobstore.NewJob, info tasks.Info, now time.Ti
 		bad("/max_attempts", fmt.Sprintf("expected 1 to %d (MAX_ATTEMPTS)", d.MaxAttempts))
 	}
 	if n.Retention == 0 || again {
-		n.Retention = min(cmp.Or(n.Retention, d.Retention), d.MaxRetention)
+		n.Retention = min(cmp.Or(n.Retention, time.Duration(info.RetentionMS)*time.Millisecond, d.Retention),
+			d.MaxRetention)
 	}
 	if n.Retention < time.Second || n.Retention > d.MaxRetention {
 		bad("/retention", "expected 1s to "+httpapi.FormatDuration(d.MaxRetention)+" (MAX_RETENTION)")
@@ -301,8 +284,16 @@ func checkNames(n *jobstore.NewJob, r Request, now time.Time, bad func(pointer, 
 	if len(r.Filename) > maxFilename {
 		bad("/filename", "expected at most 255 bytes")
 	}
+	if r.RetryOf != "" { // one script makes it and marks the old one
+		n.ID = job.NewIDIn(now, r.RetryOf.Shard())
+		return
+	}
 	if r.ID == "" {
-		n.ID = jobstore.DrawID(now, r.IdempotencyKey)
+		n.ID = jobstore.DrawID(now, r.Owner, r.IdempotencyKey)
+		return
+	}
+	if !r.IDUntil.IsZero() {
+		n.Claim = max(time.Second, r.IDUntil.Sub(now)) + claimAfter
 		return
 	}
 	switch why := checkID(r.ID, now); {

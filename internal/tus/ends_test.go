@@ -36,7 +36,8 @@ func (p *process) begun(id job.ID, data string) (net.Conn, <-chan answer) {
 	}
 	p.Cleanup(func() { conn.Close() })
 	fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"+
-		"Content-Type: application/offset+octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", httpapi.UploadPath(id), len(data), data)
+		"Content-Type: application/offset+octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n",
+		httpapi.UploadPath(id), len(data), data)
 	ended := make(chan answer, 1)
 	go func() {
 		r, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -61,7 +62,8 @@ func TestCancel(t *testing.T) {
 	a, b := in.start(t, config{}), in.start(t, config{})
 	id, path := a.create(10)
 	ended := a.stalled(id, "abc")
-	if got := b.do("POST", httpapi.CancelPath(id), nil, "Content-Type", ""); got.status != 200 || !strings.Contains(got.body, `"state":"canceled"`) {
+	if got := b.do("POST", httpapi.CancelPath(id), nil, "Content-Type", ""); got.status != 200 ||
+		!strings.Contains(got.body, `"state":"canceled"`) {
 		t.Errorf("cancel: %d %s", got.status, got.body)
 	}
 	if got := <-ended; got.status != 410 {
@@ -110,7 +112,8 @@ func TestExpiry(t *testing.T) {
 		return p.record(id).Snapshot.Done
 	})
 	snap := p.record(id).Snapshot
-	if snap.State != job.Failed || snap.Error.Code != job.UploadIncomplete || !strings.Contains(snap.Error.Message, "byte 3 of 10") {
+	if snap.State != job.Failed || snap.Error.Code != job.UploadIncomplete ||
+		!strings.Contains(snap.Error.Message, "byte 3 of 10") {
 		t.Errorf("ended as %+v", snap)
 	}
 	if got := p.do("HEAD", path, nil); got.status != 410 {
@@ -136,10 +139,12 @@ func TestOrphans(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := p.submitter.SweepPartials(t.Context(), time.Now().Add(-time.Hour)); err != nil || p.partials() != 4 {
+	if err := p.submitter.SweepPartials(t.Context(), time.Now().Add(-time.Hour)); err != nil ||
+		p.partials() != 4 {
 		t.Errorf("young ones: %d left, %v", p.partials(), err)
 	}
-	if err := p.submitter.SweepPartials(t.Context(), time.Now().Add(time.Hour)); err != nil || p.partials() != 1 {
+	if err := p.submitter.SweepPartials(t.Context(), time.Now().Add(time.Hour)); err != nil ||
+		p.partials() != 1 {
 		t.Errorf("%d left, %v", p.partials(), err)
 	}
 	p.patch(path, 0, "abc")
@@ -170,7 +175,8 @@ func TestLocked(t *testing.T) {
 	in := install(t)
 	p := in.start(t, config{lockWait: 200 * time.Millisecond})
 	id, path := p.create(3)
-	if err := p.sys.Redis.Set(t.Context(), in.prefix+":lock:"+string(id), "another's", time.Minute).Err(); err != nil {
+	if err := p.sys.Redis.Set(t.Context(), in.prefix+":lock:"+string(id), "another's", time.Minute).
+		Err(); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.do("HEAD", path, nil); got.status != 423 || got.Get("Retry-After") == "" {
@@ -235,7 +241,8 @@ func TestTrickle(t *testing.T) {
 			t.Fatal("a client that sends 100 bytes a second is not cut off")
 		case got := <-ended:
 			offset, _ := strconv.Atoi(got.Get("Upload-Offset"))
-			if got.status != 503 || got.Get("Retry-After") == "" || !strings.Contains(got.body, "too slowly") || offset <= 3 || offset > sent {
+			if got.status != 503 || got.Get("Retry-After") == "" ||
+				!strings.Contains(got.body, "too slowly") || offset <= 3 || offset > sent {
 				t.Fatalf("%d %v %s after %d bytes", got.status, got.Header, got.body, sent)
 			}
 			if took := time.Since(begun); took > 5*time.Second {

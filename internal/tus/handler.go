@@ -22,8 +22,11 @@ import (
 // Uploads begins and finds uploads. submit.Submitter implements it; its errors are
 // *httpapi.Error.
 type Uploads interface {
-	Begin(ctx context.Context, r submit.Request, metadata string) (u *submit.Resumable, created bool, err error)
-	Resume(ctx context.Context, id job.ID) (*submit.Resumable, error)
+	Begin(ctx context.Context, r submit.Request, metadata string) (u *submit.Resumable, created bool,
+		err error)
+	Resume(ctx context.Context, by submit.Uploader, id job.ID) (*submit.Resumable, error)
+	// Sees is whether Resume would find a job, at less cost.
+	Sees(ctx context.Context, by submit.Uploader, id job.ID) error
 }
 
 // Config of a Handler.
@@ -54,11 +57,12 @@ func New(c Config) (*Handler, error) {
 	s := store{c.Uploads}
 	composer.UseCore(s)
 	composer.UseTerminater(s)
-	composer.UseLocker(locker{c.Lock})
+	composer.UseLocker(locker{c.Uploads, c.Lock})
 	tusd, err := handler.NewUnroutedHandler(handler.Config{
 		StoreComposer: composer, MaxSize: c.MaxSize, BasePath: httpapi.PathUploads + "/",
 		DisableDownload: true, Cors: &handler.CorsConfig{Disable: true}, // the edge speaks for all routes
-		NetworkTimeout: cmp.Or(c.Idle, 30*time.Second), AcquireLockTimeout: cmp.Or(c.LockWait, 10*time.Second),
+		NetworkTimeout: cmp.Or(c.Idle, 30*time.Second), AcquireLockTimeout: cmp.Or(c.LockWait,
+			10*time.Second),
 		// How long what is left to do may take after a client has gone.
 		GracefulRequestCompletionTimeout: 5 * time.Second,
 		// The edge logs each request and, through call, why it failed.
@@ -86,15 +90,19 @@ func New(c Config) (*Handler, error) {
 }
 
 // Serve answers one request. Path value "id" names the upload; create is what a
-// POST without one wants. When stopping ends, a request that is receiving bytes
-// is answered 503 with how far it got, for the client to go on elsewhere. The
+// POST without one wants, and by is whose uploads there are. When stopping ends, a request that is receiving
+// bytes is answered 503 with how far it got, for the client to go on elsewhere. The
 // error of a request that is to be refused is nil, or what the edge shall say.
-func (h *Handler) Serve(stopping context.Context, w http.ResponseWriter, r *http.Request, create *submit.Request) error {
+func (h *Handler) Serve(stopping context.Context, w http.ResponseWriter, r *http.Request,
+	by submit.Uploader, create *submit.Request) error {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	c := &call{ResponseWriter: w, head: r.Method == http.MethodHead, create: create, metadata: r.Header.Get("Upload-Metadata"),
-		carries: r.Header.Get("Content-Type") == typeChunk, interrupt: func() { cancel(handler.ErrUploadInterrupted) }}
-	defer context.AfterFunc(stopping, func() { c.whenReceiving(func() { cancel(handler.ErrServerShutdown) }) })()
+	c := &call{ResponseWriter: w, head: r.Method == http.MethodHead, by: by, create: create,
+		metadata: r.Header.Get("Upload-Metadata"), carries: r.Header.Get("Content-Type") == typeChunk,
+		interrupt: func() { cancel(handler.ErrUploadInterrupted) }}
+	defer context.AfterFunc(stopping, func() {
+		c.whenReceiving(func() { cancel(handler.ErrServerShutdown) })
+	})()
 	path := *r.URL
 	path.Path = "/" + r.PathValue("id")
 	r = r.WithContext(context.WithValue(ctx, callKey{}, c))
@@ -112,6 +120,7 @@ const typeChunk = "application/offset+octet-stream"
 type call struct {
 	http.ResponseWriter
 	head      bool // the method is HEAD
+	by        submit.Uploader
 	create    *submit.Request
 	metadata  string
 	carries   bool   // the body holds bytes
@@ -241,15 +250,21 @@ func (c *call) refusal() error {
 // refusals words those of tusd's that need it. Clients of tus try again after
 // 409, 423 and 5xx, and give up after any other 4xx.
 var refusals = map[string]httpapi.Error{
-	"ERR_INVALID_CONTENT_TYPE": {Code: httpapi.Unsupported, Status: 415, Detail: "expected Content-Type " + typeChunk},
-	"ERR_UPLOAD_INTERRUPTED":   {Code: httpapi.Conflict, Status: 409, Detail: "another request has taken the upload over"},
-	"ERR_SERVER_SHUTDOWN":      {Code: httpapi.Unavailable, Status: 503, Detail: "the server stops; go on at another one", RetryAfter: time.Second},
-	"ERR_NOT_IMPLEMENTED":      {Code: httpapi.Unsupported, Status: 501, Detail: "the length must be known when the upload is created"},
-	"ERR_MISMATCHED_OFFSET":    {Code: httpapi.Conflict, Status: 409, Detail: "the upload is at another offset; ask for it by HEAD"},
-	"ERR_UPLOAD_SIZE_EXCEEDED": {Code: httpapi.TooLarge, Status: 413, Detail: "the body goes beyond the length that was declared"},
-	"ERR_MAX_SIZE_EXCEEDED":    {Code: httpapi.TooLarge, Status: 413, Detail: "the input is over the limit"},
+	"ERR_INVALID_CONTENT_TYPE": {Code: httpapi.Unsupported, Status: 415, Detail: "expected Content-Type " +
+		typeChunk},
+	"ERR_UPLOAD_INTERRUPTED": {Code: httpapi.Conflict, Status: 409,
+		Detail: "another request has taken the upload over"},
+	"ERR_SERVER_SHUTDOWN": {Code: httpapi.Unavailable, Status: 503,
+		Detail: "the server stops; go on at another one", RetryAfter: time.Second},
+	"ERR_NOT_IMPLEMENTED": {Code: httpapi.Unsupported, Status: 501,
+		Detail: "the length must be known when the upload is created"},
+	"ERR_MISMATCHED_OFFSET": {Code: httpapi.Conflict, Status: 409,
+		Detail: "the upload is at another offset; ask for it by HEAD"},
+	"ERR_UPLOAD_SIZE_EXCEEDED": {Code: httpapi.TooLarge, Status: 413,
+		Detail: "the body goes beyond the length that was declared"},
+	"ERR_MAX_SIZE_EXCEEDED": {Code: httpapi.TooLarge, Status: 413, Detail: "the input is over the limit"},
 }
 
 // codes are for the others, and where tusd says nothing, as to HEAD.
-var codes = map[int]httpapi.Code{404: httpapi.NotFound, 405: httpapi.Unsupported, 409: httpapi.Conflict, 412: httpapi.Unsupported,
-	413: httpapi.TooLarge, 500: httpapi.Internal}
+var codes = map[int]httpapi.Code{404: httpapi.NotFound, 405: httpapi.Unsupported, 409: httpapi.Conflict,
+	412: httpapi.Unsupported, 413: httpapi.TooLarge, 500: httpapi.Internal}

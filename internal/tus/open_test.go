@@ -38,7 +38,8 @@ func TestOpenUploads(t *testing.T) {
 			full := func(what string) {
 				t.Helper()
 				got := b.begin()
-				if got.status != 503 || got.Get("Retry-After") == "" || !strings.Contains(got.body, "rate_limited") {
+				if got.status != 503 || got.Get("Retry-After") == "" ||
+					!strings.Contains(got.body, "rate_limited") {
 					t.Errorf("%s: %d %s", what, got.status, got.body)
 				}
 				if n := a.partials(); n > 2 {
@@ -104,18 +105,22 @@ func TestOneKeyTwoDoors(t *testing.T) {
 	t.Parallel()
 	p := install(t).start(t, config{})
 	whole := func(key string) answer {
-		return p.do("POST", httpapi.SubmitPath("file.checksum"), strings.NewReader("abc"), "Content-Type", "", "Idempotency-Key", key)
+		return p.do("POST", httpapi.SubmitPath("file.checksum"), strings.NewReader("abc"), "Content-Type", "",
+			"Idempotency-Key", key)
 	}
 	path := p.begin("Idempotency-Key", "pieces").Get("Location")
 	if got := whole("pieces"); got.status != 409 {
 		t.Errorf("whole, while pieces come: %d %s", got.status, got.body)
 	}
 	p.patch(path, 0, "abc")
-	if got := whole("pieces"); got.status != 202 || !strings.Contains(got.body, path[len(httpapi.PathUploads)+1:]) {
+	if got := whole("pieces"); got.status != 202 ||
+		!strings.Contains(got.body, path[len(httpapi.PathUploads)+1:]) {
 		t.Errorf("whole, after the pieces: %d %s", got.status, got.body)
 	}
 	conn := dial(t, p.url)
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: whole\r\nContent-Length: 3\r\n\r\na", httpapi.SubmitPath("file.checksum"))
+	fmt.Fprintf(conn,
+		"POST %s HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: whole\r\nContent-Length: 3\r\n\r\na",
+		httpapi.SubmitPath("file.checksum"))
 	p.eventually("pieces are refused while it comes whole", func() bool {
 		got := p.begin("Idempotency-Key", "whole")
 		if got.status == 201 { // came first
@@ -158,7 +163,8 @@ func (p *process) interrupt(id job.ID, path, body string, at int, late bool) {
 	what := fmt.Sprintf("after %d bytes, late %v", at, late)
 	conn := dial(p.T, p.url)
 	fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"+
-		"Content-Type: application/offset+octet-stream\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body[:at])
+		"Content-Type: application/offset+octet-stream\r\nContent-Length: %d\r\n\r\n%s", path, len(body),
+		body[:at])
 	answered, asked := make(chan struct{}), make(chan error, 1)
 	go func() { // again and again: the first may come before the PATCH
 		for {
@@ -197,8 +203,10 @@ func (p *process) interrupt(id job.ID, path, body string, at int, late bool) {
 			return // closed
 		}
 		text, _ := io.ReadAll(next.Body)
-		if first.Close || next.StatusCode == 499 || next.StatusCode == 503 || strings.Contains(string(text), `"types"`) {
-			p.Errorf("%s: after %s, close %v, the next request is answered %s %.100s", what, first.Status, first.Close, next.Status, text)
+		if first.Close || next.StatusCode == 499 || next.StatusCode == 503 ||
+			strings.Contains(string(text), `"types"`) {
+			p.Errorf("%s: after %s, close %v, the next request is answered %s %.100s", what, first.Status,
+				first.Close, next.Status, text)
 			return
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"longshore/internal/access"
 	"longshore/internal/blob"
 	"longshore/internal/connect"
 	"longshore/internal/httpapi"
@@ -55,12 +56,12 @@ type process struct {
 }
 
 type records struct {
-	*jobstore.Store
+	jobstore.Views
 	*connect.System
 }
 
-func (r records) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
-	return r.System.Cancel(ctx, id)
+func (r records) CancelBy(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error) {
+	return r.System.CancelBy(ctx, by, id, who)
 }
 
 type config struct {
@@ -72,7 +73,8 @@ type config struct {
 
 func (in installation) start(t *testing.T, c config) *process {
 	t.Helper()
-	sys, err := connect.Open(t.Context(), connect.Config{RedisURL: cmp.Or(c.redis, redistest.URL(t)), Prefix: in.prefix, BlobURL: "file://" + in.folder, MaxConnections: 8})
+	sys, err := connect.Open(t.Context(), connect.Config{RedisURL: cmp.Or(c.redis, redistest.URL(t)),
+		Prefix: in.prefix, BlobURL: "file://" + in.folder, MaxConnections: 8})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +92,8 @@ func (in installation) start(t *testing.T, c config) *process {
 		submitter.UploadExpiry = c.expiry
 	}
 	submitter.MaxOpenUploads, submitter.MaxOpenUploadsPerAddress = c.open, c.openPerAddress
-	uploads, err := tus.New(tus.Config{Uploads: submitter, MaxSize: c.most, Idle: c.idle, LockWait: c.lockWait,
+	uploads, err := tus.New(tus.Config{Uploads: submitter, MaxSize: c.most, Idle: c.idle,
+		LockWait: c.lockWait,
 		Lock: func(ctx context.Context, id job.ID, asked func()) (func() error, error) {
 			held, err := locks.Lock(ctx, string(id), asked)
 			if errors.Is(err, lock.ErrLocked) {
@@ -105,8 +108,10 @@ func (in installation) start(t *testing.T, c config) *process {
 		t.Fatal(err)
 	}
 	waiters := hub.New(sys.Store, sys.Log)
-	server, err := web.New(web.Config{Idle: c.idle, MinUploadRate: c.rate, Log: slog.New(slog.DiscardHandler), Grace: 5 * time.Second},
-		web.Deps{Submitter: submitter, Records: records{sys.Store, sys}, Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Uploads: uploads})
+	server, err := web.New(web.Config{Idle: c.idle, MinUploadRate: c.rate, Log: slog.New(slog.DiscardHandler),
+		Grace: 5 * time.Second},
+		web.Deps{Submitter: submitter, Records: records{sys.Store.Views(), sys}, Hub: waiters,
+			Blobs: sys.Blobs, Catalog: catalog, Uploads: uploads})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +124,8 @@ func (in installation) start(t *testing.T, c config) *process {
 	var wg sync.WaitGroup
 	wg.Go(func() { sys.Background(background, keeper.Run, waiters.Run) })
 	wg.Go(func() {
-		jobstore.Subscribe(background, sys.Redis, []string{locks.Channel()}, func(_, name string) { locks.Asked(name) }, func() {})
+		jobstore.Subscribe(background, sys.Redis, []string{locks.Channel()},
+			func(_, name string) { locks.Asked(name) }, func() {})
 	})
 	wg.Go(func() { server.Serve(serving, l) })
 	t.Cleanup(func() {
@@ -229,7 +235,8 @@ func (p *process) eventually(what string, ok func() bool) {
 func (p *process) wantInput(id job.ID, want string) {
 	p.Helper()
 	r := p.record(id)
-	if r.Snapshot.State != job.Queued || r.Delivery != 1 || r.Spec.Input == nil || r.Spec.Input.Size != int64(len(want)) {
+	if r.Snapshot.State != job.Queued || r.Delivery != 1 || r.Spec.Input == nil ||
+		r.Spec.Input.Size != int64(len(want)) {
 		p.Fatalf("record %+v of %+v", r, r.Spec.Input)
 	}
 	f, err := p.sys.Blobs.Open(p.Context(), r.Spec.Input.Blob)

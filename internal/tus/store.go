@@ -37,7 +37,8 @@ func (s store) NewUpload(ctx context.Context, info handler.FileInfo) (handler.Up
 	if !created && c.carries && u.Offset > 0 {
 		// tusd would take the body for what comes next.
 		c.Header().Set("Location", httpapi.UploadPath(u.ID))
-		return nil, c.fail(httpapi.NewError(httpapi.Conflict, "the upload has begun before; ask for its offset by HEAD"))
+		return nil, c.fail(httpapi.NewError(httpapi.Conflict,
+			"the upload has begun before; ask for its offset by HEAD"))
 	}
 	return upload{u, c}, nil
 }
@@ -49,7 +50,7 @@ func (s store) GetUpload(ctx context.Context, text string) (handler.Upload, erro
 	if err != nil {
 		return nil, c.fail(httpapi.NewError(httpapi.NotFound, "there is no such upload").Wrap(err))
 	}
-	u, err := s.uploads.Resume(ctx, id)
+	u, err := s.uploads.Resume(ctx, c.by, id)
 	if err != nil {
 		return nil, c.fail(err)
 	}
@@ -83,12 +84,14 @@ func (u upload) Terminate(ctx context.Context) error {
 
 // GetReader is for downloads and concatenation, which we don't have.
 func (upload) GetReader(context.Context) (io.ReadCloser, error) {
-	return nil, handler.NewError("ERR_UNSUPPORTED", "uploads can't be downloaded", http.StatusMethodNotAllowed)
+	return nil, handler.NewError("ERR_UNSUPPORTED", "uploads can't be downloaded",
+		http.StatusMethodNotAllowed)
 }
 
 // A locker is tusd's view of our locks.
 type locker struct {
-	lock func(ctx context.Context, id job.ID, asked func()) (unlock func() error, err error)
+	uploads Uploads
+	lock    func(ctx context.Context, id job.ID, asked func()) (unlock func() error, err error)
 }
 
 func (l locker) NewLock(text string) (handler.Lock, error) { return &lock{locker: l, text: text}, nil }
@@ -105,9 +108,13 @@ func (k *lock) Lock(ctx context.Context, asked func()) error {
 	if err != nil {
 		return c.fail(httpapi.NewError(httpapi.NotFound, "there is no such upload").Wrap(err))
 	}
+	if err := k.uploads.Sees(ctx, c.by, id); err != nil { // another's is not even disturbed
+		return c.fail(err)
+	}
 	k.unlock, err = k.lock(ctx, id, func() { c.whenReceiving(asked) })
 	if errors.Is(err, ErrLocked) {
-		e := httpapi.NewError(httpapi.Conflict, "another request holds the upload").WithStatus(http.StatusLocked).Wrap(err)
+		e := httpapi.NewError(httpapi.Conflict, "another request holds the upload").
+			WithStatus(http.StatusLocked).Wrap(err)
 		e.RetryAfter = time.Second
 		return c.fail(e)
 	}

@@ -30,8 +30,10 @@ func TestAccess(t *testing.T) {
 		}
 	}
 	for _, c := range [][2]string{
-		{"POST", "/v1/jobs"}, {"POST", "/v1/jobs/log.analyze"}, {"GET", "/v1/jobs/x"}, {"DELETE", "/v1/jobs/x"}, {"POST", "/v1/jobs/x/cancel"},
-		{"POST", "/v1/jobs/x/retry"}, {"GET", "/v1/jobs/x/result"}, {"GET", "/v1/jobs/x/outputs/y"}, {"GET", "/v1/types"}, {"GET", "/v1/queues"},
+		{"POST", "/v1/jobs"}, {"POST", "/v1/jobs/log.analyze"}, {"GET", "/v1/jobs/x"},
+		{"DELETE", "/v1/jobs/x"}, {"POST", "/v1/jobs/x/cancel"}, {"POST", "/v1/jobs/x/retry"},
+		{"GET", "/v1/jobs/x/result"}, {"GET", "/v1/jobs/x/outputs/y"}, {"GET", "/v1/types"},
+		{"GET", "/v1/queues"},
 	} {
 		b.do(c[0], c[1], "").problem(401, httpapi.Unauthorized)
 	}
@@ -40,7 +42,8 @@ func TestAccess(t *testing.T) {
 			t.Errorf("%q: %d", auth, r.status)
 		}
 	}
-	if r := b.do("GET", "/v1/jobs", "", "Authorization", "Bearer sesame", "Host", "jobs.example.com"); r.status != 200 {
+	if r := b.do("GET", "/v1/jobs", "", "Authorization", "Bearer sesame", "Host",
+		"jobs.example.com"); r.status != 200 {
 		t.Errorf("with token, any host: %d", r.status)
 	}
 	if strings.Contains(b.log.String(), "sesame") {
@@ -52,9 +55,10 @@ func TestLoopbackHostWithoutToken(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for host, status := range map[string]int{
-		"localhost": 200, "localhost:8080": 200, "127.0.0.1:1": 200, "[::1]:8080": 200, "[::1]": 200, "app.localhost": 200,
-		"LOCALHOST": 200, "LocalHost:8080": 200, "localhost.": 200, "localhost.:8080": 200, "App.LocalHost.": 200,
-		"evil.example.com": 403, "10.0.0.1:8080": 403, "localhost.evil.com": 403, "localhost..": 403, "notlocalhost": 403, "evil.com.": 403,
+		"localhost": 200, "localhost:8080": 200, "127.0.0.1:1": 200, "[::1]:8080": 200, "[::1]": 200,
+		"app.localhost": 200, "LOCALHOST": 200, "LocalHost:8080": 200, "localhost.": 200,
+		"localhost.:8080": 200, "App.LocalHost.": 200, "evil.example.com": 403, "10.0.0.1:8080": 403,
+		"localhost.evil.com": 403, "localhost..": 403, "notlocalhost": 403, "evil.com.": 403,
 	} {
 		if r := b.do("GET", "/v1/jobs", "", "Host", host); r.status != status {
 			t.Errorf("%s: %d, want %d", host, r.status, status)
@@ -67,24 +71,30 @@ func TestProxyWithoutToken(t *testing.T) {
 	t.Parallel()
 	open, closed := setup(t), setup(t, behindProxy)
 	for _, name := range []string{
-		"X-Forwarded-For", "x-forwarded-host", "X-FORWARDED-PROTO", "X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded", "Forwarded", "Via",
-		"X-Real-IP", "X-Client-IP", "CF-Connecting-IP", "True-Client-IP", "X-Original-Forwarded-For", "X-Envoy-External-Address",
+		"X-Forwarded-For", "x-forwarded-host", "X-FORWARDED-PROTO", "X-Forwarded-Port", "X-Forwarded-Server",
+		"X-Forwarded", "Forwarded", "Via", "X-Real-IP", "X-Client-IP", "CF-Connecting-IP", "True-Client-IP",
+		"X-Original-Forwarded-For", "X-Envoy-External-Address",
 	} {
-		for _, path := range []string{"/v1/jobs", "/v1/socket", "/v1/events?id=x", "/v1/types", "/openapi.json"} {
+		for _, path := range []string{"/v1/jobs", "/v1/socket", "/v1/events?id=x", "/v1/types",
+			"/openapi.json"} {
 			r := open.do("GET", path, "", name, "192.0.2.1")
 			r.problem(403, httpapi.Forbidden)
 			if !strings.Contains(r.body, "LONGSHORE_TOKEN") {
 				t.Errorf("%s: the refusal doesn't say what to do: %s", name, r.body)
 			}
 		}
-		open.do("POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":1}}`, name, "").problem(403, httpapi.Forbidden)
+		open.do("POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":1}}`, name, "").
+			problem(403, httpapi.Forbidden)
 		if r := closed.do("GET", "/v1/jobs", "", name, "192.0.2.1"); r.status != 200 {
 			t.Errorf("%s, with the token: %d %s", name, r.status, r.body)
 		}
 	}
 	for b, status := range map[*bench]string{open: "403", closed: "200"} { // as nginx asks by itself
-		conn := b.dial("GET /v1/jobs HTTP/1.0\r\nHost: 127.0.0.1:8080\r\nConnection: close\r\nAuthorization: Bearer " + proxyToken + "\r\n\r\n")
-		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, " "+status+" ") {
+		conn := b.dial(
+			"GET /v1/jobs HTTP/1.0\r\nHost: 127.0.0.1:8080\r\nConnection: close\r\nAuthorization: Bearer " +
+				proxyToken + "\r\n\r\n")
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil ||
+			!strings.Contains(line, " "+status+" ") {
 			t.Errorf("HTTP/1.0: %q, %v, want %s", line, err, status)
 		}
 	}
@@ -126,7 +136,8 @@ func TestWrongTokens(t *testing.T) {
 	if r := ask("192.0.2.2", "guess"); r.status != 401 {
 		t.Errorf("another address: %d", r.status)
 	}
-	if r := b.do("GET", "/v1/types", "", "X-Forwarded-For", "192.0.2.1", "Authorization", ""); r.status != 401 {
+	if r := b.do("GET", "/v1/types", "", "X-Forwarded-For", "192.0.2.1", "Authorization",
+		""); r.status != 401 {
 		t.Errorf("no token is no guess: %d", r.status)
 	}
 	guess("2001:db8::1")
@@ -135,13 +146,15 @@ func TestWrongTokens(t *testing.T) {
 	}
 	// A socket's other way to send a token is a way to guess, too.
 	url := strings.Replace(b.url, "http", "ws", 1) + httpapi.PathSocket
-	_, resp, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{Subprotocols: []string{"longshore.v1", "longshore.bearer.Z3Vlc3M"},
-		HTTPHeader: http.Header{"X-Forwarded-For": {"192.0.2.1"}}})
+	_, resp, err := websocket.Dial(t.Context(), url,
+		&websocket.DialOptions{Subprotocols: []string{"longshore.v1", "longshore.bearer.Z3Vlc3M"},
+			HTTPHeader: http.Header{"X-Forwarded-For": {"192.0.2.1"}}})
 	if err == nil || resp.StatusCode != 429 {
 		t.Errorf("by subprotocol: %v", err)
 	}
 	log := b.log.String()
-	if n := strings.Count(log, `"msg":"authentication failed"`); n != 3 || !strings.Contains(log, `"level":"WARN"`) {
+	if n := strings.Count(log, `"msg":"authentication failed"`); n != 3 ||
+		!strings.Contains(log, `"level":"WARN"`) {
 		t.Errorf("%d events, want one for each address", n)
 	}
 	if strings.Contains(log, "guess") || strings.Contains(log, proxyToken) {
@@ -153,11 +166,14 @@ func TestWrongTokens(t *testing.T) {
 func TestSecurityHeaders(t *testing.T) {
 	t.Parallel()
 	b, plain := setup(t, func(c *web.Config) { c.HSTS = 365 * 24 * time.Hour }), setup(t)
-	for _, path := range []string{"/v1/jobs", "/v1/nothing", "/healthz", "/openapi.json", "/v1/jobs?limit=x"} {
+	for _, path := range []string{"/v1/jobs", "/v1/nothing", "/healthz", "/openapi.json",
+		"/v1/jobs?limit=x"} {
 		r := b.do("GET", path, "")
 		for name, want := range map[string]string{
-			"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin", "Referrer-Policy": "no-referrer",
-			"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Strict-Transport-Security": "max-age=31536000",
+			"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin",
+			"Referrer-Policy":           "no-referrer",
+			"Content-Security-Policy":   "default-src 'none'; frame-ancestors 'none'",
+			"Strict-Transport-Security": "max-age=31536000",
 		} {
 			if got := r.header.Get(name); got != want {
 				t.Errorf("%s: %s %q, want %q", path, name, got, want)

@@ -20,7 +20,8 @@ import (
 )
 
 // SubmitBatch takes one draft after the other, as Submit does.
-func (s *store) SubmitBatch(ctx context.Context, next func() ([]submit.Draft, error), answer func([]httpapi.BatchAnswer) error) error {
+func (s *store) SubmitBatch(ctx context.Context, next func() ([]submit.Draft, error),
+	answer func([]httpapi.BatchAnswer) error) error {
 	for {
 		drafts, err := next()
 		if errors.Is(err, io.EOF) {
@@ -74,10 +75,12 @@ const goodLine = `{"type":"math.primes","payload":{"n":100}}` + "\n"
 func TestBatch(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	long := `{"type":"math.primes","payload":{"n":1,"x":"` + strings.Repeat("x", httpapi.MaxBatchLine) + `"}}` + "\n"
+	long := `{"type":"math.primes","payload":{"n":1,"x":"` + strings.Repeat("x", httpapi.MaxBatchLine) +
+		`"}}` + "\n"
 	keyed := `{"type":"math.primes","payload":{"n":7},"idempotency_key":"k"}` + "\n"
 	answers := b.batch(goodLine + "\n{\n" + `{"type":"math.primes","payload":{"n":"many"},"prio":1}` + "\n" +
-		`{"type":"math.primes","payload":{"n":"many"}}` + "\n" + long + `{"type":"log.analyze"}` + "\n" + `{"type":"no.such"}` + "\n" + keyed + strings.TrimSpace(keyed))
+		`{"type":"math.primes","payload":{"n":"many"}}` + "\n" + long + `{"type":"log.analyze"}` + "\n" +
+		`{"type":"no.such"}` + "\n" + keyed + strings.TrimSpace(keyed))
 	want := []struct {
 		line    int64
 		code    httpapi.Code
@@ -85,8 +88,9 @@ func TestBatch(t *testing.T) {
 		pointer string
 		created bool
 	}{
-		{1, "", 0, "", true}, {3, httpapi.Invalid, 400, "", false}, {4, httpapi.Invalid, 422, "/prio", false}, {5, httpapi.Invalid, 422, "/payload/n", false},
-		{6, httpapi.TooLarge, 413, "", false}, {7, httpapi.Invalid, 422, "/input", false}, {8, httpapi.Invalid, 422, "/type", false},
+		{1, "", 0, "", true}, {3, httpapi.Invalid, 400, "", false}, {4, httpapi.Invalid, 422, "/prio", false},
+		{5, httpapi.Invalid, 422, "/payload/n", false}, {6, httpapi.TooLarge, 413, "", false},
+		{7, httpapi.Invalid, 422, "/input", false}, {8, httpapi.Invalid, 422, "/type", false},
 		{9, "", 0, "", true}, {10, "", 0, "", false},
 	}
 	if len(answers) != len(want) {
@@ -98,7 +102,8 @@ func TestBatch(t *testing.T) {
 		if len(a.Errors) > 0 {
 			pointer = a.Errors[0].Pointer
 		}
-		if a.Line != w.line || a.Code != w.code || a.Status != w.status || pointer != w.pointer || a.Created != w.created || (a.ID == "") != (w.code != "") {
+		if a.Line != w.line || a.Code != w.code || a.Status != w.status || pointer != w.pointer ||
+			a.Created != w.created || (a.ID == "") != (w.code != "") {
 			t.Errorf("answer %+v, want %+v", a, w)
 		}
 		if strings.Contains(a.Detail, "many") {
@@ -111,10 +116,12 @@ func TestBatch(t *testing.T) {
 	if got := b.batch(""); len(got) != 0 {
 		t.Errorf("no line is answered by %v", got)
 	}
-	b.do("POST", httpapi.PathBatch, goodLine, "Content-Type", "multipart/form-data; boundary=x").problem(415, httpapi.Unsupported)
+	b.do("POST", httpapi.PathBatch, goodLine, "Content-Type", "multipart/form-data; boundary=x").
+		problem(415, httpapi.Unsupported)
 	b.do("POST", httpapi.PathBatch, goodLine, "Content-Encoding", "gzip").problem(415, httpapi.Unsupported)
 	b.do("POST", httpapi.PathBatch+"?wait=1s", goodLine).problem(422, httpapi.Invalid, "?wait")
-	if r := b.do("GET", httpapi.PathBatch, ""); r.status != 422 && r.status != 405 && r.status != 404 { // an id that is none
+	// an id that is none
+	if r := b.do("GET", httpapi.PathBatch, ""); r.status != 422 && r.status != 405 && r.status != 404 {
 		t.Errorf("GET: %d", r.status)
 	}
 
@@ -123,7 +130,8 @@ func TestBatch(t *testing.T) {
 	b.down = errDown
 	b.mu.Unlock()
 	answers = b.batch(goodLine + "{}\n")
-	if len(answers) != 2 || answers[0].Code != httpapi.Unavailable || answers[0].Status != 503 || answers[1].Code != httpapi.Invalid {
+	if len(answers) != 2 || answers[0].Code != httpapi.Unavailable || answers[0].Status != 503 ||
+		answers[1].Code != httpapi.Invalid {
 		t.Errorf("without a job store: %+v", answers)
 	}
 }
@@ -236,7 +244,8 @@ func TestBatchSilence(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if lines := strings.Split(string(text), "\n"); err != nil || len(lines) != 3 || !strings.HasPrefix(lines[1], `{"line":2,"code":"invalid","status":408`) {
+	if lines := strings.Split(string(text), "\n"); err != nil || len(lines) != 3 ||
+		!strings.HasPrefix(lines[1], `{"line":2,"code":"invalid","status":408`) {
 		t.Errorf("%q, %v", text, err)
 	}
 }

@@ -35,7 +35,8 @@ func BenchmarkParkedLongPolls(bb *testing.B) {
 				bb.Fatal(err)
 			}
 			conns[i] = conn
-			if _, err := io.WriteString(conn, "GET /v1/jobs/"+string(snaps[i].ID)+"?wait=25s HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			if _, err := io.WriteString(conn, "GET /v1/jobs/"+string(snaps[i].ID)+
+				"?wait=25s HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 				bb.Fatal(err)
 			}
 		}
@@ -112,7 +113,8 @@ func BenchmarkSubmit(bb *testing.B) {
 	}
 	defer conn.Close()
 	const body = `{"type":"math.primes","payload":{"n":1000}}`
-	request := fmt.Appendf(nil, "POST /v1/jobs HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", host, len(body), body)
+	request := fmt.Appendf(nil,
+		"POST /v1/jobs HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", host, len(body), body)
 	answer := make([]byte, 4096)
 	bb.ReportAllocs()
 	for bb.Loop() {

@@ -25,7 +25,8 @@ func (b *bench) ask() (net.Conn, string) {
 	b.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
 	fmt.Fprintf(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	line, _ := bufio.NewReader(conn).ReadString('\n') // an error: the connection was cut, and the line is empty
+	// an error: the connection was cut, and the line is empty
+	line, _ := bufio.NewReader(conn).ReadString('\n')
 	return conn, strings.TrimSpace(line)
 }
 
@@ -46,10 +47,12 @@ func TestConnectionsAreLimited(t *testing.T) {
 		change  func(*web.Config)
 		limited bool
 	}{
-		"all":             {func(c *web.Config) { c.MaxConnections = 3 }, true},
-		"an address":      {func(c *web.Config) { c.MaxConnectionsPerAddress = 3 }, true},
-		"a trusted proxy": {func(c *web.Config) { c.MaxConnectionsPerAddress, c.TrustedProxies = 3, loopbackProxies }, false},
-		"no limit":        {func(*web.Config) {}, false},
+		"all":        {func(c *web.Config) { c.MaxConnections = 3 }, true},
+		"an address": {func(c *web.Config) { c.MaxConnectionsPerAddress = 3 }, true},
+		"a trusted proxy": {func(c *web.Config) {
+			c.MaxConnectionsPerAddress, c.TrustedProxies = 3, loopbackProxies
+		}, false},
+		"no limit": {func(*web.Config) {}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -29,6 +29,8 @@ func goodOf(c httpapi.Control) string {
 		return "90s"
 	case c.Kind == httpapi.KindCount:
 		return "7"
+	case c.Kind == httpapi.KindLabels:
+		return "batch=x y,user=7"
 	case c.Enum != nil:
 		return c.Enum[len(c.Enum)-1]
 	case c.Format == "uuid":
@@ -52,6 +54,10 @@ func badOf(c httpapi.Control) string {
 func inJSON(c httpapi.Control, value string) string {
 	if value == "" || c.Kind == httpapi.KindCount {
 		return strings.Replace(cmpOr(value, "7"), "soon", `"soon"`, 1)
+	}
+	if labels, err := job.ParseLabels(value); c.Kind == httpapi.KindLabels && err == nil {
+		text, _ := json.Marshal(labels)
+		return string(text)
 	}
 	text, _ := json.Marshal(value)
 	return string(text)
@@ -152,7 +158,8 @@ func TestControlsThroughEachDoor(t *testing.T) {
 				}
 				got := b.lastRequest()
 				text, _ := requestControls.Text(&got, i)
-				if file := name == "form" && c.Name == "filename"; text != good && !file { // its own name counts
+				// its own name counts
+				if file := name == "form" && c.Name == "filename"; text != good && !file {
 					t.Errorf("%s became %q", good, text)
 				}
 				bad := badOf(c)
@@ -201,7 +208,8 @@ func TestControlsNull(t *testing.T) {
 		}
 		r := b.do("POST", "/v1/jobs/batch", text)
 		if names := c.Header != ""; c.In&httpapi.InLine != 0 && strings.Contains(r.body, "invalid") != names {
-			t.Errorf("%s: null in a line, which is to be refused of what names the job only: %s", c.Name, r.body)
+			t.Errorf("%s: null in a line, which is to be refused of what names the job only: %s", c.Name,
+				r.body)
 		}
 	}
 }
@@ -223,7 +231,8 @@ func TestControlsAreDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range httpapi.Controls {
-		for schema, in := range map[string]httpapi.Places{"SubmitBody": httpapi.InBody, "BatchLine": httpapi.InLine} {
+		for schema, in := range map[string]httpapi.Places{"SubmitBody": httpapi.InBody,
+			"BatchLine": httpapi.InLine} {
 			got, ok := doc.Components.Schemas[schema].Properties[c.Name]
 			if ok != (c.In&in != 0) || ok && got.Description != c.Doc {
 				t.Errorf("%s in %s: %v %q", c.Name, schema, ok, got.Description)
@@ -242,7 +251,8 @@ func TestControlsAreDescribed(t *testing.T) {
 			}
 		}
 		for _, p := range doc.Paths["/v1/uploads"]["post"].Parameters {
-			if p.Name == "Upload-Metadata" && c.In&httpapi.InQuery != 0 && !strings.Contains(p.Description, c.Name) {
+			if p.Name == "Upload-Metadata" && c.In&httpapi.InQuery != 0 &&
+				!strings.Contains(p.Description, c.Name) {
 				t.Errorf("Upload-Metadata: no %s", c.Name)
 			}
 		}

@@ -6,6 +6,8 @@
 //	api     submissions, batches, jobs, lists, results, what the installation has
 //	push    long-polls, event streams, sockets
 //	upload  uploads in pieces
+//	login   the pages by which people log in
+//	dashboard  the pages under /ui/, which ask the API as any client does
 //
 // A new route is one line in Routes of the handler that serves it; a new handler is
 // one line in routes.go here.

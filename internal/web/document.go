@@ -40,10 +40,27 @@ func (d *document) route() edge.Route {
 // write writes it, when all routes are mounted.
 func (d *document) write(about *huma.OpenAPI, catalog *tasks.Catalog) (err error) {
 	api.Describe(about, catalog)
+	for _, s := range about.Components.Schemas.Map() {
+		plainLists(s)
+	}
 	if d.text, err = json.Marshal(about); err != nil {
 		return fmt.Errorf("describe the API: %w", err)
 	}
 	return nil
+}
+
+// plainLists says that lists are never null: one without members is empty, or absent.
+func plainLists(s *huma.Schema) {
+	if s == nil {
+		return
+	}
+	if s.Type == huma.TypeArray {
+		s.Nullable = false
+		plainLists(s.Items)
+	}
+	for _, of := range s.Properties {
+		plainLists(of)
+	}
 }
 
 func (d *document) serve(a *edge.Answer, _ *http.Request) error {

@@ -36,14 +36,17 @@ func TestOrigins(t *testing.T) {
 	const good, evil = "https://app.example.com", "https://evil.example.com"
 	b := setup(t, func(c *web.Config) { c.Origins = []string{good} })
 	r := b.do("OPTIONS", "/v1/jobs", "", "Origin", good, "Access-Control-Request-Method", "POST")
-	if r.status != 204 || r.header.Get("Access-Control-Allow-Origin") != good || !strings.Contains(r.header.Get("Access-Control-Allow-Headers"), "Authorization") {
+	if r.status != 204 || r.header.Get("Access-Control-Allow-Origin") != good ||
+		!strings.Contains(r.header.Get("Access-Control-Allow-Headers"), "Authorization") {
 		t.Errorf("preflight: %d %v", r.status, r.header)
 	}
-	if r := b.do("OPTIONS", "/v1/jobs", "", "Origin", evil, "Access-Control-Request-Method", "POST"); r.header.Get("Access-Control-Allow-Origin") != "" || r.status < 400 {
+	if r := b.do("OPTIONS", "/v1/jobs", "", "Origin", evil, "Access-Control-Request-Method",
+		"POST"); r.header.Get("Access-Control-Allow-Origin") != "" || r.status < 400 {
 		t.Errorf("preflight of another: %d %v", r.status, r.header)
 	}
 	r = b.do("GET", "/v1/jobs", "", "Origin", good, "Sec-Fetch-Site", "cross-site")
-	if r.status != 200 || r.header.Get("Access-Control-Allow-Origin") != good || r.header.Get("Vary") != "Origin" ||
+	if r.status != 200 || r.header.Get("Access-Control-Allow-Origin") != good ||
+		r.header.Get("Vary") != "Origin" ||
 		!strings.Contains(r.header.Get("Access-Control-Expose-Headers"), "ETag") {
 		t.Errorf("get: %d %v", r.status, r.header)
 	}
@@ -51,10 +54,12 @@ func TestOrigins(t *testing.T) {
 		t.Errorf("get of another: %v", r.header)
 	}
 	submit := `{"type":"math.primes","payload":{"n":1}}`
-	if r := b.do("POST", "/v1/jobs", submit, "Origin", good, "Sec-Fetch-Site", "cross-site"); r.status != 202 {
+	if r := b.do("POST", "/v1/jobs", submit, "Origin", good, "Sec-Fetch-Site",
+		"cross-site"); r.status != 202 {
 		t.Errorf("post: %d %s", r.status, r.body)
 	}
-	b.do("POST", "/v1/jobs", submit, "Origin", evil, "Sec-Fetch-Site", "cross-site").problem(403, httpapi.Forbidden)
+	b.do("POST", "/v1/jobs", submit, "Origin", evil, "Sec-Fetch-Site", "cross-site").
+		problem(403, httpapi.Forbidden)
 	b.do("POST", "/v1/jobs", submit, "Origin", evil).problem(403, httpapi.Forbidden)
 	r = b.do("POST", "/v1/jobs", "{", "Origin", good)
 	r.problem(400, httpapi.Invalid)
@@ -83,9 +88,12 @@ func TestRequestLog(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.do("GET", "/v1/jobs/"+string(job.NewID(time.Now()))+"?wait=1s&after=77777", "")
-	b.server.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "http://localhost/v1/types?SECRET=1", nil)) // logged when it returns
+	// logged when it returns
+	b.server.ServeHTTP(httptest.NewRecorder(),
+		httptest.NewRequest("GET", "http://localhost/v1/types?SECRET=1", nil))
 	log := b.log.String()
-	if !strings.Contains(log, `"route":"/v1/jobs/{id}"`) || !strings.Contains(log, `"status":404`) || strings.Contains(log, "77777") || strings.Contains(log, "SECRET") {
+	if !strings.Contains(log, `"route":"/v1/jobs/{id}"`) || !strings.Contains(log, `"status":404`) ||
+		strings.Contains(log, "77777") || strings.Contains(log, "SECRET") {
 		t.Errorf("log:\n%s", log)
 	}
 }

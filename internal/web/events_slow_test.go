@@ -89,7 +89,9 @@ func TestEventsClientGone(t *testing.T) {
 		ended := strings.Count(b.log.String(), `"msg":"request"`)
 		begun := time.Now()
 		s.cancel()
-		b.eventually("the request ends", func() bool { return strings.Count(b.log.String(), `"msg":"request"`) > ended })
+		b.eventually("the request ends", func() bool {
+			return strings.Count(b.log.String(), `"msg":"request"`) > ended
+		})
 		if took := time.Since(begun); took > time.Second {
 			t.Errorf("noticed after %v", took)
 		}
@@ -104,11 +106,15 @@ func TestWaiterCaps(t *testing.T) {
 		first, other string // the clients' addresses
 		full         bool
 	}{
-		"all together":         {func(c *web.Config) { c.MaxWaiters = 1 }, "192.0.2.1", "192.0.2.2", true},
-		"one address":          {func(c *web.Config) { c.MaxWaitersPerAddress = 1 }, "192.0.2.1", "192.0.2.1", true},
-		"another address":      {func(c *web.Config) { c.MaxWaitersPerAddress = 1 }, "192.0.2.1", "192.0.2.2", false},
-		"one network of IPv6":  {func(c *web.Config) { c.MaxWaitersPerAddress = 1 }, "2001:db8::1", "2001:db8::2", true},
-		"two networks of IPv6": {func(c *web.Config) { c.MaxWaitersPerAddress = 1 }, "2001:db8::1", "2001:db8:0:1::1", false},
+		"all together": {func(c *web.Config) { c.MaxWaiters = 1 }, "192.0.2.1", "192.0.2.2", true},
+		"one address": {func(c *web.Config) { c.MaxWaitersPerAddress = 1 }, "192.0.2.1", "192.0.2.1",
+			true},
+		"another address": {func(c *web.Config) { c.MaxWaitersPerAddress = 1 }, "192.0.2.1", "192.0.2.2",
+			false},
+		"one network of IPv6": {func(c *web.Config) { c.MaxWaitersPerAddress = 1 }, "2001:db8::1",
+			"2001:db8::2", true},
+		"two networks of IPv6": {func(c *web.Config) { c.MaxWaitersPerAddress = 1 }, "2001:db8::1",
+			"2001:db8:0:1::1", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -129,14 +135,17 @@ func TestWaiterCaps(t *testing.T) {
 				begun := time.Now()
 				var r reply
 				if strings.HasPrefix(path, "POST") {
-					r = b.do("POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":10}}`, "Prefer", "wait=10", "X-Forwarded-For", c.other)
+					r = b.do("POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":10}}`, "Prefer",
+						"wait=10", "X-Forwarded-For", c.other)
 				} else {
 					r = b.do("GET", path, "", "X-Forwarded-For", c.other)
 				}
 				full := r.header.Get("Retry-After") != ""
 				waited := r.header.Get("Longshore-Wait")
-				if r.status != status || full != c.full || strings.HasPrefix(path, "/v1/jobs") && waited != map[bool]string{true: "0s", false: "300ms"}[full] {
-					t.Errorf("%s: %d, Retry-After %q, Longshore-Wait %q: %s", path, r.status, r.header.Get("Retry-After"), waited, r.body)
+				if r.status != status || full != c.full || strings.HasPrefix(path, "/v1/jobs") &&
+					waited != map[bool]string{true: "0s", false: "300ms"}[full] {
+					t.Errorf("%s: %d, Retry-After %q, Longshore-Wait %q: %s", path, r.status,
+						r.header.Get("Retry-After"), waited, r.body)
 				}
 				if took := time.Since(begun); c.full && took > 200*time.Millisecond {
 					t.Errorf("%s: answered after %v", path, took)
@@ -190,12 +199,14 @@ func TestEventsOfLibraries(t *testing.T) {
 	snap := newSnapshot(job.Succeeded, 7)
 	b.put(snap)
 	one, many := httpapi.EventsPath(snap.ID), httpapi.PathEvents+"?id="+string(snap.ID)
-	for _, name := range []string{"lastEventId", "lastEventID", "LastEventId", "last-event-id", "Last-Event-ID", "last_event_id"} {
+	for _, name := range []string{"lastEventId", "lastEventID", "LastEventId", "last-event-id",
+		"Last-Event-ID", "last_event_id"} {
 		for path, known := range map[string]string{one + "?": "7", many + "&": string(snap.ID) + ".7"} {
 			if r := b.do("GET", path+name+"="+known, ""); r.status != 204 {
 				t.Errorf("%s%s: %d, want 204: all is known", path, name, r.status)
 			}
-			if r := b.do("GET", path+name+"=&_=1", ""); r.status != 200 || !strings.Contains(r.body, "event: state") {
+			if r := b.do("GET", path+name+"=&_=1", ""); r.status != 200 ||
+				!strings.Contains(r.body, "event: state") {
 				t.Errorf("%s%s without a value: %d", path, name, r.status)
 			}
 			b.do("GET", path+name+"=x", "").problem(422, httpapi.Invalid, "?"+name)
@@ -207,7 +218,8 @@ func TestEventsOfLibraries(t *testing.T) {
 	if r := b.do("GET", one+"?lastEventId=1", "", "Last-Event-ID", "7"); r.status != 204 {
 		t.Errorf("beside the header: %d, want 204: the header counts", r.status)
 	}
-	for _, path := range []string{httpapi.JobPath(snap.ID) + "?wait=1s&_=123", httpapi.JobPath(snap.ID) + "?t=1", "/v1/jobs?_=1&wait=1s&id=" + string(snap.ID) + ".3"} {
+	for _, path := range []string{httpapi.JobPath(snap.ID) + "?wait=1s&_=123", httpapi.JobPath(snap.ID) +
+		"?t=1", "/v1/jobs?_=1&wait=1s&id=" + string(snap.ID) + ".3"} {
 		if r := b.do("GET", path, ""); r.status != 200 {
 			t.Errorf("%s: %d %s", path, r.status, r.body)
 		}

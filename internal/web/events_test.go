@@ -126,7 +126,8 @@ func TestEvents(t *testing.T) {
 	b.put(snap)
 	path := httpapi.EventsPath(snap.ID)
 	s := b.open(path)
-	want := map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no", "Retry-After": ""}
+	want := map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-store, no-transform",
+		"X-Accel-Buffering": "no", "Retry-After": ""}
 	for name, value := range want {
 		if got := s.resp.Header.Get(name); got != value || s.resp.StatusCode != 200 {
 			t.Errorf("%s: %q, want %q", name, got, value)
@@ -139,7 +140,8 @@ func TestEvents(t *testing.T) {
 	check := func(s *eventStream, rev int64, state job.State) {
 		t.Helper()
 		got, id := s.state()
-		if got.Rev != rev || got.State != state || id != strconv.FormatInt(rev, 10) || got.Links.Events != path {
+		if got.Rev != rev || got.State != state || id != strconv.FormatInt(rev, 10) ||
+			got.Links.Events != path {
 			t.Errorf("got %+v, id %s; want rev %d %s", got, id, rev, state)
 		}
 	}
@@ -183,10 +185,12 @@ func TestEventsRefused(t *testing.T) {
 	b.do("GET", gone, "", key, value).problem(404, httpapi.NotFound)
 	b.do("GET", "/v1/jobs/x/events", "", key, value).problem(422, httpapi.Invalid, "/path/id")
 	b.do("GET", path+"?after=x&since=3", "", key, value).problem(422, httpapi.Invalid, "?after")
-	b.do("GET", path, "", key, value, "Last-Event-ID", "-1").problem(422, httpapi.Invalid, "/headers/Last-Event-ID")
+	b.do("GET", path, "", key, value, "Last-Event-ID", "-1").problem(422, httpapi.Invalid,
+		"/headers/Last-Event-ID")
 	b.do("GET", "/v1/events", "", key, value).problem(422, httpapi.Invalid, "?id")
 	b.do("GET", "/v1/events?id=x", "", key, value).problem(422, httpapi.Invalid, "?id")
-	b.do("GET", "/v1/events?id="+string(snap.ID), "", key, value, "Last-Event-ID", "7").problem(422, httpapi.Invalid, "/headers/Last-Event-ID")
+	b.do("GET", "/v1/events?id="+string(snap.ID), "", key, value, "Last-Event-ID", "7").
+		problem(422, httpapi.Invalid, "/headers/Last-Event-ID")
 	b.mu.Lock()
 	b.down = errDown
 	b.mu.Unlock()
@@ -203,7 +207,9 @@ func TestManyEvents(t *testing.T) {
 	one, two, gone := newSnapshot(job.Running, 5), newSnapshot(job.Succeeded, 3), job.NewID(time.Now())
 	b.put(one)
 	b.put(two)
-	list := func(a, b string) string { return string(one.ID) + a + "," + string(two.ID) + b + "," + string(gone) }
+	list := func(a, b string) string {
+		return string(one.ID) + a + "," + string(two.ID) + b + "," + string(gone)
+	}
 	s := b.open("/v1/events?id=" + list(".4", ".0"))
 	snap, id := s.state()
 	if snap.ID != one.ID || snap.Rev != 5 || id != list(".5", ".0")+".0" {

@@ -150,11 +150,14 @@ func TestLongPollEnds(t *testing.T) {
 	} {
 		begun := time.Now()
 		got := b.do("GET", "/v1/jobs/"+string(c.id)+"?"+c.query, "")
-		if took := time.Since(begun); got.status != 200 || took < 90*time.Millisecond || got.header.Get("Longshore-Wait") != "100ms" {
-			t.Errorf("%s: %d after %v, Longshore-Wait %q", c.query, got.status, took, got.header.Get("Longshore-Wait"))
+		if took := time.Since(begun); got.status != 200 || took < 90*time.Millisecond ||
+			got.header.Get("Longshore-Wait") != "100ms" {
+			t.Errorf("%s: %d after %v, Longshore-Wait %q", c.query, got.status, took,
+				got.header.Get("Longshore-Wait"))
 		}
 	}
-	if r := b.do("GET", "/v1/jobs/"+string(running.ID)+"?wait=1s&after=5", "", "If-None-Match", `"5"`); r.status != 304 {
+	if r := b.do("GET", "/v1/jobs/"+string(running.ID)+"?wait=1s&after=5", "", "If-None-Match",
+		`"5"`); r.status != 304 {
 		t.Errorf("unchanged after the wait: %d", r.status)
 	}
 }
@@ -178,7 +181,9 @@ func TestWaitForMany(t *testing.T) {
 		}
 		return jobs, list.Missing
 	}
-	query := func(oneRev, twoRev int) string { return fmt.Sprintf("%s.%d,%s.%d", one.ID, oneRev, two.ID, twoRev) }
+	query := func(oneRev, twoRev int) string {
+		return fmt.Sprintf("%s.%d,%s.%d", one.ID, oneRev, two.ID, twoRev)
+	}
 	if jobs, _ := ids("/v1/jobs?wait=25s&id=" + query(3, 0)); !slices.Equal(jobs, []job.ID{two.ID}) {
 		t.Errorf("one moved: got %v", jobs)
 	}
@@ -188,13 +193,16 @@ func TestWaitForMany(t *testing.T) {
 	if jobs, _ := ids("/v1/jobs?wait=25s&id=" + query(3, 7)); jobs != nil {
 		t.Errorf("none moved: got %v", jobs)
 	}
-	if jobs, _ := ids("/v1/jobs?wait=25s&until=done&id=" + query(1, 7)); !slices.Equal(jobs, []job.ID{two.ID}) {
+	if jobs, _ := ids("/v1/jobs?wait=25s&until=done&id=" + query(1, 7)); !slices.Equal(jobs,
+		[]job.ID{two.ID}) {
 		t.Errorf("one ended: got %v", jobs)
 	}
-	if jobs, missing := ids("/v1/jobs?wait=25s&id=" + query(3, 7) + "," + string(gone) + ".5"); jobs != nil || !slices.Equal(missing, []job.ID{gone}) {
+	if jobs, missing := ids("/v1/jobs?wait=25s&id=" + query(3, 7) + "," + string(gone) + ".5"); jobs != nil ||
+		!slices.Equal(missing, []job.ID{gone}) {
 		t.Errorf("one missing: got %v, missing %v", jobs, missing)
 	}
-	b.do("GET", "/v1/jobs?id="+strings.Repeat(string(gone)+",", 100)+string(gone), "").problem(422, httpapi.Invalid, "?id")
+	b.do("GET", "/v1/jobs?id="+strings.Repeat(string(gone)+",", 100)+string(gone), "").
+		problem(422, httpapi.Invalid, "?id")
 	b.do("GET", "/v1/jobs?id=x.1", "").problem(422, httpapi.Invalid, "?id")
 	b.do("GET", "/v1/jobs?state=queued&id="+string(gone), "").problem(422, httpapi.Invalid, "?id")
 	b.do("GET", "/v1/jobs?wait=3s", "").problem(422, httpapi.Invalid, "?wait")
@@ -229,11 +237,13 @@ func TestList(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if r := b.do("GET", "/v1/jobs?type=no.such", ""); strings.TrimSpace(r.body) != `{"jobs":[],"scanned":8,"complete":true}` {
+	if r := b.do("GET", "/v1/jobs?type=no.such",
+		""); strings.TrimSpace(r.body) != `{"jobs":[],"scanned":8,"complete":true}` {
 		t.Errorf("empty list: %s", r.body)
 	}
 	b.do("GET", "/v1/jobs?limit=0", "").problem(422, httpapi.Invalid, "?limit")
-	b.do("GET", "/v1/jobs?limit=1001&state=lost&cursor=!!", "").problem(422, httpapi.Invalid, "?state", "?limit", "?cursor")
+	b.do("GET", "/v1/jobs?limit=1001&state=lost&cursor=!!", "").problem(422, httpapi.Invalid, "?state",
+		"?limit", "?cursor")
 	for _, state := range job.States {
 		if r := b.do("GET", "/v1/jobs?state="+string(state), ""); r.status != 200 {
 			t.Errorf("state %s: %d", state, r.status)
@@ -275,7 +285,9 @@ func TestInfo(t *testing.T) {
 	if r := b.do("GET", "/v1/types", ""); json.Unmarshal([]byte(r.body), &types) != nil || r.status != 200 {
 		t.Fatalf("types: %d %s", r.status, r.body)
 	}
-	if i := slices.IndexFunc(types.Types, func(i httpapi.TypeInfo) bool { return i.Type == "log.analyze" }); i < 0 ||
+	if i := slices.IndexFunc(types.Types, func(i httpapi.TypeInfo) bool {
+		return i.Type == "log.analyze"
+	}); i < 0 ||
 		types.Types[i].Input != "required" || !strings.Contains(string(types.Types[i].Schema), `"top"`) {
 		t.Errorf("types: %+v", types)
 	}
@@ -297,9 +309,11 @@ func TestRedisDown(t *testing.T) {
 	b.mu.Unlock()
 	path := "/v1/jobs/" + string(job.NewID(time.Now()))
 	for _, c := range [][3]string{
-		{"GET", path}, {"GET", path + "?wait=20s"}, {"POST", path + "/cancel"}, {"DELETE", path}, {"GET", path + "/result"},
-		{"GET", "/v1/jobs"}, {"GET", "/v1/jobs?id=" + path[len("/v1/jobs/"):] + "&wait=20s"}, {"GET", "/v1/queues"}, {"GET", "/readyz"},
-		{"POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":1}}`}, {"POST", "/v1/jobs/log.analyze", "x"},
+		{"GET", path}, {"GET", path + "?wait=20s"}, {"POST", path + "/cancel"}, {"DELETE", path},
+		{"GET", path + "/result"}, {"GET", "/v1/jobs"}, {"GET", "/v1/jobs?id=" + path[len("/v1/jobs/"):] +
+			"&wait=20s"}, {"GET", "/v1/queues"}, {"GET", "/readyz"},
+		{"POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":1}}`},
+		{"POST", "/v1/jobs/log.analyze", "x"},
 	} {
 		r := b.do(c[0], c[1], c[2])
 		r.problem(503, httpapi.Unavailable)
@@ -327,7 +341,8 @@ func TestPanic(t *testing.T) {
 	if strings.Contains(r.body, "secret") || strings.Contains(r.body, "goroutine") {
 		t.Errorf("inner text in %s", r.body)
 	}
-	if log := b.log.String(); !strings.Contains(log, "setup_test.go") || !strings.Contains(log, "handler panicked") {
+	if log := b.log.String(); !strings.Contains(log, "setup_test.go") ||
+		!strings.Contains(log, "handler panicked") {
 		t.Errorf("no stack in the log:\n%s", log)
 	}
 	b.mu.Lock()

@@ -62,7 +62,8 @@ func TestSlowUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprint(conn, "POST /v1/jobs/log.analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+	fmt.Fprint(conn,
+		"POST /v1/jobs/log.analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
 	done := make(chan string)
 	go func() {
 		answer, _ := io.ReadAll(io.LimitReader(conn, 12))

@@ -21,8 +21,10 @@ func TestFileForTypeWithout(t *testing.T) {
 			t.Errorf("%s: %s", path, r.body)
 		}
 	}
-	b.do("POST", "/v1/jobs/math.primes?filename=n.json&n=1", `{"n":1}`, "Content-Type", "application/octet-stream").problem(422, httpapi.Invalid, "?n")
-	if r := b.do("POST", "/v1/jobs/math.primes?filename=n.json", `{"n":1}`, "Content-Type", "application/octet-stream"); r.status != 202 {
+	b.do("POST", "/v1/jobs/math.primes?filename=n.json&n=1", `{"n":1}`, "Content-Type",
+		"application/octet-stream").problem(422, httpapi.Invalid, "?n")
+	if r := b.do("POST", "/v1/jobs/math.primes?filename=n.json", `{"n":1}`, "Content-Type",
+		"application/octet-stream"); r.status != 202 {
 		t.Errorf("a file that is the payload: %d", r.status)
 	}
 }

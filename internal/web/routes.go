@@ -4,10 +4,14 @@ import (
 	"context"
 	"slices"
 
+	"longshore/internal/access"
+	"longshore/internal/access/people"
 	"longshore/internal/blob"
 	"longshore/internal/httpapi"
 	"longshore/internal/web/api"
+	"longshore/internal/web/dashboard"
 	"longshore/internal/web/edge"
+	"longshore/internal/web/login"
 	"longshore/internal/web/push"
 	"longshore/internal/web/upload"
 	"longshore/job"
@@ -26,10 +30,38 @@ func routes(c Config, d Deps, waiters *push.Waiters, stopping context.Context) [
 		api.Results{Records: d.Records, Blobs: d.Blobs}.Routes(),
 		api.Info{Catalog: d.Catalog, Queues: d.Queues, Workers: d.Workers, Reach: d.Ready,
 			Stopping: stopping}.Routes(),
-		push.New(push.Config{Heartbeat: c.Heartbeat, Idle: c.Idle},
+		api.NewOperate(d.Operate, show, waiters, stopping).Routes(),
+		api.Schedules{Desk: d.Schedules, Show: show}.Routes(),
+		api.Keys{Store: d.Access, Log: c.Log}.Routes(),
+		api.Functions{Store: d.Functions, Uploads: uploads, Log: c.Log}.Routes(),
+		api.Scaling{Scale: d.Scale, Token: c.HireFire, Latency: c.HireFireLatency}.Routes(),
+		api.Numbers{Process: d.Metrics, Installation: d.Installation}.Routes(),
+		api.Sessions{People: persons(c.People)}.Routes(),
+		api.Tokens{Minter: d.Minter, Store: d.Access, Records: d.Records, Log: c.Log}.Routes(),
+		push.New(push.Config{Heartbeat: c.Heartbeat, Idle: c.Idle, Identify: identifier(c.Gate)},
 			d.Records, d.Hub, waiters, show, stopping).Routes(),
+		(&login.Pages{People: c.People, Open: c.Gate == nil && c.Token == "" || c.Gate != nil &&
+			c.Gate.Open()}).
+			Routes(),
 		upload.Handler{Protocol: d.Uploads, Uploads: uploads, Stopping: stopping}.Routes(),
+		dashboard.Routes(),
 	)
+}
+
+// identifier says who has a token.
+func identifier(gate edge.Gate) func(context.Context, string) (*access.Principal, error) {
+	if gate == nil {
+		return func(context.Context, string) (*access.Principal, error) { return nil, access.ErrUnknown }
+	}
+	return gate.Identify
+}
+
+// persons is p, and nil where nobody logs in.
+func persons(p *people.People) api.Persons {
+	if p == nil {
+		return nil
+	}
+	return p
 }
 
 // shower completes snapshots with what their records don't know: paths, and what a

@@ -25,13 +25,31 @@ func TestAccess(t *testing.T) {
 		}
 	}
 	slices.Sort(got[edge.Public])
-	if want := []string{"health", "openapi", "ready"}; !slices.Equal(got[edge.Public], want) {
+	want := []string{"dashboard", "dashboard-file", "function-schema", "health", "login-script",
+		"login-style", "openapi", "ready"}
+	if !slices.Equal(got[edge.Public], want) {
 		t.Errorf("public: %q, want %q", got[edge.Public], want)
 	}
 	if want := []string{"socket"}; !slices.Equal(got[edge.Socket], want) {
 		t.Errorf("socket: %q, want %q", got[edge.Socket], want)
 	}
-	if rest := len(all) - len(got[edge.Public]) - len(got[edge.Socket]); rest != len(got[edge.Bearer]) {
+	for kind, want := range map[edge.Access][]string{
+		edge.Visit: {"begin-passkey-login", "login", "login-by-issuer", "login-by-issuer-back", "login-code",
+			"login-code-page", "login-page", "passkey-login", "register", "register-page"},
+		edge.Page: {"account-page", "add-passkey", "begin-passkey", "codes-page", "confirm-codes",
+			"end-codes", "end-issuer", "end-passkey", "login-again", "login-again-page", "logout",
+			"set-password"},
+	} {
+		slices.Sort(got[kind])
+		if !slices.Equal(got[kind], want) {
+			t.Errorf("%s: %q, want %q", kind, got[kind], want)
+		}
+	}
+	rest := len(all)
+	for _, kind := range []edge.Access{edge.Public, edge.Socket, edge.Visit, edge.Page} {
+		rest -= len(got[kind])
+	}
+	if rest != len(got[edge.Bearer]) {
 		t.Errorf("%d of %d routes take the token: %q", len(got[edge.Bearer]), rest, got)
 	}
 }

@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 
+	"longshore/internal/access/people"
 	"longshore/internal/httpapi"
 	"longshore/internal/refusal"
 	"longshore/internal/web/api"
@@ -27,12 +29,22 @@ type Config struct {
 	// Token is what clients must send as their bearer token. Without one only
 	// requests to a loopback host are served, and none that came through a proxy.
 	Token string
+	// Gate knows who sends a credential; nil: there is the token, or nothing.
+	Gate edge.Gate
+	// Public is where browsers reach the installation, and People logs persons in there; nil: nobody
+	// logs in.
+	Public *url.URL
+	People *people.People
 	// Origins are the web origins ("https://app.example.com") whose pages may
 	// use the API; none by default.
 	Origins []string
 	// HSTS is how long browsers are to use nothing but https for this host, which
 	// is for the proxy in front to offer; 0 = says nothing.
 	HSTS time.Duration
+	// HireFire is the token with which HireFire asks how many workers are wanted; "" = it
+	// isn't answered. HireFireLatency: it is told seconds instead.
+	HireFire        string
+	HireFireLatency bool
 	// MaxWait bounds a long-poll; 0 = 25 s (Heroku's router cuts at 30 s).
 	MaxWait time.Duration
 	// MaxWaiters bounds the long-polls, streams and sockets that wait at a time,
@@ -67,7 +79,9 @@ type Config struct {
 	Log   *slog.Logger
 }
 
-// Deps are what a Server works with; all are required but WaitingFor.
+// Deps are what a Server works with; all are required but Operate, Schedules,
+// Scale, Metrics, Installation and
+// WaitingFor.
 type Deps struct {
 	Submitter api.Submitter
 	Records   api.Records
@@ -75,9 +89,19 @@ type Deps struct {
 	Blobs     api.Blobs
 	Uploads   upload.Protocol
 	Catalog   *tasks.Catalog
+	Access    api.KeyStore
+	Functions api.FunctionStore
+	Minter    api.Minter
 	Queues    func(context.Context) ([]httpapi.QueueInfo, error)
 	Workers   func(context.Context) ([]httpapi.WorkerInfo, error)
 	Ready     func(context.Context) error // nil: the job store answers
+	Operate   api.Operator                // nil = nothing of it is served
+	Schedules api.Scheduler               // likewise
+	// Scale says how many workers are wanted; nil = nobody is told.
+	Scale func(context.Context) (httpapi.Scale, error)
+	// Metrics are those of this process, and Installation those of all together, in the
+	// format that an Accept header asks for; nil = not served.
+	Metrics, Installation api.Exposition
 	// WaitingFor says what a job that has not ended waits for, from what is known
 	// already; nil = not told.
 	WaitingFor func(*job.Snapshot) job.Waiting
@@ -87,6 +111,7 @@ type Deps struct {
 type Server struct {
 	*edge.Edge
 	waiters *push.Waiters
+	drain   *drain
 	stop    func() // ends all waiting: each waiter is answered with the state as it is
 	grace   time.Duration
 }
@@ -95,7 +120,9 @@ type Server struct {
 // route each in the OpenAPI document; those that come later work all the same.
 func New(c Config, d Deps) (*Server, error) {
 	c.Idle = cmp.Or(c.Idle, 30*time.Second)
-	e, err := edge.New(edge.Config{Token: c.Token, Origins: c.Origins, HSTS: c.HSTS, Idle: c.Idle,
+	e, err := edge.New(edge.Config{Token: c.Token, Gate: c.Gate, Public: c.Public, Origins: c.Origins,
+		HSTS:           c.HSTS,
+		Idle:           c.Idle,
 		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress,
 		TrustedProxies: c.TrustedProxies, Refusal: refusal.Of, Log: c.Log})
 	if err != nil {
@@ -103,7 +130,7 @@ func New(c Config, d Deps) (*Server, error) {
 	}
 	stopping, stop := context.WithCancel(context.Background())
 	s := &Server{Edge: e, waiters: push.NewWaiters(d.Hub, c.MaxWait, c.MaxWaiters, c.MaxWaitersPerAddress),
-		grace: cmp.Or(c.Grace, 25*time.Second)}
+		drain: newDrain(), grace: cmp.Or(c.Grace, 25*time.Second)}
 	s.stop = func() {
 		stop()
 		d.Hub.Release()
@@ -117,11 +144,19 @@ func New(c Config, d Deps) (*Server, error) {
 	return s, nil
 }
 
+// Waiters is how many long-polls, streams and sockets wait now.
+func (s *Server) Waiters() int { return s.waiters.Waiting() }
+
+// Connections is how many connections are open now, but for sockets.
+func (s *Server) Connections() int { return int(s.drain.open.Load()) }
+
 // Serve answers on the listener until ctx ends. Then it takes no more
 // connections, answers all waiters at once, lets the other requests end within
-// Config.Grace, and cuts what is left.
+// Config.Grace, and cuts what is left. The listener is closed; a socket that other
+// processes have too goes on with them.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := s.HTTPServer()
+	s.drain.watch(srv)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	select {
@@ -133,15 +168,18 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	s.stop()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.grace)
 	defer cancel()
+	s.drain.stop(l)
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) && !errors.Is(ended, net.ErrClosed) {
+		return errors.Join(fmt.Errorf("serve HTTP: %w", ended), srv.Close())
+	}
+	s.drain.wait(grace, s.grace)
 	err := srv.Shutdown(grace)
 	if err == nil {
 		err = s.waiters.Empty(grace) // for sockets, of which net/http knows nothing
 	}
 	if err != nil {
-		err = fmt.Errorf("stop HTTP: requests still open after %v: %w", s.grace, errors.Join(err, srv.Close()))
-	}
-	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
-		err = errors.Join(err, ended)
+		err = fmt.Errorf("stop HTTP: requests still open after %v: %w", s.grace,
+			errors.Join(err, srv.Close()))
 	}
 	return err
 }

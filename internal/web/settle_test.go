@@ -91,7 +91,8 @@ func TestBodyEnds(t *testing.T) {
 	defer all.Wait()
 	chunk := func(text string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(text), text) }
 	for _, r := range bodyRoutes() {
-		ways := map[string][2]string{ // what is sent, and what comes when it was answered: the rest, as the client sees it
+		// what is sent, and what comes when it was answered: the rest, as the client sees it
+		ways := map[string][2]string{
 			"whole":           {head(r, fmt.Sprintf("Content-Length: %d\r\n", len(r.body))) + r.body, ""},
 			"chunked":         {head(r, "Transfer-Encoding: chunked\r\n") + chunk(r.body) + "0\r\n\r\n", ""},
 			"no last chunk":   {head(r, "Transfer-Encoding: chunked\r\n") + chunk(r.body), chunk(hidden) + "0\r\n\r\n"},

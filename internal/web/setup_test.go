@@ -22,9 +22,12 @@ import (
 
 	"go.uber.org/goleak"
 
+	"longshore/internal/access"
 	"longshore/internal/blob"
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
+	"longshore/internal/jobstore"
+	"longshore/internal/localredis/redistest"
 	"longshore/internal/submit"
 	"longshore/internal/web"
 	"longshore/job"
@@ -32,7 +35,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"))
+	redistest.Main(m, goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"))
 }
 
 var errDown = errors.New("dial tcp 127.0.0.1:6379: connection refused")
@@ -79,17 +82,26 @@ func (s *store) get(id job.ID) (job.Snapshot, error) {
 	return snap, nil
 }
 
-func (s *store) Get(ctx context.Context, id job.ID) (job.Snapshot, error) {
+func (s *store) Get(ctx context.Context, by access.View, id job.ID) (job.Snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stalls {
 		<-ctx.Done()
 		return job.Snapshot{}, ctx.Err()
 	}
-	return s.get(id)
+	return s.seen(by, id)
 }
 
-func (s *store) GetMany(ctx context.Context, ids []job.ID) ([]job.Reading, error) {
+// seen is a job as it is for who asks.
+func (s *store) seen(by access.View, id job.ID) (job.Snapshot, error) {
+	snap, err := s.get(id)
+	if err == nil && !by.Has(access.Owner{Tenant: snap.Tenant, Subject: snap.Subject}) {
+		return job.Snapshot{}, fmt.Errorf("get %s: %w", id, job.ErrNotFound)
+	}
+	return snap, err
+}
+
+func (s *store) GetMany(ctx context.Context, by access.View, ids []job.ID) ([]job.Reading, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stalls {
@@ -99,14 +111,14 @@ func (s *store) GetMany(ctx context.Context, ids []job.ID) ([]job.Reading, error
 	s.reads++
 	var list []job.Reading
 	for _, id := range ids {
-		snap, err := s.get(id)
+		snap, err := s.seen(by, id)
 		snap.ID = id
 		list = append(list, job.Reading{Snapshot: snap, Err: err})
 	}
 	return list, s.down
 }
 
-func (s *store) List(ctx context.Context, f job.Filter) (job.Page, error) {
+func (s *store) List(ctx context.Context, by access.View, f job.Filter) (job.Page, error) {
 	s.mu.Lock()
 	hold := s.holdLists
 	s.mu.Unlock()
@@ -119,24 +131,31 @@ func (s *store) List(ctx context.Context, f job.Filter) (job.Page, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if f.Cursor != "" {
+		if _, err := job.ParseID(f.Cursor); err != nil {
+			return job.Page{}, jobstore.ErrBadCursor
+		}
+	}
 	page := job.Page{Scanned: len(s.jobs)}
 	for _, snap := range s.jobs {
-		if f.Lets(snap.State, snap.Type) && (f.Before == "" || snap.ID < f.Before) {
+		if f.Lets(snap.State, snap.Type) &&
+			by.Has(access.Owner{Tenant: snap.Tenant, Subject: snap.Subject}) &&
+			(f.Cursor == "" || string(snap.ID) < f.Cursor) {
 			page.Jobs = append(page.Jobs, snap)
 		}
 	}
 	slices.SortFunc(page.Jobs, func(a, b job.Snapshot) int { return -cmp.Compare(a.ID, b.ID) })
 	if page.Complete = len(page.Jobs) <= f.Limit; !page.Complete {
 		page.Jobs = page.Jobs[:f.Limit]
-		page.Next = page.Jobs[f.Limit-1].ID
+		page.Next = string(page.Jobs[f.Limit-1].ID)
 	}
 	return page, s.down
 }
 
-func (s *store) Cancel(_ context.Context, id job.ID) (job.Snapshot, error) {
+func (s *store) CancelBy(_ context.Context, by access.View, id job.ID, _ string) (job.Snapshot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap, err := s.get(id)
+	snap, err := s.seen(by, id)
 	if err == nil && !snap.Done {
 		snap.CancelRequested = true
 		snap.Rev++
@@ -145,10 +164,13 @@ func (s *store) Cancel(_ context.Context, id job.ID) (job.Snapshot, error) {
 	return snap, err
 }
 
-func (s *store) Delete(_ context.Context, id job.ID) error {
+func (s *store) Delete(_ context.Context, by access.View, id job.ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap, err := s.get(id)
+	snap, err := s.seen(by, id)
+	if err != nil {
+		return err
+	}
 	if err == nil && !snap.Done {
 		return job.ErrNotEnded
 	}
@@ -164,6 +186,8 @@ func (s *store) Revs(_ context.Context, ids []job.ID) ([]job.Rev, error) {
 	for i, id := range ids {
 		snap, ok := s.jobs[id]
 		revs[i] = job.Rev{ID: id, Rev: snap.Rev, Done: snap.Done, Missing: !ok}
+		owner := access.Owner{Tenant: snap.Tenant, Subject: snap.Subject}
+		revs[i].Tenant, revs[i].Owner = owner.Of(), owner.Code()
 	}
 	return revs, s.down
 }
@@ -228,7 +252,8 @@ func (s *store) Submit(_ context.Context, r submit.Request) (job.Snapshot, bool,
 		data, err := io.ReadAll(r.Input)
 		s.mu.Lock()
 		if err != nil {
-			return job.Snapshot{}, true, httpapi.NewError(httpapi.Invalid, "the body ended before its last byte").WithStatus(400)
+			return job.Snapshot{}, true, httpapi.NewError(httpapi.Invalid,
+				"the body ended before its last byte").WithStatus(400)
 		}
 		s.files[string(id)+"/in"] = data
 	}
@@ -236,7 +261,11 @@ func (s *store) Submit(_ context.Context, r submit.Request) (job.Snapshot, bool,
 	if r.IdempotencyKey != "" {
 		s.keys[r.IdempotencyKey] = id
 	}
-	snap := job.Snapshot{ID: id, Type: r.Type, State: job.Queued, Rev: 1, Lane: info.Lane, Priority: cmp.Or(r.Priority, job.Default), CreatedAt: time.Now().UTC()}
+	snap := job.Snapshot{ID: id, Type: r.Type, State: job.Queued, Rev: 1, Lane: info.Lane,
+		Priority: cmp.Or(r.Priority, job.Default), CreatedAt: time.Now().UTC(), Subject: r.Owner.Subject}
+	if r.Owner.Of() != access.DefaultTenant {
+		snap.Tenant = r.Owner.Tenant
+	}
 	if s.onEnd {
 		snap.State, snap.Done, snap.Rev, snap.Result = job.Succeeded, true, 3, json.RawMessage(`{"count":25}`)
 	}
@@ -244,14 +273,15 @@ func (s *store) Submit(_ context.Context, r submit.Request) (job.Snapshot, bool,
 	return snap, true, nil
 }
 
-func (s *store) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
+func (s *store) Retry(ctx context.Context, by access.View, id job.ID, _ submit.Again) (job.Snapshot, error) {
 	s.mu.Lock()
-	old, err := s.get(id)
+	old, err := s.seen(by, id)
 	s.mu.Unlock()
 	if err != nil {
-		return old, httpapi.NewError(httpapi.NotFound, "there is no such job").Wrap(err)
+		return old, httpapi.NoSuchJob().Wrap(err)
 	}
-	return job.Snapshot{ID: job.NewID(time.Now()), Type: old.Type, State: job.Queued, Rev: 1, RetryOf: id}, nil
+	return job.Snapshot{ID: job.NewID(time.Now()), Type: old.Type, State: job.Queued, Rev: 1,
+		RetryOf: id}, nil
 }
 
 func refuse(pointer, detail string) error {
@@ -275,7 +305,8 @@ func (s *store) Open(_ context.Context, name string) (blob.Reader, error) {
 // output adds a file to a job.
 func (s *store) output(snap *job.Snapshot, name, kind, data string) {
 	sum := sha256.Sum256([]byte(data))
-	o := job.Output{Name: name, Size: int64(len(data)), ContentType: kind, SHA256: hex.EncodeToString(sum[:]), Blob: string(snap.ID) + "/f/" + name}
+	o := job.Output{Name: name, Size: int64(len(data)), ContentType: kind, SHA256: hex.EncodeToString(sum[:]),
+		Blob: string(snap.ID) + "/f/" + name}
 	s.files[o.Blob] = []byte(data)
 	snap.Outputs = append(snap.Outputs, o)
 }
@@ -343,20 +374,24 @@ func setup(t testing.TB, change ...func(*web.Config)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &store{catalog: catalog, jobs: map[job.ID]job.Snapshot{}, keys: map[string]job.ID{}, files: map[string][]byte{}}
+	s := &store{catalog: catalog, jobs: map[job.ID]job.Snapshot{}, keys: map[string]job.ID{},
+		files: map[string][]byte{}}
 	log := &syncBuffer{}
-	config := web.Config{Version: "test", Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	config := web.Config{Version: "test",
+		Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, c := range change {
 		c(&config)
 	}
 	h := hub.New(s, config.Log)
-	server, err := web.New(config, web.Deps{
-		Submitter: s, Records: s, Hub: h, Blobs: s, Catalog: catalog, Uploads: s,
-		Workers: func(context.Context) ([]httpapi.WorkerInfo, error) {
+	keys, minter := keptIn(config.Gate)
+	server, err := web.New(config, web.Deps{Functions: noFunctions{},
+		Access: keys, Minter: minter, Submitter: s, Records: s, Hub: h, Blobs: s, Catalog: catalog,
+		Uploads: s, Workers: func(context.Context) ([]httpapi.WorkerInfo, error) {
 			return []httpapi.WorkerInfo{{Host: "h", PID: 7, Slots: map[job.Lane]int{job.LaneIO: 2}}}, nil
 		},
 		Queues: func(context.Context) ([]httpapi.QueueInfo, error) {
-			return []httpapi.QueueInfo{{Queue: "io-high", Lane: job.LaneIO, Priority: job.High, Pending: 3}}, s.down
+			return []httpapi.QueueInfo{{Queue: "io-high", Lane: job.LaneIO, Priority: job.High,
+				Pending: 3}}, s.down
 		},
 		Ready: func(context.Context) error { return s.down },
 	})
@@ -441,7 +476,8 @@ func (r reply) problem(status int, code httpapi.Code, pointers ...string) {
 	r.t.Helper()
 	var e httpapi.Error
 	err := json.Unmarshal([]byte(r.body), &e)
-	if err != nil || r.status != status || e.Status != status || e.Code != code || r.header.Get("Content-Type") != httpapi.TypeProblem {
+	if err != nil || r.status != status || e.Status != status || e.Code != code ||
+		r.header.Get("Content-Type") != httpapi.TypeProblem {
 		r.t.Errorf("got %d %s %s, want problem %d %s", r.status, r.header.Get("Content-Type"), r.body, status, code)
 		return
 	}
@@ -458,5 +494,6 @@ func (r reply) problem(status int, code httpapi.Code, pointers ...string) {
 }
 
 func newSnapshot(state job.State, rev int64) job.Snapshot {
-	return job.Snapshot{ID: job.NewID(time.Now()), Type: "math.primes", State: state, Rev: rev, CreatedAt: time.Now().UTC()}
+	return job.Snapshot{ID: job.NewID(time.Now()), Type: "math.primes", State: state, Rev: rev,
+		CreatedAt: time.Now().UTC()}
 }

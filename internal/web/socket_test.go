@@ -179,10 +179,14 @@ func TestSocketMessagesRefused(t *testing.T) {
 		`{"type":"subscribe","ids":[]}`:     nil,
 		"{\"type\":\"\xff\"}":               nil,
 		`{}`:                                {"/type", "/jobs"},
-		`{"type":"hello","jobs":[{"id":"` + string(snap.ID) + `"}]}`:                                        {"/type"},
-		`{"type":"subscribe","jobs":[{"id":"` + string(snap.ID) + `"},{"id":"hunter2"}]}`:                   {"/jobs/1/id"},
-		`{"type":"subscribe","jobs":[{"id":"` + string(snap.ID) + `","after":-1}]}`:                         {"/jobs/0/after"},
-		`{"type":"subscribe","jobs":[` + strings.TrimSuffix(strings.Repeat(`{"id":""},`, 1001), ",") + `]}`: {"/jobs"},
+		`{"type":"hello","jobs":[{"id":"` + string(snap.ID) + `"}]}`: {
+			"/type"},
+		`{"type":"subscribe","jobs":[{"id":"` + string(snap.ID) + `"},{"id":"hunter2"}]}`: {
+			"/jobs/1/id"},
+		`{"type":"subscribe","jobs":[{"id":"` + string(snap.ID) + `","after":-1}]}`: {
+			"/jobs/0/after"},
+		`{"type":"subscribe","jobs":[` + strings.TrimSuffix(strings.Repeat(`{"id":""},`, 1001), ",") +
+			`]}`: {"/jobs"},
 	} {
 		c.send(text)
 		c.fails("", httpapi.Invalid, pointers...)
@@ -263,7 +267,8 @@ func TestSocketAccess(t *testing.T) {
 		"page of a foreign origin":  {bearer("Origin", "https://evil.example"), nil, 403},
 		"sandboxed page":            {bearer("Origin", "null"), nil, 403},
 	} {
-		conn, resp, err := b.dialSocket(&websocket.DialOptions{HTTPHeader: c.header, Subprotocols: c.protocol})
+		conn, resp, err := b.dialSocket(&websocket.DialOptions{HTTPHeader: c.header,
+			Subprotocols: c.protocol})
 		if resp.StatusCode != c.status {
 			t.Errorf("%s: %d, %v", name, resp.StatusCode, err)
 		}
@@ -294,7 +299,9 @@ func TestSocketCap(t *testing.T) {
 	// A client that leaves is noticed at once, even without a farewell.
 	begun := time.Now()
 	first.conn.CloseNow()
-	b.eventually("the first one is gone", func() bool { return strings.Count(b.log.String(), `"status":101`) == 2 })
+	b.eventually("the first one is gone", func() bool {
+		return strings.Count(b.log.String(), `"status":101`) == 2
+	})
 	if took := time.Since(begun); took > time.Second {
 		t.Errorf("noticed after %v", took)
 	}
@@ -307,12 +314,15 @@ func TestSocketCap(t *testing.T) {
 func TestSocketPing(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *web.Config) { c.Heartbeat, c.Idle = 20*time.Millisecond, 200*time.Millisecond })
-	deaf := b.dial("GET /v1/socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n")
+	deaf := b.dial(
+		"GET /v1/socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n")
 	defer deaf.Close()
 	alive := b.socket(nil)
 	go alive.conn.Read(alive.ctx) // answers pings
-	b.eventually("the deaf client is dropped", func() bool { return strings.Contains(b.log.String(), `"status":101`) })
+	b.eventually("the deaf client is dropped", func() bool {
+		return strings.Contains(b.log.String(), `"status":101`)
+	})
 	if n := strings.Count(b.log.String(), `"status":101`); n != 1 {
 		t.Errorf("%d sockets have ended", n)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/httpapi"
 	"longshore/internal/submit"
 	"longshore/internal/web"
@@ -42,17 +43,20 @@ func TestSubmitJSON(t *testing.T) {
 	r := b.do("POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":100},"priority":"high","run_at":"2030-01-02T03:04:05Z",
 		"timeout":"1500ms","expires_in":90,"max_attempts":7,"retention":"2h"}`, "Content-Type", "application/json", "Longshore-Job", string(id))
 	snap := r.snapshot()
-	if r.status != 202 || r.header.Get("Location") != "/v1/jobs/"+string(id) || snap.ID != id || snap.Links.Cancel == "" ||
+	if r.status != 202 || r.header.Get("Location") != "/v1/jobs/"+string(id) || snap.ID != id ||
+		snap.Links.Cancel == "" ||
 		r.header.Get("ETag") != `"1"` || r.header.Get("Longshore-Job") != string(id) {
 		t.Errorf("got %d %v %s", r.status, r.header, r.body)
 	}
 	got := b.lastRequest()
-	if got.Timeout != 1500*time.Millisecond || got.ExpiresIn != 90*time.Second || got.MaxAttempts != 7 || got.Retention != 2*time.Hour ||
+	if got.Timeout != 1500*time.Millisecond || got.ExpiresIn != 90*time.Second || got.MaxAttempts != 7 ||
+		got.Retention != 2*time.Hour ||
 		got.Priority != job.High || got.RunAt.Year() != 2030 || string(got.Payload) != `{"n":100}` {
 		t.Errorf("request %+v", got)
 	}
 	// curl -d says that everything is a form.
-	if r := b.do("POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":1}}`, "Content-Type", "application/x-www-form-urlencoded"); r.status != 202 {
+	if r := b.do("POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":1}}`, "Content-Type",
+		"application/x-www-form-urlencoded"); r.status != 202 {
 		t.Errorf("curl -d: %d %s", r.status, r.body)
 	}
 }
@@ -65,12 +69,15 @@ func TestSubmitJSONRefused(t *testing.T) {
 		return b.do("POST", "/v1/jobs", body, headers...)
 	}
 	for _, body := range []string{
-		"", "{", "null x", `{"type":"math.primes","type":"math.primes"}`, `{"type":"math.primes","payload":{"n":1,"n":2}}`,
-		"{\"type\":\"\xff\"}", `{"type":"math.primes"} {}`, strings.Repeat(`[`, 70_000), strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100),
+		"", "{", "null x", `{"type":"math.primes","type":"math.primes"}`,
+		`{"type":"math.primes","payload":{"n":1,"n":2}}`,
+		"{\"type\":\"\xff\"}", `{"type":"math.primes"} {}`, strings.Repeat(`[`, 70_000),
+		strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100),
 	} {
 		post(body).problem(400, httpapi.Invalid)
 	}
-	post(`{"type":"math.primes","payload":{"n":"`+strings.Repeat("x", 200<<10)+`"}}`).problem(413, httpapi.TooLarge)
+	post(`{"type":"math.primes","payload":{"n":"`+strings.Repeat("x", 200<<10)+`"}}`).
+		problem(413, httpapi.TooLarge)
 	post(`{"payload":{}}`).problem(422, httpapi.Invalid, "/type")
 	post(`{"type":"math.primes","colour":"SECRET"}`).problem(422, httpapi.Invalid, "/colour")
 	post(`{"type":7,"priority":"SECRET","max_attempts":0}`).problem(422, httpapi.Invalid)
@@ -88,9 +95,12 @@ func TestSubmitJSONRefused(t *testing.T) {
 	post(`{}`, "Content-Type", "multipart/form-data; boundary=x").problem(415, httpapi.Unsupported)
 	good := `{"type":"math.primes","payload":{"n":1}}`
 	post(good, "Longshore-Job", "SECRET").problem(422, httpapi.Invalid, "/headers/Longshore-Job")
-	post(good, "Longshore-Job", string(job.NewID(time.Now().Add(-2*time.Hour)))).problem(422, httpapi.Invalid, "/headers/Longshore-Job")
-	post(good, "Longshore-Job", string(job.NewID(time.Now().Add(10*time.Minute)))).problem(422, httpapi.Invalid, "/headers/Longshore-Job")
-	post(good, "Idempotency-Key", strings.Repeat("k", 256)).problem(422, httpapi.Invalid, "/headers/Idempotency-Key")
+	post(good, "Longshore-Job", string(job.NewID(time.Now().Add(-2*time.Hour)))).problem(422, httpapi.Invalid,
+		"/headers/Longshore-Job")
+	post(good, "Longshore-Job", string(job.NewID(time.Now().Add(10*time.Minute)))).
+		problem(422, httpapi.Invalid, "/headers/Longshore-Job")
+	post(good, "Idempotency-Key", strings.Repeat("k", 256)).problem(422, httpapi.Invalid,
+		"/headers/Idempotency-Key")
 	post(good, "Idempotency-Key", "kéy").problem(422, httpapi.Invalid, "/headers/Idempotency-Key")
 	b.do("POST", "/v1/jobs?prioritty=high", good).problem(422, httpapi.Invalid, "?prioritty")
 	if len(b.reqs) != 0 {
@@ -103,13 +113,18 @@ func TestNoEcho(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, c := range [][3]string{
-		{"POST", "/v1/jobs", `{"type":"SECRET"}`}, {"POST", "/v1/jobs", `{"type":"math.primes","timeout":"SECRET"}`},
+		{"POST", "/v1/jobs", `{"type":"SECRET"}`},
+		{"POST", "/v1/jobs", `{"type":"math.primes","timeout":"SECRET"}`},
 		{"POST", "/v1/jobs", `{"type":"math.primes","max_attempts":77777777777777777777777}`},
-		{"POST", "/v1/jobs", `{"type":"math.primes","run_at":"SECRET","priority":"SECRET"}`}, {"POST", "/v1/jobs", `{"SECRET`},
-		{"POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":"SECRET"}}`}, {"POST", "/v1/jobs/SECRET", "SECRET"},
-		{"POST", "/v1/jobs/log.analyze?top=SECRET&timeout=SECRET&run_at=SECRET&max_attempts=SECRET&wait=SECRET&priority=SECRET", "x"},
-		{"POST", "/v1/jobs/math.primes", `{"n":"SECRET"}`}, {"GET", "/v1/jobs/SECRET", ""}, {"GET", "/v1/jobs/SECRET/result", ""},
-		{"GET", "/v1/jobs?id=SECRET.1", ""}, {"GET", "/v1/jobs?cursor=SECRET&state=SECRET&limit=SECRET", ""}, {"GET", "/SECRET", ""},
+		{"POST", "/v1/jobs", `{"type":"math.primes","run_at":"SECRET","priority":"SECRET"}`},
+		{"POST", "/v1/jobs", `{"SECRET`},
+		{"POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":"SECRET"}}`},
+		{"POST", "/v1/jobs/SECRET", "SECRET"},
+		{"POST",
+			"/v1/jobs/log.analyze?top=SECRET&timeout=SECRET&run_at=SECRET&max_attempts=SECRET&wait=SECRET&priority=SECRET", "x"},
+		{"POST", "/v1/jobs/math.primes", `{"n":"SECRET"}`}, {"GET", "/v1/jobs/SECRET", ""},
+		{"GET", "/v1/jobs/SECRET/result", ""}, {"GET", "/v1/jobs?id=SECRET.1", ""},
+		{"GET", "/v1/jobs?cursor=SECRET&state=SECRET&limit=SECRET", ""}, {"GET", "/SECRET", ""},
 	} {
 		r := b.do(c[0], c[1], c[2])
 		if r.status < 400 || strings.Contains(r.body, "SECRET") || strings.Contains(r.body, "7777") {
@@ -143,7 +158,8 @@ func TestSubmitAndWait(t *testing.T) {
 	if r.status != 202 || r.header.Get("Preference-Applied") != "wait=1" {
 		t.Errorf("not ended: %d, applied %q", r.status, r.header.Get("Preference-Applied"))
 	}
-	if r := b.do("POST", "/v1/jobs/math.primes?n=1&wait=1ms", ""); r.status != 202 || r.header.Get("Longshore-Wait") != "1ms" {
+	if r := b.do("POST", "/v1/jobs/math.primes?n=1&wait=1ms", ""); r.status != 202 ||
+		r.header.Get("Longshore-Wait") != "1ms" {
 		t.Errorf("wait in the query: %d %v", r.status, r.header)
 	}
 	b.onEnd = true
@@ -155,7 +171,8 @@ func TestSubmitAndWait(t *testing.T) {
 	id := job.NewID(time.Now())
 	replies := make(chan reply, 1)
 	go func() {
-		replies <- b.do("POST", "/v1/jobs/log.analyze", "the log", "Longshore-Job", string(id), "Prefer", "wait=1")
+		replies <- b.do("POST", "/v1/jobs/log.analyze", "the log", "Longshore-Job", string(id), "Prefer",
+			"wait=1")
 	}()
 	for ended := false; !ended; {
 		select {
@@ -165,7 +182,7 @@ func TestSubmitAndWait(t *testing.T) {
 				t.Errorf("while it waits: %d %s", r.status, r.body)
 			}
 		default: // the job ends as soon as it is there
-			if snap, err := b.Get(t.Context(), id); err == nil && !snap.Done {
+			if snap, err := b.Get(t.Context(), access.Everything, id); err == nil && !snap.Done {
 				snap.State, snap.Rev = job.Succeeded, snap.Rev+1
 				b.put(snap)
 			}
@@ -178,19 +195,24 @@ func TestSubmitRaw(t *testing.T) {
 	b := setup(t)
 	log := strings.Repeat("a line\n", 100_000)
 	for _, kind := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/json"} {
-		r := b.do("POST", "/v1/jobs/log.analyze?top=5&priority=low&timeout=90&retention=2h&max_attempts=2&filename=access.log", log, "Content-Type", kind)
+		r := b.do("POST",
+			"/v1/jobs/log.analyze?top=5&priority=low&timeout=90&retention=2h&max_attempts=2&filename=access.log", log, "Content-Type", kind)
 		got := b.lastRequest()
-		if r.status != 202 || b.input(r.snapshot().ID) != log || got.ContentType != kind || got.InputSize != int64(len(log)) {
+		if r.status != 202 || b.input(r.snapshot().ID) != log || got.ContentType != kind ||
+			got.InputSize != int64(len(log)) {
 			t.Errorf("%q: %d %s; input of %d bytes", kind, r.status, r.body, len(b.input(r.snapshot().ID)))
 		}
-		if string(got.Payload) != `{"top":5}` || got.Priority != job.Low || got.Timeout != 90*time.Second || got.Retention != 2*time.Hour ||
+		if string(got.Payload) != `{"top":5}` || got.Priority != job.Low || got.Timeout != 90*time.Second ||
+			got.Retention != 2*time.Hour ||
 			got.MaxAttempts != 2 || got.Filename != "access.log" {
 			t.Errorf("request %+v", got)
 		}
 	}
 	// Chunked, the payload as JSON.
-	r := b.send("POST", "/v1/jobs/log.analyze?payload=%7B%22top%22:3%7D", io.MultiReader(strings.NewReader("x"), strings.NewReader("y")))
-	if got := b.lastRequest(); r.status != 202 || b.input(r.snapshot().ID) != "xy" || got.InputSize != -1 || string(got.Payload) != `{"top":3}` {
+	r := b.send("POST", "/v1/jobs/log.analyze?payload=%7B%22top%22:3%7D",
+		io.MultiReader(strings.NewReader("x"), strings.NewReader("y")))
+	if got := b.lastRequest(); r.status != 202 || b.input(r.snapshot().ID) != "xy" || got.InputSize != -1 ||
+		string(got.Payload) != `{"top":3}` {
 		t.Errorf("chunked: %d %s %+v", r.status, r.body, got)
 	}
 	// An empty body is an empty file.
@@ -204,7 +226,8 @@ func TestSubmitRawWithoutInput(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, c := range [][2]string{
-		{"/v1/jobs/math.primes?n=100", ""}, {"/v1/jobs/math.primes", `{"n":100}`}, {"/v1/jobs/math.primes?payload=%7B%22n%22:100%7D", ""},
+		{"/v1/jobs/math.primes?n=100", ""}, {"/v1/jobs/math.primes", `{"n":100}`},
+		{"/v1/jobs/math.primes?payload=%7B%22n%22:100%7D", ""},
 	} {
 		r := b.do("POST", c[0], c[1])
 		if got := b.lastRequest(); r.status != 202 || got.Input != nil || string(got.Payload) != `{"n":100}` {
@@ -222,16 +245,18 @@ func TestSubmitRawRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *web.Config) { c.MaxUpload = 10 })
 	for query, pointer := range map[string]string{
-		"top=x": "?top", "tip=3": "?tip", "top=0": "?top", "timeout=soon": "?timeout", "timeout=1s&timeout=2s": "?timeout", "run_at=today": "?run_at",
-		"max_attempts=0": "?max_attempts", "wait=x": "?wait", "priority=urgent": "?priority",
-		"payload=%7B%7D&top=3": "?top", "payload=%7B%22top%22:0%7D": "?top", "type=x": "?type",
+		"top=x": "?top", "tip=3": "?tip", "top=0": "?top", "timeout=soon": "?timeout",
+		"timeout=1s&timeout=2s": "?timeout", "run_at=today": "?run_at", "max_attempts=0": "?max_attempts",
+		"wait=x": "?wait", "priority=urgent": "?priority", "payload=%7B%7D&top=3": "?top",
+		"payload=%7B%22top%22:0%7D": "?top", "type=x": "?type",
 	} {
 		b.do("POST", "/v1/jobs/log.analyze?"+query, "x").problem(422, httpapi.Invalid, pointer)
 	}
 	b.do("POST", "/v1/jobs/log.analyze?payload=%7B", "x").problem(400, httpapi.Invalid)
 	b.do("POST", "/v1/jobs/no.such", "x").problem(422, httpapi.Invalid, "/type")
 	b.do("POST", "/v1/jobs/log.analyze", "12345678901").problem(413, httpapi.TooLarge)
-	b.send("POST", "/v1/jobs/log.analyze", io.MultiReader(strings.NewReader("12345678901"))).problem(413, httpapi.TooLarge)
+	b.send("POST", "/v1/jobs/log.analyze", io.MultiReader(strings.NewReader("12345678901"))).
+		problem(413, httpapi.TooLarge)
 	if r := b.do("POST", "/v1/jobs/log.analyze", "1234567890"); r.status != 202 {
 		t.Errorf("just within the limit: %d %s", r.status, r.body)
 	}
@@ -261,15 +286,18 @@ func TestSubmitForm(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	data := strings.Repeat("\r\n--x a line", 50_000)
-	body, kind := form(part{"top", "", "5"}, part{"priority", "", "high"}, part{"file", "../../etc/access.log", data})
+	body, kind := form(part{"top", "", "5"}, part{"priority", "", "high"},
+		part{"file", "../../etc/access.log", data})
 	r := b.do("POST", "/v1/jobs/log.analyze?retention=2h", body, "Content-Type", kind)
 	got := b.lastRequest()
-	if r.status != 202 || b.input(r.snapshot().ID) != data || got.Filename != "access.log" || got.ContentType != "text/x-log" || got.InputSize != -1 ||
+	if r.status != 202 || b.input(r.snapshot().ID) != data || got.Filename != "access.log" ||
+		got.ContentType != "text/x-log" || got.InputSize != -1 ||
 		string(got.Payload) != `{"top":5}` || got.Priority != job.High || got.Retention != 2*time.Hour {
 		t.Errorf("%d %s %+v", r.status, r.body, got)
 	}
 	body, kind = form(part{"n", "", "7"})
-	if r := b.do("POST", "/v1/jobs/math.primes", body, "Content-Type", kind); r.status != 202 || string(b.lastRequest().Payload) != `{"n":7}` {
+	if r := b.do("POST", "/v1/jobs/math.primes", body, "Content-Type", kind); r.status != 202 ||
+		string(b.lastRequest().Payload) != `{"n":7}` {
 		t.Errorf("without file: %d %s", r.status, r.body)
 	}
 	post := func(parts ...part) reply {
@@ -282,10 +310,13 @@ func TestSubmitForm(t *testing.T) {
 	post(part{"file", "a", "x"}, part{"top", "", "5"}).problem(422, httpapi.Invalid, "/body")
 	post(part{"top", "", "5"}).problem(422, httpapi.Invalid, "/input")
 	post(part{"tip", "", "5"}, part{"file", "a", "x"}).problem(422, httpapi.Invalid, "?tip")
-	post(part{"payload", "", strings.Repeat("x", 200<<10)}, part{"file", "a", "x"}).problem(413, httpapi.TooLarge)
+	post(part{"payload", "", strings.Repeat("x", 200<<10)}, part{"file", "a", "x"}).
+		problem(413, httpapi.TooLarge)
 	b.do("POST", "/v1/jobs/log.analyze", "no form", "Content-Type", kind).problem(400, httpapi.Invalid)
-	b.do("POST", "/v1/jobs/log.analyze", "no form", "Content-Type", "multipart/form-data").problem(400, httpapi.Invalid)
-	b.do("POST", "/v1/jobs/log.analyze", body[:len(body)-10], "Content-Type", kind).problem(400, httpapi.Invalid)
+	b.do("POST", "/v1/jobs/log.analyze", "no form", "Content-Type", "multipart/form-data").
+		problem(400, httpapi.Invalid)
+	b.do("POST", "/v1/jobs/log.analyze", body[:len(body)-10], "Content-Type", kind).
+		problem(400, httpapi.Invalid)
 	if len(b.reqs) != n {
 		t.Errorf("%d of them were submitted", len(b.reqs)-n)
 	}
@@ -323,7 +354,8 @@ func TestBodyStalls(t *testing.T) {
 		conn := b.dial("POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
 		b.answer(conn).problem(408, httpapi.Invalid)
 	}
-	conn := b.dial("POST /v1/jobs/log.analyze HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 100\r\n\r\n--x\r\n")
+	conn := b.dial(
+		"POST /v1/jobs/log.analyze HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 100\r\n\r\n--x\r\n")
 	b.answer(conn).problem(408, httpapi.Invalid)
 }
 
@@ -369,7 +401,8 @@ func TestRefusedWhileSending(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *web.Config) { c.MaxUpload = 1000 })
 	for _, path := range []string{"/v1/jobs/log.analyze", "/v1/jobs"} {
-		conn := b.dial("POST " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 8388608\r\n\r\n")
+		conn := b.dial("POST " + path +
+			" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 8388608\r\n\r\n")
 		if _, err := conn.Write(make([]byte, 8<<20)); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
@@ -382,7 +415,8 @@ func TestWholeNumbers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i, text := range []string{"10", "1e1", "10.0", "1.0E+1"} {
-		if r := b.do("POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":`+text+`},"max_attempts":`+text+`}`); r.status != 202 {
+		if r := b.do("POST", "/v1/jobs", `{"type":"math.primes","payload":{"n":`+text+`},"max_attempts":`+
+			text+`}`); r.status != 202 {
 			t.Fatalf("%s: %d %s", text, r.status, r.body)
 		}
 		if got := b.reqs[i].MaxAttempts; got != 10 {

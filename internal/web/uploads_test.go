@@ -16,11 +16,18 @@ import (
 )
 
 // Serve stands for package tus: it notes what is to be created.
-func (s *store) Serve(_ context.Context, w http.ResponseWriter, r *http.Request, create *submit.Request) error {
+func (s *store) Serve(_ context.Context, w http.ResponseWriter, r *http.Request,
+	by submit.Uploader, create *submit.Request) error {
 	switch {
 	case create == nil && r.PathValue("id") == "":
 		w.Header().Set("Tus-Version", "1.0.0")
 	case create == nil:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if _, err := s.seen(by.View, job.ID(r.PathValue("id"))); err == nil {
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		}
 		return httpapi.NewError(httpapi.NotFound, "there is no such upload")
 	case create.Type == "":
 		return refuse("/type", "unknown type")
@@ -46,17 +53,21 @@ func metadata(pairs ...string) string {
 func TestCreateUpload(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	if got := b.do("POST", "/v1/uploads", "", "Upload-Metadata", metadata("type", "log.analyze", "payload", `{"top":3}`, "filename", "../access.log", "name", "other",
-		"filetype", "text/plain", "priority", "high", "timeout", "90s", "max_attempts", "2", "relativePath", "null")); got.status != 201 {
+	if got := b.do("POST", "/v1/uploads", "", "Upload-Metadata", metadata("type", "log.analyze", "payload",
+		`{"top":3}`, "filename", "../access.log", "name", "other",
+		"filetype", "text/plain", "priority", "high", "timeout", "90s", "max_attempts", "2", "relativePath",
+		"null")); got.status != 201 {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
 	r := b.reqs[0]
-	if r.Type != "log.analyze" || string(r.Payload) != `{"top":3}` || r.Filename != "../access.log" || r.ContentType != "text/plain" ||
+	if r.Type != "log.analyze" || string(r.Payload) != `{"top":3}` || r.Filename != "../access.log" ||
+		r.ContentType != "text/plain" ||
 		r.Priority != job.High || r.Timeout != 90*time.Second || r.MaxAttempts != 2 {
 		t.Errorf("request %+v", r)
 	}
 	// Uppy says name, and tusd's other clients say filename.
-	if b.do("POST", "/v1/uploads", "", "Upload-Metadata", metadata("type", "x", "name", "n.txt")); b.reqs[1].Filename != "n.txt" {
+	if b.do("POST", "/v1/uploads", "", "Upload-Metadata",
+		metadata("type", "x", "name", "n.txt")); b.reqs[1].Filename != "n.txt" {
 		t.Errorf("name %q", b.reqs[1].Filename)
 	}
 	for _, tt := range []struct {
@@ -66,23 +77,36 @@ func TestCreateUpload(t *testing.T) {
 	}{
 		{[]string{"Upload-Metadata", "type log.analyze!"}, 422, "/headers/Upload-Metadata"},
 		{nil, 422, "/headers/Upload-Metadata/type"},
-		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "timeout", "soon")}, 422, "/headers/Upload-Metadata/timeout"},
-		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "type", "file.checksum", "priority", "low", "priority", "high")}, 422, "/headers/Upload-Metadata/type"},
-		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "priority", "low", "priority", "high")}, 422, "/headers/Upload-Metadata/priority"},
-		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "name", "a", "name", "a")}, 422, "/headers/Upload-Metadata/name"},
-		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "+5"}, 400, "/headers/Upload-Length"},
-		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "-5"}, 400, "/headers/Upload-Length"},
-		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "0x5"}, 400, "/headers/Upload-Length"},
-		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "1_0"}, 400, "/headers/Upload-Length"},
-		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", ""}, 400, "/headers/Upload-Length"},
-		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "9223372036854775808"}, 413, ""},
-		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", strings.Repeat("9", 400)}, 413, ""},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "timeout", "soon")}, 422,
+			"/headers/Upload-Metadata/timeout"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "type", "file.checksum", "priority",
+			"low", "priority", "high")}, 422, "/headers/Upload-Metadata/type"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "priority", "low", "priority", "high")},
+			422, "/headers/Upload-Metadata/priority"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze", "name", "a", "name", "a")}, 422,
+			"/headers/Upload-Metadata/name"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "+5"}, 400,
+			"/headers/Upload-Length"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "-5"}, 400,
+			"/headers/Upload-Length"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "0x5"}, 400,
+			"/headers/Upload-Length"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "1_0"}, 400,
+			"/headers/Upload-Length"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", ""}, 400,
+			"/headers/Upload-Length"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "9223372036854775808"},
+			413, ""},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length",
+			strings.Repeat("9", 400)}, 413, ""},
 		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "X-HTTP-Method-Override", "PATCH"}, 405, ""},
-		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Longshore-Job", "mine"}, 422, "/headers/Longshore-Job"},
+		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Longshore-Job", "mine"}, 422,
+			"/headers/Longshore-Job"},
 		{[]string{"Upload-Metadata", metadata("type", "log.analyze"), "Upload-Concat", "partial"}, 501, ""},
 	} {
 		got := b.do("POST", "/v1/uploads", "", tt.headers...)
-		if got.status != tt.status || tt.pointer != "" && !strings.Contains(got.body, `"pointer":"`+tt.pointer+`"`) {
+		if got.status != tt.status || tt.pointer != "" &&
+			!strings.Contains(got.body, `"pointer":"`+tt.pointer+`"`) {
 			t.Errorf("%v: %d %s", tt.headers, got.status, got.body)
 		}
 	}
@@ -104,7 +128,8 @@ func TestUploadOrigins(t *testing.T) {
 	if got := ask("https://evil.example"); got.header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("foreign origin: %v", got.header)
 	}
-	if got := b.do("HEAD", httpapi.UploadPath(job.NewID(time.Now())), "", "Origin", "https://app.example"); !strings.Contains(
+	if got := b.do("HEAD", httpapi.UploadPath(job.NewID(time.Now())), "", "Origin",
+		"https://app.example"); !strings.Contains(
 		got.header.Get("Access-Control-Expose-Headers"), "Upload-Offset") {
 		t.Errorf("%d %v", got.status, got.header)
 	}
@@ -152,8 +177,10 @@ func TestNoSpaceForPieces(t *testing.T) {
 	b.free, b.total = 1_000_000, 2_000_000
 	b.mu.Unlock()
 	what := metadata("type", "log.analyze")
-	b.do("POST", "/v1/uploads", "", "Upload-Metadata", what, "Upload-Length", "1000000").problem(507, httpapi.Unavailable)
-	if r := b.do("POST", "/v1/uploads", "", "Upload-Metadata", what, "Upload-Length", "1000"); r.status != 201 {
+	b.do("POST", "/v1/uploads", "", "Upload-Metadata", what, "Upload-Length", "1000000").
+		problem(507, httpapi.Unavailable)
+	if r := b.do("POST", "/v1/uploads", "", "Upload-Metadata", what, "Upload-Length",
+		"1000"); r.status != 201 {
 		t.Errorf("one that fits: %d %s", r.status, r.body)
 	}
 }
@@ -163,7 +190,8 @@ func TestMethodOverride(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const path = "/v1/uploads/0199c0de-0000-7000-8000-000000000001"
-	for _, method := range []string{"HEAD", "OPTIONS", "GET", "POST", "PUT", "CONNECT", "patch", "PATCH, DELETE"} {
+	for _, method := range []string{"HEAD", "OPTIONS", "GET", "POST", "PUT", "CONNECT", "patch",
+		"PATCH, DELETE"} {
 		b.do("POST", path, "", "X-HTTP-Method-Override", method).problem(405, httpapi.Unsupported)
 	}
 	b.do("POST", path, "").problem(422, httpapi.Invalid)
@@ -182,7 +210,8 @@ func TestTooLargeComesFirst(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *web.Config) { c.MinFreeSpace, c.MaxUpload = 1000, 5000 })
 	b.free, b.total = 999, 1_000_000
-	b.do("POST", "/v1/uploads", "", "Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length", "1152921504606846976").
+	b.do("POST", "/v1/uploads", "", "Upload-Metadata", metadata("type", "log.analyze"), "Upload-Length",
+		"1152921504606846976").
 		problem(413, httpapi.TooLarge)
 	b.do("POST", "/v1/jobs/log.analyze", strings.Repeat("x", 5001)).problem(413, httpapi.TooLarge)
 	b.do("POST", "/v1/jobs/log.analyze", "x").problem(507, httpapi.Unavailable)
@@ -201,16 +230,18 @@ func TestFormFrame(t *testing.T) {
 		body   string
 		status int
 	}{
-		"parts":          {strings.Repeat(part("", ""), 64) + part(file, "text") + "--b--", 413},
-		"many parts":     {strings.Repeat(part("", ""), 100_000), 413},
-		"named parts":    {strings.Repeat(part("Content-Disposition: form-data; name=\"filename\"\r\n", "x"), 65), 413},
+		"parts":      {strings.Repeat(part("", ""), 64) + part(file, "text") + "--b--", 413},
+		"many parts": {strings.Repeat(part("", ""), 100_000), 413},
+		"named parts": {strings.Repeat(part("Content-Disposition: form-data; name=\"filename\"\r\n", "x"),
+			65), 413},
 		"headers":        {strings.Repeat(part(long, ""), 63) + part(file, "text") + "--b--", 413},
 		"one header":     {part("X-Some: "+strings.Repeat("x", 9<<20)+"\r\n", "x"), 413},
 		"preamble":       {strings.Repeat("nothing\r\n", 100_000) + part(file, "text") + "--b--", 413},
 		"headers behind": {part(file, "text") + boundary + strings.Repeat(long, 100) + "\r\n", 422},
 		"file's headers": {part(file+strings.Repeat(long, 100), "text") + "--b--", 413},
-		"a few":          {part("Content-Disposition: form-data; name=\"priority\"\r\n", "low") + part(file, "text") + "--b--", 202},
-		"a large file":   {part(file, strings.Repeat("text", 1<<20)) + "--b--", 202},
+		"a few": {part("Content-Disposition: form-data; name=\"priority\"\r\n", "low") +
+			part(file, "text") + "--b--", 202},
+		"a large file": {part(file, strings.Repeat("text", 1<<20)) + "--b--", 202},
 	} {
 		if got := b.do("POST", path, c.body, "Content-Type", kind); got.status != c.status {
 			t.Errorf("%s: %d %s", name, got.status, got.body)

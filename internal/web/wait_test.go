@@ -18,7 +18,8 @@ func TestWaitForAStalledStore(t *testing.T) {
 	b.store.mu.Lock()
 	b.store.stalls = true
 	b.store.mu.Unlock()
-	for _, path := range []string{"/v1/jobs/" + string(snap.ID) + "?wait=100ms", "/v1/jobs?id=" + string(snap.ID) + ".1&wait=100ms"} {
+	for _, path := range []string{"/v1/jobs/" + string(snap.ID) + "?wait=100ms", "/v1/jobs?id=" +
+		string(snap.ID) + ".1&wait=100ms"} {
 		begun := time.Now()
 		b.do("GET", path, "").problem(503, httpapi.Unavailable)
 		if took := time.Since(begun); took > 1100*time.Millisecond {

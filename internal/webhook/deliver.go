@@ -39,7 +39,8 @@ const (
 	claimLease  = 40 * time.Second       // … and one that is known and kept, then
 	startBefore = 15 * time.Second       // a claim older than this is given back, not begun
 	maxClaim    = 256                    // claims of one call
-	unreadable  = time.Minute            // a record that this version can't read is looked at again after this
+	// a record that this version can't read is looked at again after this
+	unreadable = time.Minute
 )
 
 // A Deliverer delivers the callbacks that are due. Each worker process runs one.
@@ -60,11 +61,12 @@ type Deliverer struct {
 
 // NewDeliverer returns a deliverer; Run makes it work.
 func NewDeliverer(r Records, s Poster, log *slog.Logger, grace time.Duration) *Deliverer {
-	return &Deliverer{Records: r, Sender: s, Log: log, Grace: grace, wake: make(chan struct{}, 1), lines: newLines()}
+	return &Deliverer{Records: r, Sender: s, Log: log, Grace: grace, wake: make(chan struct{}, 1),
+		lines: newLines()}
 }
 
-// Ring says that a callback is due, so that it need not wait for the next look.
-func (d *Deliverer) Ring() {
+// Notify says that a callback is due, so that it need not wait for the next look.
+func (d *Deliverer) Notify() {
 	select {
 	case d.wake <- struct{}{}:
 	default:
@@ -130,7 +132,7 @@ func (d *Deliverer) serve(ctx context.Context, t *task) {
 	}
 	d.mu.Unlock()
 	d.release(ctx, time.Now(), crowded)
-	d.Ring() // there is room
+	d.Notify() // there is room
 }
 
 // attempt makes one attempt. A settlement without an outcome says that there is
@@ -180,7 +182,8 @@ func (d *Deliverer) attempt(ctx context.Context, t *task) (s jobstore.CallbackSe
 	case jobstore.CallbackFailed:
 		log.WarnContext(ctx, "callback given up", "status", r.Status, "code", r.Code, "error", r.Err)
 	default:
-		log.InfoContext(ctx, "callback not taken, to be tried again", "status", r.Status, "code", r.Code, "after", s.Delay, "error", r.Err)
+		log.InfoContext(ctx, "callback not taken, to be tried again", "status", r.Status, "code", r.Code,
+			"after", s.Delay, "error", r.Err)
 	}
 	return s
 }
@@ -210,7 +213,8 @@ func (d *Deliverer) settle(ctx context.Context, t *task, s jobstore.CallbackSett
 		return d.Records.SettleCallbacks(context.WithoutCancel(ctx), []jobstore.CallbackSettlement{s})
 	})
 	if err != nil {
-		d.Log.WarnContext(ctx, "outcome of a callback not recorded, it will be sent again", "job_id", t.claim.ID, "error", err)
+		d.Log.WarnContext(ctx, "outcome of a callback not recorded, it will be sent again", "job_id",
+			t.claim.ID, "error", err)
 	}
 }
 
@@ -220,7 +224,9 @@ func (d *Deliverer) hold(ctx context.Context, claimed time.Time, claims []jobsto
 	if len(claims) == 0 {
 		return
 	}
-	err := d.ask(ctx, claimed, claimFirst, func() error { return d.Records.HoldCallbacks(ctx, claims, claimLease) })
+	err := d.ask(ctx, claimed, claimFirst, func() error {
+		return d.Records.HoldCallbacks(ctx, claims, claimLease)
+	})
 	if err != nil {
 		d.Log.DebugContext(ctx, "callbacks may be sent twice", "count", len(claims), "error", err)
 	}
@@ -231,7 +237,9 @@ func (d *Deliverer) release(ctx context.Context, claimed time.Time, list []jobst
 	if len(list) == 0 {
 		return
 	}
-	err := d.ask(ctx, claimed, claimFirst, func() error { return d.Records.SettleCallbacks(context.WithoutCancel(ctx), list) })
+	err := d.ask(ctx, claimed, claimFirst, func() error {
+		return d.Records.SettleCallbacks(context.WithoutCancel(ctx), list)
+	})
 	if err != nil {
 		d.Log.DebugContext(ctx, "callbacks are left to their lease", "count", len(list), "error", err)
 	}

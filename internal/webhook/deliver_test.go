@@ -50,14 +50,18 @@ func (f *fakeStore) add(url string) job.ID {
 
 var errDown = errors.New("redis is down")
 
-func (f *fakeStore) ClaimCallbacks(_ context.Context, limit int, lease time.Duration) ([]jobstore.CallbackClaim, error) {
+func (f *fakeStore) ClaimCallbacks(_ context.Context, limit int,
+	lease time.Duration) ([]jobstore.CallbackClaim, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.down {
 		return nil, errDown
 	}
 	now := time.Now()
-	sorted := slices.DeleteFunc(slices.Clone(f.order), func(id job.ID) bool { c := f.due[id]; return c.outcome != "" || c.at.After(now) })
+	sorted := slices.DeleteFunc(slices.Clone(f.order), func(id job.ID) bool {
+		c := f.due[id]
+		return c.outcome != "" || c.at.After(now)
+	})
 	slices.SortStableFunc(sorted, func(a, b job.ID) int { return f.due[a].at.Compare(f.due[b].at) })
 	var claims []jobstore.CallbackClaim
 	for _, id := range sorted {
@@ -67,12 +71,14 @@ func (f *fakeStore) ClaimCallbacks(_ context.Context, limit int, lease time.Dura
 		}
 		c.number++
 		c.at = time.Now().Add(lease)
-		claims = append(claims, jobstore.CallbackClaim{ID: id, URL: c.url, Attempts: c.attempts, Number: strconv.Itoa(c.number)})
+		claims = append(claims, jobstore.CallbackClaim{ID: id, URL: c.url, Attempts: c.attempts,
+			Number: strconv.Itoa(c.number)})
 	}
 	return claims, nil
 }
 
-func (f *fakeStore) HoldCallbacks(_ context.Context, claims []jobstore.CallbackClaim, lease time.Duration) error {
+func (f *fakeStore) HoldCallbacks(_ context.Context, claims []jobstore.CallbackClaim,
+	lease time.Duration) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.down {
@@ -170,7 +176,8 @@ func TestRetriesUntilTaken(t *testing.T) {
 		time.Sleep(time.Minute)
 		cb := s.of(id)
 		took := cb.over.Sub(began) // 2 s, 6 s and 18 s later
-		if cb.outcome != jobstore.CallbackDelivered || cb.attempts != 4 || took < 20*time.Second || took > 33*time.Second {
+		if cb.outcome != jobstore.CallbackDelivered || cb.attempts != 4 || took < 20*time.Second ||
+			took > 33*time.Second {
 			t.Errorf("%+v after %v", cb, took)
 		}
 	})
@@ -179,7 +186,9 @@ func TestRetriesUntilTaken(t *testing.T) {
 func TestGivesUp(t *testing.T) {
 	t.Parallel()
 	for code, attempts := range map[Code]int{CodeGone: 1, CodeStatus: maxAttempts} {
-		deliver(t, 0, func(context.Context, string, string, []byte) Result { return Result{Status: 500, Code: code} },
+		deliver(t, 0, func(context.Context, string, string, []byte) Result {
+			return Result{Status: 500, Code: code}
+		},
 			func(s *fakeStore, _ *Deliverer) {
 				id := s.add("http://a.example/")
 				time.Sleep(12 * time.Hour)
@@ -196,7 +205,7 @@ func TestRingSavesTheWait(t *testing.T) {
 		func(s *fakeStore, d *Deliverer) {
 			synctest.Wait() // it has looked, and waits for its tick
 			id, began := s.add("http://a.example/"), time.Now()
-			d.Ring()
+			d.Notify()
 			synctest.Wait()
 			if cb := s.of(id); cb.outcome == "" || !cb.over.Equal(began) {
 				t.Errorf("%+v", cb)
@@ -301,7 +310,8 @@ func TestDrain(t *testing.T) {
 				switch under := i < perHost; {
 				case under && tt.attempts == 1 && cb.outcome != jobstore.CallbackDelivered:
 					t.Errorf("%d: attempt under way: %+v", i, cb)
-				case under && tt.attempts == 0 && (cb.outcome != "" || cb.attempts != 0 || cb.at.After(stopped.Add(tt.grace))):
+				case under && tt.attempts == 0 && (cb.outcome != "" || cb.attempts != 0 ||
+					cb.at.After(stopped.Add(tt.grace))):
 					t.Errorf("%d: cut attempt: %+v, stopped %v", i, cb, stopped)
 				case !under && (cb.outcome != "" || cb.attempts != 0 || cb.at.After(stopped)):
 					t.Errorf("%d: waiting one was not given back at once: %+v, stopped %v", i, cb, stopped)

@@ -49,7 +49,8 @@ func (m *moody) out(n *int) error {
 	return nil
 }
 
-func (m *moody) ClaimCallbacks(ctx context.Context, limit int, lease time.Duration) ([]jobstore.CallbackClaim, error) {
+func (m *moody) ClaimCallbacks(ctx context.Context, limit int,
+	lease time.Duration) ([]jobstore.CallbackClaim, error) {
 	claims, err := m.fakeStore.ClaimCallbacks(ctx, limit, lease)
 	if err := m.out(&m.claims); err != nil {
 		return nil, err
@@ -64,7 +65,8 @@ func (m *moody) Get(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	return m.fakeStore.Get(ctx, id)
 }
 
-func (m *moody) HoldCallbacks(ctx context.Context, claims []jobstore.CallbackClaim, lease time.Duration) error {
+func (m *moody) HoldCallbacks(ctx context.Context, claims []jobstore.CallbackClaim,
+	lease time.Duration) error {
 	if err := m.out(&m.holds); err != nil {
 		return err
 	}

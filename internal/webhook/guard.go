@@ -80,11 +80,12 @@ func within(list []netip.Prefix, a netip.Addr) bool {
 // barred are ports behind which no receiver of webhooks is, but servers that would
 // take a request for something else, or must not hear from strangers: those that
 // browsers bar too, and those of databases, queues and machines' own control.
-var barred = portSet("1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117 " +
-	"119 123 135 137 138 139 143 161 179 389 427 445 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601 636 " +
-	"873 989 990 993 995 1080 1433 1521 1719 1720 1723 2049 2181 2375 2376 2379 2380 3128 3306 3389 3659 4045 4190 4369 " +
-	"5060 5061 5432 5672 5900 5984 6000 6379 6380 6566 6665 6666 6667 6668 6669 6679 6697 8086 9042 9092 9200 9300 10080 " +
-	"10250 11211 15672 26379 27017 27018")
+var barred = portSet(
+	"1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117 " +
+		"119 123 135 137 138 139 143 161 179 389 427 445 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601 636 " +
+		"873 989 990 993 995 1080 1433 1521 1719 1720 1723 2049 2181 2375 2376 2379 2380 3128 3306 3389 3659 4045 4190 4369 " +
+		"5060 5061 5432 5672 5900 5984 6000 6379 6380 6566 6665 6666 6667 6668 6669 6679 6697 8086 9042 9092 9200 9300 10080 " +
+		"10250 11211 15672 26379 27017 27018")
 
 func portSet(list string) map[string]bool {
 	set := map[string]bool{}
@@ -232,7 +233,10 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
 	if !g.named(hostName(host), port) {
-		dialer.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error { return g.check(address) }
+		dialer.ControlContext = func(_ context.Context, _, address string,
+			_ syscall.RawConn) error {
+			return g.check(address)
+		}
 	}
 	return race(ctx, list, func(ctx context.Context, a netip.Addr) (net.Conn, error) {
 		return dialer.DialContext(ctx, network, net.JoinHostPort(a.String(), port))
@@ -241,7 +245,8 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 
 // race dials the first address, and the next when that has failed or takes long
 // (as RFC 8305 does). The first connection wins; of errors, the first.
-func race(ctx context.Context, list []netip.Addr, dial func(context.Context, netip.Addr) (net.Conn, error)) (net.Conn, error) {
+func race(ctx context.Context, list []netip.Addr, dial func(context.Context, netip.Addr) (net.Conn,
+	error)) (net.Conn, error) {
 	if len(list) == 1 {
 		return dial(ctx, list[0])
 	}

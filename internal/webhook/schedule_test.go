@@ -45,19 +45,24 @@ func TestSettle(t *testing.T) {
 		{0, Result{Status: 200}, jobstore.CallbackDelivered, 0, 0},
 		{10, Result{Status: 204}, jobstore.CallbackDelivered, 0, 0},
 		{0, Result{Status: 410, Code: CodeGone}, jobstore.CallbackFailed, 0, 0},
-		{0, Result{Status: 500, Code: CodeStatus}, jobstore.CallbackRetry, 1600 * time.Millisecond, 2400 * time.Millisecond},
+		{0, Result{Status: 500, Code: CodeStatus}, jobstore.CallbackRetry, 1600 * time.Millisecond,
+			2400 * time.Millisecond},
 		{0, Result{Status: 302, Code: CodeRedirect}, jobstore.CallbackRetry, 0, 3 * time.Second},
 		{0, Result{Code: CodeTimeout}, jobstore.CallbackRetry, 0, 3 * time.Second},
 		{0, Result{Code: CodeAddress}, jobstore.CallbackFailed, 0, 0},
 		{0, Result{Code: CodeDNS}, jobstore.CallbackRetry, 0, 3 * time.Second},
 		{9, Result{Code: CodeTimeout}, jobstore.CallbackRetry, 3 * time.Hour, 5 * time.Hour},
 		{10, Result{Code: CodeTimeout}, jobstore.CallbackFailed, 0, 0},
-		{0, Result{Status: 429, Code: CodeStatus, RetryAfter: time.Minute}, jobstore.CallbackRetry, time.Minute, time.Minute},
-		{9, Result{Status: 503, Code: CodeStatus, RetryAfter: time.Minute}, jobstore.CallbackRetry, 3 * time.Hour, 5 * time.Hour},
-		{0, Result{Status: 503, Code: CodeStatus, RetryAfter: 1000 * time.Hour}, jobstore.CallbackRetry, maxPause, maxPause},
+		{0, Result{Status: 429, Code: CodeStatus, RetryAfter: time.Minute}, jobstore.CallbackRetry,
+			time.Minute, time.Minute},
+		{9, Result{Status: 503, Code: CodeStatus, RetryAfter: time.Minute}, jobstore.CallbackRetry,
+			3 * time.Hour, 5 * time.Hour},
+		{0, Result{Status: 503, Code: CodeStatus, RetryAfter: 1000 * time.Hour}, jobstore.CallbackRetry,
+			maxPause, maxPause},
 	} {
 		got := settle(jobstore.CallbackClaim{Attempts: tt.before}, tt.r)
-		if got.Outcome != tt.want || got.Delay < tt.least || got.Delay > tt.most || got.Status != tt.r.Status || got.Code != string(tt.r.Code) {
+		if got.Outcome != tt.want || got.Delay < tt.least || got.Delay > tt.most ||
+			got.Status != tt.r.Status || got.Code != string(tt.r.Code) {
 			t.Errorf("%+v after %d: %+v", tt.r, tt.before, got)
 		}
 	}

@@ -28,7 +28,8 @@ type Code string
 
 // The codes of a failed attempt.
 const (
-	CodeAddress    Code = "address_refused"  // no such host, no public address, a barred port: no more attempts
+	// no such host, no public address, a barred port: no more attempts
+	CodeAddress    Code = "address_refused"
 	CodeDNS        Code = "dns_error"        // the host could not be looked up
 	CodeTLS        Code = "tls_error"        // no good certificate, or no TLS
 	CodeConnection Code = "connection_error" // refused, or broken off
@@ -177,7 +178,8 @@ func failure(err error) Result {
 		result.Code = CodeDNS
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		result.Code = CodeTimeout
-	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &alert), errors.As(err, &unknown):
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &certificate), errors.As(err, &record),
+		errors.As(err, &alert), errors.As(err, &unknown):
 		result.Code = CodeTLS
 	}
 	return result

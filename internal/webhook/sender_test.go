@@ -40,7 +40,8 @@ func TestPost(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	defer sink.Close()
-	if r := testSender(t).once(t.Context(), "id-1", sink.URL+"/hook?token=x", []byte(`{"a":1}`)); r != (Result{Status: 204}) {
+	if r := testSender(t).once(t.Context(), "id-1", sink.URL+"/hook?token=x",
+		[]byte(`{"a":1}`)); r != (Result{Status: 204}) {
 		t.Errorf("result %+v", r)
 	}
 	if got.Method != http.MethodPost || got.URL.String() != "/hook?token=x" || string(body) != `{"a":1}` ||
@@ -65,7 +66,8 @@ func TestAnswers(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/elsewhere", func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) })
 	mux.HandleFunc("/{status}/{after}", func(w http.ResponseWriter, r *http.Request) {
-		status := map[string]int{"200": 200, "202": 202, "302": 302, "307": 307, "404": 404, "410": 410, "429": 429, "503": 503}
+		status := map[string]int{"200": 200, "202": 202, "302": 302, "307": 307, "404": 404, "410": 410,
+			"429": 429, "503": 503}
 		w.Header().Set("Location", "/elsewhere")
 		w.Header().Set("Retry-After", r.PathValue("after"))
 		w.WriteHeader(status[r.PathValue("status")])
@@ -161,12 +163,15 @@ func TestNoProxy(t *testing.T) {
 func TestHTTP2(t *testing.T) {
 	t.Parallel()
 	versions := make(chan string, 2)
-	sink := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { versions <- r.Proto }))
+	sink := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		versions <- r.Proto
+	}))
 	sink.EnableHTTP2 = true
 	sink.StartTLS()
 	defer sink.Close()
 	s := testSender(t)
-	s.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: sink.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
+	s.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: sink.Client().
+		Transport.(*http.Transport).TLSClientConfig.RootCAs}
 	for range 2 {
 		if r := s.once(t.Context(), "id", sink.URL, []byte("{}")); r.Code != "" {
 			t.Fatalf("result %+v", r)
@@ -227,11 +232,13 @@ func TestSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var talks sync.WaitGroup
-				s, err := NewSender(Config{Secrets: []string{secretA}, Resolver: names{"receiver.example": {netip.MustParseAddr("1.1.1.1")}}})
+				s, err := NewSender(Config{Secrets: []string{secretA},
+					Resolver: names{"receiver.example": {netip.MustParseAddr("1.1.1.1")}}})
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.client.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+				s.client.Transport.(*http.Transport).DialContext = func(context.Context, string,
+					string) (net.Conn, error) {
 					ours, theirs := net.Pipe()
 					talks.Go(func() {
 						defer theirs.Close()
@@ -241,7 +248,8 @@ func TestSilence(t *testing.T) {
 				}
 				began := time.Now()
 				r := s.once(t.Context(), "id", "http://receiver.example/", []byte("{}"))
-				if took := time.Since(began); r.Code != CodeTimeout || took != attemptTimeout || r.Status != 0 {
+				if took := time.Since(began); r.Code != CodeTimeout || took != attemptTimeout ||
+					r.Status != 0 {
 					t.Errorf("result %+v after %v", r, took)
 				}
 				if !errors.Is(r.Err, context.DeadlineExceeded) {

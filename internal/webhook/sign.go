@@ -136,7 +136,8 @@ func (s signer) sign(h http.Header, to *url.URL, id string, at time.Time, body [
 			continue // never: the key was checked
 		}
 		hash(c.Secret)
-		signatures = append(signatures, "v1a,"+base64.StdEncoding.EncodeToString(ed25519.Sign(c.private, message)))
+		signatures = append(signatures,
+			"v1a,"+base64.StdEncoding.EncodeToString(ed25519.Sign(c.private, message)))
 	}
 	h.Set(headerID, id)
 	h.Set(headerTimestamp, timestamp)

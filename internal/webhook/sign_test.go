@@ -30,8 +30,10 @@ func TestSign(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := http.Header{}
-	s.sign(h, &url.URL{}, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
-	if got, want := h.Get("webhook-signature"), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="; got != want {
+	s.sign(h, &url.URL{}, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0),
+		[]byte(`{"test": 2432232314}`))
+	if got, want := h.Get("webhook-signature"),
+		"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="; got != want {
 		t.Errorf("signature %s, want %s", got, want)
 	}
 	if h.Get("webhook-id") != "msg_p5jXN8AQM9LWM0D4loKWxJek" || h.Get("webhook-timestamp") != "1614265330" {
@@ -150,7 +152,8 @@ func TestDeriveStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := c.SecretText()+" "+c.PublicKeyText(), "whsec_RxYG3YgylqRM5z+ACGQqAN5PKbEtd3ZF750mudEHegA= whpk_2kety5ZnPtUGIfoDoUm/5mQcwrsNjKeGhIuusGLbelk="; got != want {
+	if got, want := c.SecretText()+" "+c.PublicKeyText(),
+		"whsec_RxYG3YgylqRM5z+ACGQqAN5PKbEtd3ZF750mudEHegA= whpk_2kety5ZnPtUGIfoDoUm/5mQcwrsNjKeGhIuusGLbelk="; got != want {
 		t.Errorf("derived %s", got)
 	}
 	if _, err := Derive("short", Receiver{}); err == nil {
@@ -161,10 +164,13 @@ func TestDeriveStays(t *testing.T) {
 func TestOriginOf(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"https://A.Example.com/x?y": "https://a.example.com", "https://a.example.com.:443": "https://a.example.com",
-		"http://a.example.com:443": "http://a.example.com:443", "http://a.example.com:080/": "http://a.example.com",
-		"https://[::FFFF:1.2.3.4]:8443/": "https://1.2.3.4:8443", "https://[2001:DB8::1]/": "https://[2001:db8::1]",
-		"https://Bücher.example/": "https://xn--bcher-kva.example",
+		"https://A.Example.com/x?y":      "https://a.example.com",
+		"https://a.example.com.:443":     "https://a.example.com",
+		"http://a.example.com:443":       "http://a.example.com:443",
+		"http://a.example.com:080/":      "http://a.example.com",
+		"https://[::FFFF:1.2.3.4]:8443/": "https://1.2.3.4:8443",
+		"https://[2001:DB8::1]/":         "https://[2001:db8::1]",
+		"https://Bücher.example/":        "https://xn--bcher-kva.example",
 	} {
 		u, err := url.Parse(text)
 		if err != nil {

@@ -84,14 +84,29 @@ func TestTarPits(t *testing.T) {
 		strange bool // whoever is not known yet waits behind so many strangers
 		most    int64
 	}{
-		"ports of one name":               {func(n int) string { return fmt.Sprintf("http://pit.example:%d/", 2000+n) }, at(one), 0, false, 2},
-		"ports of one address":            {func(n int) string { return fmt.Sprintf("http://9.9.9.9:%d/", 20_000+n) }, at(one), 0, false, 2},
-		"names of one domain":             {func(n int) string { return fmt.Sprintf("http://p%d.pit.example/", n) }, of("p%d.pit.example"), 0, false, 2},
-		"domains at one address":          {func(n int) string { return fmt.Sprintf("http://pit%d.example/", n) }, at(one), 0, false, 8},
-		"domains at the honest's address": {func(n int) string { return fmt.Sprintf("http://pit%d.example/", n) }, at(other), 0, true, 8},
-		"250 domains and addresses":       {func(n int) string { return fmt.Sprintf("http://pit%d.example/", n%250) }, of("pit%d.example"), 0, false, 384},
-		"2,000 domains and addresses":     {func(n int) string { return fmt.Sprintf("http://pit%d.example/", n) }, of("pit%d.example"), 0, true, 384},
-		"those that answer at last":       {func(n int) string { return fmt.Sprintf("http://p%d.pit%d.example/", n, n%60) }, at(one), 14 * time.Second, false, 128},
+		"ports of one name": {func(n int) string {
+			return fmt.Sprintf("http://pit.example:%d/", 2000+n)
+		}, at(one), 0, false, 2},
+		"ports of one address": {func(n int) string {
+			return fmt.Sprintf("http://9.9.9.9:%d/", 20_000+n)
+		}, at(one), 0, false, 2},
+		"names of one domain": {func(n int) string {
+			return fmt.Sprintf("http://p%d.pit.example/", n)
+		}, of("p%d.pit.example"), 0, false, 2},
+		"domains at one address": {func(n int) string {
+			return fmt.Sprintf("http://pit%d.example/", n)
+		}, at(one), 0, false, 8},
+		"domains at the honest's address": {func(n int) string {
+			return fmt.Sprintf("http://pit%d.example/", n)
+		}, at(other), 0, true, 8},
+		"250 domains and addresses": {func(n int) string {
+			return fmt.Sprintf("http://pit%d.example/", n%250)
+		}, of("pit%d.example"), 0, false, 384},
+		"2,000 domains and addresses": {func(n int) string { return fmt.Sprintf("http://pit%d.example/", n) },
+			of("pit%d.example"), 0, true, 384},
+		"those that answer at last": {func(n int) string {
+			return fmt.Sprintf("http://p%d.pit%d.example/", n, n%60)
+		}, at(one), 14 * time.Second, false, 128},
 	} {
 		for _, warm := range []bool{true, false} {
 			if c.strange && !warm {
@@ -110,7 +125,8 @@ func TestTarPits(t *testing.T) {
 						t.Helper()
 						id, began := store.add(p.honest), time.Now()
 						time.Sleep(5 * time.Second)
-						if cb := store.of(id); cb.outcome != jobstore.CallbackDelivered || cb.over.Sub(began) > 2*time.Second {
+						if cb := store.of(id); cb.outcome != jobstore.CallbackDelivered ||
+							cb.over.Sub(began) > 2*time.Second {
 							t.Errorf("the honest one: %+v, begun %v", cb, began)
 						}
 					}
@@ -171,7 +187,8 @@ func TestTarPitsOnLoopback(t *testing.T) {
 	sink := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer sink.Close()
 	_, port, _ := net.SplitHostPort(sink.Listener.Addr().String())
-	sender, err := NewSender(Config{Secrets: []string{secretA}, Allow: []string{"127.0.0.0/8"}, Resolver: resolver})
+	sender, err := NewSender(Config{Secrets: []string{secretA}, Allow: []string{"127.0.0.0/8"},
+		Resolver: resolver})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +249,8 @@ func TestRedisErrors(t *testing.T) {
 				time.Sleep(time.Minute)
 				stop()
 				running.Wait()
-				if cb := m.of(id); cb.outcome != jobstore.CallbackDelivered || cb.over.Sub(began) > claimFirst+time.Second || posts != 1 {
+				if cb := m.of(id); cb.outcome != jobstore.CallbackDelivered ||
+					cb.over.Sub(began) > claimFirst+time.Second || posts != 1 {
 					t.Errorf("%d posts, %+v, begun %v", posts, cb, began)
 				}
 			})

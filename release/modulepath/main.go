@@ -30,7 +30,8 @@ func main() {
 }
 
 // modulePath is what the go command can fetch: a host with a dot, and a path.
-var modulePath = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)+(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$`)
+var modulePath = regexp.MustCompile(
+	`^[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)+(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$`)
 
 // rewrite renames the module whose root is a folder and returns how many files it
 // changed. Nothing is written before all has been read.

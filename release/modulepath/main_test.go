@@ -19,7 +19,8 @@ func copyTree(t *testing.T) string {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "node_modules" || name == "bin" || name == "data" || name == "dist"):
+		case entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "node_modules" || name == "bin" ||
+			name == "data" || name == "dist"):
 			return fs.SkipDir
 		case entry.IsDir():
 			return os.MkdirAll(target, 0o755)
@@ -78,8 +79,9 @@ func TestRefused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "go.mod"), []byte("module longshore\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"", "longshore", "example.com", "https://example.com/x", "example.com/x/", "/example.com/x",
-		"example.com/x y", "example.com/../x", "Example.com/x", "example.com/x$1", "example.com/x."} {
+	for _, path := range []string{"", "longshore", "example.com", "https://example.com/x", "example.com/x/",
+		"/example.com/x", "example.com/x y", "example.com/../x", "Example.com/x", "example.com/x$1",
+		"example.com/x."} {
 		if changed, err := rewrite(root, path); err == nil || changed != 0 {
 			t.Errorf("%q was taken: %d", path, changed)
 		}
@@ -105,7 +107,8 @@ func moduleOf(t *testing.T, root string) string {
 // noneLeft looks for the old path before a folder's name, in its own way.
 func noneLeft(t *testing.T, root, old string) {
 	t.Helper()
-	imports := regexp.MustCompile(`["\x60(\[* ]` + regexp.QuoteMeta(old) + `/(internal|cmd|job|tasks|client|worker|handlers|bench)\b`)
+	imports := regexp.MustCompile(`["\x60(\[* ]` + regexp.QuoteMeta(old) +
+		`/(internal|cmd|job|tasks|client|worker|handlers|bench)\b`)
 	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err

@@ -59,7 +59,7 @@ func Main(run Func, garbage int64) {
 			stop()
 		}
 	}()
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	err := again(ctx, signals, run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 	os.Exit(Report(err, os.Stderr))
 }
 
@@ -75,7 +75,7 @@ func Report(err error, stderr io.Writer) int {
 		return exitUsage
 	case errors.Is(err, connect.ErrSettings):
 		return exitConfiguration
-	case errors.Is(err, worker.ErrLeftBehind):
+	case errors.Is(err, worker.ErrLeftBehind), errors.Is(err, worker.ErrRecycle):
 		return exitRestart
 	case redisdb.Unavailable(err), errors.Is(err, blob.ErrUnavailable):
 		return exitUnavailable
@@ -149,9 +149,11 @@ func Logger(c config.Log, w io.Writer) *slog.Logger {
 }
 
 // Connection says where the installation of these settings is.
-func Connection(r config.Redis, b config.Blobs, j config.Jobs, s config.Space, log *slog.Logger) connect.Config {
-	return connect.Config{RedisURL: r.URL.Reveal(), RedisTLSInsecure: r.TLSInsecure, MaxConnections: r.MaxConnections,
+func Connection(r config.Redis, b config.Blobs, j config.Jobs, s config.Space,
+	log *slog.Logger) connect.Config {
+	return connect.Config{RedisURL: r.URL.Reveal(), RedisTLSInsecure: r.TLSInsecure,
+		RedisReplicated: r.Ack == config.Replicated, MaxConnections: r.MaxConnections,
 		Prefix: r.Prefix, BlobURL: b.URL, S3KeyID: b.KeyID.Reveal(), S3SecretKey: b.SecretKey.Reveal(),
-		S3SessionToken: b.SessionToken.Reveal(), S3Region: b.Region, MinFreeSpace: int64(s.MinFree), Lease: j.Lease, CallbackSecrets: j.CallbackSecrets(),
-		CallbackKeys: j.CallbackKeys(), Log: log}
+		S3SessionToken: b.SessionToken.Reveal(), S3Region: b.Region, MinFreeSpace: int64(s.MinFree),
+		Lease: j.Lease, CallbackSecrets: j.CallbackSecrets(), CallbackKeys: j.CallbackKeys(), Log: log}
 }

@@ -14,15 +14,24 @@ import (
 
 	"longshore/config"
 	"longshore/handlers"
+	"longshore/internal/access"
+	"longshore/internal/access/gate"
+	"longshore/internal/access/token"
 	"longshore/internal/connect"
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
 	"longshore/internal/imaging"
 	"longshore/internal/jobstore"
 	"longshore/internal/lock"
+	"longshore/internal/metrics"
 	"longshore/internal/overview"
 	"longshore/internal/queue"
+	"longshore/internal/redisdb"
 	"longshore/internal/sandbox"
+	"longshore/internal/scaling"
+	"longshore/internal/schedules"
+	"longshore/internal/sdnotify"
+	"longshore/internal/submit"
 	"longshore/internal/tus"
 	"longshore/internal/web"
 	"longshore/job"
@@ -30,22 +39,72 @@ import (
 	"longshore/worker"
 )
 
-// Listen opens the port. Without a token only this machine may connect.
-func Listen(h config.HTTP, log *slog.Logger) (net.Listener, error) {
-	host := ""
-	if h.Token.Reveal() == "" {
-		host = "127.0.0.1"
+// Listen opens the port, or takes that which a supervisor has opened. Without a token
+// only this machine may connect.
+func Listen(h config.HTTP, s config.Sockets, log *slog.Logger) (net.Listener, error) {
+	open := h.Closed()
+	if !open {
 		log.Warn("LONGSHORE_TOKEN is not set: only this machine may connect, and not through a proxy")
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(h.Port)))
+	l, err := Inherited(s)
+	if err != nil || l == nil {
+		if err == nil {
+			l, err = OpenPort(h.Port, open)
+		}
+		return l, err
+	}
+	if address, ok := l.Addr().(*net.TCPAddr); ok && !open && !address.IP.IsLoopback() {
+		return nil, errors.Join(
+			fmt.Errorf("%w: LONGSHORE_TOKEN is not set, and LISTEN_FDS is a socket that others can reach too",
+				connect.ErrSettings), l.Close())
+	}
+	return l, nil
+}
+
+// Inherited is the socket that a supervisor has opened; nil: none.
+func Inherited(s config.Sockets) (net.Listener, error) {
+	l, err := sdnotify.Listener(s.FDs, s.PID)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", connect.ErrSettings, err)
+	}
+	return l, nil
+}
+
+// OpenPort opens a port; unless open is set only this machine may connect.
+func OpenPort(port int, open bool) (net.Listener, error) {
+	host := "127.0.0.1"
+	if open {
+		host = ""
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
 		return nil, fmt.Errorf("%w: PORT: %w", connect.ErrSettings, err)
 	}
 	return l, nil
 }
 
-// Web serves HTTP on a listener, on an installation, until ctx ends.
-func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs, s config.Stop, l net.Listener) error {
+// Supervised tells a supervisor that this process starts, and then, until stop, that it
+// lives. more may be nil; see sdnotify.Notifier.
+func Supervised(s config.Supervisor,
+	more func() (words []string, ok bool)) (above *sdnotify.Notifier, stop func()) {
+	above = sdnotify.New(s.Notify, s.Patience())
+	above.Say(sdnotify.Starting)
+	ctx, end := context.WithCancel(context.Background())
+	var beat sync.WaitGroup
+	beat.Go(func() { above.Beat(ctx, more) })
+	return above, func() {
+		end()
+		beat.Wait()
+	}
+}
+
+// Web serves HTTP on a listener, on an installation, until ctx ends. above hears when it
+// serves; nil = nobody. What comes through published says that a worker of this process has
+// told its types; nil = there is none.
+func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
+	deploy config.Deployed, s config.Stop, l net.Listener, above *sdnotify.Notifier,
+	published <-chan struct{},
+) (err error) {
 	builtIn, err := tasks.BuiltIn()
 	if err != nil {
 		return err
@@ -59,30 +118,86 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	}
 	keeper := jobstore.NewKeeper(sys.Store, sys.Log)
 	locks := lock.New(sys.Redis, sys.Prefix)
-	waiters := hub.New(listener{sys.Store, locks, keeper}, sys.Log)
+	tokens, err := token.NewOwn(sys.Prefix, h.Access.Secrets(), sys.Access)
+	if err != nil {
+		return err
+	}
+	verifier := token.Verifier{Own: tokens}
+	if a := h.Access; a.Issuer != "" {
+		verifier.Foreign = token.NewForeign(token.ForeignConfig{Issuer: a.Issuer, Audience: a.Audience,
+			JWKS:         a.JWKS,
+			SubjectClaim: a.Subject, TenantClaim: a.Tenant, ScopeClaim: a.Scope, Scopes: scopesOf(a.Scopes),
+			MaxLife: a.MaxLife, Log: sys.Log})
+		defer verifier.Foreign.Close()
+	}
+	rules := gate.Config{Store: sys.Access, Root: h.Token.Reveal(), Closed: h.Closed(),
+		Verifier: verifier, Reload: tokens.Reload, Log: sys.Log}
+	persons, public, err := openPeople(ctx, sys, h, &rules)
+	if err != nil {
+		return err
+	}
+	guard := gate.New(rules)
+	if persons != nil {
+		persons.Refused = guard.Refused
+	}
+	deployed := make(chan struct{}, 1) // what is deployed has changed
+	waiters := hub.New(listener{sys.Store, locks, keeper, sys.Access.Channel(), guard.Notify,
+		sys.Functions.Channel(), func() {
+			select {
+			case deployed <- struct{}{}:
+			default:
+			}
+		}, sys.Desk.HeardOfLog}, sys.Log)
+	deployments := newDeployments(sys, catalog, deploy)
+	defer func() { err = errors.Join(err, deployments.Close()) }()
 	submitter := sys.Submitter(keeper, catalog, j.Retention, int64(h.MaxUpload))
 	submitter.UploadExpiry = h.UploadExpiry
-	submitter.MaxTimeout, submitter.MaxRetention, submitter.MaxAttempts = h.Ceilings.Timeout, h.Ceilings.Retention, h.Ceilings.Attempts
+	submitter.MaxTimeout, submitter.MaxRetention, submitter.MaxAttempts = h.Ceilings.Timeout,
+		h.Ceilings.Retention, h.Ceilings.Attempts
 	submitter.MaxOpenUploads, submitter.MaxOpenUploadsPerAddress = h.MaxOpen, h.AddressOpen
-	uploads, err := tus.New(tus.Config{Uploads: submitter, Lock: lockWith(locks), MaxSize: int64(h.MaxUpload)})
+	uploads, err := tus.New(tus.Config{Uploads: submitter, Lock: lockWith(locks),
+		MaxSize: int64(h.MaxUpload)})
 	if err != nil {
 		return err
 	}
+	sys.Desk.Gone = sys.DeleteFiles
+	sys.Desk.Retry = func(ctx context.Context, of access.View, id job.ID, by string) error {
+		_, err := submitter.Retry(ctx, of, id, submit.Again{By: by})
+		return err
+	}
+	room := schedules.New(schedules.Config{Store: sys.Store, Submitter: submitter, Log: sys.Log})
+	sweeper := sys.Janitor.Sweeper()
+	sweeper.Ticks = room.Heard
 	watch := sys.Watch(ctx)
-	server, err := web.New(web.Config{Version: Version(), Token: h.Token.Reveal(), Origins: h.CORSOrigins,
-		MaxWait: h.MaxWait, MaxWaiters: h.MaxWaiters, MaxWaitersPerAddress: h.AddressWaiters, MaxUpload: int64(h.MaxUpload),
-		MaxConnections: h.MaxConns, MaxConnectionsPerAddress: h.AddressConns,
-		MaxUploadsPerAddress: h.MaxPerAddress, MinUploadRate: int64(h.MinRate), MinFreeSpace: sys.MinFreeSpace,
-		TrustedProxies: h.TrustedProxies, HSTS: h.HSTS, Grace: s.Grace, Log: sys.Log},
-		web.Deps{Submitter: submitter, Uploads: uploads, Records: records{sys.Store, sys},
-			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog,
+	scale := &scaler{sys: sys, store: scaling.NewStore(sys.Redis, sys.Prefix),
+		rule: scaling.Rule{Target: h.ScaleTarget}}
+	process := metrics.NewProcess()
+	redisdb.Observe(sys.Redis, process.Calls("redis", "Redis").Done)
+	server, err := web.New(web.Config{Version: Version(), Token: h.Token.Reveal(), Gate: guard,
+		Origins: h.CORSOrigins, Public: public, People: persons,
+		MaxWait: h.MaxWait, MaxWaiters: h.MaxWaiters, MaxWaitersPerAddress: h.AddressWaiters,
+		MaxUpload: int64(h.MaxUpload), MaxConnections: h.MaxConns, MaxConnectionsPerAddress: h.AddressConns,
+		MaxUploadsPerAddress: h.MaxPerAddress, MinUploadRate: int64(h.MinRate),
+		MinFreeSpace: sys.MinFreeSpace, TrustedProxies: h.TrustedProxies, HSTS: h.HSTS,
+		HireFire: h.HireFire.Reveal(), HireFireLatency: h.HireFireValue == "latency", Grace: s.Grace,
+		Log: sys.Log},
+		web.Deps{Submitter: submitter, Uploads: uploads, Records: records{sys.Store.Views(), sys},
+			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Access: sys.Access, Minter: tokens,
+			Functions: deployments, Operate: sys.Desk, Schedules: room,
 			Queues:     func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
 			Workers:    func(ctx context.Context) ([]httpapi.WorkerInfo, error) { return workers(ctx, sys) },
-			WaitingFor: watch.WaitingFor,
-			Ready:      func(ctx context.Context) error { return sys.Redis.Ping(ctx).Err() }})
+			WaitingFor: watch.WaitingFor, Scale: scale.Scale, Metrics: process.Text,
+			Installation: metrics.NewInstallation(numbersOf(sys)).Text,
+			Ready:        func(ctx context.Context) error { return sys.Redis.Ping(ctx).Err() }})
 	if err != nil {
 		return err
 	}
+	watched := watchMemory(sys, h.Memory, server)
+	process.Memory(watched)
+	process.Gauge("longshore_waiters", "Long-polls, streams and sockets that wait at this process.",
+		func() float64 { return float64(server.Waiters()) })
+	process.Gauge("longshore_connections", "Connections that clients have to this process, but for sockets.",
+		func() float64 { return float64(server.Connections()) })
 	// The background outlives the server: requests that end during the grace
 	// still need it.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -90,11 +205,50 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	defer wg.Wait()
 	defer stop()
 	wg.Go(func() {
-		sys.Background(background, keeper.Run, waiters.Run, sys.Janitor.Sweeper().Run, sys.Janitor.SweepOrphans, sys.WatchRoom, watch.Run,
-			func(ctx context.Context) error { return sys.RefreshTypes(ctx, catalog) })
+		sys.Background(background, keeper.Run, waiters.Run, guard.Run, sweeper.Run, room.Run,
+			sys.Janitor.SweepOrphans, sys.WatchRoom, watch.Run, scale.Run, sys.Desk.Run,
+			func(ctx context.Context) error {
+				if published != nil {
+					return nil // a worker of this process watches
+				}
+				return watched.Run(ctx)
+			},
+			func(ctx context.Context) error { return sys.RefreshTypes(ctx, catalog) },
+			func(ctx context.Context) error { return loadWhenTold(ctx, sys, catalog, published) },
+			func(ctx context.Context) error { return loadWhenTold(ctx, sys, catalog, deployed) })
 	})
 	sys.Log.InfoContext(ctx, "web listens", "address", "http://"+l.Addr().String())
+	above.Say(sdnotify.Ready)
+	defer context.AfterFunc(ctx, func() { above.Say(sdnotify.Stopping) })()
 	return server.Serve(ctx, l)
+}
+
+// scopesOf are what scopes of another issuer give; nil = our own names count.
+func scopesOf(names config.ScopeMap) map[string]access.Scope {
+	if names == nil {
+		return nil
+	}
+	all := map[string]access.Scope{}
+	for theirs, ours := range names {
+		all[theirs], _ = access.ParseScopes(ours) // config knows the names
+	}
+	return all
+}
+
+// loadWhenTold loads the types each time that it is told of new ones, so that nobody waits
+// for the next look.
+func loadWhenTold(ctx context.Context, sys *connect.System, catalog *tasks.Catalog,
+	published <-chan struct{}) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-published:
+			if err := sys.LoadTypes(ctx, catalog); err != nil && ctx.Err() == nil {
+				sys.Log.WarnContext(ctx, "published types", "error", err)
+			}
+		}
+	}
 }
 
 // listener has the process's one subscription carry wishes for locks too, and
@@ -103,19 +257,35 @@ type listener struct {
 	*jobstore.Store
 	locks  *lock.Locks
 	keeper *jobstore.Keeper
+	access string // channel of changes to access data
+	notify func() // called for them
+	// likewise of deployed functions
+	functions string
+	deployed  func()
+	log       func(raw string)
 }
 
 func (l listener) Listen(ctx context.Context, event func(job.Rev), reset func()) error {
 	wanted, canceled := l.locks.Channel(), l.CancelChannel()
+	logs := l.Store.LogChannel()
 	return l.ListenToo(ctx, event, func() {
 		reset()
-		l.keeper.Bell("")
-	}, []string{wanted, canceled}, func(channel, text string) {
-		if channel == canceled {
-			l.keeper.Bell(job.ID(text))
-			return
+		l.keeper.Notify("")
+		l.notify()
+		l.deployed()
+	}, []string{wanted, canceled, l.access, l.functions, logs}, func(channel, text string) {
+		switch channel {
+		case logs:
+			l.log(text)
+		case canceled:
+			l.keeper.Notify(job.ID(text))
+		case l.access:
+			l.notify()
+		case l.functions:
+			l.deployed()
+		default:
+			l.locks.Asked(text)
 		}
-		l.locks.Asked(text)
 	})
 }
 
@@ -135,15 +305,17 @@ func lockWith(locks *lock.Locks) func(context.Context, job.ID, func()) (func() e
 
 // records gives web the records, and blobs that go with them.
 type records struct {
-	*jobstore.Store
+	jobstore.Views
 	sys *connect.System
 }
 
-func (r records) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
-	return r.sys.Cancel(ctx, id)
+func (r records) CancelBy(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error) {
+	return r.sys.CancelBy(ctx, by, id, who)
 }
 
-func (r records) Delete(ctx context.Context, id job.ID) error { return r.sys.Delete(ctx, id) }
+func (r records) Delete(ctx context.Context, by access.View, id job.ID) error {
+	return r.sys.Delete(ctx, by, id)
+}
 
 func queues(ctx context.Context, sys *connect.System) ([]httpapi.QueueInfo, error) {
 	o, err := sys.Overview(ctx)
@@ -157,10 +329,12 @@ func queues(ctx context.Context, sys *connect.System) ([]httpapi.QueueInfo, erro
 func Queues(o overview.Overview) []httpapi.QueueInfo {
 	list := make([]httpapi.QueueInfo, len(o.Queues))
 	for i, q := range o.Queues {
-		list[i] = httpapi.QueueInfo{Queue: string(q.Lane) + "-" + string(q.Priority), Lane: q.Lane, Priority: q.Priority,
-			Pending: q.Pending, Active: q.Active, LatencyMS: q.Latency.Milliseconds(), Paused: q.Paused}
+		list[i] = httpapi.QueueInfo{Queue: string(q.Lane) + "-" + string(q.Priority), Lane: q.Lane,
+			Priority: q.Priority, Pending: q.Pending, Active: q.Active, LatencyMS: q.Latency.Milliseconds(),
+			Paused: q.Paused}
 		for _, p := range q.Parked {
-			list[i].Parked = append(list[i].Parked, httpapi.ParkedInfo{Type: p.Type, Pending: p.Pending, Served: o.Served(p.Type, q.Lane)})
+			list[i].Parked = append(list[i].Parked, httpapi.ParkedInfo{Type: p.Type, Pending: p.Pending,
+				Served: o.Served(p.Type, q.Lane)})
 		}
 	}
 	return list
@@ -170,7 +344,8 @@ func Queues(o overview.Overview) []httpapi.QueueInfo {
 func Workers(infos []queue.WorkerInfo) []httpapi.WorkerInfo {
 	list := make([]httpapi.WorkerInfo, len(infos))
 	for i, w := range infos {
-		list[i] = httpapi.WorkerInfo{Host: w.Host, PID: w.PID, Slots: w.Slots, State: httpapi.WorkerTaking, Types: w.Types}
+		list[i] = httpapi.WorkerInfo{Host: w.Host, PID: w.PID, Slots: w.Slots, State: httpapi.WorkerTaking,
+			Types: w.Types}
 		if w.Draining {
 			list[i].State = httpapi.WorkerDraining
 		}
@@ -178,11 +353,20 @@ func Workers(infos []queue.WorkerInfo) []httpapi.WorkerInfo {
 	return list
 }
 
-// Worker connects and runs the built-in types until ctx ends. ready and
-// quiet are as in worker.Config.
-func Worker(ctx context.Context, where worker.Connection, w config.Work, s config.Stop, ready func(), quiet <-chan bool) error {
+// Signs are what a worker is told by others and tells them; each is as in worker.Config.
+type Signs struct {
+	Ready, Published func()
+	Pulse            func(busy int)
+	Quiet            <-chan bool
+	FollowFunctions  bool
+}
+
+// Worker connects and runs the built-in types and functions until ctx ends.
+func Worker(ctx context.Context, where worker.Connection, w config.Work, m config.Memory, r config.Recycle,
+	d config.Deployed, s config.Stop, signs Signs) error {
 	if lacks := sandbox.Missing(); lacks != "" && imaging.FindVips() != nil {
-		where.Log.WarnContext(ctx, "vipsthumbnail reads clients' images without a whole sandbox", "missing", lacks)
+		where.Log.WarnContext(ctx, "vipsthumbnail reads clients' images without a whole sandbox", "missing",
+			lacks)
 	}
 	lanes := make([]job.Lane, len(w.Lanes))
 	for i, l := range w.Lanes {
@@ -194,7 +378,14 @@ func Worker(ctx context.Context, where worker.Connection, w config.Work, s confi
 	}
 	return worker.Run(ctx, worker.Config{Connection: where, Lanes: lanes, CPUConcurrency: w.CPUConcurrency,
 		StreamConcurrency: w.StreamConcurrency, ShutdownGrace: s.Grace, KillGrace: w.KillGrace,
-		ChildMemory: int64(w.ChildMemory), MaxOutput: int64(w.MaxOutput), LeftBehind: leftBehind, Ready: ready, Quiet: quiet}, handlers.BuiltIn())
+		ChildMemory: int64(w.ChildMemory), MaxOutput: int64(w.MaxOutput), LeftBehind: leftBehind,
+		MetricsAddr: string(w.MetricsAddr), Functions: w.Functions.Dir, FunctionsUser: w.SandboxUID,
+		FunctionsWarm: w.FunctionsWarm, FollowFunctions: signs.FollowFunctions,
+		FunctionsCache: int64(w.FunctionsCache), Deployed: string(d.Allowed), DeployedEnv: d.Env,
+		DeployedNetwork: bool(d.Network), Version: Version(), MemoryAlarm: memoryAlarm(m),
+		MaxRSS: int64(r.MaxRSS), MaxJobs: r.MaxJobs,
+		Ready: signs.Ready, Published: signs.Published, Pulse: signs.Pulse, Quiet: signs.Quiet},
+		handlers.BuiltIn())
 }
 
 // Quiet returns what SIGTSTP (true) and SIGCONT (false) ask for, and a function

@@ -18,9 +18,10 @@ import (
 // RunPieces tests a kind of store that takes blobs in pieces; open is as for Run.
 func RunPieces(t *testing.T, open func(t *testing.T) blob.Store) {
 	for name, run := range map[string]func(t *testing.T, s blob.Store, p blob.Pieces){
-		"Resume": testResume, "Cut": testCutPiece, "FinishAtOnce": testFinishAtOnce, "Drop": testDrop, "Missing": testMissingPieces,
-		"CutAnywhere": testCutAnywhere, "TwoWriters": testTwoWriters, "Empty": testEmptyPieces, "CanceledPiece": testCanceledPiece,
-		"Ended": testEndedPieces, "DropWhileListing": testDropWhileListing,
+		"Resume": testResume, "Cut": testCutPiece, "FinishAtOnce": testFinishAtOnce, "Drop": testDrop,
+		"Missing": testMissingPieces, "CutAnywhere": testCutAnywhere, "TwoWriters": testTwoWriters,
+		"Empty": testEmptyPieces, "CanceledPiece": testCanceledPiece, "Ended": testEndedPieces,
+		"DropWhileListing": testDropWhileListing,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -57,7 +58,8 @@ func testResume(t *testing.T, s blob.Store, p blob.Pieces) {
 		if _, err := s.Open(t.Context(), name); !errors.Is(err, blob.ErrNotFound) {
 			t.Errorf("open before the end: %v", err)
 		}
-		if n, err := p.Append(t.Context(), name, token, at, strings.NewReader(content[at:end])); err != nil || n != int64(end)-at {
+		if n, err := p.Append(t.Context(), name, token, at, strings.NewReader(content[at:end])); err != nil ||
+			n != int64(end)-at {
 			t.Errorf("append at %d: %d, %v", at, n, err)
 		}
 	}
@@ -78,14 +80,16 @@ func testResume(t *testing.T, s blob.Store, p blob.Pieces) {
 func testCutPiece(t *testing.T, s blob.Store, p blob.Pieces) {
 	token := begin(t, p, "job/in", 6)
 	broken := errors.New("broken")
-	n, err := p.Append(t.Context(), "job/in", token, 0, io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(broken)))
+	n, err := p.Append(t.Context(), "job/in", token, 0, io.MultiReader(strings.NewReader("abc"),
+		iotest.ErrReader(broken)))
 	if n != 3 || !errors.Is(err, broken) {
 		t.Errorf("append: %d, %v", n, err)
 	}
 	wantOffset(t, p, "job/in", token, 3)
 	// A process that was slow to notice writes what it had: the same bytes.
 	for _, at := range []int64{3, 2} {
-		if _, err := p.Append(t.Context(), "job/in", token, at, strings.NewReader("abcdef"[at:])); err != nil {
+		if _, err := p.Append(t.Context(), "job/in", token, at,
+			strings.NewReader("abcdef"[at:])); err != nil {
 			t.Error(err)
 		}
 	}
@@ -104,7 +108,8 @@ func testFinishAtOnce(t *testing.T, s blob.Store, p blob.Pieces) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if info, err := p.FinishPieces(t.Context(), "job/in", token); err != nil || info.Size != int64(len(data)) {
+			if info, err := p.FinishPieces(t.Context(), "job/in", token); err != nil ||
+				info.Size != int64(len(data)) {
 				t.Errorf("finish: %+v, %v", info, err)
 			}
 		})
@@ -146,7 +151,8 @@ func testMissingPieces(t *testing.T, _ blob.Store, p blob.Pieces) {
 		if _, err := p.Offset(t.Context(), "job/in", token); !errors.Is(err, blob.ErrNotFound) {
 			t.Errorf("offset of %q: %v", token, err)
 		}
-		if _, err := p.Append(t.Context(), "job/in", token, 0, strings.NewReader("x")); !errors.Is(err, blob.ErrNotFound) {
+		if _, err := p.Append(t.Context(), "job/in", token, 0, strings.NewReader("x")); !errors.Is(err,
+			blob.ErrNotFound) {
 			t.Errorf("append to %q: %v", token, err)
 		}
 		if _, err := p.FinishPieces(t.Context(), "job/in", token); !errors.Is(err, blob.ErrNotFound) {
@@ -200,7 +206,8 @@ func testTwoWriters(t *testing.T, s blob.Store, p blob.Pieces) {
 	var wg sync.WaitGroup
 	for _, end := range []int{3 << 20, 5 << 20, 8 << 20} {
 		wg.Go(func() {
-			if n, err := p.Append(t.Context(), name, token, 100, strings.NewReader(content[100:end])); n != int64(end)-100 || err != nil {
+			if n, err := p.Append(t.Context(), name, token, 100,
+				strings.NewReader(content[100:end])); n != int64(end)-100 || err != nil {
 				t.Errorf("append to %d: %d, %v", end, n, err)
 			}
 		})
@@ -208,7 +215,8 @@ func testTwoWriters(t *testing.T, s blob.Store, p blob.Pieces) {
 	wg.Wait()
 	wantOffset(t, p, name, token, 8<<20)
 	for _, at := range []int64{8 << 20, 8<<20 - 5, 3 << 20} { // the last ones come late
-		if n, err := p.Append(t.Context(), name, token, at, strings.NewReader(content[at:])); n != pieces-at || err != nil {
+		if n, err := p.Append(t.Context(), name, token, at, strings.NewReader(content[at:])); n != pieces-
+			at || err != nil {
 			t.Errorf("append at %d: %d, %v", at, n, err)
 		}
 		wantOffset(t, p, name, token, pieces)
@@ -223,7 +231,8 @@ func testEmptyPieces(t *testing.T, s blob.Store, p blob.Pieces) {
 	token := begin(t, p, "job/in", 0)
 	wantOffset(t, p, "job/in", token, 0)
 	for range 2 {
-		if info, err := p.FinishPieces(t.Context(), "job/in", token); err != nil || info.Size != 0 || info.ContentType != "text/plain; charset=utf-8" {
+		if info, err := p.FinishPieces(t.Context(), "job/in", token); err != nil || info.Size != 0 ||
+			info.ContentType != "text/plain; charset=utf-8" {
 			t.Errorf("finish: %+v, %v", info, err)
 		}
 	}
@@ -235,12 +244,16 @@ func testCanceledPiece(t *testing.T, _ blob.Store, p blob.Pieces) {
 	token := begin(t, p, "job/in", 10)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stop")
-	r := io.MultiReader(strings.NewReader("abc"), readerFunc(func([]byte) (int, error) { cancel(stop); return 0, stop }))
+	r := io.MultiReader(strings.NewReader("abc"), readerFunc(func([]byte) (int, error) {
+		cancel(stop)
+		return 0, stop
+	}))
 	if n, err := p.Append(ctx, "job/in", token, 0, r); n != 3 || !errors.Is(err, stop) {
 		t.Errorf("append: %d, %v", n, err)
 	}
 	wantOffset(t, p, "job/in", token, 3)
-	if n, err := p.Append(ctx, "job/in", token, 3, strings.NewReader("def")); n != 0 || !errors.Is(err, stop) {
+	if n, err := p.Append(ctx, "job/in", token, 3, strings.NewReader("def")); n != 0 ||
+		!errors.Is(err, stop) {
 		t.Errorf("append when it is over: %d, %v", n, err)
 	}
 	if _, err := p.Append(t.Context(), "job/in", token, 5, strings.NewReader("f")); err == nil {
@@ -263,7 +276,8 @@ func testEndedPieces(t *testing.T, s blob.Store, p blob.Pieces) {
 	if err := p.Drop(t.Context(), name, token); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Append(t.Context(), name, token, 3, strings.NewReader("def")); !errors.Is(err, blob.ErrNotFound) {
+	if _, err := p.Append(t.Context(), name, token, 3, strings.NewReader("def")); !errors.Is(err,
+		blob.ErrNotFound) {
 		t.Errorf("append after drop: %v", err)
 	}
 	if _, err := p.FinishPieces(t.Context(), name, token); !errors.Is(err, blob.ErrNotFound) {

@@ -27,7 +27,8 @@ func (s *Store) Append(ctx context.Context, name, token string, offset int64, r 
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(cleanupTimeout, a.stop) })()
 	if a.have < offset {
 		_ = a.end() // nothing was gathered
-		return 0, fmt.Errorf("append to partial blob %s at %d: it is shorter (%w)", name, offset, io.ErrUnexpectedEOF)
+		return 0, fmt.Errorf("append to partial blob %s at %d: it is shorter (%w)", name, offset,
+			io.ErrUnexpectedEOF)
 	}
 	skipped, cause := io.CopyN(io.Discard, r, a.have-offset)
 	switch {
@@ -70,7 +71,8 @@ func (s *Store) appendTo(ctx context.Context, name, token string) (*appender, er
 			return nil, err
 		}
 		parts, stop := context.WithCancel(context.WithoutCancel(ctx))
-		a := &appender{finding: f, ctx: ctx, store: s, buf: new([]byte), base: f.whole, parts: parts, stop: stop}
+		a := &appender{finding: f, ctx: ctx, store: s, buf: new([]byte), base: f.whole, parts: parts,
+			stop: stop}
 		if f.have == f.whole {
 			return a, nil
 		}
@@ -86,7 +88,8 @@ func (s *Store) appendTo(ctx context.Context, name, token string) (*appender, er
 }
 
 func (a *appender) readTail() error {
-	out, err := a.store.api.GetObject(a.ctx, &s3.GetObjectInput{Bucket: &a.store.bucket, Key: aws.String(tailKey(a.prefix, a.have))})
+	out, err := a.store.api.GetObject(a.ctx, &s3.GetObjectInput{Bucket: &a.store.bucket,
+		Key: aws.String(tailKey(a.prefix, a.have))})
 	if err != nil {
 		return err
 	}
@@ -182,7 +185,8 @@ func (a *appender) send() error {
 }
 
 func (a *appender) sendPart(ctx context.Context, part []byte, number int32) error {
-	_, err := a.store.api.UploadPart(ctx, &s3.UploadPartInput{Bucket: &a.store.bucket, Key: &a.key, UploadId: &a.Upload,
+	_, err := a.store.api.UploadPart(ctx, &s3.UploadPartInput{Bucket: &a.store.bucket, Key: &a.key,
+		UploadId:   &a.Upload,
 		PartNumber: &number, Body: bytes.NewReader(part)})
 	return err
 }
@@ -224,7 +228,8 @@ func (a *appender) keep(end int64) error {
 	if int64(len(*a.buf)) == a.limit() { // it found no place on the way
 		return a.sendPart(a.parts, *a.buf, int32(a.base/a.PartSize)+1)
 	}
-	_, err := a.store.api.PutObject(a.parts, &s3.PutObjectInput{Bucket: &a.store.bucket, Key: aws.String(tailKey(a.prefix, end)),
+	_, err := a.store.api.PutObject(a.parts, &s3.PutObjectInput{Bucket: &a.store.bucket,
+		Key:  aws.String(tailKey(a.prefix, end)),
 		Body: bytes.NewReader(*a.buf)})
 	return err
 }
@@ -235,11 +240,13 @@ func (a *appender) deleteTails() {
 	doomed := &types.Delete{Quiet: aws.Bool(true)}
 	for _, end := range a.tails {
 		if end < a.have && len(doomed.Objects) < 1000 {
-			doomed.Objects = append(doomed.Objects, types.ObjectIdentifier{Key: aws.String(tailKey(a.prefix, end))})
+			doomed.Objects = append(doomed.Objects,
+				types.ObjectIdentifier{Key: aws.String(tailKey(a.prefix, end))})
 		}
 	}
 	if len(doomed.Objects) > 0 {
-		_, _ = a.store.api.DeleteObjects(a.parts, &s3.DeleteObjectsInput{Bucket: &a.store.bucket, Delete: doomed})
+		_, _ = a.store.api.DeleteObjects(a.parts, &s3.DeleteObjectsInput{Bucket: &a.store.bucket,
+			Delete: doomed})
 	}
 }
 
@@ -268,7 +275,8 @@ func (s *Store) finishPieces(ctx context.Context, name, token string) (blob.Info
 			_ = s.deletePartial(ctx, f.prefix) // what stays, Partials finds
 			return s.describe(ctx, f)
 		case f.have < f.Size:
-			return blob.Info{}, fmt.Errorf("%d of %d bytes are there: %w", f.have, f.Size, io.ErrUnexpectedEOF)
+			return blob.Info{}, fmt.Errorf("%d of %d bytes are there: %w", f.have, f.Size,
+				io.ErrUnexpectedEOF)
 		case try == completeTries || failed != nil && ctx.Err() != nil:
 			return blob.Info{}, failed
 		}
@@ -279,14 +287,16 @@ func (s *Store) finishPieces(ctx context.Context, name, token string) (blob.Info
 // complete makes the blob visible. An error may mean that it is.
 func (s *Store) complete(ctx context.Context, f *finding, token string) error {
 	if f.Upload == "" {
-		_, err := s.api.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: &f.key, Body: bytes.NewReader(nil),
+		_, err := s.api.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: &f.key,
+			Body:     bytes.NewReader(nil),
 			Metadata: map[string]string{tokenKey: token}})
 		if err == nil {
 			err = s.deletePartial(ctx, f.prefix)
 		}
 		return err
 	}
-	_, err := s.api.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: &s.bucket, Key: &f.key, UploadId: &f.Upload,
+	_, err := s.api.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: &s.bucket,
+		Key: &f.key, UploadId: &f.Upload,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: f.parts}})
 	return err
 }
@@ -295,7 +305,8 @@ func (s *Store) complete(ctx context.Context, f *finding, token string) error {
 func (s *Store) describe(ctx context.Context, f *finding) (blob.Info, error) {
 	digest := blob.NewDigest()
 	if f.Size > 0 {
-		out, err := s.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: &f.key, Range: aws.String("bytes=0-511")})
+		out, err := s.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: &f.key,
+			Range: aws.String("bytes=0-511")})
 		if err != nil {
 			return blob.Info{}, err
 		}

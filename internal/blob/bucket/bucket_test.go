@@ -90,14 +90,18 @@ func TestStore(t *testing.T) {
 func TestID(t *testing.T) {
 	t.Parallel()
 	server := buckettest.Start(t)
-	id := blobtest.OneID(t, func() (*bucket.Store, error) { return tryOpen(t.Context(), server.URL("p"), buckettest.Access()) })
+	id := blobtest.OneID(t, func() (*bucket.Store, error) {
+		return tryOpen(t.Context(), server.URL("p"), buckettest.Access())
+	})
 	if other := open(t, server.URL("q")); other.ID() == id {
 		t.Error("two places have one id")
 	}
-	if err := os.WriteFile(filepath.Join(server.Folder, buckettest.Bucket, "p", "store-id"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(server.Folder, buckettest.Bucket, "p", "store-id"), nil,
+		0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := tryOpen(t.Context(), server.URL("p"), buckettest.Access()); !errors.Is(err, bucket.ErrSettings) {
+	if s, err := tryOpen(t.Context(), server.URL("p"), buckettest.Access()); !errors.Is(err,
+		bucket.ErrSettings) {
 		t.Errorf("a place with a damaged id: %v, %v", s, err)
 	}
 }
@@ -117,15 +121,21 @@ func TestOpenRefused(t *testing.T) {
 		is     error
 		says   string
 	}{
-		"no bucket":      {strings.Replace(good, "s3://blobs", "s3://hunter", 1), buckettest.Access(), bucket.ErrSettings, "no such bucket"},
-		"wrong secret":   {good, bucket.Access{KeyID: buckettest.KeyID, SecretKey: "hunter2"}, bucket.ErrSettings, "refused"},
-		"unknown key":    {good, bucket.Access{KeyID: "nobody", SecretKey: "hunter2"}, bucket.ErrSettings, "refuse"},
+		"no bucket": {strings.Replace(good, "s3://blobs", "s3://hunter", 1), buckettest.Access(),
+			bucket.ErrSettings, "no such bucket"},
+		"wrong secret": {good, bucket.Access{KeyID: buckettest.KeyID, SecretKey: "hunter2"},
+			bucket.ErrSettings, "refused"},
+		"unknown key": {good, bucket.Access{KeyID: "nobody", SecretKey: "hunter2"}, bucket.ErrSettings,
+			"refuse"},
 		"no credentials": {good, bucket.Access{}, bucket.ErrSettings, "AWS_SECRET_ACCESS_KEY"},
-		"another region": {strings.Replace(good, "us-east-1", "eu-west-9", 1), buckettest.Access(), bucket.ErrSettings, "region"},
-		"nobody there":   {"s3://blobs?endpoint=http://" + nobody.Addr().String(), buckettest.Access(), blob.ErrUnavailable, "refused"},
+		"another region": {strings.Replace(good, "us-east-1", "eu-west-9", 1), buckettest.Access(),
+			bucket.ErrSettings, "region"},
+		"nobody there": {"s3://blobs?endpoint=http://" + nobody.Addr().String(), buckettest.Access(),
+			blob.ErrUnavailable, "refused"},
 	} {
 		s, err := tryOpen(t.Context(), tt.url, tt.access)
-		if !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), "hunter2") {
+		if !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) ||
+			strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v, %v, want one that says %q", name, s, err, tt.says)
 		}
 	}
@@ -137,7 +147,8 @@ func TestPages(t *testing.T) {
 	server := buckettest.Start(t)
 	s := open(t, server.URL("p"))
 	s.SetPageSize(2)
-	for _, name := range []string{"a0/in", "a0/f/1", "a0/f/2", "a0/f/3", "a0/f/4", "a0b/in", "b7/in", "c/1", "c/2"} {
+	for _, name := range []string{"a0/in", "a0/f/1", "a0/f/2", "a0/f/3", "a0/f/4", "a0b/in", "b7/in", "c/1",
+		"c/2"} {
 		blobtest.Put(t, s, name, name)
 	}
 	var jobs []string

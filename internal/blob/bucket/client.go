@@ -152,9 +152,10 @@ func startError(ctx context.Context, err error) error {
 	case c == "InvalidAccessKeyId", c == "SignatureDoesNotMatch", c == "InvalidToken", c == "ExpiredToken":
 		why = "the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are refused"
 	case c == "AccessDenied", status(err) == http.StatusForbidden:
-		why = "access is denied; it needs the rights ListBucket, GetObject, PutObject, DeleteObject, AbortMultipartUpload, ListMultipartUploadParts, ListBucketMultipartUploads"
-	case c == "PermanentRedirect", c == "AuthorizationHeaderMalformed", c == "IllegalLocationConstraintException",
-		status(err) >= 300 && status(err) < 400:
+		why =
+			"access is denied; it needs the rights ListBucket, GetObject, PutObject, DeleteObject, AbortMultipartUpload, ListMultipartUploadParts, ListBucketMultipartUploads"
+	case c == "PermanentRedirect", c == "AuthorizationHeaderMalformed",
+		c == "IllegalLocationConstraintException", status(err) >= 300 && status(err) < 400:
 		why = "the bucket is in another region; set region="
 	case c == "NotImplemented":
 		why = "the server doesn't know conditional writes (If-None-Match)"

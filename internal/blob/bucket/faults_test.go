@@ -34,7 +34,10 @@ func between(t *testing.T, f fault) (*buckettest.Server, string) {
 		p.SetURL(to)
 		p.Out.Host = p.In.Host // it is signed
 	}}
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f(w, r, forward) }))
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
+		f(w, r, forward)
+	}))
 	t.Cleanup(func() {
 		proxy.Close()
 		transport.CloseIdleConnections()

@@ -73,7 +73,8 @@ func (s *Store) pieceSize(size int64) (int64, error) {
 	least := (size + maxParts - 1) / maxParts
 	part := max(s.partSize, (least+step-1)/step*step)
 	if part > maxPart {
-		return 0, fmt.Errorf("%w: %d bytes are more than %d parts of %d MiB", blob.ErrNoSpace, size, maxParts, maxPart>>20)
+		return 0, fmt.Errorf("%w: %d bytes are more than %d parts of %d MiB", blob.ErrNoSpace, size, maxParts,
+			maxPart>>20)
 	}
 	return part, nil
 }
@@ -102,7 +103,8 @@ func (s *Store) Begin(ctx context.Context, name string, size int64) (token strin
 
 func (s *Store) begin(ctx context.Context, key, prefix, token string, st state) error {
 	if st.Size > 0 {
-		out, err := s.api.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &s.bucket, Key: &key,
+		out, err := s.api.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &s.bucket,
+			Key:      &key,
 			Metadata: map[string]string{tokenKey: token}})
 		if err != nil {
 			return err
@@ -111,7 +113,8 @@ func (s *Store) begin(ctx context.Context, key, prefix, token string, st state) 
 	}
 	text, err := json.Marshal(st)
 	if err == nil {
-		_, err = s.api.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: aws.String(prefix + stateLeaf), Body: bytes.NewReader(text)})
+		_, err = s.api.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket,
+			Key: aws.String(prefix + stateLeaf), Body: bytes.NewReader(text)})
 	}
 	if err != nil && st.Upload != "" {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
@@ -212,7 +215,8 @@ func (s *Store) findTails(ctx context.Context, f *finding) error {
 		if err != nil {
 			return err
 		}
-		if end, err := strconv.ParseInt(strings.TrimPrefix(aws.ToString(object.Key), f.prefix+tailLeaf), 16, 64); err == nil {
+		if end, err := strconv.ParseInt(strings.TrimPrefix(aws.ToString(object.Key), f.prefix+tailLeaf), 16,
+			64); err == nil {
 			f.tails = append(f.tails, end)
 		}
 	}
@@ -231,7 +235,8 @@ func (s *Store) findParts(ctx context.Context, f *finding) error {
 		}
 		for _, part := range page.Parts {
 			size := min(f.PartSize, f.Size-f.whole)
-			if size == 0 || int(aws.ToInt32(part.PartNumber)) != len(f.parts)+1 || aws.ToInt64(part.Size) != size {
+			if size == 0 || int(aws.ToInt32(part.PartNumber)) != len(f.parts)+1 ||
+				aws.ToInt64(part.Size) != size {
 				break
 			}
 			f.parts = append(f.parts, types.CompletedPart{PartNumber: part.PartNumber, ETag: part.ETag})

@@ -46,7 +46,8 @@ func TestPiecesCrash(t *testing.T) {
 		if token, err = doomed.Begin(t.Context(), "job/in", int64(len(content))); err == nil {
 			for i := 1; i < len(ends) && err == nil; i++ {
 				var got int64
-				if got, err = doomed.Append(t.Context(), "job/in", token, int64(ends[i-1]), bytes.NewReader(content[ends[i-1]:ends[i]])); got > 0 {
+				if got, err = doomed.Append(t.Context(), "job/in", token, int64(ends[i-1]),
+					bytes.NewReader(content[ends[i-1]:ends[i]])); got > 0 {
 					told += got
 				}
 			}
@@ -96,7 +97,8 @@ func resume(t *testing.T, s *bucket.Store, token string, told int64, content []b
 			t.Error(err)
 		}
 	}
-	if info, err := s.FinishPieces(t.Context(), "job/in", token); err != nil || info.Size != int64(len(content)) {
+	if info, err := s.FinishPieces(t.Context(), "job/in", token); err != nil ||
+		info.Size != int64(len(content)) {
 		t.Errorf("finish: %+v, %v", info, err)
 	}
 	if blobtest.Get(t, s, "job/in") != string(content) {
@@ -219,9 +221,13 @@ func TestPiecesDroppedMeanwhile(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	r := io.MultiReader(bytes.NewReader(noise(6<<20)), readerFunc(func([]byte) (int, error) { drop(); return 0, io.EOF }), bytes.NewReader(noise(5<<20)))
+	r := io.MultiReader(bytes.NewReader(noise(6<<20)), readerFunc(func([]byte) (int, error) {
+		drop()
+		return 0, io.EOF
+	}), bytes.NewReader(noise(5<<20)))
 	// Unavailable: the server may say why it refuses a part, and cut before it was said.
-	if n, err := s.Append(t.Context(), "job/in", token, 0, r); !errors.Is(err, blob.ErrNotFound) && !errors.Is(err, blob.ErrUnavailable) {
+	if n, err := s.Append(t.Context(), "job/in", token, 0, r); !errors.Is(err, blob.ErrNotFound) &&
+		!errors.Is(err, blob.ErrUnavailable) {
 		t.Errorf("append = %d, %v, want ErrNotFound", n, err)
 	}
 	for p := range s.Partials(t.Context(), time.Now().Add(time.Hour)) {
@@ -240,8 +246,9 @@ func TestPieceSize(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
 	for _, tt := range []struct{ part, size, want int64 }{
-		{5 * mib, 0, 5 * mib}, {5 * mib, 1, 5 * mib}, {5 * mib, 50_000 * mib, 5 * mib}, {5 * mib, 50_000*mib + 1, 6 * mib},
-		{64 * mib, 50_000*mib + 1, 64 * mib}, {5 * mib, 5 << 40, 525 * mib}, {5 * mib, 10_000 << 30, 1 << 30},
+		{5 * mib, 0, 5 * mib}, {5 * mib, 1, 5 * mib}, {5 * mib, 50_000 * mib, 5 * mib},
+		{5 * mib, 50_000*mib + 1, 6 * mib}, {64 * mib, 50_000*mib + 1, 64 * mib},
+		{5 * mib, 5 << 40, 525 * mib}, {5 * mib, 10_000 << 30, 1 << 30},
 	} {
 		if got, err := bucket.PieceSize(tt.part, tt.size); got != tt.want || err != nil {
 			t.Errorf("parts of %d bytes: %d, %v, want %d", tt.size, got, err, tt.want)

@@ -122,8 +122,9 @@ func (s *Store) prepare(ctx context.Context) error {
 	}
 	var b [16]byte
 	rand.Read(b[:])
-	_, err = s.api.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: aws.String(s.prefix + idKey), IfNoneMatch: aws.String("*"),
-		Body: strings.NewReader(hex.EncodeToString(b[:]) + "\n")})
+	_, err = s.api.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: aws.String(s.prefix + idKey),
+		IfNoneMatch: aws.String("*"),
+		Body:        strings.NewReader(hex.EncodeToString(b[:]) + "\n")})
 	if err != nil && !taken(err) {
 		return err
 	}
@@ -206,7 +207,8 @@ func (s *Store) deleteAll(parent context.Context, prefix string) error {
 }
 
 func (s *Store) deletePage(ctx context.Context, prefix string) (more bool, err error) {
-	page, err := s.api.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix, MaxKeys: s.maxKeys()})
+	page, err := s.api.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix,
+		MaxKeys: s.maxKeys()})
 	if err != nil || len(page.Contents) == 0 {
 		return false, err
 	}
@@ -347,6 +349,7 @@ func (s *Store) sweepUpload(ctx context.Context, key, upload string) (gone bool,
 func (s *Store) abort(ctx context.Context, key, upload string) error {
 	ctx, cancel := context.WithTimeout(ctx, smallTimeout)
 	defer cancel()
-	_, err := s.api.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.bucket, Key: &key, UploadId: &upload})
+	_, err := s.api.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.bucket, Key: &key,
+		UploadId: &upload})
 	return err
 }

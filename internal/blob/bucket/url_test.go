@@ -15,9 +15,12 @@ func TestParseURL(t *testing.T) {
 		"s3://b-1":      {Bucket: "b-1", PartSize: 5 << 20},
 		"s3://b-1/":     {Bucket: "b-1", PartSize: 5 << 20},
 		"s3://b-1/a/b/": {Bucket: "b-1", Prefix: "a/b/", PartSize: 5 << 20},
-		"s3://b-1?region=eu-central-1&part_size=64MiB":             {Bucket: "b-1", Region: "eu-central-1", PartSize: 64 << 20},
-		"s3://b-1/x?endpoint=http://127.0.0.1:9000":                {Bucket: "b-1", Prefix: "x/", Endpoint: "http://127.0.0.1:9000", PathStyle: true, PartSize: 5 << 20},
-		"s3://b-1/x?endpoint=https%3A%2F%2Fh%2Fp&path_style=false": {Bucket: "b-1", Prefix: "x/", Endpoint: "https://h/p", PartSize: 5 << 20},
+		"s3://b-1?region=eu-central-1&part_size=64MiB": {Bucket: "b-1", Region: "eu-central-1",
+			PartSize: 64 << 20},
+		"s3://b-1/x?endpoint=http://127.0.0.1:9000": {Bucket: "b-1", Prefix: "x/",
+			Endpoint: "http://127.0.0.1:9000", PathStyle: true, PartSize: 5 << 20},
+		"s3://b-1/x?endpoint=https%3A%2F%2Fh%2Fp&path_style=false": {Bucket: "b-1", Prefix: "x/",
+			Endpoint: "https://h/p", PartSize: 5 << 20},
 	} {
 		got, err := bucket.ParseURL(text)
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {

@@ -55,8 +55,8 @@ type writer struct {
 func newWriter(ctx context.Context, s *Store, name string) *writer {
 	parts, stop := context.WithCancel(context.WithoutCancel(ctx))
 	small := make([]byte, 0, min(smallBuf, s.partSize))
-	return &writer{ctx: ctx, parts: parts, stop: stop, store: s, name: name, key: s.key(name), token: rand.Text(),
-		part: &small, digest: blob.NewDigest()}
+	return &writer{ctx: ctx, parts: parts, stop: stop, store: s, name: name, key: s.key(name),
+		token: rand.Text(), part: &small, digest: blob.NewDigest()}
 }
 
 func (w *writer) Write(p []byte) (n int, err error) {
@@ -124,7 +124,8 @@ func (w *writer) send() error {
 	}
 	number := len(w.sent) + 1
 	if number > maxParts {
-		return fmt.Errorf("%w: more than %d parts of %d MiB; part_size in BLOB_URL makes them larger", blob.ErrNoSpace, maxParts, w.store.partSize>>20)
+		return fmt.Errorf("%w: more than %d parts of %d MiB; part_size in BLOB_URL makes them larger",
+			blob.ErrNoSpace, maxParts, w.store.partSize>>20)
 	}
 	select {
 	case w.store.flight <- struct{}{}:
@@ -154,8 +155,9 @@ func (w *writer) send() error {
 
 // begin starts a multipart upload.
 func (w *writer) begin() error {
-	out, err := w.store.api.CreateMultipartUpload(w.ctx, &s3.CreateMultipartUploadInput{Bucket: &w.store.bucket, Key: &w.key,
-		Metadata: map[string]string{tokenKey: w.token}})
+	out, err := w.store.api.CreateMultipartUpload(w.ctx,
+		&s3.CreateMultipartUploadInput{Bucket: &w.store.bucket, Key: &w.key,
+			Metadata: map[string]string{tokenKey: w.token}})
 	if err == nil {
 		w.upload = aws.ToString(out.UploadId)
 	}
@@ -163,7 +165,8 @@ func (w *writer) begin() error {
 }
 
 func (w *writer) sendPart(part []byte, number int) (etag *string, err error) {
-	out, err := w.store.api.UploadPart(w.parts, &s3.UploadPartInput{Bucket: &w.store.bucket, Key: &w.key, UploadId: &w.upload,
+	out, err := w.store.api.UploadPart(w.parts, &s3.UploadPartInput{Bucket: &w.store.bucket, Key: &w.key,
+		UploadId:   &w.upload,
 		PartNumber: aws.Int32(int32(number)), Body: bytes.NewReader(part)})
 	if err != nil {
 		return nil, err
@@ -202,8 +205,9 @@ func (w *writer) finish() error {
 		return err
 	}
 	w.asked = true
-	_, err := w.store.api.CompleteMultipartUpload(w.ctx, &s3.CompleteMultipartUploadInput{Bucket: &w.store.bucket, Key: &w.key,
-		UploadId: &w.upload, MultipartUpload: &types.CompletedMultipartUpload{Parts: w.sent}})
+	_, err := w.store.api.CompleteMultipartUpload(w.ctx,
+		&s3.CompleteMultipartUploadInput{Bucket: &w.store.bucket, Key: &w.key,
+			UploadId: &w.upload, MultipartUpload: &types.CompletedMultipartUpload{Parts: w.sent}})
 	if noSuchUpload(err) && w.published(w.ctx) {
 		return nil // an earlier try was heard, and its answer lost
 	}

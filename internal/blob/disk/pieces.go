@@ -111,12 +111,14 @@ func (s *Store) Append(ctx context.Context, name, token string, offset int64, r 
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || info.Size() < offset {
-		return 0, fmt.Errorf("append to partial blob %s at %d: it is shorter (%w)", name, offset, errors.Join(err, io.ErrUnexpectedEOF))
+		return 0, fmt.Errorf("append to partial blob %s at %d: it is shorter (%w)", name, offset,
+			errors.Join(err, io.ErrUnexpectedEOF))
 	}
 	n, cause := s.appendAt(ctx, f, offset, r)
 	if err := f.Sync(); err != nil {
 		// What was written since may be lost in part. What was acknowledged before is not.
-		return 0, fmt.Errorf("sync partial blob %s: %w", name, storeError(errors.Join(err, f.Truncate(offset))))
+		return 0, fmt.Errorf("sync partial blob %s: %w", name,
+			storeError(errors.Join(err, f.Truncate(offset))))
 	}
 	if cause != nil {
 		if info, err := f.Stat(); err == nil { // WriteAt doesn't count what it wrote before it failed

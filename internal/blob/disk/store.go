@@ -73,7 +73,9 @@ func (s *Store) ID() string { return s.id }
 func (s *Store) KeepFree(bytes int64) {
 	s.floor = nil
 	if bytes > 0 {
-		s.floor = &blob.Floor{Min: bytes, Space: func() (free, total int64, err error) { return s.Space(context.Background()) }}
+		s.floor = &blob.Floor{Min: bytes, Space: func() (free, total int64, err error) {
+			return s.Space(context.Background())
+		}}
 	}
 }
 
@@ -265,7 +267,8 @@ func (s *Store) Jobs(ctx context.Context, before time.Time) iter.Seq2[string, er
 					yield("", fmt.Errorf("list blobs: %w", context.Cause(ctx)))
 					return
 				}
-				if olderThan(tree, path.Join(jobsDir, fan.Name(), job.Name()), before) && !yield(job.Name(), nil) {
+				if olderThan(tree, path.Join(jobsDir, fan.Name(), job.Name()), before) &&
+					!yield(job.Name(), nil) {
 					return
 				}
 			}
@@ -329,7 +332,8 @@ func (s *Store) syncDir(name string) error {
 		return err
 	}
 	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) &&
+		!errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	return nil

@@ -1,7 +1,7 @@
 -- callback: how far the delivery of a job's callback is.
-return each(0, function(key)
-  local j = load(key)
-  if not j then return { 'gone' } end
-  if not j.cb then return { 'none' } end
-  return { 'ok', j.s, call('HGETALL', j.base .. 'w:' .. j.id) }
+return each(3, function(id, tenant, owner)
+  local j = load(id)
+  if not j or hidden(j, tenant, owner) then return { 'gone' } end
+  if not j.owes then return { 'none' } end
+  return { 'ok', j.s, call('HGETALL', P .. 'w:' .. id) }
 end)

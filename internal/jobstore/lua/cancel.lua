@@ -1,22 +1,15 @@
--- cancel: what doesn't run ends now; what runs gets a flag, a doorbell and a
--- lease that ends soon, so that it ends even if its worker hears nothing. The
--- doorbell also rings at the web process that receives an upload.
-return each(1, function(key, t, cap)
-  local j = load(key)
-  if not j then return { 'gone' } end
+-- cancel: stops jobs (stop.lua).
+-- by is who asked, '' = nobody says; letters are those of the states in which it may be, '' = any. Of
+-- an operation that asks once more, for it can't know how far it came, the job counts as canceled.
+return each(6, function(id, cap, by, letters, tenant, owner)
+  local j = load(id)
+  if not j or hidden(j, tenant, owner) then return { 'gone' } end
+  if by ~= '' and j.sy and (j.cr or j.s == 'canceled') then
+    local last = call('LINDEX', P .. 's:' .. id, -1)
+    if last and sub(last, -#by - 1) == ' ' .. by then return { 'ok' } end
+  end
   if TERMINAL[j.s] then return { 'ended' } end
-  if j.s ~= 'running' then
-    local receiving = j.s == 'uploading'
-    finish(j, t, 'canceled')
-    if receiving then call('PUBLISH', PREFIX .. ':cancel', j.id) end
-    return { 'ok' }
-  end
-  if not j.cr then
-    j.cr = true
-    move(j, 'running')
-    local ends = call('ZSCORE', j.base .. 'leases', j.id)
-    if not ends or tonumber(ends) > t + cap then call('ZADD', j.base .. 'leases', t + cap, j.id) end
-  end
-  call('PUBLISH', PREFIX .. ':cancel', j.id)
+  if letters ~= '' and not string.find(letters, LETTERS[j.s], 1, true) then return { 'moved' } end
+  stop(j, cap, by)
   return { 'ok' }
 end)

@@ -1,178 +1,369 @@
--- The words that the scripts share. The constants and now() are put before this
--- text by script.go. Making these closures and tables costs some µs: the scripts
--- of the usual moves put it all in a function, which they call for what is rare.
-
-local call, sub, match = redis.call, string.sub, string.match
+-- The words of the long way: every move that is not the usual one. base.lua and raise.lua
+-- stand before it, what layout.go generates too. A script decides first and writes last: what
+-- it decides is a plan, whose seven stages are written in the order that record.md
+-- rules, so that a command that fails leaves no job that nothing finds.
+local match, floor = string.match, math.floor
+local STATES, TERMINAL, MOVES, CODES = @STATES@, @TERMINAL@, ' @MOVES@ ', @CODES@
+local LETTERS = {}
+for letter, name in pairs(STATES) do LETTERS[name] = letter end
+local NONE = string.rep('\0', 12)
 
 local function number(v)
   local n = tonumber(v)
   if not n then error('damaged') end
   return n
 end
-
--- text holds numbers as strings: Lua and Redis write each number anew, and a
--- batch has the same ones again and again.
-local text = setmetatable({}, { __index = function(t, n)
-  local s = string.format('%.0f', n)
-  t[n] = s
-  return s
-end })
-
--- at names one job's keys out of its record's key, "P:{k}:j:<id>".
-local function at(key)
-  return { key = key, base = sub(key, 1, -39), id = sub(key, -36) }
+local function int(v) return string.format('%.0f', v) end
+local function r2(s, i)
+  local a, b = byte(s, i, i + 1)
+  return a * 256 + b
+end
+local function r4(s, i) return r2(s, i) * 65536 + r2(s, i + 2) end
+local function r6(s, i) return r2(s, i) * 4294967296 + r4(s, i + 2) end
+local function w2(v) return char((v - v % 256) / 256, v % 256) end
+local function w4(v) return sub(w6(v), 3) end
+local function has(flags, bit) return flags % (2 * bit) >= bit end
+local function hex(id) return (string.gsub(id, '.', function(c) return string.format('%02x', byte(c)) end)) end
+local function dashed(id)
+  local h = hex(id)
+  return sub(h, 1, 8) .. '-' .. sub(h, 9, 12) .. '-' .. sub(h, 13, 16) .. '-' .. sub(h, 17, 20) .. '-' .. sub(h, 21)
 end
 
--- events are the changes of this call. They are published together, as lines
--- of one message: a message a change costs more than the change.
-local events = {}
-local function publish()
-  if events[1] then call('PUBLISH', PREFIX .. ':events', table.concat(events, '\n')) end
+-- The plan: of one job (mine) until it is decided, then of the call (plan).
+local plan, mine, cores, own = {}, {}, {}, {}
+local function todo(stage, ...)
+  mine[#mine + 1] = { stage, ... }
 end
 
--- Entries of the indexes are gathered, and written by index() before anything
--- reads an index again: one command for many jobs of a shard.
-local added, removed = {}, {}
-local function gather(lists, key, a, b)
-  local list = lists[key]
-  if not list then
-    list = {}
-    lists[key] = list
-  end
-  local n = #list
-  list[n + 1], list[n + 2] = a, b
-end
-local function index()
-  for key, entries in pairs(removed) do call('ZREM', key, unpack(entries)) end
-  for key, entries in pairs(added) do call('ZADD', key, unpack(entries)) end
-  added, removed = {}, {}
+-- read is a record as this call has left it.
+local function read(id)
+  local core = own[id]
+  if core == nil then core = cores[id] end
+  if core == nil then core = call('GET', P .. 'j:' .. id) end
+  return core
 end
 
--- load reads the part of a record that moves need; nil if there is none.
--- Fields h and m are packed: see record.go.
-local HEAD = '^' .. VERSION .. ' (%S+) (%d+) (%d+) (%d+) (%d+) ([01]) (%S+)$'
-local MOVING = '^(%a) (%d+) (%d+) (%d+) (%d+) (%d+) ([01]) (%S+) (%S+)$'
-local function load(key)
-  local packed = call('HMGET', key, 'h', 'm')
-  local h, m = packed[1], packed[2]
+-- heads are known by number, within a call.
+local heads = {}
+local function read_head(text)
+  local queue, attempts, timeout, retention, failed, tenant, kind = match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+)$')
+  if not queue then error('damaged') end
+  return { queue = queue, attempts = tonumber(attempts), retention = tonumber(retention), failed = tonumber(failed),
+    tenant = tenant, kind = kind }
+end
+local function head_of(code)
+  local h = heads[code]
   if not h then
-    if call('EXISTS', key) == 1 then error('damaged') end
-    return nil
+    local said = call('HGET', P .. 'heads', code)
+    if not said or #said < 9 then error('damaged') end
+    h = read_head(sub(said, 9))
+    h.family = sub(said, 1, 8)
+    heads[code] = h
   end
-  local q, attempts, timeout, retention, x, cb, kind = match(h, HEAD)
-  local s, n, d, a, ls, st, cr, f, lf = match(m or '', MOVING)
-  s = STATES[s]
-  if not (q and s) then
-    local version = tonumber(match(h, '^(%d+) '))
-    error(version and version > tonumber(VERSION) and 'future' or 'damaged')
-  end
-  return { key = key, base = sub(key, 1, -39), id = sub(key, -36), h = h, q = q, m = tonumber(attempts), to = timeout,
-    rt = tonumber(retention), x = x ~= '0' and tonumber(x) or nil, cb = cb == '1', t = kind, s = s, n = tonumber(n), d = tonumber(d),
-    a = tonumber(a), ls = tonumber(ls), st = st ~= '0' and st or nil, cr = cr == '1',
-    f = f ~= '-' and f or '', lf = lf ~= '-' and lf or '' }
+  return h
 end
 
--- pack writes field m.
-local function pack(j)
-  return LETTERS[j.s] .. ' ' .. text[j.n] .. ' ' .. text[j.d] .. ' ' .. text[j.a] .. ' ' .. text[j.ls] .. ' ' ..
-    (j.st or '0') .. (j.cr and ' 1 ' or ' 0 ') .. (j.f ~= '' and j.f or '-') .. ' ' .. (j.lf ~= '' and j.lf or '-')
+-- load reads a record; nil if there is none. What it can't read ends the job's part.
+local function load(id)
+  local core = read(id)
+  if not core then return nil end
+  if #core < 29 or byte(core, 1) ~= @VERSION_NUMBER@ then
+    error(#core > 0 and byte(core, 1) > @VERSION_NUMBER@ and 'future' or 'damaged')
+  end
+  local f1, f2, f3 = byte(core, 19, 21)
+  local letter = sub(core, 2, 2)
+  local j = { id = id, s = STATES[letter] or letter == '@RETRIED@' and 'failed', rt = letter == '@RETRIED@', code = sub(core, 3, 10), rev = sub(core, 11, 14), d = r2(core, 15), a = byte(core, 17),
+    ls = byte(core, 18), created = r6(core, 22), entry = sub(core, 22, 29), cr = has(f1, @F_C@), owes = has(f1, @F_O@),
+    p = has(f3, @F_P@), hx = has(f3, @F_H@), g = has(f3, @F_G@), v = has(f3, @F_V@), sy = has(f3, @F_S@), st = 0, f = '', lf = '' }
+  if not j.s or f3 > @F_LAST@ then error('damaged') end
+  local at, size = 30, #core
+  local function part(n)
+    at = at + n
+    if at > size + 1 then error('damaged') end
+    return at - n
+  end
+  local held = j.s == 'running' or j.s == 'uploading'
+  if has(f1, @F_R@) then
+    local i = part(18)
+    local fence = sub(core, i + 6, i + 17)
+    j.st = r6(core, i)
+    if fence ~= NONE then
+      if held then j.f = fence else j.lf = fence end
+    end
+  elseif held then
+    error('damaged')
+  end
+  if has(f1, @F_L@) then j.lf = sub(core, part(12), at - 1) end
+  if has(f1, @F_E@) then
+    local i = part(19)
+    j.fi, j.ec, j.usage = r6(core, i), byte(core, i + 6), sub(core, i + 7, i + 18)
+  end
+  if has(f1, @F_K@) then
+    local n = r2(core, part(2))
+    if n == 65535 then n = 0 end
+    part(n)
+    j.k = sub(core, at - n - 2, at - 1)
+  end
+  if has(f2, @F_A@) then j.at = r6(core, part(6)) end
+  if has(f1, @F_X@) then j.x = r6(core, part(6)) end
+  local from = at
+  if has(f2, @F_M@) then j.m = sub(core, part(12), at - 1) end
+  for _, fixed in ipairs({ { @F_T@, 25 }, { @F_B@, 16 }, { @F_F@, 4 } }) do
+    if has(f2, fixed[1]) then part(fixed[2]) end
+  end
+  if has(f2, @F_I@) then j.ik = sub(core, part(16), at - 1) end
+  if has(f2, @F_D@) then j.dg = sub(core, part(16), at - 1) end
+  if has(f2, @F_U@) then part(byte(core, part(1))) end
+  if has(f1, @F_N@) then
+    j.inline = true
+    local i = part(9)
+    local n = byte(core, i + 8)
+    j.head = read_head(sub(core, part(n), at - 1))
+    j.head.family = sub(core, i, i + 7)
+  else
+    j.head = head_of(j.code)
+  end
+  j.fixed, j.payload = sub(core, from, at - 1), sub(core, at)
+  j.f2 = f2 - (j.at and @F_A@ or 0)
+  return j
 end
 
--- may tells whether the state machine has a move. MOVES is a text, "from>to"
--- with spaces around each: a table would be made anew with every call.
+-- hidden tells that a job is not for who asks: of another tenant ('' = of any is asked), or of another owner of it.
+local function hidden(j, tenant, owner) return tenant ~= '' and (j.head.tenant ~= tenant or owner ~= '' and j.m ~= owner) end
+
+-- put plans the record as it is now.
+local function put(j)
+  local held = j.s == 'running' or j.s == 'uploading'
+  local fence = held and j.f or j.lf
+  local f1 = (j.cr and @F_C@ or 0) + (j.owes and @F_O@ or 0) + (j.inline and @F_N@ or 0)
+  local parts = {}
+  if held or j.st > 0 or fence ~= '' then
+    f1 = f1 + @F_R@
+    parts[1] = w6(j.st) .. (fence == '' and NONE or fence)
+  end
+  if held and j.lf ~= '' then
+    f1 = f1 + @F_L@
+    parts[#parts + 1] = j.lf
+  end
+  if j.fi then
+    f1 = f1 + @F_E@
+    parts[#parts + 1] = w6(j.fi) .. char(j.ec) .. j.usage
+  end
+  if j.k then
+    f1 = f1 + @F_K@
+    parts[#parts + 1] = j.k
+  end
+  if j.at then parts[#parts + 1] = w6(j.at) end
+  if j.x then
+    f1 = f1 + @F_X@
+    parts[#parts + 1] = w6(j.x)
+  end
+  local core = '@VERSION@' .. (j.rt and '@RETRIED@' or LETTERS[j.s]) .. j.code .. j.rev .. w2(j.d) .. char(math.min(j.a, 255), math.min(j.ls, 255), f1,
+    j.f2 + (j.at and @F_A@ or 0), (j.p and @F_P@ or 0) + (j.hx and @F_H@ or 0) + (j.g and @F_G@ or 0) +
+    (j.v and @F_V@ or 0) + (j.sy and @F_S@ or 0)) ..
+    j.entry .. table.concat(parts) .. j.fixed .. j.payload
+  own[j.id] = core
+  return core
+end
+
+-- rare reads a field of x:, and set_rare plans one; '' takes it away.
+local function rare(j, field) return j.hx and call('HGET', P .. 'x:' .. j.id, field) or nil end
+local function set_rare(j, field, value)
+  if value == '' then
+    if j.hx then todo(2, 'HDEL', P .. 'x:' .. j.id, field) end
+    return
+  end
+  j.hx = true
+  todo(2, 'HSET', P .. 'x:' .. j.id, field, value)
+end
+
+-- may tells whether the state machine has a move.
 local function may(from, to) return string.find(MOVES, ' ' .. from .. '>' .. to .. ' ', 1, true) end
-
--- check ends a job's part of the batch before anything of it was written.
 local function check(j, to)
   if to ~= j.s and not may(j.s, to) then error('refused') end
 end
 
--- move is the only writer of a state: it raises rev and tells the listeners.
--- What else has changed in j is written along; further fields may be given.
-local function move(j, to, ...)
+-- Rare states have an index. letter_of is what a job is counted and found under: a failed one that was
+-- retried since has a letter of its own.
+local RARE = { failed = true, canceled = true, expired = true, waiting = true }
+local function letter_of(j) return j.rt and '@RETRIED@' or LETTERS[j.s] end
+local function index_of(j, letter) return P .. 'st:' .. letter .. ':' .. j.head.family end
+
+-- move is the only writer of a state: it raises rev, counts, and tells the listeners.
+local function move(j, to)
   check(j, to)
-  j.n, j.s = j.n + 1, to
-  j.packed = pack(j)
-  call('HSET', j.key, 'm', j.packed, ...)
-  events[#events + 1] = j.id .. ' ' .. text[j.n] .. ' ' .. to
+  local from = j.s
+  if from ~= to then
+    if from ~= '' then todo(1, count, j.head.family .. LETTERS[from], -1) end
+    todo(1, count, j.head.family .. LETTERS[to], 1)
+    if from == 'running' then todo(1, count, 'runs:' .. j.head.queue, -1) end
+    if to == 'running' then todo(1, count, 'runs:' .. j.head.queue, 1) end
+    if RARE[to] then todo(3, 'ZADD', index_of(j, LETTERS[to]), int(t), j.id) end
+    if RARE[from] then todo(6, 'ZREM', index_of(j, LETTERS[from]), j.id) end
+  end
+  j.s, j.rev = to, raise(j.rev)
+  put(j)
+  todo(7, j.id .. j.rev .. LETTERS[to])
 end
 
--- look_at says when the job is to be looked at again, never later than it expires.
+-- story notes what the record can't tell: a lost lease, who canceled or retried the job, a pause. A line is
+-- the time, a word, the attempt, then who or what.
+local function story(j, what, about)
+  if not j.sy then todo(2, 'DEL', P .. 's:' .. j.id) end
+  todo(2, 'RPUSH', P .. 's:' .. j.id, int(t) .. ' ' .. what .. ' ' .. j.a .. ' ' .. (about or ''))
+  todo(2, 'LTRIM', P .. 's:' .. j.id, -@MAX_STORY@, -1)
+  j.sy = true
+end
+
+-- bell tells whoever runs or receives the job that it is to stop.
+local function bell(j)
+  local id = dashed(j.id)
+  todo(7, function() call('PUBLISH', '@PREFIX@:cancel', id) end)
+end
+
+-- look_at says when the job is to be looked at: never later than it expires. nil = never.
 local function look_at(j, ms)
-  if j.x and not j.st and j.x < ms then ms = j.x end
-  gather(added, j.base .. 'due', text[ms], j.id)
+  if j.x and j.st == 0 and (not ms or j.x < ms) then ms = j.x end
+  if ms then todo(2, 'ZADD', P .. 'when', int(ms), j.id) else todo(6, 'ZREM', P .. 'when', j.id) end
+end
+local function unlook(j) todo(6, 'ZREM', P .. 'when', j.id) end
+local function lease(j, ends) todo(2, 'ZADD', P .. 'lease', int(ends), j.id) end
+local function unlease(j) todo(6, 'ZREM', P .. 'lease', j.id) end
+
+-- entry_of is what names a ticket, in a list and in its own key.
+local function entry_of(j) return j.d > 1 and j.id .. w2(j.d) or j.id end
+
+-- push plans the ticket of a queued job, ahead of what waits if it was served before. A
+-- type that stands parked has a list of its own.
+local function push(j, ahead)
+  local queue, entry, kind = j.head.queue, entry_of(j), j.head.kind
+  local Q = @QUEUE(queue)@
+  local list, said = Q .. 'pending', ''
+  if ahead and call('SISMEMBER', Q .. 'parked', kind) == 1 then
+    list, said = Q .. 'pending:type:' .. kind, ' ' .. kind
+  else
+    todo(1, count, 'list:' .. queue, 1)
+  end
+  todo(5, function()
+    local size = call(ahead and 'RPUSH' or 'LPUSH', list, entry)
+    call('HSET', Q .. 't:' .. entry, 'msg', '@MSG@' .. hex(sub(entry, 1, 16)))
+    if size == 1 then
+      @RING(queue, said)@
+    end
+  end)
 end
 
--- look_some_time says when a queued job's ticket is to be looked for that can
--- hardly be lost. Such looks stand below all others in the index, and a sweep
--- takes a few of them only.
-local function look_some_time(j, ms)
-  if j.x and not j.st then return look_at(j, ms) end
-  gather(added, j.base .. 'due', text[ms - ASIDE], j.id)
-end
-
--- enqueue makes the job queued under a new delivery; the caller's caller enqueues the ticket.
-local function enqueue(j, t)
+-- enqueue makes the job queued under a new delivery.
+local function enqueue(j, ahead)
   check(j, 'queued')
-  j.d, j.f = j.d + 1, ''
-  gather(removed, j.base .. 'leases', j.id)
-  look_at(j, t + LOOK)
-  call('HDEL', j.key, 'k')
+  j.d = j.d >= 65535 and 2 or j.d + 1
+  j.f = ''
+  if j.s == 'running' or j.s == 'uploading' then unlease(j) end
+  if j.s ~= '' then look_at(j) elseif j.x then look_at(j) end
   move(j, 'queued')
+  push(j, ahead)
 end
 
 -- schedule lets the job wait for a time.
-local function schedule(j, to, due, ...)
+local function schedule(j, to, due)
   check(j, to)
-  j.f = ''
-  gather(removed, j.base .. 'leases', j.id)
+  j.f, j.at = '', due
+  if j.s == 'running' or j.s == 'uploading' then unlease(j) end
   look_at(j, due)
-  move(j, to, 'at', text[due], ...)
+  move(j, to)
 end
 
-local function remember(j, t, code, message)
-  local errors = j.base .. 'e:' .. j.id
-  call('RPUSH', errors, t .. ' ' .. j.a .. ' ' .. code .. ' ' .. message)
-  call('LTRIM', errors, -MAX_ERRORS, -1)
+-- function_at is where in its fixed parts the version of a deployed function stands, or would: behind
+-- the owner, the trace and the batch, where the record has them.
+local function function_at(j)
+  local from = 1
+  for _, part in ipairs({ { @F_M@, 12 }, { @F_T@, 25 }, { @F_B@, 16 } }) do
+    if has(j.f2, part[1]) then from = from + part[2] end
+  end
+  return from
 end
 
--- finish ends the job for good; from now on it is due to be removed, and its
--- callback to be delivered.
-local function finish(j, t, to, ...)
+-- remember keeps what went wrong with an attempt, and by which version of a deployed function it ran.
+-- A key of another type is damage, and makes room.
+local function remember(j, code, message)
+  local errors = P .. 'e:' .. j.id
+  local attempt = j.a
+  if j.s == 'running' and has(j.f2, @F_F@) then
+    local by = r4(j.fixed, function_at(j))
+    if by > 0 then attempt = attempt .. '/' .. by end
+  end
+  local line = int(t) .. ' ' .. attempt .. ' ' .. code .. ' ' .. message
+  if not j.v then todo(2, 'DEL', errors) end
+  todo(2, 'RPUSH', errors, line)
+  todo(2, 'LTRIM', errors, -@MAX_ERRORS@, -1)
+  j.v = true
+end
+
+-- end_at is the list of ended jobs in which one is looked at that is over at a time.
+local function end_at(id, over, step)
+  local due = int(floor((over + step - 1) / step) * step / 1000)
+  todo(2, 'ZADD', P .. 'ends', due, due)
+  todo(2, 'RPUSH', P .. 'end:' .. due, id)
+end
+local function retention(j) return j.s == 'failed' and j.head.failed or j.head.retention end
+
+-- finish ends the job for good; from now on it is due to be removed, and what it owes to be paid.
+local function finish(j, to, code, usage)
   check(j, to)
-  if j.cb then call('ZADD', j.base .. 'callbacks', text[t], j.id) end
-  if j.s == 'running' then j.a = j.a + 1 end
-  if j.s == 'running' or j.s == 'uploading' then gather(removed, j.base .. 'leases', j.id) end
-  gather(added, j.base .. 'due', text[t + j.rt], j.id)
-  j.f = ''
-  move(j, to, 'fi', text[t], ...)
+  if j.owes then todo(2, 'ZADD', P .. 'owes:webhook', int(t), j.id) end
+  if j.s == 'running' and j.a < 255 then j.a = j.a + 1 end
+  if j.s == 'running' or j.s == 'uploading' then unlease(j) end
+  unlook(j)
+  j.f, j.fi, j.usage, j.ec = '', t, usage or j.usage or '@NO_USAGE@', 0
+  if code then
+    j.ec = CODES[code] or @OTHER_CODE@
+    if j.ec == @OTHER_CODE@ then set_rare(j, 'ec', code) end
+  end
+  move(j, to)
+  local ret = retention(j)
+  end_at(j.id, t + ret, ret < 600000 and 1000 or 60000)
 end
 
--- users names the jobs that work on this one's files.
-local function users(j) return j.base .. 'u:' .. j.id end
+local function users(j) return P .. 'u:' .. j.id end
+local function overdue(j) return t - (j.fi or 0) - retention(j) end
 
--- overdue is for how long the retention of an ended job has been over.
-local function overdue(j, t) return t - number(call('HGET', j.key, 'fi')) - j.rt end
-
--- remove forgets the job.
-local function remove(j)
-  local claimed = call('HGET', j.key, 'ik')
-  if claimed and call('GET', j.base .. 'i:' .. claimed) == j.id then call('DEL', j.base .. 'i:' .. claimed) end
-  call('DEL', j.key, j.base .. 'p:' .. j.id, j.base .. 'r:' .. j.id, j.base .. 'g:' .. j.id, j.base .. 'e:' .. j.id,
-    users(j))
-  for _, index in ipairs({ 'due', 'leases', 'ids' }) do
-    call('ZREM', j.base .. index, j.id)
+-- forget plans to remove a job.
+local function forget(j)
+  todo(1, count, j.head.family .. letter_of(j), -1)
+  todo(1, count, 'R' .. j.head.family .. letter_of(j), 1)
+  if j.ik then
+    local claimed = call('GET', P .. 'i:' .. j.ik)
+    if claimed and sub(claimed, 1, 16) == j.id then todo(6, 'DEL', P .. 'i:' .. j.ik) end
   end
-  if j.cb then
-    call('ZREM', j.base .. 'callbacks', j.id)
-    call('DEL', j.base .. 'w:' .. j.id)
+  local still = j.created + @CLAIM@ - t
+  if j.dg and not j.ik and still > 0 then todo(2, 'SET', P .. 'c:' .. j.id, '1', 'NX', 'PX', int(still)) end
+  local stream = P .. 'all:' .. j.head.family
+  todo(6, 'XDEL', stream, int(j.created) .. '-' .. r2(j.entry, 7))
+  todo(6, function() if call('XLEN', stream) == 0 then call('DEL', stream) end end)
+  if RARE[j.s] then todo(6, 'ZREM', index_of(j, letter_of(j)), j.id) end
+  if j.m then todo(6, 'ZREM', P .. 'own', j.m .. j.id) end
+  local keys = { 'UNLINK', P .. 'j:' .. j.id, users(j) }
+  if j.p then keys[#keys + 1] = P .. 'p:' .. j.id end
+  if j.hx then keys[#keys + 1] = P .. 'x:' .. j.id end
+  if j.g then keys[#keys + 1] = P .. 'g:' .. j.id end
+  if j.v then keys[#keys + 1] = P .. 'e:' .. j.id end
+  if j.sy then keys[#keys + 1] = P .. 's:' .. j.id end
+  if j.k and r2(j.k, 1) == 65535 then keys[#keys + 1] = P .. 'r:' .. j.id end
+  if j.st > 0 then -- logs of its last runs, which have a list each for a day
+    for d = math.max(1, j.d - 19), j.d do keys[#keys + 1] = P .. 'l:' .. j.id .. ':' .. d end
   end
+  if j.owes then
+    todo(6, 'ZREM', P .. 'owes:webhook', j.id)
+    keys[#keys + 1] = P .. 'w:' .. j.id
+  end
+  todo(6, unpack(keys))
+  own[j.id] = false
 end
 
-local function ticket(j) return { j.id, j.d, j.q, j.t } end
+local function ticket(j) return { j.id, j.d, j.head.queue, j.head.kind } end
 
--- cause says in a word why a job's part of a batch ended. What is neither our
--- own word nor damage (a read-only replica, a full disk) ends the whole call.
+-- cause says in a word why a job's part of a call ended. What is neither our own word
+-- nor damage (a read-only replica, a full disk) ends the whole call.
 local function cause(err)
   local said = type(err) == 'table' and (err.err or '') or tostring(err)
   for _, word in ipairs({ 'future', 'refused', 'damaged' }) do
@@ -182,8 +373,75 @@ local function cause(err)
   error(err)
 end
 
--- flush writes what all jobs of a call have left.
+-- decide runs f, and keeps what it has planned if it ends well.
+local function decide(f, ...)
+  mine, own = {}, {}
+  local ok, reply = pcall(f, ...)
+  if not ok then
+    mine, own = {}, {}
+    return false, cause(reply)
+  end
+  for _, step in ipairs(mine) do plan[#plan + 1] = step end
+  for id, core in pairs(own) do
+    cores[id] = core
+    if core then plan[#plan + 1] = { 4, 'SET', P .. 'j:' .. id, core } end
+  end
+  mine, own = {}, {}
+  return true, reply
+end
+
+-- side runs a command about one job, or an index of a family. A key of another type, which only a strange
+-- hand can have made, makes room: what can be made anew by doctor --fix is marked.
+local function side(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) == 'table' and reply.err then
+    local name = sub(key, #P + 1)
+    local shared = name == 'own' or name == 'tenants' -- of all jobs: the walk gives it back what it lacks
+    if not string.find(reply.err, 'WRONGTYPE', 1, true) or sub(key, 1, #P) ~= P or not (shared or match(name, '^[a-z]+:')) then error(reply) end
+    call('DEL', key)
+    call('HSET', P .. 'n', 'bad', '1')
+    if shared then call('SET', P .. 'mend', '3') end
+    call(command, key, ...)
+  end
+end
+
+-- flush writes the plan, stage by stage.
 local function flush()
-  index()
-  publish()
+  local stages, events = { {}, {}, {}, {}, {}, {}, {} }, {}
+  for _, step in ipairs(plan) do
+    local stage = stages[step[1]]
+    stage[#stage + 1] = step
+  end
+  plan = {}
+  for i, stage in ipairs(stages) do
+    for _, step in ipairs(stage) do
+      local what = step[2]
+      if type(what) == 'function' then
+        what(step[3], step[4])
+      elseif i == 7 then
+        events[#events + 1] = what
+      else
+        side(unpack(step, 2))
+      end
+    end
+  end
+  if events[1] then call('PUBLISH', '@PREFIX@:events', table.concat(events)) end
+end
+
+-- each runs f for every job of the call, whose id is the first of its width texts, and
+-- answers for each. An error ends only that job's part.
+local function each(width, f)
+  local replies = {}
+  for i = 1, #ARGV, width do
+    local _, reply = decide(f, unpack(ARGV, i, i + width - 1))
+    replies[#replies + 1] = type(reply) == 'table' and reply or { reply }
+  end
+  flush()
+  return replies
+end
+
+-- set_aside is for what can't be read: no index leads to it any more, doctor names it.
+local function set_aside(id)
+  for _, set in ipairs({ 'lease', 'when', 'owes:webhook' }) do todo(6, 'ZREM', P .. set, id) end
+  todo(2, 'ZADD', P .. 'aside', int(t), id)
 end

@@ -1,9 +1,11 @@
--- remove: forgets a job that has ended and whose files nobody uses.
-return each(0, function(key)
-  local j = load(key)
-  if not j then return { 'gone' } end
+-- remove: forgets a job that has ended and whose files nobody uses. letters are those under which it may
+-- be counted, '' = any.
+return each(4, function(id, letters, tenant, owner)
+  local j = load(id)
+  if not j or hidden(j, tenant, owner) then return { 'gone' } end
+  if letters ~= '' and not string.find(letters, letter_of(j), 1, true) then return { 'moved' } end
   if not TERMINAL[j.s] then return { 'open' } end
   if call('EXISTS', users(j)) == 1 then return { 'used' } end
-  remove(j)
+  forget(j)
   return { 'ok' }
 end)

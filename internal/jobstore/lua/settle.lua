@@ -4,23 +4,22 @@
 --   release            again after delay; it was not tried
 -- The claim's number is a fence: each claim and each settlement raises it, so
 -- that one that comes late or twice does nothing.
-return each(5, function(key, t, claim, outcome, delay, status, code)
-  local j = at(key)
-  local about, due = j.base .. 'w:' .. j.id, j.base .. 'callbacks'
+return each(6, function(id, claim, outcome, delay, status, code)
+  local about, due = P .. 'w:' .. id, P .. 'owes:webhook'
   local c, ended = unpack(call('HMGET', about, 'c', 's'))
   if not c then return { 'gone' } end
   if ended or c ~= claim then return { 'stale' } end
   call('HINCRBY', about, 'c', 1)
   if outcome ~= 'release' then
     call('HINCRBY', about, 'a', 1)
-    call('HSET', about, 'la', t, 'ls', status, 'le', code)
+    call('HSET', about, 'la', int(t), 'ls', status, 'le', code)
   end
   if outcome == 'retry' or outcome == 'release' then
-    call('HSET', about, 'nx', t + delay, 'd', delay)
-    call('ZADD', due, t + delay, j.id)
+    call('HSET', about, 'nx', int(t + delay), 'd', delay)
+    call('ZADD', due, int(t + delay), id)
   else
-    call('HSET', about, 's', outcome, 'e', t)
-    call('ZREM', due, j.id)
+    call('HSET', about, 's', outcome, 'e', int(t))
+    call('ZREM', due, id)
   end
   return { 'ok' }
 end)

@@ -1,31 +1,29 @@
--- sweep: once for each shard, KEYS[i] = "P:{k}:swept". It finds what is due,
--- moves what it can and answers with what needs a ticket or a look:
--- { kind, { id, delivery, queue, type } } with kind
---   head   re-issued after a lost lease: ahead of what waits
---   tail   its time has come
---   look   queued for a while: is its ticket still there?
---   upload an upload in pieces that was silent for a while: is it whole, or over?
---   gone   removed: its blobs may go
---   used   its retention is over, but others may still use its files
+-- sweep: one partition. It finds what is due, moves what it can and answers
+-- { 1 if there is more than the limit let it take, 1 if tickets were lost, found }, where found has
+-- { kind, { id, delivery, queue, type }, … }:
+--   head   re-issued: ahead of what waits    tail    its time has come
+--   mended its ticket was gone               upload  in pieces, silent for a while: is it whole, or over?
+--   gone   removed: its blobs may go         used    its retention is over, but others may still use its files
 --   lost   its lease ended: for the log, with the state that came of it
---   bad    quarantined
--- and whether more is due than the limit let it take. looks is the limit of
--- looks for tickets that can hardly be lost; what is beyond it waits for the next sweep.
-local lease_ms, cap_ms, min_gap, limit, looks = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]),
-  tonumber(ARGV[5])
-local t, found, more = now(), {}, 0
+--   bad    what can't be read, set aside
+-- and, behind them, the names of schedules that are due, where who sweeps makes ticks: he is told each time,
+-- since the gap may be somebody's who makes none; and TIME.
+-- ARGV: lease, cap of a canceled run's, gap below which there is nothing to do, limit, how many schedules at most,
+-- queues.
+local lease_ms, cap_ms, min_gap, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local found, more, walk = {}, 0, 0
 
-local function tell(kind, j) found[#found + 1] = { kind, ticket(j) } end
+local function tell(kind, j, ...) found[#found + 1] = { kind, ticket(j), ... } end
 
 -- again: the job runs once more. After many losses that proved nothing it waits
 -- first, longer each time: whatever ends its workers, they get some peace.
-local function again(j)
-  local late = number(call('HGET', j.key, 'lo') or 0) - PATIENT
+local function again(j, lost)
+  local late = lost - @PATIENT@
   if late < 0 then
-    enqueue(j, t)
+    enqueue(j, true)
     tell('head', j)
   else
-    schedule(j, 'scheduled', t + math.min(REST * 2 ^ late, REST_MAX))
+    schedule(j, 'scheduled', t + math.min(@REST@ * 2 ^ late, @REST_MAX@))
   end
 end
 
@@ -33,128 +31,151 @@ end
 -- last makes a suspect: a job that ends its worker does so soon, and one that
 -- has run for long has shown that it doesn't.
 local function lost(j)
+  local others = number(rare(j, 'lo') or 0)
+  if j.s == 'running' then story(j, 'lost', hex(sub(j.f, 1, 4))) end
   if j.s == 'uploading' then
-    finish(j, t, 'failed', 'ec', 'upload_incomplete')
-    remember(j, t, 'upload_incomplete', 'the upload ended before its last byte')
-    call('DEL', j.base .. 'p:' .. j.id) -- its files go with the record: the id may be another upload's by now
-  elseif j.s ~= 'running' then
-    call('ZREM', j.base .. 'leases', j.id)
+    remember(j, 'upload_incomplete', 'the upload ended before its last byte')
+    if j.p then todo(6, 'UNLINK', P .. 'p:' .. j.id) end -- its files go with the record: the id may be another upload's by now
+    j.p = false
+    finish(j, 'failed', 'upload_incomplete')
   elseif j.cr then
-    finish(j, t, 'canceled')
-  elseif t - lease_ms - number(j.st or t) >= YOUNG then
+    finish(j, 'canceled')
+  elseif t - lease_ms - j.st >= @YOUNG@ then
     j.ls = 0
-    call('HINCRBY', j.key, 'lo', 1)
-    again(j)
-  elseif j.ls + 1 >= POISONED then
-    j.ls = j.ls + 1
-    finish(j, t, 'failed', 'ec', 'poisoned')
-    remember(j, t, 'poisoned', 'its workers died ' .. j.ls .. ' times in a row')
+    set_rare(j, 'lo', int(others + 1))
+    again(j, others + 1)
+  elseif j.ls + 1 >= @POISONED@ then
+    j.ls, j.a = j.ls + 1, j.a + 1
+    remember(j, 'poisoned', 'its workers died ' .. j.ls .. ' times in a row')
+    j.a = j.a - 1
+    finish(j, 'failed', 'poisoned')
   else
     j.ls = j.ls + 1
-    again(j)
+    again(j, others)
   end
-end
-
-local function told(j)
-  local was = j.s
-  lost(j)
-  if was == 'running' or was == 'uploading' then found[#found + 1] = { 'lost', ticket(j), j.s } end
-end
-
--- later says when to look again: at doubling age.
-local function later(j)
-  local wait = number(call('HGET', j.key, 'k') or LOOK) * 2
-  if wait > LOOK_MAX then wait = LOOK_MAX end
-  call('HSET', j.key, 'k', wait)
-  return t + wait
 end
 
 -- expire: the retention is over. While others use the job's files it is
 -- postponed, at first a little, at most by USED_MAX. A callback that is still
 -- to be delivered holds the record back, for a while.
 local function expire(j)
-  if call('EXISTS', users(j)) == 1 then
-    call('ZADD', j.base .. 'due', text[t + math.min(math.max(overdue(j, t), USED_MIN), USED_MAX)], j.id)
+  if not TERMINAL[j.s] then return end
+  local over = overdue(j)
+  if over < 0 then
+    end_at(j.id, t - over, 1000)
+  elseif call('EXISTS', users(j)) == 1 then
+    end_at(j.id, t + math.min(math.max(over, @USED_MIN@), @USED_MAX@), 1000)
     tell('used', j)
-    return
+  elseif j.owes and over < @CALLBACK_HOLD@ and call('ZSCORE', P .. 'owes:webhook', j.id) then
+    end_at(j.id, t + @PUSH@, 1000)
+  else
+    forget(j)
+    tell('gone', j)
   end
-  if j.cb and call('ZSCORE', j.base .. 'callbacks', j.id) and
-      t < number(call('HGET', j.key, 'fi')) + j.rt + CALLBACK_HOLD then
-    call('ZADD', j.base .. 'due', text[t + PUSH], j.id)
-    return
-  end
-  remove(j)
-  tell('gone', j)
 end
 
--- due: it is time to look at a job.
+-- due: it is time to look at a job that hasn't ended.
 local function due(j)
   if TERMINAL[j.s] then
-    expire(j)
-  elseif j.x and j.x <= t and not j.st and may(j.s, 'expired') then
+    unlook(j)
+  elseif j.x and j.x <= t and j.st == 0 and may(j.s, 'expired') then
     local was = j.s
-    finish(j, t, 'expired')
+    finish(j, 'expired')
     if was == 'uploading' then tell('gone', j) end
   elseif j.s == 'scheduled' or j.s == 'retrying' then
-    local run_at = number(call('HGET', j.key, 'at') or 0)
-    if run_at > t then
-      look_at(j, run_at)
+    if (j.at or 0) > t then
+      look_at(j, j.at)
     else
-      enqueue(j, t)
-      tell(j.ls >= SUSPECT and 'head' or 'tail', j) -- a suspect has waited for its turn already
+      local suspect = j.ls >= @SUSPECT@ -- it has waited for its turn already
+      enqueue(j, suspect)
+      tell(suspect and 'head' or 'tail', j)
     end
   elseif j.s == 'queued' then
-    look_some_time(j, later(j))
-    tell('look', j)
-  elseif j.s == 'uploading' and call('HEXISTS', j.key, 'ux') == 1 then
-    local over, again = number(call('HGET', j.key, 'ux')), later(j)
-    look_at(j, over > t and over < again and over or again)
+    look_at(j)
+    if call('EXISTS', @QUEUE(j.head.queue)@ .. 't:' .. entry_of(j)) == 0 then
+      j.d = j.d >= 65535 and 2 or j.d + 1
+      put(j)
+      push(j, true)
+      tell('mended', j)
+    end
+  elseif j.s == 'uploading' and rare(j, 'ux') then
+    local over, wait = number(rare(j, 'ux')), math.min(number(rare(j, 'k') or @LOOK@) * 2, @LOOK_MAX@)
+    set_rare(j, 'k', int(wait))
+    put(j)
+    look_at(j, over > t and over < t + wait and over or t + wait)
     tell('upload', j)
-  else -- running, uploading: a lease must be there, or nobody would ever notice its end
-    call('ZADD', j.base .. 'leases', 'NX', t + lease_ms, j.id)
-    look_at(j, t + LOOK_MAX)
+  elseif j.s == 'waiting' then
+    look_at(j, t + @PUSH@)
+  else
+    look_at(j)
   end
+end
+
+-- leased: a lease has ended. One of a job that is queued was left by a script that stopped: is its ticket there?
+local function leased(j)
+  if j.s ~= 'running' and j.s ~= 'uploading' then
+    unlease(j)
+    if j.s == 'queued' then due(j) end
+    return
+  end
+  lost(j)
+  tell('lost', j, j.s)
 end
 
 -- guard runs f on a job of an index; a damaged record leaves the indexes.
-local function guard(base, set, id, f)
-  local ok, err = pcall(function()
-    local j = load(base .. 'j:' .. id)
-    if j then f(j) else
-      call('ZREM', base .. set, id)
-      call('ZREM', base .. 'ids', id)
-    end
+local function guard(id, set, f)
+  local ok, err = decide(function()
+    local j = load(id)
+    if j then f(j) elseif set then todo(6, 'ZREM', P .. set, id) end
   end)
   if ok then return end
-  if cause(err) == 'future' then
-    call('ZADD', base .. set, t + PUSH, id)
+  if err == 'future' then
+    decide(function()
+      if set then todo(2, 'ZADD', P .. set, int(t + @PUSH@), id) else end_at(id, t + 3600000, 60000) end
+    end)
     return
   end
-  index() -- what was gathered before it was found out
-  for _, name in ipairs({ 'due', 'leases', 'ids', 'callbacks' }) do call('ZREM', base .. name, id) end
-  call('ZADD', base .. 'quarantine', t, id)
+  decide(set_aside, id)
+  if not set then decide(end_at, id, t + 3600000, 60000) end
+  if call('ZSCORE', P .. 'aside', id) then return end -- was named before
   found[#found + 1] = { 'bad', { id, 0, '', '' } }
 end
 
-local function take(base, set, f)
-  local ids = call('ZRANGEBYSCORE', base .. set, '0', t, 'LIMIT', 0, limit)
+local function take(set, f)
+  local ids = call('ZRANGEBYSCORE', P .. set, '-inf', int(t), 'LIMIT', 0, limit)
   if #ids == limit then more = 1 end
-  for _, id in ipairs(ids) do guard(base, set, id, f) end
-  index()
+  for _, id in ipairs(ids) do guard(id, set, f) end
 end
 
--- look takes some of the looks that stand aside: the oldest, and where more are
--- due the newest too, or a long queue would hide what is lost in a short one.
-local function look(base)
-  local before = text[t - ASIDE]
-  local ids = call('ZRANGEBYSCORE', base .. 'due', '-inf', before, 'LIMIT', 0, looks)
-  for _, id in ipairs(ids) do guard(base, 'due', id, due) end
-  index()
-  if #ids < looks then return end
-  for _, id in ipairs(call('ZREVRANGEBYSCORE', base .. 'due', before, '-inf', 'LIMIT', 0, looks)) do
-    guard(base, 'due', id, due)
+-- bad marks that something was taken away: the walk gives jobs back what indexes must have of them, and
+-- counters are for doctor --fix.
+local function bad(key)
+  call('DEL', key)
+  call('HSET', P .. 'n', 'bad', '1')
+  call('SET', P .. 'mend', '3')
+end
+
+-- ended looks at the jobs whose retention may be over, list by list.
+local function ended()
+  local left, trims = limit, {}
+  for _, due in ipairs(call('ZRANGEBYSCORE', P .. 'ends', '-inf', int(floor(t / 1000)), 'LIMIT', 0, 10)) do
+    if left <= 0 then break end
+    local ids = redis.pcall('LRANGE', P .. 'end:' .. due, 0, left - 1)
+    if ids.err then
+      bad(P .. 'end:' .. due)
+      ids = {}
+    end
+    for _, id in ipairs(ids) do guard(id, nil, expire) end
+    left = left - #ids
+    trims[#trims + 1] = { due, #ids }
   end
-  index()
+  if left <= 0 then more = 1 end
+  flush()
+  for _, trim in ipairs(trims) do
+    local list = P .. 'end:' .. trim[1]
+    call('LTRIM', list, trim[2], -1)
+    if call('EXISTS', list) == 0 then call('ZREM', P .. 'ends', trim[1]) end
+  end
 end
 
 -- rearm gives leases back the time that stood still since the last sweep, in
@@ -162,62 +183,92 @@ end
 -- would never end where Redis stalls now and then. The first part of a gap
 -- (PACE) doesn't stand still, so that leases end even if every gap is long. Where
 -- TIME went back there is nothing to give. It counts no loss.
-local function rearm(base, gap)
-  local still = gap > PACE and gap - PACE or 0
-  local all = call('ZRANGE', base .. 'leases', 0, -1, 'WITHSCORES')
+local function rearm(gap)
+  local still = gap > @PACE@ and gap - @PACE@ or 0
+  local all = call('ZRANGE', P .. 'lease', 0, -1, 'WITHSCORES')
   for i = 1, #all, 2 do
     local id, was = all[i], tonumber(all[i + 1])
-    local ok, j = pcall(load, base .. 'j:' .. id)
-    local most = t + ((ok and j and j.cr and cap_ms < lease_ms) and cap_ms or lease_ms)
-    local ends = math.min(was + still, most)
-    if ends ~= was then call('ZADD', base .. 'leases', text[ends], id) end
+    local ok, core = pcall(read, id)
+    local canceled = ok and core and #core >= 29 and has(byte(core, 19), @F_C@)
+    local ends = math.min(was + still, t + ((canceled and cap_ms < lease_ms) and cap_ms or lease_ms))
+    if ends ~= was then call('ZADD', P .. 'lease', int(ends), id) end
   end
 end
 
--- walk goes over an index, a part a sweep, from when its cursor was set until it has seen all.
-local function walk(base, set, cursor_key, f)
+-- walk_over goes over an index, a part a sweep, from when its cursor was set until it has seen all.
+local function walk_over(set, f)
+  local cursor_key = P .. 'rewind:' .. set
   local cursor = call('GET', cursor_key)
   if not cursor then return end
-  local page = call('ZSCAN', base .. set, cursor, 'COUNT', limit)
+  local page = call('ZSCAN', P .. set, cursor, 'COUNT', limit)
   for i = 1, #page[2], 2 do f(page[2][i], tonumber(page[2][i + 1])) end
-  index()
   if page[1] == '0' then call('DEL', cursor_key) else call('SET', cursor_key, page[1]) end
 end
 
--- rewind: TIME went back, so the looks and the callbacks lie too far ahead.
-local function rewind(base)
-  walk(base, 'due', base .. 'rewind', function(id, score)
-    local again = look_at
-    if score < 0 then score, again = score + ASIDE, look_some_time end
-    local spread = (tonumber(string.sub(id, -3), 16) or 0) * 2
-    if score > t + LOOK + spread then
-      guard(base, 'due', id, function(j)
-        if not TERMINAL[j.s] and j.s ~= 'scheduled' and j.s ~= 'retrying' then again(j, t + LOOK + spread) end
-      end)
-    end
+-- rewind: TIME went back, so looks and callbacks lie too far ahead.
+local function rewind()
+  walk_over('when', function(id, score)
+    if score <= t + @LOOK@ then return end
+    guard(id, 'when', function(j)
+      if j.s == 'queued' or j.s == 'uploading' and rare(j, 'ux') then look_at(j, t + @LOOK@) end
+    end)
   end)
-  walk(base, 'callbacks', base .. 'rewind:callbacks', function(id, score)
+  walk_over('owes:webhook', function(id, score)
     if score <= t then return end
     -- It waits for its pause or its claim at most; one that was never claimed for nothing.
-    local ok, wait = pcall(call, 'HGET', base .. 'w:' .. id, 'd')
+    local ok, wait = pcall(call, 'HGET', P .. 'w:' .. id, 'd')
     local most = t + (ok and tonumber(wait or 0) or 0)
-    if score > most then call('ZADD', base .. 'callbacks', text[most], id) end
+    if score > most then call('ZADD', P .. 'owes:webhook', int(most), id) end
   end)
 end
 
-for _, key in ipairs(KEYS) do
-  local base = string.sub(key, 1, -6)
-  local last = tonumber(call('GET', key) or nil)
-  local gap = last and t - last or STALL + lease_ms
-  if gap < 0 or gap >= min_gap then
-    call('SET', key, t)
-    if gap < 0 or gap > STALL then rearm(base, gap) end
-    if gap < 0 then call('MSET', base .. 'rewind', '0', base .. 'rewind:callbacks', '0') end
-    rewind(base)
-    take(base, 'leases', told)
-    take(base, 'due', due)
-    if looks > 0 then look(base) end
+local KINDS = { 'n', 'hash', 'mend', 'string', 'heads', 'hash', 'last', 'string', 'sweep', 'string', 'walk', 'string', 'lease', 'zset',
+  'when', 'zset', 'ends', 'zset', 'owes:webhook', 'zset', 'aside', 'zset', 'own', 'zset', 'tenants', 'set', 'ticks', 'zset',
+  'revs', 'string' }
+
+-- sound makes room where a strange hand has left a key of another type: it would stop each sweep and move.
+local function sound()
+  local function look(key, kind)
+    local is = call('TYPE', key).ok
+    if is ~= 'none' and is ~= kind then bad(key) end -- n comes first: the mark goes into it
+  end
+  for i = 1, #KINDS, 2 do look(P .. KINDS[i], KINDS[i + 1]) end
+  for i = 6, #ARGV do
+    local Q = @QUEUE(ARGV[i])@
+    look(Q .. 'pending', 'list')
+    look(Q .. 'parked', 'set')
   end
 end
-publish()
-return { more, found }
+
+-- compare holds each list of tickets against its number: what asynq's tools took away is missed.
+local function compare()
+  for i = 6, #ARGV do
+    local have, field = call('LLEN', @QUEUE(ARGV[i])@ .. 'pending'), 'list:' .. ARGV[i]
+    local want = tonumber(call('HGET', P .. 'n', field) or 0)
+    if have ~= want then
+      call('HSET', P .. 'n', field, have)
+      if want and have < want then call('SET', P .. 'walk', '1') end
+    end
+  end
+  walk = call('EXISTS', P .. 'walk', P .. 'mend') > 0 and 1 or 0
+end
+
+local said = redis.pcall('GET', P .. 'sweep') -- a key of another type is none: sound makes room
+local last = type(said) == 'string' and tonumber(said) or nil
+local gap = last and t - last or @STALL@ + lease_ms
+if gap < 0 or gap >= min_gap then
+  sound()
+  call('SET', P .. 'sweep', int(t))
+  if gap < 0 or gap > @STALL@ then rearm(gap) end
+  if gap < 0 then call('MSET', P .. 'rewind:when', '0', P .. 'rewind:owes:webhook', '0') end
+  rewind()
+  take('lease', leased)
+  take('when', due)
+  ended()
+  compare()
+end
+local ticks, most = {}, tonumber(ARGV[5])
+if most > 0 then
+  ticks = call('ZRANGEBYSCORE', P .. 'ticks', '-inf', int(t), 'LIMIT', 0, most)
+end
+return { more, walk, found, ticks, t }

@@ -1,82 +1,64 @@
--- take: pops tickets of one queue and starts their jobs, in one step. ARGV:
--- queue, how many, the call's number, a fence of 16 characters for each,
--- lease, the types served, and whether tickets of others are put aside for
--- those who serve them ('1') or given to the caller. KEYS[1] keeps what the last
--- call popped for the caller, so that a call whose reply was lost can be repeated.
--- The answer is 1 if there may be more, then five texts a ticket: its name, and
--- what start answered.
-local MOST_ASIDE = 128 -- are put aside in one call, or a few more: Redis does nothing else meanwhile
-local queue, n, serial, fences, lease_ms, types, asides = unpack(ARGV)
-n = tonumber(n)
-local t, bases, one, flush, cause = now(), {}, nil, nil, nil
-local last = call('GET', KEYS[1])
-local again = last and match(last, '^(%d+) ') == serial
-
--- attempt answers what start_one does, in five values.
-local function attempt(name, fence)
-  local id, delivery = read_name(name)
-  local last = id and sub(id, -1)
-  local base = last and bases[last]
-  if last and not base then
-    local shard = tonumber(last, 16)
-    base = shard and PREFIX .. ':{' .. shard .. '}:j:'
-    bases[last] = base
+-- take: the short way of the oldest jobs of one queue that nobody has touched since they
+-- were created, up to the first other one. ARGV: the claimer, the queue, how many, the
+-- call's number, fences of 12 bytes, lease, the types served. Answers 1 if there may be
+-- more, then for each: id and record, or these and what is in keys of their own. 0 = the
+-- long way: nothing was written.
+if not @MAY(queued>running)@ then return 0 end
+local memo, queue, n, serial, fences, lease, types = P .. 'memo:' .. ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local last = call('GET', memo)
+last = last and tonumber(string.match(last, '^(%d+) ')) or 0
+if last == tonumber(serial) then return 0 end
+if last > tonumber(serial) then return { 0 } end -- comes late: its caller has gone on
+local Q = @QUEUE(queue)@
+if call('EXISTS', Q .. 'paused', Q .. 'parked') > 0 then return 0 end
+local names = call('LRANGE', Q .. 'pending', -n, -1)
+local size = #names
+if size == 0 then return { 0 } end
+local base, keys = P .. 'j:', {}
+for i = 1, size do keys[i] = base .. names[size + 1 - i] end
+local records = call('MGET', unpack(keys))
+local heads, families = {}, {}
+local started, ends = w6(t), string.format('%.0f', t + lease)
+local leases, sets, events, out, tickets, m = {}, {}, {}, { 0 }, {}, 0
+local popped = ''
+for i = 1, size do
+  local id, core = names[size + 1 - i], records[i]
+  -- queued by version 3, of the first delivery, without an attempt or a part that stands first
+  if #id ~= 16 or not core or sub(core, 1, 2) ~= '@VERSION@@queued@' or sub(core, 15, 19) ~= '\0\1\0\0\0' then break end
+  local number = sub(core, 3, 10)
+  local family = heads[number]
+  if family == nil then
+    local said = call('HGET', P .. 'heads', number)
+    family = said and string.find(types, ' ' .. string.match(said, '(%S+)$') .. ' ', 1, true) and sub(said, 1, 8) or false
+    heads[number] = family
   end
-  if not base then return 'stale' end -- what is no ticket of ours is thrown away
-  local key = base .. id
-  local h, m, p, past = begin(key, t, delivery, fence, lease_ms, types)
-  if h then return 'ok', h, m, p, past end
-  if not one then one, flush, cause = words() end
-  return unpack(one(key, t, delivery, fence, lease_ms, '0', types))
+  local third = byte(core, 21)
+  if not family or not third or third > @F_LAST@ then break end
+  m = m + 1
+  families[family] = (families[family] or 0) + 1
+  local rev = raise(sub(core, 11, 14))
+  core = '@VERSION@@running@' .. number .. rev .. '\0\1\0\0\@F_R@' .. sub(core, 20, 29) .. started .. sub(fences, 12 * m - 11, 12 * m) ..
+    sub(core, 30)
+  sets[2 * m - 1], sets[2 * m] = keys[i], core
+  leases[2 * m - 1], leases[2 * m] = ends, id
+  events[m] = id .. rev .. '@running@'
+  tickets[m] = Q .. 't:' .. id
+  popped = popped .. '\16' .. id
+  out[m + 1] = third % 8 == 0 and id .. core or { id .. core, call('GET', P .. 'p:' .. id) or '',
+    third >= 4 and call('GET', P .. 'g:' .. id) or '' }
 end
-
-local replies, size, kept, left = { 0 }, 1, {}, MOST_ASIDE
--- handle does one ticket; whoever is put aside uses up no fence.
-local function handle(name)
-  local from = 16 * #kept
-  local ok, word, h, m, p, past = pcall(attempt, name, sub(fences, from + 1, from + 16))
-  if not ok then
-    if not cause then one, flush, cause = words() end
-    word = cause(word)
-  end
-  if word == 'unserved' and asides == '1' then
-    leave(name, h)
-    left = left - 1
-    return
-  end
-  if word == 'ok' then
-    if not again then hold(name) end
-  elseif word == 'suspect' or word == 'unserved' then -- the caller decides, and tells the queue
-    if not again then hold(name) end
-    m, p, past = h, '', '' -- in two steps: the in-memory stand-in's Lua assigns as it goes
-    h = word
-  else
-    drop(name)
-    h, m, p, past = word, '', '', ''
-  end
-  kept[#kept + 1] = name
-  replies[size + 1], replies[size + 2], replies[size + 3], replies[size + 4], replies[size + 5] = name, h, m, p, past
-  size = size + 5
+if m == 0 then return 0 end
+out[1] = (m < size or m == tonumber(n)) and 1 or 0
+for family, by in pairs(families) do
+  count(family .. '@queued@', -by)
+  count(family .. '@running@', by)
 end
-
-if again then
-  for name in string.gmatch(sub(last, #serial + 2), '%S+') do handle(name) end
-  replies[1] = 1
-else
-  local popped, turn = serial .. ' ', tonumber(serial)
-  repeat
-    local want = n - #kept
-    local names = take(want, types, turn)
-    if not names[1] then break end
-    popped = popped .. table.concat(names, ' ') .. ' '
-    call('SET', KEYS[1], popped, 'PX', 60000)
-    for _, name in ipairs(names) do handle(name) end
-    replies[1] = #names == want and 1 or 0
-  until #kept == n or replies[1] == 0 or left <= 0
-  if popped == serial .. ' ' then return replies end
-  if left < MOST_ASIDE then call('SET', KEYS[1], serial .. ' ' .. table.concat(kept, ' '), 'PX', 60000) end
-end
-write()
-if flush then flush() end
-settle(t)
-return replies
+count('list:' .. queue, -m)
+count('runs:' .. queue, m)
+call('ZADD', P .. 'lease', unpack(leases))
+call('MSET', unpack(sets))
+call('LTRIM', Q .. 'pending', 0, -m - 1)
+call('UNLINK', unpack(tickets))
+call('SET', memo, serial .. ' ' .. popped, 'PX', 60000)
+call('PUBLISH', '@PREFIX@:events', table.concat(events))
+return out

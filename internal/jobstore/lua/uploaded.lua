@@ -1,17 +1,18 @@
 -- uploaded: the input is whole; the job may run.
-return each(3, function(key, t, fence, spec, progress)
-  local j = load(key)
+return each(4, function(id, fence, spec, progress)
+  local j = load(id)
   if not j then return { 'gone' } end
   if j.lf == fence then return { 'ok', j.s, ticket(j) } end
   if j.s ~= 'uploading' or j.f ~= fence then return { 'lost' } end
   j.lf = fence
-  call('SET', j.base .. 'p:' .. j.id, spec)
-  call('SET', j.base .. 'g:' .. j.id, progress)
-  local run_at = number(call('HGET', key, 'at') or 0)
+  todo(2, 'SET', P .. 'p:' .. id, spec)
+  todo(2, 'SET', P .. 'g:' .. id, progress)
+  j.p, j.g, j.payload = true, true, ''
+  local run_at = j.at or 0
   if run_at > t then
     schedule(j, 'scheduled', run_at)
   else
-    enqueue(j, t)
+    enqueue(j)
   end
   return { 'ok', j.s, ticket(j) }
 end)

@@ -1,10 +1,10 @@
 -- use: an open job, or one that is about to be made, works on this one's
 -- files: they stay until it has ended. Once ended, this one never changes, so
 -- what the caller read of it before still holds.
-return each(1, function(key, t, user)
-  local j = load(key)
-  if not j then return { 'gone' } end
+return each(4, function(id, user, tenant, owner)
+  local j = load(id)
+  if not j or hidden(j, tenant, owner) then return { 'gone' } end
   if not TERMINAL[j.s] then return { 'open' } end
-  call('HSET', users(j), user, t)
+  todo(2, 'HSET', users(j), user, int(t))
   return { 'ok' }
 end)

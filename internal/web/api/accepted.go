@@ -9,6 +9,7 @@ import (
 
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
+	"longshore/internal/submit"
 	"longshore/internal/web/edge"
 	"longshore/job"
 )
@@ -41,10 +42,24 @@ func (h Submissions) accepted(snap job.Snapshot, reckoned bool) accepted {
 
 func (h Submissions) retry(a *edge.Answer, r *http.Request) error {
 	var id job.ID
-	if err := oneJob.Read(r, &id); err != nil {
+	how := retrying{}
+	if err := retryParams.Read(r, &how); err != nil {
 		return err
 	}
-	snap, err := h.Submitter.Retry(r.Context(), id)
+	id = how.id
+	if err := how.read(a); err != nil {
+		return err
+	}
+	if a.Who.Types != nil {
+		old, err := h.Records.Get(r.Context(), a.View(), id)
+		if err != nil {
+			return err
+		}
+		if err := (&submit.Request{Type: old.Type}).Permit(a.Who, a.Tenant()); err != nil {
+			return err
+		}
+	}
+	snap, err := h.Submitter.Retry(r.Context(), a.View(), id, how.again)
 	if err != nil {
 		return err
 	}
@@ -63,8 +78,8 @@ func (h Submissions) waitForEnd(
 		defer h.Waiter.Leave(a)
 	}
 	if granted > 0 && !snap.Done {
-		if _, err := h.Waiter.Wait(r.Context(), granted, hub.Want{ID: snap.ID, Done: true}); err == nil {
-			if now, err := h.Records.Get(r.Context(), snap.ID); err == nil {
+		if _, err := h.Waiter.Wait(r.Context(), a, granted, hub.Want{ID: snap.ID, Done: true}); err == nil {
+			if now, err := h.Records.Get(r.Context(), a.View(), snap.ID); err == nil {
 				snap = now
 			}
 		}
@@ -94,6 +109,8 @@ func (out accepted) write(a *edge.Answer) error {
 func retryOperation() huma.Operation {
 	op := edge.At("POST", httpapi.PathJobs+"/{id}/retry", "retry-job",
 		"Submit a new job that does what an ended one did")
-	op.DefaultStatus, op.Parameters = http.StatusAccepted, oneJob.Describe()
+	op.DefaultStatus, op.Parameters = http.StatusAccepted, retryParams.Describe()
+	op.RequestBody = edge.JSONBody[retryBody]()
+	op.Description = "A job is retried once: again, a conflict names the job that is its retry."
 	return op
 }

@@ -59,7 +59,8 @@ func TestUnreadBatchesAreBounded(t *testing.T) {
 			o.sent(errors.New("the client is gone"))
 		}
 		if shared.free != sharedMemory || len(shared.waiting) > 0 {
-			t.Errorf("after their end %d of %d bytes are free, %d wait", shared.free, sharedMemory, len(shared.waiting))
+			t.Errorf("after their end %d of %d bytes are free, %d wait", shared.free, sharedMemory,
+				len(shared.waiting))
 		}
 	})
 }

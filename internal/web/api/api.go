@@ -9,6 +9,7 @@ import (
 	"context"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
 	"longshore/internal/submit"
@@ -19,19 +20,21 @@ import (
 // Submitter takes jobs in. submit.Submitter implements it; its errors are *httpapi.Error.
 type Submitter interface {
 	Submit(ctx context.Context, r submit.Request) (snap job.Snapshot, created bool, err error)
-	Retry(ctx context.Context, id job.ID) (job.Snapshot, error)
+	Retry(ctx context.Context, by access.View, id job.ID, how submit.Again) (job.Snapshot, error)
 	SubmitBatch(ctx context.Context, next func() ([]submit.Draft, error),
 		answer func([]httpapi.BatchAnswer) error) error
 }
 
-// Records reads and ends jobs. Its errors wrap those of package job.
+// Records reads and ends jobs, as far as they are in a view: all others are as if they were not there. Its
+// errors wrap those of package job.
 type Records interface {
-	Get(ctx context.Context, id job.ID) (job.Snapshot, error)
-	GetMany(ctx context.Context, ids []job.ID) ([]job.Reading, error)
-	List(ctx context.Context, f job.Filter) (job.Page, error)
-	Cancel(ctx context.Context, id job.ID) (job.Snapshot, error)
-	Delete(ctx context.Context, id job.ID) error
-	Callback(ctx context.Context, id job.ID) (job.Callback, error)
+	Get(ctx context.Context, by access.View, id job.ID) (job.Snapshot, error)
+	GetMany(ctx context.Context, by access.View, ids []job.ID) ([]job.Reading, error)
+	List(ctx context.Context, by access.View, f job.Filter) (job.Page, error)
+	// CancelBy asks for a job's end; who is who does, as Principal.Name has it.
+	CancelBy(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error)
+	Delete(ctx context.Context, by access.View, id job.ID) error
+	Callback(ctx context.Context, by access.View, id job.ID) (job.Callback, error)
 }
 
 // Waiter lets requests wait for jobs. push.Waiters implements it.
@@ -41,7 +44,7 @@ type Waiter interface {
 	Enter(a *edge.Answer, wish time.Duration) time.Duration
 	Leave(a *edge.Answer)
 	// Wait returns the jobs that have moved, as soon as there is one or the time is over.
-	Wait(ctx context.Context, d time.Duration, wants ...hub.Want) ([]job.Rev, error)
+	Wait(ctx context.Context, a *edge.Answer, d time.Duration, wants ...hub.Want) ([]job.Rev, error)
 }
 
 // Show completes a snapshot with what its record doesn't know.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"longshore/internal/access"
 	"longshore/internal/httpapi"
 	"longshore/internal/submit"
 	"longshore/internal/web/edge"
@@ -31,7 +32,8 @@ func NewBatches(submitter Submitter, uploads *edge.Uploads, stopping context.Con
 
 // Routes are what it serves.
 func (h *Batches) Routes() []edge.Route {
-	return []edge.Route{{Op: batchOperation(), Access: edge.Bearer, Handle: h.batch}}
+	return []edge.Route{{Op: batchOperation(), Access: edge.Bearer, Scope: access.JobsSubmit, Whole: true,
+		Handle: h.batch}}
 }
 
 // batch takes jobs as lines and answers each line, while more come. The answers
@@ -52,7 +54,8 @@ func (h *Batches) batch(a *edge.Answer, r *http.Request) error {
 	defer a.Duplex()()
 	body := a.Body
 	out := newAnswerBuffer(h.memory)
-	lines := &batchLines{stopping: h.stopping, out: out, lines: submit.NewLines(r.Body, httpapi.MaxBatchLine)}
+	lines := &batchLines{who: a.Who, tenant: a.Tenant(), stopping: h.stopping, out: out,
+		lines: submit.NewLines(r.Body, httpapi.MaxBatchLine)}
 	defer context.AfterFunc(h.stopping, func() {
 		if body != nil {
 			body.EndBy(time.Now().Add(stopReading))
@@ -68,7 +71,8 @@ func (h *Batches) batch(a *edge.Answer, r *http.Request) error {
 		}
 		e := a.Refusal(r.Context(), err)
 		if lines.read > 0 {
-			_ = out.add([]httpapi.BatchAnswer{httpapi.Refusal(lines.read+1, e)}) // an error is the client's going
+			// an error is the client's going
+			_ = out.add([]httpapi.BatchAnswer{httpapi.Refusal(lines.read+1, e)})
 			err = nil
 		}
 	}
@@ -95,7 +99,8 @@ var errBatchStops = errors.New("server stops")
 func checkBatch(r *http.Request) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch kind {
-	case "", httpapi.TypeNDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines", httpapi.TypeJSON,
+	case "", httpapi.TypeNDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines",
+		httpapi.TypeJSON,
 		"text/plain", "application/octet-stream",
 		"application/x-www-form-urlencoded": // what curl says of any body
 	default:
@@ -116,6 +121,8 @@ func firstName(r *http.Request) string {
 
 // batchLines reads the drafts of one request.
 type batchLines struct {
+	who      *access.Principal
+	tenant   string
 	stopping context.Context
 	out      *answerBuffer // where the answers go: it says how many lines may be read
 	lines    *submit.Lines
@@ -148,7 +155,9 @@ func (b *batchLines) next() ([]submit.Draft, error) {
 	b.read = lines[len(lines)-1].Number
 	drafts := make([]submit.Draft, len(lines))
 	for i, l := range lines {
-		drafts[i] = submit.Read(l)
+		if drafts[i] = submit.Read(l); drafts[i].Err == nil {
+			drafts[i].Err = drafts[i].Request.Permit(b.who, b.tenant)
+		}
 	}
 	return drafts, nil
 }

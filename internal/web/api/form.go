@@ -59,7 +59,8 @@ func takeForm(r *http.Request, boundary string, query url.Values, req *submit.Re
 }
 
 func formTooLarge() *httpapi.Error {
-	return httpapi.NewError(httpapi.TooLarge, "the form's parameters are over the limit; a file needs a filename")
+	return httpapi.NewError(httpapi.TooLarge,
+		"the form's parameters are over the limit; a file needs a filename")
 }
 
 // A formFrame is a form's bytes, of which few are there but for its file.
@@ -94,7 +95,8 @@ func formError(r *http.Request, err error) error {
 }
 
 func badForm(cause error) error {
-	return httpapi.NewError(httpapi.Invalid, "the form is malformed").WithStatus(http.StatusBadRequest).Wrap(cause)
+	return httpapi.NewError(httpapi.Invalid, "the form is malformed").WithStatus(http.StatusBadRequest).
+		Wrap(cause)
 }
 
 // A formFile is the file of a form. At its end it makes sure that nothing

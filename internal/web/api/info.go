@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/httpapi"
 	"longshore/internal/web/edge"
 	"longshore/tasks"
@@ -23,10 +24,10 @@ type Info struct {
 func (h Info) Routes() []edge.Route {
 	return []edge.Route{
 		{Op: edge.At("GET", httpapi.PathTypes, "list-types", "The kinds of work there are"),
-			Access: edge.Bearer, Handle: h.types, Body: httpapi.TypeList{}},
+			Access: edge.Bearer, Scope: access.JobsRead, Handle: h.types, Body: httpapi.TypeList{}},
 		{Op: edge.At("GET", httpapi.PathQueues, "list-queues",
 			"How long the queues are, and which workers are there"),
-			Access: edge.Bearer, Handle: h.queues, Body: httpapi.QueueList{}},
+			Access: edge.Bearer, Scope: access.Numbers, Handle: h.queues, Body: httpapi.QueueList{}},
 		{Op: edge.At("GET", httpapi.PathHealth, "health", "The process is alive"),
 			Access: edge.Public, Probe: true, Handle: health, Body: httpapi.Status{}},
 		{Op: edge.At("GET", httpapi.PathReady, "ready", "The process can do its work"),
@@ -43,9 +44,15 @@ func (h Info) types(a *edge.Answer, r *http.Request) error {
 	}
 	list := httpapi.TypeList{Types: []httpapi.TypeInfo{}}
 	for _, i := range h.Catalog.All() {
+		if !a.Who.Submits(i.Type) {
+			continue
+		}
 		list.Types = append(list.Types, typeInfo(i))
 	}
 	for _, r := range h.Catalog.Refused() {
+		if !a.Who.Submits(r.Type) {
+			continue
+		}
 		list.Refused = append(list.Refused, httpapi.RefusedType{Type: r.Type, Reason: r.Reason})
 	}
 	edge.WriteJSON(a, http.StatusOK, list)
@@ -54,7 +61,8 @@ func (h Info) types(a *edge.Answer, r *http.Request) error {
 
 func typeInfo(i tasks.Info) httpapi.TypeInfo {
 	return httpapi.TypeInfo{Type: i.Type, Doc: i.Doc, Lane: i.Lane, TimeoutMS: i.TimeoutMS,
-		MaxAttempts: i.MaxAttempts, Input: string(i.Input), ForbidOverlap: i.ForbidOverlap, Schema: i.Schema}
+		MaxAttempts: i.MaxAttempts, Input: string(i.Input), ForbidOverlap: i.ForbidOverlap, Schema: i.Schema,
+		RetentionMS: i.RetentionMS, Sandbox: i.Sandbox, Version: i.Version}
 }
 
 func (h Info) queues(a *edge.Answer, r *http.Request) error {
@@ -65,9 +73,11 @@ func (h Info) queues(a *edge.Answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	workers, err := h.Workers(r.Context())
-	if err != nil {
-		return err
+	var workers []httpapi.WorkerInfo
+	if a.Who.May(access.Numbers, true) { // they are everybody's
+		if workers, err = h.Workers(r.Context()); err != nil {
+			return err
+		}
 	}
 	edge.WriteJSON(a, http.StatusOK, httpapi.QueueList{Queues: append([]httpapi.QueueInfo{}, queues...),
 		Workers: append([]httpapi.WorkerInfo{}, workers...)})

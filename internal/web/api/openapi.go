@@ -91,9 +91,10 @@ func inputBody() *huma.RequestBody {
 			"parameters first, as in the query, then one file.",
 		Content: map[string]*huma.MediaType{
 			"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
-			"multipart/form-data": {Schema: &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{
-				"file": {Type: huma.TypeString, Format: "binary"},
-			}}},
+			"multipart/form-data": {Schema: &huma.Schema{Type: huma.TypeObject,
+				Properties: map[string]*huma.Schema{
+					"file": {Type: huma.TypeString, Format: "binary"},
+				}}},
 		},
 	}
 }

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"encoding/base64"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -41,28 +39,6 @@ func (w *wish) read(text string) (err error) {
 func waitParam[T any](doc string, of func(*T) *wish) edge.Param[T] {
 	return edge.Param[T]{Name: "wait", In: edge.Query, Doc: doc, Schema: edge.DurationSchema(),
 		Read: func(to *T, text string) error { return of(to).read(text) }}
-}
-
-// parseCursor reads the place in a list where a page begins. Clients take it from the
-// page before; what is in it may change.
-func parseCursor(text string) (before job.ID, err error) {
-	id, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil {
-		return "", errCursor
-	}
-	if before, err = job.ParseID(string(id)); err != nil {
-		return "", errCursor
-	}
-	return before, nil
-}
-
-var errCursor = errors.New("expected the value of next of the page before")
-
-func formatCursor(before job.ID) string {
-	if before == "" {
-		return ""
-	}
-	return base64.RawURLEncoding.EncodeToString([]byte(before))
 }
 
 // etag is the entity tag of a job: two answers with the same one are equal.

@@ -4,21 +4,21 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"longshore/job"
 )
 
 func TestPreferredWait(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]time.Duration{
-		"wait=20": 20 * time.Second, "respond-async, wait=5": 5 * time.Second, `Wait = "7"; x=1`: 7 * time.Second, "wait=0": 0,
+		"wait=20": 20 * time.Second, "respond-async, wait=5": 5 * time.Second,
+		`Wait = "7"; x=1`: 7 * time.Second, "wait=0": 0,
 		"return=minimal,wait=2147483647": 2147483647 * time.Second,
 	} {
 		if got, ok := preferredWait([]string{header}); !ok || got != want {
 			t.Errorf("%q: %v, %v", header, got, ok)
 		}
 	}
-	for _, header := range []string{"", "wait", "wait=", "wait=-1", "wait=soon", "wait=1.5", "await=3", "wait=99999999999999999999"} {
+	for _, header := range []string{"", "wait", "wait=", "wait=-1", "wait=soon", "wait=1.5", "await=3",
+		"wait=99999999999999999999"} {
 		if got, ok := preferredWait([]string{header}); ok {
 			t.Errorf("%q: %v", header, got)
 		}
@@ -46,21 +46,6 @@ func FuzzMatches(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header string) {
 		if matches(header, `"4"`) && !strings.Contains(header, `"4"`) && !strings.Contains(header, "*") {
 			t.Errorf("%q matches", header)
-		}
-	})
-}
-
-func FuzzCursor(f *testing.F) {
-	f.Add(formatCursor(job.NewID(time.Now())))
-	f.Add("")
-	f.Add("!!")
-	f.Fuzz(func(t *testing.T, text string) {
-		before, err := parseCursor(text)
-		if err != nil {
-			return
-		}
-		if _, err := job.ParseID(string(before)); err != nil {
-			t.Errorf("%q holds %q", text, before)
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"longshore/internal/access"
 	"longshore/internal/blob"
 	"longshore/internal/httpapi"
 	"longshore/internal/web/edge"
@@ -33,19 +34,20 @@ type Results struct {
 // Routes are what it serves.
 func (h Results) Routes() []edge.Route {
 	return []edge.Route{
-		{Op: fileOperation(httpapi.PathJobs+"/{id}/result", "get-result", "The only output of a job, or else its result as JSON"),
-			Access: edge.Bearer, Handle: h.result},
-		{Op: outputOperation(), Access: edge.Bearer, Handle: h.output},
+		{Op: fileOperation(httpapi.PathJobs+"/{id}/result", "get-result",
+			"The only output of a job, or else its result as JSON"),
+			Access: edge.Bearer, Scope: access.JobsRead, Job: true, Handle: h.result},
+		{Op: outputOperation(), Access: edge.Bearer, Scope: access.JobsRead, Job: true, Handle: h.output},
 	}
 }
 
 // finished returns the snapshot of the request's job, which must have ended.
-func (h Results) finished(r *http.Request) (job.Snapshot, error) {
+func (h Results) finished(a *edge.Answer, r *http.Request) (job.Snapshot, error) {
 	id, err := httpapi.PathID(r)
 	if err != nil {
 		return job.Snapshot{}, err
 	}
-	snap, err := h.Records.Get(r.Context(), id)
+	snap, err := h.Records.Get(r.Context(), a.View(), id)
 	if err != nil {
 		return job.Snapshot{}, err
 	}
@@ -57,7 +59,7 @@ func (h Results) finished(r *http.Request) (job.Snapshot, error) {
 
 // output sends one output of a job.
 func (h Results) output(a *edge.Answer, r *http.Request) error {
-	snap, err := h.finished(r)
+	snap, err := h.finished(a, r)
 	if err != nil {
 		return err
 	}
@@ -70,12 +72,13 @@ func (h Results) output(a *edge.Answer, r *http.Request) error {
 
 // result sends the only output of a job, or else its result.
 func (h Results) result(a *edge.Answer, r *http.Request) error {
-	snap, err := h.finished(r)
+	snap, err := h.finished(a, r)
 	if err != nil {
 		return err
 	}
 	if snap.State != job.Succeeded {
-		return httpapi.NewError(httpapi.NotFound, fmt.Sprintf("the job has no result: it ended %s", snap.State))
+		return httpapi.NewError(httpapi.NotFound, fmt.Sprintf("the job has no result: it ended %s",
+			snap.State))
 	}
 	if len(snap.Outputs) == 1 {
 		return h.send(a, r, snap, snap.Outputs[0])
@@ -110,8 +113,12 @@ func (h Results) send(a *edge.Answer, r *http.Request, snap job.Snapshot, o job.
 		disposition = "inline"
 	}
 	header.Set("Content-Type", o.ContentType)
-	header.Set("Content-Disposition", mime.FormatMediaType(disposition, map[string]string{"filename": o.Name}))
+	header.Set("Content-Disposition",
+		mime.FormatMediaType(disposition, map[string]string{"filename": o.Name}))
 	header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	if a.Who.Kind == access.KindToken { // for an <img> in a page of another origin
+		header.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	}
 	header.Set("Cache-Control", "private, no-cache") // it never changes, but it may go
 	if sum, err := hex.DecodeString(o.SHA256); err == nil && len(sum) > 0 {
 		digest := "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":"

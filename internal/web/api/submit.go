@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"longshore/internal/access"
 	"longshore/internal/httpapi"
 	"longshore/internal/submit"
 	"longshore/internal/web/edge"
@@ -29,9 +30,12 @@ type Submissions struct {
 // OpenAPI, and so to us, a path has one name for its parameter.
 func (h Submissions) Routes() []edge.Route {
 	return []edge.Route{
-		{Op: submitOperation(), Access: edge.Bearer, JSON: true, Handle: h.submit, Headers: acceptedHeaders},
-		{Op: submitTypeOperation(), Access: edge.Bearer, Handle: h.submitType, Headers: acceptedHeaders},
-		{Op: retryOperation(), Access: edge.Bearer, Handle: h.retry, Body: job.Snapshot{}, Headers: acceptedHeaders},
+		{Op: submitOperation(), Access: edge.Bearer, Scope: access.JobsSubmit, JSON: true, Handle: h.submit,
+			Headers: acceptedHeaders},
+		{Op: submitTypeOperation(), Access: edge.Bearer, Scope: access.JobsSubmit, Handle: h.submitType,
+			Headers: acceptedHeaders},
+		{Op: retryOperation(), Access: edge.Bearer, Scope: access.JobsCancel, Job: true, Whole: true,
+			JSON: true, Handle: h.retry, Body: job.Snapshot{}, Headers: acceptedHeaders},
 	}
 }
 
@@ -53,6 +57,9 @@ func (h Submissions) submit(a *edge.Answer, r *http.Request) error {
 	if err := req.ReadBody(a.JSON); err != nil {
 		return err
 	}
+	if err := req.Permit(a.Who, a.Tenant()); err != nil {
+		return err
+	}
 	snap, created, err := h.Submitter.Submit(r.Context(), req)
 	if err != nil {
 		return err
@@ -65,6 +72,9 @@ func (h Submissions) submit(a *edge.Answer, r *http.Request) error {
 // body instead, as JSON.
 func (h Submissions) submitType(a *edge.Answer, r *http.Request) error {
 	req := submit.Request{Type: r.PathValue("id"), InputSize: -1}
+	if !a.Who.Submits(req.Type) {
+		return req.Permit(a.Who, a.Tenant())
+	}
 	info, ok := h.Catalog.Lookup(req.Type)
 	if !ok {
 		return httpapi.InvalidAt("/type", "unknown type; "+httpapi.PathTypes+" lists those there are")
@@ -87,6 +97,9 @@ func (h Submissions) submitType(a *edge.Answer, r *http.Request) error {
 	}
 	w, err := h.takeQuery(query, &req)
 	if err != nil {
+		return err
+	}
+	if err := req.Permit(a.Who, a.Tenant()); err != nil {
 		return err
 	}
 	if a.Body != nil {
@@ -117,7 +130,7 @@ func (h Submissions) takeBody(
 	a *edge.Answer, r *http.Request, info tasks.Info, query url.Values, req *submit.Request,
 ) error {
 	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if info.Input == tasks.NoInput && kind != "multipart/form-data" {
+	if bodyIsPayload(info, kind, r) {
 		text, err := edge.ReadJSON(r)
 		if err != nil {
 			return err
@@ -136,6 +149,18 @@ func (h Submissions) takeBody(
 	}
 	req.Input, req.InputSize, req.ContentType = r.Body, r.ContentLength, r.Header.Get("Content-Type")
 	return nil
+}
+
+// bodyIsPayload reports whether a body is no input: of a type that takes none, and,
+// where it may be one or not, JSON or nothing at all.
+func bodyIsPayload(info tasks.Info, kind string, r *http.Request) bool {
+	switch info.Input {
+	case tasks.NoInput:
+		return kind != "multipart/form-data"
+	case tasks.InputOptional:
+		return kind == httpapi.TypeJSON || r.ContentLength == 0
+	}
+	return false
 }
 
 // noFile is said to who sends a file to a type that works on none.
@@ -159,14 +184,16 @@ func (h Submissions) takeQuery(query url.Values, req *submit.Request) (w wish, e
 		if bodyIsPayload {
 			return w, httpapi.InvalidAt("?"+name, noFile+", so its fields can't be parameters too")
 		}
-		return w, httpapi.InvalidAt("?"+name, "the payload is given whole: its fields can't be given one by one too")
+		return w, httpapi.InvalidAt("?"+name,
+			"the payload is given whole: its fields can't be given one by one too")
 	}
 	payload, err := h.Catalog.FromQuery(req.Type, query)
 	var problems tasks.Problems
 	if errors.As(err, &problems) {
 		wrong := make([]httpapi.Pointer, len(problems))
 		for i, one := range problems {
-			wrong[i] = httpapi.Pointer{Pointer: "?" + strings.TrimPrefix(one.Pointer, "/"), Detail: one.Detail}
+			wrong[i] = httpapi.Pointer{Pointer: "?" + strings.TrimPrefix(one.Pointer, "/"),
+				Detail: one.Detail}
 		}
 		return w, httpapi.NotValid(wrong...)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/httpapi"
 )
 
@@ -14,9 +15,11 @@ import (
 // as net/http writes them (404, 405, 416), into problems.
 type Answer struct {
 	http.ResponseWriter
-	Client netip.Addr // whom the request comes from; zero: not known
-	Body   *Body      // nil: the request has none
-	JSON   []byte     // the request's body, read and not checked, on a route that takes JSON
+	Client netip.Addr        // whom the request comes from; zero: not known
+	Body   *Body             // nil: the request has none
+	Who    *access.Principal // who asks; nil on a public route
+	tenant string            // that the request is about, by its own words; "" = it says none
+	JSON   []byte            // the request's body, read and not checked, on a route that takes JSON
 
 	edge    *Edge
 	control http.ResponseController
@@ -38,6 +41,34 @@ func (a *Answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // SetIdle sets how long the client may take no byte.
 func (a *Answer) SetIdle(idle time.Duration) { a.idle = idle }
+
+// Tenant is whose the jobs are that the request makes.
+func (a *Answer) Tenant() string {
+	switch {
+	case a.Who == nil || a.Who.Tenant != access.Installation:
+		return a.who().Tenant
+	case a.tenant != "":
+		return a.tenant
+	}
+	return access.DefaultTenant
+}
+
+// View is which jobs there are for the request.
+func (a *Answer) View() access.View {
+	v := a.who().View()
+	if v.Tenant == access.Installation && a.tenant != "" {
+		v.Tenant = a.tenant
+	}
+	return v
+}
+
+// who is who asks; on a public route somebody who may nothing.
+func (a *Answer) who() *access.Principal {
+	if a.Who == nil {
+		return &access.Principal{}
+	}
+	return a.Who
+}
 
 // Begun reports whether something was written.
 func (a *Answer) Begun() bool { return a.status != 0 }

@@ -18,7 +18,8 @@ func IDSchema() *huma.Schema { return &huma.Schema{Type: huma.TypeString, Format
 
 // IDParam describes the job's id in a path.
 func IDParam() *huma.Param {
-	return &huma.Param{Name: "id", In: "path", Required: true, Description: "the job's id", Schema: IDSchema()}
+	return &huma.Param{Name: "id", In: "path", Required: true, Description: "the job's id",
+		Schema: IDSchema()}
 }
 
 // DurationSchema describes what httpapi.ParseDuration reads.
@@ -41,6 +42,13 @@ func ControlSchema(c httpapi.Control, in httpapi.Places) *huma.Schema {
 		return &huma.Schema{AnyOf: []*huma.Schema{text, {Type: huma.TypeNumber, Description: "seconds"}}}
 	case httpapi.KindCount:
 		return &huma.Schema{Type: huma.TypeInteger, Minimum: floatOf(1), Maximum: floatOf(int64(c.Max))}
+	case httpapi.KindLabels:
+		if !inJSON {
+			return &huma.Schema{Type: huma.TypeString, Examples: []any{"user=7"}}
+		}
+		value, most := httpapi.MaxLabelValue, httpapi.MaxLabels
+		return &huma.Schema{Type: huma.TypeObject, MaxProperties: &most,
+			AdditionalProperties: &huma.Schema{Type: huma.TypeString, MaxLength: &value}}
 	default:
 		s := &huma.Schema{Type: huma.TypeString, Format: c.Format}
 		if c.Enum != nil {
@@ -76,7 +84,8 @@ type problem httpapi.Error
 // ProblemResponse describes any error.
 func ProblemResponse() *huma.Response {
 	return &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{
-		httpapi.TypeProblem: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}, // huma's name for problem
+		// huma's name for problem
+		httpapi.TypeProblem: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}},
 	}}
 }
 
@@ -109,7 +118,8 @@ func (rt *Route) describe(document *huma.OpenAPI) {
 			if response.Headers == nil {
 				response.Headers = map[string]*huma.Param{}
 			}
-			response.Headers[name] = &huma.Param{Description: doc, Schema: &huma.Schema{Type: huma.TypeString}}
+			response.Headers[name] = &huma.Param{Description: doc,
+				Schema: &huma.Schema{Type: huma.TypeString}}
 		}
 	}
 	document.AddOperation(&op)

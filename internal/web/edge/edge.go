@@ -22,6 +22,8 @@ import (
 // Config of an Edge; package web says what each field means.
 type Config struct {
 	Token                                    string
+	Gate                                     Gate     // nil: there is the token, or nothing
+	Public                                   *url.URL // the installation's address; nil = nobody logs in
 	Origins                                  []string
 	HSTS                                     time.Duration
 	MaxConnections, MaxConnectionsPerAddress int
@@ -45,11 +47,11 @@ type Edge struct {
 // New returns an edge without routes; see Mount.
 func New(c Config) (*Edge, error) {
 	c.Idle = cmp.Or(c.Idle, 30*time.Second)
-	origins, err := newOrigins(c.Origins)
+	origins, err := newOrigins(c.Origins, c.Gate == nil && c.Token == "" || c.Gate != nil && c.Gate.Open())
 	if err != nil {
 		return nil, err
 	}
-	e := &Edge{Config: c, mux: http.NewServeMux(), origins: origins, guard: newGuard(c.Token, c.Log),
+	e := &Edge{Config: c, mux: http.NewServeMux(), origins: origins, guard: newGuard(c),
 		proxies: c.TrustedProxies}
 	if c.HSTS > 0 {
 		e.hsts = []string{"max-age=" + strconv.FormatInt(int64(c.HSTS/time.Second), 10)}
@@ -113,7 +115,8 @@ func (e *Edge) check(a *Answer, r *http.Request) error {
 		return e.origins.check(a, r)
 	}
 	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
-		return httpapi.NewError(httpapi.Invalid, "the query string is malformed").WithStatus(http.StatusBadRequest)
+		return httpapi.NewError(httpapi.Invalid, "the query string is malformed").
+			WithStatus(http.StatusBadRequest)
 	}
 	return e.origins.check(a, r)
 }

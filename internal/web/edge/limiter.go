@@ -37,6 +37,13 @@ func (l *Limiter) Enter(client netip.Addr) bool {
 	return true
 }
 
+// In is how many are in now.
+func (l *Limiter) In() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all
+}
+
 // Leave counts one out.
 func (l *Limiter) Leave(client netip.Addr) {
 	client = clientPrefix(client)

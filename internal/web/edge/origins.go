@@ -2,6 +2,7 @@ package edge
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -15,11 +16,23 @@ import (
 // against forged requests, by which we don't do what a foreign page wants.
 type origins struct {
 	allowed []string
+	any     bool // all may: who asks shows it by a credential that a page must have been given
 	forgery *http.CrossOriginProtection
 }
 
-func newOrigins(allowed []string) (*origins, error) {
+// anyOrigin is the one that stands for all.
+const anyOrigin = "*"
+
+func newOrigins(allowed []string, open bool) (*origins, error) {
 	o := &origins{allowed: allowed, forgery: http.NewCrossOriginProtection()}
+	if slices.Contains(allowed, anyOrigin) {
+		if open || len(allowed) > 1 {
+			return nil, errors.New(
+				`CORS origin "*" must be alone, and needs LONGSHORE_TOKEN or ACCESS_SECRET`)
+		}
+		o.any = true
+		return o, nil
+	}
 	for _, origin := range allowed {
 		if err := o.forgery.AddTrustedOrigin(origin); err != nil {
 			return nil, fmt.Errorf("CORS origin %q: %w", origin, err)
@@ -31,16 +44,21 @@ func newOrigins(allowed []string) (*origins, error) {
 const (
 	corsMethods = "GET, HEAD, POST, PATCH, DELETE"
 	corsSend    = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Longshore-Job, " +
-		"Prefer, Range, Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, " +
+		"Longshore-Tenant, Prefer, Range, Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, " +
 		"X-Request-ID, X-Requested-With"
 	corsRead = "Content-Digest, Content-Disposition, Content-Range, ETag, Location, Longshore-Job, " +
-		"Longshore-Wait, Preference-Applied, Repr-Digest, Retry-After, Tus-Extension, Tus-Max-Size, Tus-Resumable, " +
-		"Tus-Version, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset"
+		"Longshore-Wait, Preference-Applied, RateLimit, RateLimit-Policy, Repr-Digest, Retry-After, " +
+		"Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset"
 )
 
 // check refuses a request that a page of a foreign origin made, and sets the
 // CORS headers for one that is allowed.
 func (o *origins) check(w http.ResponseWriter, r *http.Request) error {
+	if o.any {
+		w.Header().Set("Access-Control-Allow-Origin", anyOrigin)
+		w.Header().Set("Access-Control-Expose-Headers", corsRead)
+		return nil
+	}
 	if len(o.allowed) > 0 {
 		w.Header().Add("Vary", "Origin")
 	}
@@ -59,7 +77,7 @@ func (o *origins) check(w http.ResponseWriter, r *http.Request) error {
 // browsers ask nobody before they open one, and read it.
 func (o *origins) checkSocket(r *http.Request) error {
 	origin := r.Header.Get("Origin")
-	if origin == "" || slices.Contains(o.allowed, origin) {
+	if origin == "" || o.any || slices.Contains(o.allowed, origin) {
 		return nil
 	}
 	if u, err := url.Parse(origin); err == nil && u.Host != "" && sameHost(u, r.Host) {
@@ -81,7 +99,7 @@ func sameHost(origin *url.URL, asked string) bool {
 // allowed origin.
 func (o *origins) preflight(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" ||
-		!slices.Contains(o.allowed, r.Header.Get("Origin")) {
+		!o.any && !slices.Contains(o.allowed, r.Header.Get("Origin")) {
 		return false
 	}
 	w.Header().Set("Access-Control-Allow-Methods", corsMethods)

@@ -61,6 +61,14 @@ func (a *Answer) refuse(r *http.Request, err error) {
 		a.cut = true
 		return
 	}
+	if e.Status == http.StatusUnauthorized && a.Header().Get("WWW-Authenticate") == "" {
+		challenge(a, "invalid_token")
+	}
+	if a.route != nil && a.route.Refuse != nil {
+		a.mending = true
+		a.route.Refuse(a, r, e)
+		return
+	}
 	writeProblem(a, e)
 }
 

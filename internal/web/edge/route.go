@@ -1,10 +1,15 @@
 package edge
 
 import (
+	"errors"
 	"net/http"
 	"reflect"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"longshore/internal/access"
+	"longshore/internal/httpapi"
 )
 
 // Access says who may use a route.
@@ -17,14 +22,26 @@ const (
 	// Socket is Bearer where a page's script can't set the header: the token may be in
 	// a subprotocol, and the page's origin is checked.
 	Socket Access = "socket"
+	// Page is Bearer for pages that people look at: who isn't logged in is sent to LoginPath.
+	Page Access = "page"
+	// Visit is a page for anybody; Answer.Who is whoever is logged in, or nil.
+	Visit Access = "visit"
 )
 
 // A Route is one line of the table. Its method and path are those of Op.
 type Route struct {
 	Op     huma.Operation
 	Access Access
-	JSON   bool // the body is JSON, read before the handler
-	Probe  bool // asked every few seconds: logged at debug level
+	Scope  access.Scope  // that is needed, unless it is public
+	Wide   bool          // … of the whole installation
+	Job    bool          // the path's id is a job's that is there: whom it isn't for sees none
+	Whole  bool          // no page's token may, whatever its scopes
+	Late   time.Duration // how long after its token's end a page may go on
+	JSON   bool          // the body is JSON, read before the handler
+	Probe  bool          // asked every few seconds: logged at debug level
+	Fresh  bool          // what it changes needs a login of the last minutes, as all of scope admin does
+	// Refuse shows a refusal as a page; nil: it is a problem in JSON.
+	Refuse func(*Answer, *http.Request, *httpapi.Error)
 	// Handle serves it. Body, if it answers with JSON, is the zero value of what, and
 	// Headers are those that it answers with; both are for the description.
 	Handle  func(*Answer, *http.Request) error
@@ -39,12 +56,13 @@ func At(method, path, name, summary string) huma.Operation {
 
 // Mount puts a table of routes on the edge, and their descriptions into a document.
 func (e *Edge) Mount(document *huma.OpenAPI, routes []Route) {
-	if e.Token != "" {
-		document.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
+	if !e.guard.open {
+		document.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http",
+			Scheme: "bearer"}}
 	}
 	document.Components.Schemas.Schema(reflect.TypeFor[problem](), true, "Problem")
 	for _, rt := range routes {
-		if rt.Access != Public && e.Token != "" {
+		if rt.Access != Public && !e.guard.open {
 			rt.Op.Security = []map[string][]string{{"bearer": {}}}
 		}
 		e.mux.HandleFunc(rt.Op.Method+" "+rt.Op.Path, func(w http.ResponseWriter, r *http.Request) {
@@ -52,19 +70,48 @@ func (e *Edge) Mount(document *huma.OpenAPI, routes []Route) {
 			a.route = &rt
 			err := e.admit(&rt, a, r)
 			if err == nil {
-				err = rt.Handle(a, r)
+				err = a.serve(&rt, r)
 			}
-			if err != nil {
+			if err != nil && !a.toLogin(&rt, r, err) {
 				a.refuse(r, err)
 			}
 		})
-		rt.describe(document)
+		if !rt.Op.Hidden {
+			rt.describe(document)
+		}
 	}
+}
+
+// serve has a route serve a request. What its client is sending is not read on once its
+// credential was revoked.
+func (a *Answer) serve(rt *Route, r *http.Request) error {
+	if a.Body != nil {
+		var held access.Held
+		a.Who.Hold(&held, func(why error) {
+			if rt.Late == 0 || errors.Is(why, access.ErrRevoked) {
+				a.Body.Interrupt()
+			}
+		})
+		defer held.Let()
+	}
+	err := rt.Handle(a, r)
+	if err != nil && a.Body.interrupted() {
+		if ended := a.Ended(); ended != nil {
+			return ended
+		}
+	}
+	return err
 }
 
 // admit applies a route's rules.
 func (e *Edge) admit(rt *Route, a *Answer, r *http.Request) error {
-	if rt.Access != Public {
+	switch rt.Access {
+	case Public:
+	case Visit:
+		if err := e.guard.visit(rt, a, r); err != nil {
+			return err
+		}
+	default:
 		if err := e.guard.check(rt, a, r); err != nil {
 			return err
 		}
@@ -75,7 +122,7 @@ func (e *Edge) admit(rt *Route, a *Answer, r *http.Request) error {
 	switch {
 	case rt.JSON:
 		return readJSONBody(a, r)
-	case rt.Access == Socket:
+	case rt.Access == Socket && (a.Who == nil || a.Who.Session == nil): // else it was checked with the cookie
 		return e.origins.checkSocket(r)
 	}
 	return nil

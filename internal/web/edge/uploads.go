@@ -61,7 +61,8 @@ func (u *Uploads) Begin(a *Answer, r *http.Request, size int64) (end func(), err
 func (u *Uploads) Enter(a *Answer) (end func(), err error) {
 	if !u.underWay.Enter(a.Client) {
 		return nil, httpapi.NewError(httpapi.RateLimited,
-			fmt.Sprintf("%d uploads or batches from this address are under way, more are not taken", u.PerAddress)).
+			fmt.Sprintf("%d uploads or batches from this address are under way, more are not taken",
+				u.PerAddress)).
 			WithRetryAfter(2 * time.Second)
 	}
 	return sync.OnceFunc(func() { u.underWay.Leave(a.Client) }), nil

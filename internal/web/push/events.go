@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
 	"longshore/internal/web/edge"
@@ -29,6 +30,7 @@ type feed struct {
 	open   int            // jobs that are not Done
 	alone  bool           // the stream of one job, which is 404 without it
 	again  bool           // the client has been here before
+	drawn  bool           // the one job needn't be there yet
 	answer *edge.Answer   // where it goes
 	show   func(job.Snapshot) job.Snapshot
 }
@@ -50,7 +52,7 @@ func (h *Handler) jobEvents(a *edge.Answer, r *http.Request) error {
 			return httpapi.InvalidAt(place, err.Error())
 		}
 	}
-	f := &feed{jobs: []job.Rev{known}, alone: true, show: h.show}
+	f := &feed{jobs: []job.Rev{known}, alone: true, show: h.show, drawn: a.Who.Draws(string(id))}
 	f.cursor = func() string { return strconv.FormatInt(f.jobs[0].Rev, 10) }
 	return h.stream(a, r, f)
 }
@@ -126,18 +128,27 @@ func (h *Handler) stream(a *edge.Answer, r *http.Request, f *feed) error {
 	ctx := r.Context()
 	f.answer = a
 	a.SetIdle(h.Idle)
+	credential := last(a.Who) // before anything is told
+	defer credential.end()
 	f.place, f.open = make(map[job.ID]int, len(f.jobs)), len(f.jobs)
 	watch := h.hub.Watch()
 	defer watch.Close()
 	for i, j := range f.jobs {
 		f.place[j.ID] = i
-		watch.Add(j.ID, j.Rev)
+		if a.Who.Sees(string(j.ID)) {
+			watch.Add(j.ID, j.Rev)
+		}
 	}
-	first, err := h.records.GetMany(ctx, watch.Take(len(f.jobs)))
+	first, err := h.records.GetMany(ctx, a.View(), watch.Take(len(f.jobs)))
 	if err != nil {
 		return err
 	}
-	if f.alone && first[0].Err != nil {
+	for _, j := range f.jobs {
+		if !a.Who.Sees(string(j.ID)) {
+			first = append(first, job.Reading{Snapshot: job.Snapshot{ID: j.ID}, Err: job.ErrNotFound})
+		}
+	}
+	if f.alone && first[0].Err != nil && !f.awaits(first[0]) {
 		return first[0].Err
 	}
 	if f.ended(first) {
@@ -163,13 +174,16 @@ func (h *Handler) stream(a *edge.Answer, r *http.Request, f *feed) error {
 	writeRetry(&text, retry)
 	f.report(&text, watch, first)
 	if f.flush(&text) {
-		h.goOn(ctx, f, watch)
+		h.goOn(ctx, f, watch, credential)
 	}
 	return nil
 }
 
+// awaits reports whether a job that isn't there is one that may still come.
+func (f *feed) awaits(r job.Reading) bool { return f.drawn && errors.Is(r.Err, job.ErrNotFound) }
+
 // goOn is what follows the first look.
-func (h *Handler) goOn(ctx context.Context, f *feed, watch *hub.Watcher) {
+func (h *Handler) goOn(ctx context.Context, f *feed, watch *hub.Watcher, credential *lasting) {
 	heartbeat := time.NewTicker(h.Heartbeat)
 	defer heartbeat.Stop()
 	for alive := true; alive && f.open > 0; {
@@ -181,10 +195,20 @@ func (h *Handler) goOn(ctx context.Context, f *feed, watch *hub.Watcher) {
 			writeRetry(&text, jitter(time.Second))
 			f.flush(&text)
 			return
+		case <-credential.ended:
+			code := httpapi.Unauthorized
+			if errors.Is(f.answer.Who.Err(), access.ErrExpired) {
+				code = httpapi.TokenExpired
+			}
+			writeEvent(&text, "unauthorized", f.cursor(), unauthorized{code})
+			f.flush(&text)
+			return
+		case <-credential.soon():
+			writeEvent(&text, "expiring", f.cursor(), expiring{f.answer.Who.Expires})
 		case <-heartbeat.C:
 			text.WriteString(":\n\n")
 		case <-watch.Moved():
-			readings, err := h.records.GetMany(ctx, watch.Take(lookBatch))
+			readings, err := h.records.GetMany(ctx, f.answer.View(), watch.Take(lookBatch))
 			if err != nil {
 				continue // the hub's next look of all marks them again
 			}
@@ -196,9 +220,10 @@ func (h *Handler) goOn(ctx context.Context, f *feed, watch *hub.Watcher) {
 
 // ended reports whether there is nothing to tell, now or ever.
 func (f *feed) ended(readings []job.Reading) bool {
-	for i, r := range readings {
-		gone := f.again && errors.Is(r.Err, job.ErrNotFound) // it has been told so, or would be, again and again
-		if !gone && (r.Err != nil || !r.Done || r.Rev != f.jobs[i].Rev) {
+	for _, r := range readings {
+		// it has been told so, or would be, again and again
+		gone := f.again && errors.Is(r.Err, job.ErrNotFound)
+		if !gone && (r.Err != nil || !r.Done || r.Rev != f.jobs[f.place[r.ID]].Rev) {
 			return false
 		}
 	}
@@ -213,6 +238,7 @@ func (f *feed) report(text *bytes.Buffer, watch *hub.Watcher, readings []job.Rea
 			continue
 		}
 		switch {
+		case f.awaits(r) && known.Rev == 0: // a mark comes when it is there
 		case r.Err != nil:
 			f.close(known, watch)
 			writeEvent(text, "missing", f.cursor(), missingJob{r.ID, codeOfReading(r.Err)})

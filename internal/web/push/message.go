@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"longshore/internal/httpapi"
 	"longshore/internal/strictjson"
@@ -15,6 +16,7 @@ import (
 //
 //	{"type":"subscribe","jobs":[{"id":"…","after":3},…]}
 //	{"type":"unsubscribe","jobs":[{"id":"…"},…]}
+//	{"type":"token","token":"…"}                a page's new token, before the old one ends
 //
 // and gets
 //
@@ -22,10 +24,14 @@ import (
 //	{"type":"end","id":"…","rev":7}      the job has ended, the subscription too
 //	{"type":"error","id":"…","code":"not_found","detail":"…"}
 //
+//	{"type":"expiring","at":"…"}         the page's token ends in 30 s
+//	{"type":"token","expires_at":"…"}    another one counts now
+//
 // An error without id is about the client's last message.
 const (
 	subscribe   = "subscribe"
 	unsubscribe = "unsubscribe"
+	renew       = "token"
 )
 
 type stateMessage struct {
@@ -39,6 +45,16 @@ type endMessage struct {
 	Rev  int64  `json:"rev"`
 }
 
+type expiringMessage struct {
+	Type string    `json:"type"`
+	At   time.Time `json:"at"`
+}
+
+type renewedMessage struct {
+	Type      string    `json:"type"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
 type errorMessage struct {
 	Type   string            `json:"type"`
 	ID     job.ID            `json:"id,omitempty"`
@@ -49,16 +65,18 @@ type errorMessage struct {
 
 // A socketMessage is what a client wants.
 type socketMessage struct {
-	verb string
-	jobs []job.Rev // each once
+	verb  string
+	jobs  []job.Rev // each once
+	token string    // of renew
 }
 
 // parseSocketMessage reads a client's message strictly: unknown fields,
 // duplicate keys and anything behind the value are refused.
 func parseSocketMessage(text []byte) (socketMessage, *httpapi.Error) {
 	var raw struct {
-		Type string `json:"type"`
-		Jobs []struct {
+		Type  string  `json:"type"`
+		Token *string `json:"token"`
+		Jobs  []struct {
 			ID    string `json:"id"`
 			After int64  `json:"after"`
 		} `json:"jobs"`
@@ -76,8 +94,17 @@ func parseSocketMessage(text []byte) (socketMessage, *httpapi.Error) {
 	bad := func(pointer, detail string) {
 		wrong = append(wrong, httpapi.Pointer{Pointer: pointer, Detail: detail})
 	}
+	if raw.Type == renew {
+		if raw.Token == nil || raw.Jobs != nil {
+			return socketMessage{}, httpapi.InvalidAt("/token", "expected a token, and no jobs")
+		}
+		return socketMessage{verb: renew, token: *raw.Token}, nil
+	}
+	if raw.Token != nil {
+		bad("/token", "unknown field")
+	}
 	if raw.Type != subscribe && raw.Type != unsubscribe {
-		bad("/type", "expected subscribe or unsubscribe")
+		bad("/type", "expected subscribe, unsubscribe or token")
 	}
 	if len(raw.Jobs) == 0 || len(raw.Jobs) > maxWatched {
 		bad("/jobs", fmt.Sprintf("expected 1 to %d jobs", maxWatched))

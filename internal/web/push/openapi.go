@@ -49,7 +49,8 @@ func manyEventsOperation() huma.Operation {
 func eventResponses() map[string]*huma.Response {
 	return map[string]*huma.Response{
 		"200": {Description: "The stream. With Retry-After it ends at once, since too many wait.",
-			Content: map[string]*huma.MediaType{httpapi.TypeEvents: {Schema: &huma.Schema{Type: huma.TypeString}}}},
+			Content: map[string]*huma.MediaType{
+				httpapi.TypeEvents: {Schema: &huma.Schema{Type: huma.TypeString}}}},
 		"204":     {Description: "The client knows the end already."},
 		"default": edge.ProblemResponse(),
 	}
@@ -64,7 +65,7 @@ func socketOperation() huma.Operation {
 			`it gets {"type":"state","job":{…}} with the newest snapshot, {"type":"end","id":"…","rev":7} after a job's ` +
 			`end, and {"type":"error","id":"…","code":"not_found","detail":"…"}. A script in a browser sends the token ` +
 			`as a further subprotocol, longshore.bearer. and the token in base64url without padding. Close codes: ` +
-			`1001 the server stops, 1013 too many wait, 1009 a message over the limit, 1003 a binary message.`,
+			`1001 the server stops, 4401 the token counts no more, 1013 too many wait, 1009 a message over the limit, 1003 a binary message.`,
 		Responses: map[string]*huma.Response{
 			"101":     {Description: "The connection is a WebSocket now."},
 			"default": edge.ProblemResponse(),

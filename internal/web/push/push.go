@@ -9,6 +9,7 @@ import (
 	"errors"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
 	"longshore/internal/web/edge"
@@ -17,7 +18,8 @@ import (
 
 // Hub waits for jobs. hub.Hub implements it.
 type Hub interface {
-	Wait(ctx context.Context, patience time.Duration, wants ...hub.Want) ([]job.Rev, error)
+	Wait(ctx context.Context, by *access.Principal, patience time.Duration, wants ...hub.Want) ([]job.Rev,
+		error)
 	Release() // ends all waits
 	Look(ctx context.Context, wants ...hub.Want) ([]job.Rev, error)
 	Watch() *hub.Watcher
@@ -25,13 +27,15 @@ type Hub interface {
 
 // Records reads jobs.
 type Records interface {
-	GetMany(ctx context.Context, ids []job.ID) ([]job.Reading, error)
+	GetMany(ctx context.Context, by access.View, ids []job.ID) ([]job.Reading, error)
 }
 
 // Config of a Handler.
 type Config struct {
 	Heartbeat time.Duration // after which a silent stream shows that it lives; 0 = 15 s
 	Idle      time.Duration // how long a client may take no byte; 0 = 30 s
+	// Identify returns who has a token, for sockets that get a new one.
+	Identify func(ctx context.Context, token string) (*access.Principal, error)
 }
 
 // A Handler serves streams and sockets.
@@ -46,7 +50,8 @@ type Handler struct {
 
 // New returns a handler whose clients count among the waiters.
 func New(
-	c Config, records Records, h Hub, w *Waiters, show func(job.Snapshot) job.Snapshot, stopping context.Context,
+	c Config, records Records, h Hub, w *Waiters, show func(job.Snapshot) job.Snapshot,
+	stopping context.Context,
 ) *Handler {
 	c.Heartbeat, c.Idle = cmp.Or(c.Heartbeat, 15*time.Second), cmp.Or(c.Idle, 30*time.Second)
 	return &Handler{c, records, h, w, show, stopping}
@@ -55,9 +60,9 @@ func New(
 // Routes are what it serves.
 func (h *Handler) Routes() []edge.Route {
 	return []edge.Route{
-		{Op: eventsOperation(), Access: edge.Bearer, Handle: h.jobEvents},
-		{Op: manyEventsOperation(), Access: edge.Bearer, Handle: h.manyEvents},
-		{Op: socketOperation(), Access: edge.Socket, Handle: h.socket},
+		{Op: eventsOperation(), Access: edge.Bearer, Scope: access.JobsRead, Job: true, Handle: h.jobEvents},
+		{Op: manyEventsOperation(), Access: edge.Bearer, Scope: access.JobsRead, Handle: h.manyEvents},
+		{Op: socketOperation(), Access: edge.Socket, Scope: access.JobsRead, Handle: h.socket},
 	}
 }
 

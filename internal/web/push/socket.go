@@ -13,6 +13,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"longshore/internal/access"
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
 	"longshore/internal/loop"
@@ -46,13 +47,17 @@ type socket struct {
 	conn    *websocket.Conn
 	watch   *hub.Watcher // its After is what the client has been told of each job
 	client  netip.Addr
-	slots   int // that it takes among the waiters
+	who     *access.Principal
+	by      access.View // which jobs it sees
+	slots   int         // that it takes among the waiters
+
+	credential *lasting
 }
 
 // socket upgrades the connection and serves it until one side ends it.
 func (h *Handler) socket(a *edge.Answer, r *http.Request) error {
 	admitted := h.waiters.admit(a)
-	sock := &socket{handler: h, client: a.Client}
+	sock := &socket{handler: h, client: a.Client, who: a.Who, by: a.View()}
 	if admitted {
 		sock.slots = 1
 	}
@@ -113,6 +118,8 @@ func (k *socket) serve(ctx context.Context) {
 	wg.Go(func() { k.read(ctx, cancel, messages) })
 	heartbeat := time.NewTicker(k.handler.Heartbeat)
 	defer heartbeat.Stop()
+	k.credential = last(k.who)
+	defer func() { k.credential.end() }()
 	var pinging atomic.Bool
 	for {
 		var err error
@@ -122,6 +129,11 @@ func (k *socket) serve(ctx context.Context) {
 		case <-k.handler.stopping.Done():
 			k.conn.Close(websocket.StatusGoingAway, "the server is stopping, come back")
 			return
+		case <-k.credential.ended:
+			k.conn.Close(statusUnauthorized, "the credential counts no more")
+			return
+		case <-k.credential.soon():
+			err = k.write(ctx, expiringMessage{"expiring", k.who.Expires})
 		case <-heartbeat.C:
 			if !pinging.Swap(true) {
 				wg.Go(func() {
@@ -166,7 +178,8 @@ func (k *socket) read(ctx context.Context, cancel context.CancelCauseFunc, messa
 			paid = now
 		}
 		paid = paid.Add(time.Duration(len(text)+messageCost) * time.Second / messageRate)
-		if ahead := time.Until(paid) - messageBurst/messageRate*time.Second; ahead > 0 && loop.Sleep(ctx, ahead) != nil {
+		if ahead := time.Until(paid) - messageBurst/messageRate*time.Second; ahead > 0 &&
+			loop.Sleep(ctx, ahead) != nil {
 			return
 		}
 	}
@@ -197,10 +210,18 @@ func (k *socket) write(ctx context.Context, m any) error {
 func (k *socket) handle(ctx context.Context, text []byte) error {
 	m, err := parseSocketMessage(text)
 	if err != nil {
-		return k.write(ctx, errorMessage{Type: "error", Code: err.Code, Detail: err.Detail, Errors: err.Errors})
+		return k.write(ctx, errorMessage{Type: "error", Code: err.Code, Detail: err.Detail,
+			Errors: err.Errors})
+	}
+	if m.verb == renew {
+		return k.renew(ctx, m.token)
 	}
 	for _, j := range m.jobs {
 		switch {
+		case m.verb == subscribe && !k.who.Sees(string(j.ID)):
+			if err := k.write(ctx, notThere(j.ID)); err != nil {
+				return err
+			}
 		case m.verb == unsubscribe:
 			k.forget(j.ID)
 		case !k.watch.Has(j.ID) && k.watch.Len() == maxWatched:
@@ -222,6 +243,51 @@ func (k *socket) handle(ctx context.Context, text []byte) error {
 	return nil
 }
 
+// statusUnauthorized is the close code of a socket whose credential ended: one of those
+// for applications (RFC 6455, section 7.4.2), after 401.
+const statusUnauthorized = 4401
+
+func notThere(id job.ID) errorMessage {
+	return errorMessage{Type: "error", ID: id, Code: httpapi.NotFound, Detail: httpapi.NoSuchJob().Detail}
+}
+
+// renew goes on by another token of the same maker. Jobs that it doesn't show are gone.
+func (k *socket) renew(ctx context.Context, token string) error {
+	who, err := k.handler.Identify(ctx, token)
+	if err == nil && !sameMaker(k.who, who) {
+		err = access.ErrUnknown
+	}
+	if err != nil {
+		code := httpapi.Unauthorized
+		switch {
+		case errors.Is(err, access.ErrUnread):
+			code = httpapi.Unavailable
+		case errors.Is(err, access.ErrExpired):
+			code = httpapi.TokenExpired
+		}
+		return k.write(ctx, errorMessage{Type: "error", Code: code,
+			Detail: "the token is not taken; the one before counts on"})
+	}
+	k.credential.end()
+	k.who, k.by, k.credential = who, who.View(), last(who)
+	for _, id := range k.watch.IDs() { // what its view leaves out, the next look finds missing
+		if !who.Sees(string(id)) {
+			k.forget(id)
+			if err := k.write(ctx, notThere(id)); err != nil {
+				return err
+			}
+		}
+	}
+	return k.write(ctx, renewedMessage{"token", who.Expires})
+}
+
+// sameMaker reports whether a token may go on for another one: somebody made both for
+// pages of one tenant.
+func sameMaker(now, next *access.Principal) bool {
+	return now.Grant != nil && next.Grant != nil && now.Grant.Maker == next.Grant.Maker &&
+		now.Tenant == next.Tenant && now.Subject == next.Subject && next.Scopes.Has(access.JobsRead)
+}
+
 func (k *socket) forget(id job.ID) {
 	k.watch.Remove(id)
 	k.release()
@@ -229,7 +295,7 @@ func (k *socket) forget(id job.ID) {
 
 // send sends what is news about some jobs.
 func (k *socket) send(ctx context.Context, ids []job.ID) error {
-	readings, err := k.handler.records.GetMany(ctx, ids)
+	readings, err := k.handler.records.GetMany(ctx, k.by, ids)
 	if err != nil {
 		return nil //nolint:nilerr // the hub's next look of all marks them again
 	}
@@ -244,9 +310,8 @@ func (k *socket) send(ctx context.Context, ids []job.ID) error {
 func (k *socket) sendOne(ctx context.Context, r job.Reading) error {
 	if r.Err != nil {
 		k.forget(r.ID)
-		m := errorMessage{Type: "error", ID: r.ID, Code: codeOfReading(r.Err),
-			Detail: "there is no such job, or its retention is over"}
-		if m.Code != httpapi.NotFound {
+		m := notThere(r.ID)
+		if m.Code = codeOfReading(r.Err); m.Code != httpapi.NotFound {
 			m.Detail = "the job's record can't be read"
 		}
 		return k.write(ctx, m)

@@ -40,18 +40,36 @@ func (w *Waiters) Enter(a *edge.Answer, wish time.Duration) time.Duration {
 func (w *Waiters) Leave(a *edge.Answer) { w.leave(a.Client) }
 
 // Wait waits for jobs until one has moved, the time is over, the client has
-// left, or the server stops. It takes up to a tenth off the time, so that
+// left or is let in no more, or the server stops. It takes up to a tenth off the time, so that
 // waiters who came together don't come back together. No time is one look.
-func (w *Waiters) Wait(ctx context.Context, d time.Duration, wants ...hub.Want) ([]job.Rev, error) {
+func (w *Waiters) Wait(ctx context.Context, a *edge.Answer, d time.Duration,
+	wants ...hub.Want) ([]job.Rev, error) {
+	see(a, wants)
 	if d <= 0 {
 		return w.hub.Look(ctx, wants...)
 	}
-	moved, err := w.hub.Wait(ctx, d-rand.N(d/10+1), wants...)
+	moved, err := w.hub.Wait(ctx, a.Who, d-rand.N(d/10+1), wants...)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx) // nobody is there to be answered
 	}
+	if ended := a.Ended(); ended != nil {
+		return nil, ended
+	}
 	return moved, err
 }
+
+// see has the waiter find what he may see, and nothing else.
+func see(a *edge.Answer, wants []hub.Want) {
+	by := a.View()
+	for i := range wants {
+		if !by.All() {
+			wants[i].By = &by
+		}
+	}
+}
+
+// Waiting is how many wait now.
+func (w *Waiters) Waiting() int { return w.limiter.In() }
 
 // Empty returns when all have left; for the end of the server.
 func (w *Waiters) Empty(ctx context.Context) error { return w.limiter.Wait(ctx) }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"longshore/internal/access"
 	"longshore/internal/httpapi"
 	"longshore/internal/submit"
 	"longshore/internal/web/edge"
@@ -23,7 +24,9 @@ import (
 type Protocol interface {
 	// Serve answers one request, or returns why it is refused. create is the
 	// job that a new upload is for. A request that takes long ends with stopping.
-	Serve(stopping context.Context, w http.ResponseWriter, r *http.Request, create *submit.Request) error
+	// There are uploads of jobs in the view.
+	Serve(stopping context.Context, w http.ResponseWriter, r *http.Request, by submit.Uploader,
+		create *submit.Request) error
 }
 
 const (
@@ -32,6 +35,9 @@ const (
 	headerOffset   = "Upload-Offset"
 	headerOverride = "X-HTTP-Method-Override"
 )
+
+// lateUpload is how long an upload may go on that a page began while its token was good.
+const lateUpload = 24 * time.Hour
 
 // Handler serves uploads.
 type Handler struct {
@@ -43,27 +49,32 @@ type Handler struct {
 // Routes are those of tus 1.0.
 func (h Handler) Routes() []edge.Route {
 	const all, one = httpapi.PathUploads, httpapi.PathUploads + "/{id}"
-	at := func(method, path, name, summary string, access edge.Access) edge.Route {
-		op := huma.Operation{Method: method, Path: path, OperationID: name, Summary: summary, Responses: map[string]*huma.Response{
-			"2XX":     {Description: "As tus 1.0 says (https://tus.io/protocols/resumable-upload)."},
-			"default": edge.ProblemResponse(),
-		}}
+	at := func(method, path, name, summary string) edge.Route {
+		op := huma.Operation{Method: method, Path: path, OperationID: name, Summary: summary,
+			Responses: map[string]*huma.Response{
+				"2XX":     {Description: "As tus 1.0 says (https://tus.io/protocols/resumable-upload)."},
+				"default": edge.ProblemResponse(),
+			}}
 		if path == one {
 			op.Parameters = []*huma.Param{edge.IDParam()}
 		}
-		return edge.Route{Op: op, Access: access, Handle: h.upload}
+		rt := edge.Route{Op: op, Access: edge.Bearer, Scope: access.JobsSubmit, Handle: h.upload}
+		if path == one && method != http.MethodOptions {
+			rt.Job, rt.Late = true, lateUpload
+		}
+		return rt
 	}
-	create := at("POST", all, "create-upload", "Begin an upload in pieces, and its job (tus 1.0)", edge.Bearer)
+	create := at("POST", all, "create-upload", "Begin an upload in pieces, and its job (tus 1.0)")
 	create.Op.Parameters = uploadParams()
 	create.Handle = h.create
 	return []edge.Route{
 		create,
-		at("OPTIONS", all, "describe-uploads", "What of tus is served", edge.Bearer),
-		at("OPTIONS", one, "describe-upload", "What of tus is served", edge.Bearer),
-		at("HEAD", one, "get-upload", "How many bytes of an upload are there", edge.Bearer),
-		at("PATCH", one, "append-upload", "Add bytes to an upload", edge.Bearer),
-		at("DELETE", one, "delete-upload", "End an upload and cancel its job", edge.Bearer),
-		at("POST", one, "override-upload", "PATCH or DELETE, as X-HTTP-Method-Override says", edge.Bearer),
+		at("OPTIONS", all, "describe-uploads", "What of tus is served"),
+		at("OPTIONS", one, "describe-upload", "What of tus is served"),
+		at("HEAD", one, "get-upload", "How many bytes of an upload are there"),
+		at("PATCH", one, "append-upload", "Add bytes to an upload"),
+		at("DELETE", one, "delete-upload", "End an upload and cancel its job"),
+		at("POST", one, "override-upload", "PATCH or DELETE, as X-HTTP-Method-Override says"),
 	}
 }
 
@@ -124,15 +135,22 @@ func (h Handler) begin(a *edge.Answer, r *http.Request, size int64) (end func(),
 	return end, err
 }
 
+// ends reports whether a request ends an upload.
+func ends(r *http.Request) bool {
+	return r.Method == http.MethodDelete || r.Method == http.MethodPost &&
+		r.Header.Get(headerOverride) == http.MethodDelete
+}
+
 func badOverride(expected string) *httpapi.Error {
-	return httpapi.NewError(httpapi.Unsupported, "expected as "+headerOverride+": "+expected).WithStatus(http.StatusMethodNotAllowed)
+	return httpapi.NewError(httpapi.Unsupported, "expected as "+headerOverride+": "+expected).
+		WithStatus(http.StatusMethodNotAllowed)
 }
 
 // serve has a request of tus served. One whose bytes come too slowly ends
 // like one of a server that stops: what came is stored, and the client goes on,
 // with its lock and its place among the uploads let go meanwhile.
 func (h Handler) serve(a *edge.Answer, r *http.Request, create *submit.Request) error {
-	err := h.Protocol.Serve(h.Stopping, a, r, create)
+	err := h.Protocol.Serve(h.Stopping, a, r, submit.UploaderOf(a.Who, a.View(), ends(r)), create)
 	if slow := a.Body.Refusal(); err != nil && slow != nil && a.Body.TooSlow() {
 		return httpapi.NewError(httpapi.RateLimited, slow.Detail).
 			WithStatus(http.StatusServiceUnavailable).WithRetryAfter(time.Second).Wrap(err)
@@ -144,7 +162,8 @@ func (h Handler) serve(a *edge.Answer, r *http.Request, create *submit.Request) 
 // keys that mean nothing to us, as clients send them, are only kept.
 func (h Handler) create(a *edge.Answer, r *http.Request) error {
 	if r.Header.Get("Upload-Concat") != "" {
-		return httpapi.NewError(httpapi.Unsupported, "uploads are not concatenated: send one file in one upload").
+		return httpapi.NewError(httpapi.Unsupported,
+			"uploads are not concatenated: send one file in one upload").
 			WithStatus(http.StatusNotImplemented)
 	}
 	if r.Header.Get(headerOverride) != "" {
@@ -158,8 +177,8 @@ func (h Handler) create(a *edge.Answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	req := submit.Request{Type: values.Get("type"), ContentType: values.Get("filetype"), Filename: values.Get("name"),
-		Client: a.ClientText()}
+	req := submit.Request{Type: values.Get("type"), ContentType: values.Get("filetype"),
+		Filename: values.Get("name"), Client: a.ClientText()}
 	if err := req.ReadHeader(r.Header); err != nil {
 		return err
 	}
@@ -167,6 +186,9 @@ func (h Handler) create(a *edge.Answer, r *http.Request) error {
 	req.TakeParameters(&p)
 	if err := p.Err(); err != nil {
 		return inMetadata(err)
+	}
+	if err := req.Permit(a.Who, a.Tenant()); err != nil {
+		return err
 	}
 	end, err := h.begin(a, r, max(size, r.ContentLength))
 	if err != nil {
@@ -185,7 +207,8 @@ func headerNumber(r *http.Request, name string) (int64, error) {
 	}
 	text := values[0]
 	if len(values) > 1 || text == "" || strings.Trim(text, "0123456789") != "" {
-		return 0, httpapi.InvalidAt("/headers/"+name, "expected a number of bytes, in digits").WithStatus(http.StatusBadRequest)
+		return 0, httpapi.InvalidAt("/headers/"+name, "expected a number of bytes, in digits").
+			WithStatus(http.StatusBadRequest)
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil { // more than there are bytes in the world
@@ -207,7 +230,8 @@ func parseMetadata(headers []string) (url.Values, error) {
 		}
 		value, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 		if err != nil {
-			return nil, httpapi.InvalidAt("/headers/"+headerMetadata, "expected pairs of a key and a value in base64, separated by commas")
+			return nil, httpapi.InvalidAt("/headers/"+headerMetadata,
+				"expected pairs of a key and a value in base64, separated by commas")
 		}
 		values.Add(key, string(value))
 	}

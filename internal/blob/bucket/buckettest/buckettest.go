@@ -80,8 +80,10 @@ func (s *Server) run(t testing.TB, address string) bool {
 	t.Helper()
 	s.Endpoint = "http://" + address
 	s.out.Reset()
-	s.cmd = exec.Command(s.path, "--quiet", "--keep-alive", "--region", Region, "--port", address, "posix", s.Folder)
-	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "ROOT_ACCESS_KEY_ID=" + KeyID, "ROOT_SECRET_ACCESS_KEY=" + SecretKey}
+	s.cmd = exec.Command(s.path, "--quiet", "--keep-alive", "--region", Region, "--port", address, "posix",
+		s.Folder)
+	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "ROOT_ACCESS_KEY_ID=" + KeyID,
+		"ROOT_SECRET_ACCESS_KEY=" + SecretKey}
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	s.cmd.SysProcAttr = attr()
 	if err := s.cmd.Start(); err != nil {

@@ -1,0 +1,396 @@
+// Written from /openapi.json: go test ./internal/web -run TypeScriptSchema -update
+
+export interface APIKey {
+  created_at: string
+  /** id of the key that made it, root, or local for the command line at Redis */
+  created_by: string
+  expires_at?: string
+  id: string
+  /** the key itself, told once: as Authorization: Bearer */
+  key?: string
+  /** to the minute */
+  last_used_at?: string
+  name: string
+  /** until when the secret before the last rotation is good */
+  old_ends_at?: string
+  rate?: Rate
+  scopes: string[]
+  /** the app's own name of a user: its jobs are that user's */
+  subject?: string
+  /** a name, or * for the whole installation */
+  tenant: string
+  /** patterns of the types that it may submit; none = all */
+  types?: string[]
+}
+
+export interface AttemptError {
+  at: string
+  attempt: number
+  code: string
+  function?: FunctionRun
+  message: string
+}
+
+export interface AuditEntry {
+  /** what was done, as keys.create; of a refusal what was wanted */
+  action: string
+  /** id of a key or token, root, local for the command line at Redis */
+  actor: string
+  /** of the client */
+  address?: string
+  /** of refusals: how many in that minute */
+  count?: number
+  /** place in the log: ?before= goes on from it */
+  id: string
+  /** how the actor showed who it is */
+  kind?: string
+  target?: string
+  tenant: string
+  time: string
+}
+
+export interface AuditList {
+  entries: AuditEntry[]
+}
+
+export interface BatchAnswer {
+  /** why the line was refused */
+  code?: string
+  /** the job is new: neither key nor id named one that was there */
+  created?: boolean
+  detail?: string
+  errors?: Pointer[]
+  /** the job's id */
+  id?: string
+  /** number of the line, from 1; empty ones count */
+  line: number
+  /** what a request of its own would have been answered with */
+  status?: number
+  title?: string
+}
+
+export interface BatchLine {
+  /** post the job, signed, to this address when it has ended: http or https, at most 2048 bytes */
+  callback_url?: string
+  /** give up unless started within this time */
+  expires_in?: string | number
+  /** the id the job shall have: a UUIDv7 of the last hour */
+  id?: string
+  /** a repeat with the same key returns the first job */
+  idempotency_key?: string
+  /** the input of a type that works on a file: an output of another job, by reference */
+  input?: unknown
+  /** names and values to find the job by, at most 8: in JSON an object of strings, else user=7,batch=x */
+  labels?: Record<string, string>
+  /** how often to try */
+  max_attempts?: number
+  /** an object by the type's schema */
+  payload?: unknown
+  /** rank within the type's lane */
+  priority?: 'high' | 'default' | 'low'
+  /** how long to keep the job after its end */
+  retention?: string | number
+  /** do not start before this time */
+  run_at?: string
+  /** time limit of one attempt */
+  timeout?: string | number
+  /** the kind of work */
+  type: string
+}
+
+export interface Callback {
+  attempts: number
+  delivered_at?: string
+  gave_up_at?: string
+  last_attempt_at?: string
+  last_error?: string
+  last_status?: number
+  next_attempt_at?: string
+  state: string
+  url: string
+}
+
+export interface Error {
+  code: string
+  message: string
+}
+
+export interface Function {
+  /** the number that new jobs are for */
+  current: number
+  type: string
+  /** the oldest first */
+  versions: FunctionVersion[]
+}
+
+export interface FunctionList {
+  functions: FunctionVersion[]
+}
+
+export interface FunctionRun {
+  version: number
+}
+
+export interface FunctionVersion {
+  at: string
+  /** who deployed it: id of a key, root, or open where there is no token */
+  by: string
+  doc?: string
+  /** wasm or tar.gz */
+  kind: string
+  /** of a rollback: the number whose content it has */
+  of?: number
+  /** of what was sent, in hex */
+  sha256: string
+  /** of what was sent, in bytes */
+  size: number
+  type: string
+  /** its number, from 1; a rollback gets a new one */
+  version: number
+}
+
+export interface InputRef {
+  /** the job that made it */
+  job: string
+  /** its name, where that job has several outputs */
+  output?: string
+}
+
+export interface JobList {
+  /** there are no more; false: go on with next, though the page be short or empty */
+  complete?: boolean
+  jobs: Snapshot[]
+  missing?: string[]
+  /** cursor of the next page; also of a page without jobs that is not complete */
+  next?: string
+  /** jobs that were looked at for this page */
+  scanned?: number
+}
+
+export interface KeyList {
+  keys: APIKey[]
+}
+
+export interface Links {
+  cancel?: string
+  events?: string
+  result?: string
+  self: string
+}
+
+export interface Output {
+  content_type: string
+  href?: string
+  name: string
+  sha256: string
+  size: number
+}
+
+export interface ParkedInfo {
+  pending: number
+  served: boolean
+  type: string
+}
+
+export interface Pointer {
+  detail: string
+  pointer: string
+}
+
+export interface Problem {
+  code: string
+  detail?: string
+  errors?: Pointer[]
+  /** the job that is the retry, with already_retried */
+  job?: string
+  /** the operation that does the same already, with conflict */
+  operation?: string
+  status: number
+  title: string
+}
+
+export interface Progress {
+  bytes_done: number
+  bytes_total?: number
+  eta_s?: number
+  fraction?: number
+  note?: string
+  phase: string
+  rate_bytes_per_s?: number
+  records?: number
+}
+
+export interface QueueInfo {
+  active: number
+  lane: string
+  latency_ms: number
+  parked?: ParkedInfo[]
+  paused: boolean
+  pending: number
+  priority: string
+  queue: string
+}
+
+export interface QueueList {
+  queues: QueueInfo[]
+  workers: WorkerInfo[]
+}
+
+export interface Rate {
+  /** of them at once */
+  burst: number
+  /** requests */
+  n: number
+  /** in this time, a duration */
+  per: string
+}
+
+export interface RefusedType {
+  reason: string
+  type: string
+}
+
+export interface RemovedFunction {
+  /** jobs of it that have not ended: they wait for another deployment, or are canceled */
+  open: number
+  type: string
+}
+
+export interface ScheduleTick {
+  name: string
+  /** the time that the job stands for; absent of one that was made by hand */
+  tick?: string
+}
+
+export interface Session {
+  address?: string
+  /** what the browser calls itself */
+  agent?: string
+  created_at: string
+  /** the one that asks */
+  current?: boolean
+  /** at the latest; sooner without a request */
+  expires_at: string
+  /** what proved it, as RFC 8176 has it: pwd, otp, hwk, fed; rec is a code for when the app is lost */
+  how: string[]
+  id: string
+  /** when the person proved last who it is */
+  proved_at: string
+}
+
+export interface SessionList {
+  sessions: Session[]
+}
+
+export interface Snapshot {
+  attempt: number
+  cancel_requested: boolean
+  created_at: string
+  done: boolean
+  error?: Error
+  errors?: AttemptError[]
+  expires_at?: string
+  finished_at?: string
+  function?: FunctionRun
+  id: string
+  /** what the job is found by */
+  labels?: Record<string, string>
+  lane: 'cpu' | 'io'
+  links?: Links
+  max_attempts: number
+  outputs?: Output[]
+  /** how far the job is from the first byte of its upload to its result, 0 to 1; it never goes back; null = not known */
+  overall: number | null
+  priority: 'high' | 'default' | 'low'
+  progress?: Progress
+  result?: unknown
+  /** the newest job that is a retry of this one */
+  retried_as?: string
+  retry_of?: string
+  rev: number
+  run_at?: string
+  /** the schedule that has made the job */
+  schedule?: ScheduleTick
+  started_at?: string
+  state: 'uploading' | 'waiting' | 'scheduled' | 'queued' | 'running' | 'retrying' | 'succeeded' | 'failed' | 'canceled' | 'expired'
+  /** the app's own name of the user whose the job is */
+  subject?: string
+  /** whose the job is, where that isn't default */
+  tenant?: string
+  type: string
+  usage?: Usage
+  /** what the job waits for, reckoned when it is read */
+  waiting_for?: 'time' | 'paused' | 'worker' | 'slots'
+}
+
+export interface Status {
+  status: string
+}
+
+export interface SubmitBody {
+  /** post the job, signed, to this address when it has ended: http or https, at most 2048 bytes */
+  callback_url?: string
+  /** give up unless started within this time */
+  expires_in?: string | number
+  /** the input of a type that works on a file: an output of another job, by reference */
+  input?: unknown
+  /** names and values to find the job by, at most 8: in JSON an object of strings, else user=7,batch=x */
+  labels?: Record<string, string>
+  /** how often to try */
+  max_attempts?: number
+  /** an object by the type's schema */
+  payload?: unknown
+  /** rank within the type's lane */
+  priority?: 'high' | 'default' | 'low'
+  /** how long to keep the job after its end */
+  retention?: string | number
+  /** do not start before this time */
+  run_at?: string
+  /** time limit of one attempt */
+  timeout?: string | number
+  /** the kind of work */
+  type: string
+}
+
+export interface Token {
+  expires_at: string
+  /** by which it is revoked */
+  id: string
+  /** the job that it may submit, by the id that it will have */
+  job?: string
+  token: string
+}
+
+export interface TypeInfo {
+  doc: string
+  forbid_overlap?: boolean
+  input: string
+  lane: string
+  max_attempts: number
+  retention_ms?: number
+  sandbox?: string
+  schema: unknown
+  timeout_ms: number
+  type: string
+  version?: number
+}
+
+export interface TypeList {
+  /** definitions that workers published and that can't be used */
+  refused?: RefusedType[]
+  types: TypeInfo[]
+}
+
+export interface Usage {
+  cpu_ms?: number
+  peak_rss_bytes?: number
+  wall_ms: number
+}
+
+export interface WorkerInfo {
+  host: string
+  pid: number
+  slots: Record<string, number>
+  state?: string
+  types?: string[]
+}

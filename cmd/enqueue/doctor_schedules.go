@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"longshore/client"
+	"longshore/internal/access"
+	"longshore/internal/connect"
+	"longshore/internal/httpapi"
+	"longshore/internal/schedules"
+)
+
+// overdue is how late a tick is of which nobody takes care.
+const overdue = time.Minute
+
+// schedules looks at what makes jobs by the clock, where there is any.
+func (d *doctor) schedules(list []client.Schedule, err error, now time.Time) {
+	var refused *client.Error
+	switch {
+	case errors.As(err, &refused) && (refused.Code == httpapi.NotFound || refused.Code == httpapi.Forbidden):
+		return // an older server, or a key that may not see them
+	case err != nil:
+		d.warn("schedules", "", "they can't be seen: %v", err)
+		return
+	}
+	wrong := 0
+	for i := range list {
+		s := &list[i]
+		switch {
+		case s.Problem != nil:
+			wrong++
+			d.warn("schedules", "put the schedule right, or start a worker that serves its type",
+				"%s makes no jobs since %s: %s", s.Name, clock(s.Problem.Since)[:19], s.Problem.Detail)
+		case len(s.Next) > 0 && now.Sub(s.Next[0]) > overdue+jitterOf(s):
+			wrong++
+			d.warn("schedules", "start a web process: these make the ticks",
+				"the tick of %s at %s was not made", s.Name,
+				clock(s.Next[0])[:19])
+		case s.NotInSource:
+			wrong++
+			d.warn("schedules", "enqueue schedules rm "+s.Name+", or apply its list with --prune",
+				"%s is not in %s any more, and goes on", s.Name, s.Source)
+		}
+	}
+	if len(list) > 0 && wrong == 0 {
+		d.ok("schedules", "%d, and none is late", len(list))
+	}
+}
+
+func jitterOf(s *client.Schedule) time.Duration {
+	d, _ := httpapi.ParseDuration(s.Jitter) // "" = none
+	return d
+}
+
+// schedulesIn looks at those that a Redis has.
+func (d *doctor) schedulesIn(ctx context.Context, sys *connect.System) {
+	room := schedules.New(schedules.Config{Store: sys.Store, Log: sys.Log})
+	list, err := room.List(ctx, schedules.Asker{View: access.Everything}, "")
+	now, clockErr := sys.Store.Clock(ctx)
+	d.schedules(list, errors.Join(err, clockErr), now)
+}

@@ -1,0 +1,148 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"longshore/internal/tooltest"
+)
+
+// tsFolder is a folder with our scripts and the TypeScript client as it is shipped.
+func tsFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	clients := jsClients(t)
+	for _, name := range []string{"ts-node.mjs", "ts-browser.mjs", "dashboard.mjs"} {
+		copyFile(t, filepath.Join(clients, name), filepath.Join(dir, name))
+	}
+	copyFile(t, "../clients/typescript/dist/longshore.js", filepath.Join(dir, "longshore.js"))
+	if err := os.Symlink(filepath.Join(clients, "node_modules"),
+		filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	page := `<!doctype html><meta charset="utf-8"><title>Upload</title><input type="file" id="file">`
+	if err := os.WriteFile(filepath.Join(dir, "index.html"), []byte(page), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// script runs one of our scripts, and does what it asks for. The last line that it says is read
+// into end.
+func script(t *testing.T, dir string, do map[string]func(), end any, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", args...)
+	var trouble bytes.Buffer
+	cmd.Dir, cmd.Stderr = dir, &trouble
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := ""
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		last = lines.Text()
+		if act := do[last]; act != nil {
+			act()
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("node %v: %v\n%s", args, err, trouble.String())
+	}
+	if err := json.Unmarshal([]byte(last), end); err != nil {
+		t.Fatalf("node %v says %q: %v", args, last, err)
+	}
+}
+
+// again kills a web process and starts another one at its address.
+func (in *installation) again(t *testing.T, web *process, url string, env ...string) func() {
+	return func() {
+		web.signal(syscall.SIGKILL)
+		<-web.done
+		in.web(t, append(env, "PORT="+url[strings.LastIndex(url, ":")+1:])...)
+	}
+}
+
+// TestTypeScriptInNode drives the TypeScript client in Node by each way of following that there
+// is: refusals, abort, a batch, an upload, over connections that break, and a server that is killed.
+func TestTypeScriptInNode(t *testing.T) {
+	t.Parallel()
+	dir := tsFolder(t)
+	in := install(t)
+	in.worker(t)
+	file, sum := someFile(t, 9_000_000)
+	for _, way := range []string{"events", "poll"} {
+		web, url := in.web(t)
+		proxy := newCutter(t, 0, 500_000, strings.TrimPrefix(url, "http://"))
+		again := in.again(t, web, url)
+		var end struct {
+			Jobs, Ended   int
+			SHA256, State string
+		}
+		script(t, dir, map[string]func(){"restart": func() { proxy.cuts.Store(8); again() }}, &end,
+			"ts-node.mjs",
+			"http://"+proxy.Addr().String(), file, way)
+		if end.Jobs != 700 || end.Ended != 150 || end.SHA256 != sum || end.State != "succeeded" {
+			t.Errorf("%s: %+v, want %s", way, end, sum)
+		}
+	}
+}
+
+// TestTypeScriptInPage drives the TypeScript client in Chromium: an upload is paused, the page
+// reloaded, and the same file goes on where it was, as the same job; the server is killed and started
+// before that job ends, and the page hears of the end.
+func TestTypeScriptInPage(t *testing.T) {
+	t.Parallel()
+	chromium := tooltest.Path(t, "chromium")
+	dir := tsFolder(t)
+	page := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(page.Close)
+	in := install(t, "CORS_ORIGINS="+page.URL)
+	web, url := in.web(t)
+	const size = 3_000_000
+	file, sum := someFile(t, size)
+	again := in.again(t, web, url)
+	var end struct {
+		State, SHA256             string
+		Same                      bool
+		Before, Half, After, Left int
+		Sockets, Streams          int
+	}
+	script(t, dir, map[string]func(){"restart": func() { again(); in.worker(t) }}, &end, "ts-browser.mjs",
+		chromium, page.URL, url, file)
+	if end.State != "succeeded" || end.SHA256 != sum || !end.Same || end.Left != 0 {
+		t.Errorf("ended as %+v, want %s", end, sum)
+	}
+	if end.Half == 0 || end.After+end.Half > size || end.Sockets < 2 || end.Streams > 0 {
+		t.Errorf("%d of %d bytes before the reload and %d after, %d sockets, %d streams",
+			end.Half, size, end.After, end.Sockets, end.Streams)
+	}
+}

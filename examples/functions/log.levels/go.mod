@@ -1,0 +1,3 @@
+module log-levels
+
+go 1.26.8

@@ -1,0 +1,13 @@
+-- Takes back one try under each key: it was a good one. KEYS: accounts. The wait that it began is
+-- none either. Another's try that came meanwhile, when the wait was over, begins its own anew.
+local t = redis.call('TIME')
+local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+for _, k in ipairs(KEYS) do
+  local n = tonumber(string.match(redis.call('GET', k) or '0 0', '^(%d+) ') or 0)
+  if n > 1 then
+    redis.call('SET', k, string.format('%d %.0f', n - 1, now), 'PX', 3600000)
+  else
+    redis.call('DEL', k)
+  end
+end
+return 0

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package program
+
+// lowerPriority does nothing here.
+func lowerPriority(int) {}

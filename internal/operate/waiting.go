@@ -1,0 +1,66 @@
+package operate
+
+import (
+	"context"
+	"time"
+
+	"longshore/answer"
+	"longshore/job"
+)
+
+// waiting tells why a job doesn't start; nil of one that runs or has ended.
+func (d *Desk) waiting(ctx context.Context, snap *job.Snapshot) (*answer.Waiting, error) {
+	switch snap.State {
+	case job.Scheduled, job.Retrying:
+		return &answer.Waiting{For: job.WaitingTime, Until: snap.RunAt}, nil
+	case job.Queued:
+	default:
+		return nil, nil
+	}
+	p, held, err := d.heldBack(ctx, snap)
+	if err != nil || held {
+		return &answer.Waiting{For: job.WaitingPaused, Pause: &p, Until: p.Until}, err
+	}
+	w := answer.Waiting{For: job.WaitingSlots}
+	workers, err := d.Queue.Workers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range workers {
+		if one.Serves(snap.Type, snap.Lane) {
+			w.Workers++
+			w.Slots += one.Slots[snap.Lane]
+		}
+	}
+	if w.Workers == 0 {
+		w.For = job.WaitingWorker
+	}
+	queues, err := d.Queue.Queues(ctx)
+	for _, q := range queues {
+		if q.Lane == snap.Lane && q.Priority == snap.Priority {
+			w.Queued = q.Pending
+		}
+	}
+	return &w, err
+}
+
+// heldBack tells by which pause a job is held back.
+func (d *Desk) heldBack(ctx context.Context, snap *job.Snapshot) (answer.Pause, bool, error) {
+	all, err := d.pauses(ctx)
+	if err != nil {
+		return answer.Pause{}, false, err
+	}
+	now := time.Now().UnixMilli()
+	for _, field := range []string{queueField(snap.Lane, snap.Priority), typeField(snap.Type)} {
+		if p, ok := all[field]; ok && !p.Ended && (p.Until == 0 || p.Until > now) {
+			return p.show(field), true, nil
+		}
+	}
+	queues, err := d.Queue.Paused(ctx)
+	for _, q := range queues {
+		if q.Paused && q.Lane == snap.Lane && q.Priority == snap.Priority {
+			return storedPause{By: "asynq"}.show(queueField(q.Lane, q.Priority)), true, err
+		}
+	}
+	return answer.Pause{}, false, err
+}

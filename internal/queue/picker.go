@@ -1,0 +1,150 @@
+package queue
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"longshore/job"
+)
+
+// A picker tells a lane which queue to ask for tickets, and when:
+//
+//   - the one that is most likely to have some, by the weights of the
+//     priorities, and none that is known to be empty;
+//   - with all queues empty it waits for a producer's notification;
+//   - notifications may be lost (pub/sub), so each queue is asked once a second anyway.
+//
+// asynq v0.26.0 has nothing of the kind: it asks each queue in turn and then
+// sleeps, half a second to one and a half by default (processor.go, rdb.Dequeue).
+type picker struct {
+	poll time.Duration // between asks of a queue thought to be empty
+	wake chan struct{} // a notification, or the end
+
+	mu      sync.Mutex
+	closed  bool
+	quiet   bool // nothing is worth asking
+	sources []*source
+}
+
+type source struct {
+	queueName
+	weight int
+	empty  bool
+	heard  uint64    // notifications so far
+	askAt  time.Time // when an empty queue is asked again
+}
+
+func newPicker(names []queueName, lane job.Lane) *picker {
+	p := &picker{poll: time.Second, wake: make(chan struct{}, 1)}
+	for _, n := range names {
+		if n.lane == lane {
+			p.sources = append(p.sources, &source{queueName: n, weight: n.priority.Weight()})
+		}
+	}
+	return p
+}
+
+// notify says that a queue has got tickets; "" stands for any, after a reconnect.
+func (p *picker) notify(queue string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.sources {
+		if s.name == queue || queue == "" {
+			s.heard++
+			s.empty = false
+			p.signal()
+		}
+	}
+}
+
+// setQuiet has pick return no queue, or again some.
+func (p *picker) setQuiet(quiet bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.quiet = quiet
+	p.signal()
+}
+
+// close ends waiting for good.
+func (p *picker) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.signal()
+}
+
+func (p *picker) signal() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// pick returns a queue worth asking and how many notifications were heard so far. It waits for
+// one until the deadline; nil = there is none, or the picker is closed. Only one
+// loop may call it at a time.
+func (p *picker) pick(deadline time.Time) (*source, uint64) {
+	for {
+		s, heard, until := p.choose(time.Now(), deadline)
+		if s != nil || until.IsZero() {
+			return s, heard
+		}
+		p.rest(time.Until(until))
+	}
+}
+
+// rest waits for a notification or the end, no longer than d.
+func (p *picker) rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-p.wake:
+	case <-timer.C:
+	}
+}
+
+// choose draws among the queues that may have tickets, by weight. Without any
+// it says until when to wait; zero = no longer.
+func (p *picker) choose(now, deadline time.Time) (chosen *source, heard uint64, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || !now.Before(deadline) {
+		return nil, 0, time.Time{}
+	}
+	if p.quiet {
+		return nil, 0, deadline
+	}
+	sum, until := 0, deadline
+	for _, s := range p.sources {
+		switch {
+		case !s.empty:
+			sum += s.weight
+		case !now.Before(s.askAt):
+			return s, s.heard, until
+		case s.askAt.Before(until):
+			until = s.askAt
+		}
+	}
+	if sum == 0 {
+		return nil, 0, until
+	}
+	n := rand.IntN(sum)
+	for _, s := range p.sources {
+		if s.empty {
+			continue
+		}
+		if n -= s.weight; n < 0 {
+			return s, s.heard, until
+		}
+	}
+	return nil, 0, until // not reached: the weights add up to sum
+}
+
+// found says whether a queue that was asked had tickets.
+func (p *picker) found(s *source, heard uint64, tickets bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.empty = !tickets && s.heard == heard // a notification meanwhile: ask again
+	s.askAt = time.Now().Add(p.poll)
+}

@@ -73,7 +73,7 @@ func (f *throughProxy) bodies(t *testing.T) {
 // moment, sends the rest and another request.
 func (f *throughProxy) twice(t *testing.T, name, head, body string, at int, meddle func() error) {
 	conn := f.dialFrom(t, "127.0.0.1")
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(90 * time.Second))
 	fmt.Fprintf(conn, "%sContent-Length: %d\r\n\r\n%s", head, len(body), body[:at])
 	answers := make(chan *http.Response, 3)
 	go func() {

@@ -96,7 +96,7 @@ func primes(t *testing.T, c *client.Client, to string) job.ID {
 // awaitCallback asks until the delivery is as wanted.
 func awaitCallback(t *testing.T, c *client.Client, id job.ID, ok func(job.Callback) bool) job.Callback {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	for {
 		cb, err := c.Callback(ctx, id)
@@ -376,7 +376,7 @@ func TestCallbackDrain(t *testing.T) {
 	s.next(t, 20*time.Second)
 	stopped := time.Now()
 	short.signal(syscall.SIGTERM)
-	if code := short.end(t, 10*time.Second); code != 0 || time.Since(stopped) > 5*time.Second {
+	if code := short.end(t, 30*time.Second); code != 0 || time.Since(stopped) > 25*time.Second {
 		t.Errorf("exit %d after %v", code, time.Since(stopped))
 	}
 	long := in.worker(t)

@@ -438,7 +438,7 @@ func TestClusterSilent(t *testing.T) {
 		}
 		return m != nil && now != pid
 	})
-	if took := time.Since(stopped); took > 23*time.Second {
+	if took := time.Since(stopped); took > time.Minute {
 		t.Errorf("it was replaced after %v", took)
 	}
 	files, err := filepath.Glob(filepath.Join(c.folder, ".cluster", "silent-*-worker.1.txt"))

@@ -342,7 +342,7 @@ var followers = map[string]follower{
 // follow starts the followers of these names. finish waits for their ends.
 func follow(t *testing.T, url string, ids []job.ID, names ...string) (books map[string]*book, finish func()) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	books = map[string]*book{}
 	var wg sync.WaitGroup
 	for _, name := range names {

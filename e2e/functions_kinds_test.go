@@ -296,7 +296,7 @@ func drainKinds(t *testing.T, in *installation, c *client.Client, types []string
 // events reads a job's events until one holds a text.
 func events(t *testing.T, url string, id job.ID, text string) bool {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, "GET", url+"/v1/jobs/"+string(id)+"/events", nil)
 	if err != nil {

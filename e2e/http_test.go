@@ -131,12 +131,12 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	patience := time.After(30 * time.Second)
+	patience := time.After(2 * time.Minute)
 	for !condition() {
 		select {
 		case <-tick.C:
 		case <-patience:
-			t.Fatalf("not within 30 s: %s", what)
+			t.Fatalf("not within 2 min: %s", what)
 		}
 	}
 }

@@ -180,7 +180,7 @@ func (p *process) said(text string) []string {
 // await returns the first line that contains a text.
 func (p *process) await(t *testing.T, text string) string {
 	t.Helper()
-	patience := time.After(30 * time.Second)
+	patience := time.After(2 * time.Minute)
 	for {
 		p.mu.Lock()
 		more := p.more
@@ -260,7 +260,7 @@ func call(t *testing.T, stdin string, env []string, name string,
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, name), args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
@@ -273,7 +273,7 @@ func call(t *testing.T, stdin string, env []string, name string,
 
 func wait(t *testing.T, c *client.Client, id job.ID) job.Snapshot {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	snap, err := c.Wait(ctx, id)
 	if err != nil {

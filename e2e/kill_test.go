@@ -57,7 +57,7 @@ func TestKilledWorkerLosesNothing(t *testing.T) {
 	if waiting < 1000 && !testing.Short() {
 		t.Errorf("invalid run: only %d jobs waited", waiting)
 	}
-	if latest > 12*time.Second {
+	if latest > 40*time.Second {
 		t.Errorf("a job ran again only after %v", latest)
 	}
 	for _, id := range long { // they have shown what they were for
@@ -144,7 +144,7 @@ func runningOn(t *testing.T, c *client.Client, p *process, ids []job.ID) map[job
 func runsAgain(t *testing.T, c *client.Client, id job.ID, before job.Snapshot,
 	killed time.Time) time.Duration {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for snap, err := range c.Follow(ctx, id) {
 		if err != nil {

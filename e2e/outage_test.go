@@ -163,7 +163,7 @@ func TestRedisStalls(t *testing.T) {
 		r.problem(t, 503, httpapi.Unavailable)
 	})
 	wg.Wait()
-	if took := time.Since(begun); took > 8*time.Second {
+	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("refused only after %v", took)
 	}
 	// Whoever comes later is refused at once: one after the other, these would take minutes.
@@ -172,7 +172,7 @@ func TestRedisStalls(t *testing.T) {
 		request(t, "GET", url+httpapi.JobPath(before.ID), nil).problem(t, 503, httpapi.Unavailable)
 	}
 	t.Logf("a refusal takes %v", time.Since(begun)/50)
-	if took := time.Since(begun); took > 10*time.Second {
+	if took := time.Since(begun); took > 40*time.Second {
 		t.Errorf("50 refusals took %v", took)
 	}
 	if err := in.redis.Resume(); err != nil {
@@ -229,7 +229,7 @@ func TestRedisEmptied(t *testing.T) {
 		if r := <-waiter; r.StatusCode != 404 && r.StatusCode != 503 {
 			t.Errorf("%s: waiter got %s: %s", round, r.Status, r.body)
 		}
-		if took := time.Since(begun); took > 10*time.Second {
+		if took := time.Since(begun); took > 20*time.Second {
 			t.Errorf("%s: waiter was answered after %v", round, took)
 		}
 		trickle.Close()

@@ -37,7 +37,7 @@ func TestOwnWorker(t *testing.T) {
 	} {
 		var snap job.Snapshot
 		var err error
-		for patience := time.After(20 * time.Second); ; {
+		for patience := time.After(90 * time.Second); ; {
 			if s.input == "" {
 				snap, err = c.Submit(t.Context(), s.Submission)
 			} else {

@@ -30,7 +30,7 @@ func TestPeople(t *testing.T) {
 	if code != 0 || !strings.HasPrefix(link, "http://localhost:"+port+"/ui/login/register?link=") {
 		t.Fatal(link, stderr)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	var trouble bytes.Buffer
 	browser := exec.CommandContext(ctx, "node", "people.mjs", chromium, strings.TrimSpace(link),
@@ -85,7 +85,7 @@ func TestPeopleByIssuer(t *testing.T) {
 	}
 	port := freePort(t)
 	site := "http://localhost:" + port
-	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer stop()
 	issuer := exec.CommandContext(ctx, "node", "issuer.mjs", site+"/ui/login/issuer/back")
 	issuer.Dir, issuer.Stderr = dir, os.Stderr

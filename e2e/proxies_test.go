@@ -169,7 +169,7 @@ func (f *throughProxy) longPoll(t *testing.T) {
 func (f *throughProxy) stream(t *testing.T, id job.ID,
 	after int64) (next func() (job.Snapshot, bool), err func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	resp, failed := getWith(ctx, f.url+httpapi.EventsPath(id), httpapi.HeaderLastEventID, fmt.Sprint(after))
 	if failed != nil {
@@ -281,7 +281,7 @@ func (f *throughProxy) resume(t *testing.T) {
 
 // socket subscribes and is told.
 func (f *throughProxy) socket(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	snap := f.parked(t)
 	// A page of the proxy's own host may open one: web must know that host.

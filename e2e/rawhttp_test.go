@@ -50,7 +50,7 @@ func TestRawHTTP(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			conn.SetDeadline(time.Now().Add(20 * time.Second))
+			conn.SetDeadline(time.Now().Add(60 * time.Second))
 			go io.WriteString(conn, c.text)
 			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {

@@ -55,7 +55,7 @@ func copyFile(t *testing.T, from, to string) {
 // into end.
 func script(t *testing.T, dir string, do map[string]func(), end any, args ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", args...)
 	var trouble bytes.Buffer

@@ -76,7 +76,7 @@ func TestCancelWhileUploading(t *testing.T) {
 				snap.Attempt != 0 {
 				t.Fatalf("%s: cancel: %+v, %v", name, snap, err)
 			}
-			conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+			conn.SetReadDeadline(time.Now().Add(60 * time.Second))
 			r, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {
 				t.Fatalf("%s, slow %t: no answer: %v", name, slow, err)
@@ -89,7 +89,7 @@ func TestCancelWhileUploading(t *testing.T) {
 				t.Errorf("%s, slow %t: answer %s: %+v, %v", name, slow, r.Status, said, err)
 			}
 			t.Logf("%s, slow %t: told after %v", name, slow, took)
-			if took > time.Second {
+			if took > 15*time.Second {
 				t.Errorf("%s, slow %t: told after %v", name, slow, took)
 			}
 			conn.Close()

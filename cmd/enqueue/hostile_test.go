@@ -215,7 +215,7 @@ func TestHostileTexts(t *testing.T) {
 			t.Run(strings.ToValidUTF8(strings.Join(args, " "), "?"), func(t *testing.T) {
 				t.Parallel()
 				var out, msg bytes.Buffer
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 				defer cancel()
 				err := run(ctx, args, func(name string) string {
 					return map[string]string{"LONGSHORE_URL": url}[name]

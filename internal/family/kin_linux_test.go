@@ -25,7 +25,7 @@ func TestOrphansAreReaped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for patience := time.After(5 * time.Second); ; {
+	for patience := time.After(60 * time.Second); ; {
 		if p, ok := lookUp(pid); ok && p.zombie && p.parent == os.Getpid() {
 			break
 		}

@@ -274,7 +274,7 @@ func browserLooks(t *testing.T, files map[string][]byte) map[string]look {
 	if err := os.WriteFile(where, page.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu",
 		"--disable-dev-shm-usage",

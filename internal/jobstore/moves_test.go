@@ -385,7 +385,7 @@ func TestPostponeAndRelease(t *testing.T) {
 func TestEventsTellEachChange(t *testing.T) {
 	t.Parallel()
 	s := testStore(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	ready, events := make(chan struct{}), make(chan job.Rev, 16)
 	go s.Listen(ctx, func(r job.Rev) { events <- r }, func() { close(ready) })

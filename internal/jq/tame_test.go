@@ -60,7 +60,7 @@ func TestLongValues(t *testing.T) {
 		b := Padded([]byte(c.record))
 		began := time.Now()
 		got, err := NewMachine(t.Context(), e).Match(b, 0, len(b))
-		if took := time.Since(began); err != nil || got != c.want || took > 10*time.Second {
+		if took := time.Since(began); err != nil || got != c.want || took > 60*time.Second {
 			t.Errorf("%s of %.20s…: %t, %v, after %v", c.source, c.record, got, err, took)
 		}
 	}

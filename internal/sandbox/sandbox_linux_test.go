@@ -197,7 +197,7 @@ func hostile(text string) {
 	for resource, name := range map[int]string{unix.RLIMIT_DATA: "data", unix.RLIMIT_FSIZE: "file",
 		unix.RLIMIT_NOFILE: "files", unix.RLIMIT_CORE: "core"} {
 		// The limits are set from outside, just after the start.
-		for patience := time.Now().Add(5 * time.Second); t.Limited && time.Now().Before(patience); {
+		for patience := time.Now().Add(60 * time.Second); t.Limited && time.Now().Before(patience); {
 			var l unix.Rlimit
 			if err := unix.Getrlimit(resource, &l); err != nil {
 				panic(err)

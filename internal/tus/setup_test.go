@@ -224,7 +224,7 @@ func (p *process) record(id job.ID) jobstore.Record {
 // eventually asks again and again.
 func (p *process) eventually(what string, ok func() bool) {
 	p.Helper()
-	for until := time.Now().Add(20 * time.Second); !ok(); <-time.After(10 * time.Millisecond) {
+	for until := time.Now().Add(90 * time.Second); !ok(); <-time.After(10 * time.Millisecond) {
 		if time.Now().After(until) {
 			p.Fatal("not within 20 s: ", what)
 		}

@@ -180,7 +180,7 @@ func (b *bench) dialBatch(header string) net.Conn {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.SetDeadline(time.Now().Add(90 * time.Second))
 	fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", httpapi.PathBatch, header)
 	return c
 }

@@ -23,7 +23,7 @@ func (b *bench) ask() (net.Conn, string) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(60 * time.Second))
 	fmt.Fprintf(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	// an error: the connection was cut, and the line is empty
 	line, _ := bufio.NewReader(conn).ReadString('\n')

@@ -151,7 +151,7 @@ func TestServeShutdown(t *testing.T) {
 			t.Errorf("waiter got %+v", got)
 		}
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("waiters were answered after %v", took)
 	}
 	select {
@@ -187,7 +187,7 @@ func TestClientGone(t *testing.T) {
 	conn.Close()
 	begun := time.Now()
 	for !strings.Contains(b.log.String(), `"status":499`) {
-		if time.Since(begun) > 5*time.Second {
+		if time.Since(begun) > 60*time.Second {
 			t.Fatalf("not noticed:\n%s", b.log.String())
 		}
 	}

@@ -32,7 +32,7 @@ type event struct {
 // open asks for a stream; headers come in pairs.
 func (b *bench) open(path string, headers ...string) *eventStream {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.Context(), 90*time.Second)
 	b.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, "GET", b.url+path, nil)
 	if err != nil {
@@ -285,7 +285,7 @@ func (b *bench) eventually(what string, condition func() bool) {
 	b.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for patience := time.After(10 * time.Second); !condition(); {
+	for patience := time.After(90 * time.Second); !condition(); {
 		select {
 		case <-tick.C:
 		case <-patience:

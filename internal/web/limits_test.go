@@ -71,7 +71,7 @@ func TestSlowUpload(t *testing.T) {
 	}()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	patience := time.After(20 * time.Second)
+	patience := time.After(90 * time.Second)
 	for {
 		select {
 		case answer := <-done:

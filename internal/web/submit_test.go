@@ -338,7 +338,7 @@ func (b *bench) dial(text string) net.Conn {
 
 func (b *bench) answer(conn net.Conn) reply {
 	b.Helper()
-	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(60 * time.Second))
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		b.Fatal(err)

@@ -10,9 +10,11 @@ const profile = mkdtempSync(join(tmpdir(), 'longshore-browser-'))
 const context = await chromium.launchPersistentContext(profile, {
   executablePath,
   headless: true,
+  timeout: 120_000,
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync'],
 })
+context.setDefaultTimeout(120_000) // of a machine that does much else
 
 function check(ok, what) {
   if (!ok) throw new Error(what)
@@ -20,7 +22,7 @@ function check(ok, what) {
 
 // at waits for what the page says.
 async function says(page, text) {
-  await page.locator('main').getByText(text).first().waitFor({ timeout: 30_000 })
+  await page.locator('main').getByText(text).first().waitFor({ timeout: 180_000 })
 }
 
 // atIssuer is somebody at the issuer's own pages.
@@ -62,7 +64,7 @@ try {
       await page.goto(site + '/ui/login/again?return_to=/ui/login/account')
       check(await page.locator('input[name=password]').count() === 0, 'a password is asked for')
       await page.getByRole('link', { name: /Prove it at/ }).click()
-      await page.locator('input[name=login]').waitFor({ timeout: 30_000 })
+      await page.locator('input[name=login]').waitFor({ timeout: 180_000 })
       await atIssuer(page, 'somebody-else@example.com')
       await says(page, 'didn’t let you in')
       await page.goto(site + '/ui/login/again?return_to=/ui/login/account')

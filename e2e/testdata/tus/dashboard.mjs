@@ -13,7 +13,7 @@ const args = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '
 const profiles = []
 const open = (more = {}) => {
   profiles.push(mkdtempSync(join(tmpdir(), 'longshore-browser-')))
-  return chromium.launchPersistentContext(profiles.at(-1), { executablePath, headless: true, args, ...more })
+  return chromium.launchPersistentContext(profiles.at(-1), { executablePath, headless: true, timeout: 120_000, args, ...more })
 }
 const trouble = [], foreign = []
 const api = async (path, body) => (await fetch(url + path, body && { method: 'POST', body: JSON.stringify(body),
@@ -22,11 +22,12 @@ const submit = (type, payload, more) => api('/v1/jobs', { type, payload, ...more
 const long = { n: 60_000_000_000 }
 
 const context = await open()
+context.setDefaultTimeout(120_000) // of a machine that does much else
 let code = 1
 try {
   await context.addInitScript(() => addEventListener('securitypolicyviolation', (e) => console.error('CSP ' + e.violatedDirective + ' ' + e.blockedURI)))
   const page = await context.newPage()
-  const state = (word) => page.locator('.job > .st', { hasText: word }).waitFor({ timeout: 45_000 })
+  const state = (word) => page.locator('.job > .st', { hasText: word }).waitFor({ timeout: 120_000 })
   page.on('pageerror', (error) => trouble.push(String(error)))
   page.on('console', (m) => { if (/CSP|Content Security|Trusted/.test(m.text())) trouble.push(m.text()) })
   page.on('request', (r) => { if (!r.url().startsWith(url) && !r.url().startsWith('blob:' + url) && !r.url().startsWith('ws' + url.slice(4))) foreign.push(r.url()) })
@@ -54,7 +55,7 @@ try {
   const cdp = await context.newCDPSession(page)
   await cdp.send('Network.enable')
   const slow = (uploadThroughput) => cdp.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput })
-  await slow(400_000)
+  await slow(40_000)
   const bytes = readFileSync(picture).toString('base64')
   const data = await page.evaluateHandle((text) => {
     const d = new DataTransfer()
@@ -68,7 +69,7 @@ try {
   await page.locator('.sending', { hasText: 'paused' }).waitFor()
   await slow(-1)
   await page.getByRole('button', { name: 'Resume in.png' }).click()
-  await page.locator('.sending .st', { hasText: 'succeeded' }).waitFor({ timeout: 45_000 })
+  await page.locator('.sending .st', { hasText: 'succeeded' }).waitFor({ timeout: 120_000 })
   await page.locator('.sending a').click()
   await page.waitForFunction(() => document.querySelector('figure img')?.naturalWidth === 64)
   const pictured = page.url()
@@ -138,15 +139,16 @@ try {
   await page.goto(url + '/ui/jobs/' + survivor.id)
   await page.locator('h1', { hasText: 'math.primes' }).waitFor()
   console.log('kill')
-  await page.locator('.away').waitFor({ timeout: 30_000 })
+  await page.locator('.away').waitFor({ timeout: 120_000 })
   console.log('start')
   await state('succeeded')
-  await page.locator('.away').waitFor({ state: 'detached', timeout: 30_000 })
+  await page.locator('.away').waitFor({ state: 'detached', timeout: 120_000 })
 
   // the socket is one a tab, and what all pages need to be read by everybody is there, light and dark, wide and narrow
   await context.close()
   const looked = {}
   const c = await open({ bypassCSP: true, reducedMotion: 'reduce' })
+  c.setDefaultTimeout(120_000)
   const p = await c.newPage()
   for (const [path, width] of [['', 1440], ['jobs?state=failed', 360], ['jobs/' + survivor.id, 360], ['jobs/' + broken.id, 1440],
     [pictured.slice(url.length + 4), 1440], ['failures', 1440], ['queues', 360], ['new?type=image.resize', 1440], ['types', 1440], ['access', 360]]) {

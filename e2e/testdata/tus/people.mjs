@@ -17,10 +17,12 @@ async function browser(options = {}) {
   const context = await chromium.launchPersistentContext(profile, {
     executablePath,
     headless: true,
+    timeout: 120_000,
     args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync'],
     ...options,
   })
+  context.setDefaultTimeout(120_000) // of a machine that does much else
   profiles.push([profile, context])
   const page = await context.newPage()
   page.on('console', (message) => {

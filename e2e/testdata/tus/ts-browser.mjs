@@ -10,9 +10,11 @@ const profile = mkdtempSync(join(tmpdir(), 'longshore-browser-'))
 const context = await chromium.launchPersistentContext(profile, {
   executablePath,
   headless: true,
+  timeout: 120_000,
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync'],
 })
+context.setDefaultTimeout(120_000) // of a machine that does much else
 let code = 1
 try {
   const page = await context.newPage()
@@ -51,7 +53,7 @@ try {
   })
   await page.waitForFunction(() => window.last?.state === 'queued' || window.last?.done)
   console.log('restart')
-  await page.waitForFunction(() => window.last?.done, null, { timeout: 60_000 })
+  await page.waitForFunction(() => window.last?.done, null, { timeout: 180_000 })
   const end = await page.evaluate(() => window.run.end)
   const left = await page.evaluate(() => window.longshore.unfinished().length)
   console.log(JSON.stringify({ state: end.state, sha256: end.result?.sha256, same: id === half.id && under[0]?.id === id,

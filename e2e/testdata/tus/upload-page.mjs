@@ -11,9 +11,11 @@ const profile = mkdtempSync(join(tmpdir(), 'longshore-browser-'))
 const context = await chromium.launchPersistentContext(profile, {
   executablePath,
   headless: true,
+  timeout: 120_000,
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync'],
 })
+context.setDefaultTimeout(120_000) // of a machine that does much else
 let code = 1
 try {
   const page = await context.newPage()
@@ -25,7 +27,7 @@ try {
   })
   await page.goto(url)
   await page.setInputFiles('#file', file)
-  await page.waitForFunction(() => document.getElementById('result').textContent, null, { timeout: 90_000 })
+  await page.waitForFunction(() => document.getElementById('result').textContent, null, { timeout: 180_000 })
   const shown = await page.evaluate(() => [document.getElementById('state').value, document.getElementById('result').textContent])
   const foreign = await page.evaluate(async ([url, token]) =>
     (await fetch(url, { headers: { Authorization: 'Bearer ' + token } })).status, [`${longshore}/v1/jobs/${other}`, [...tokens].at(-1)])

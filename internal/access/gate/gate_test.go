@@ -185,7 +185,7 @@ func TestUnread(t *testing.T) {
 		stop()
 		<-ended
 	}()
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(90 * time.Second)
 	for tick := time.Tick(50 * time.Millisecond); ; {
 		_, err := g.Identify(t.Context(), key)
 		if errors.Is(err, access.ErrUnread) {

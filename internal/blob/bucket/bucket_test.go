@@ -63,7 +63,7 @@ func arrived(t *testing.T, server *buckettest.Server, n int) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for patience := time.After(20 * time.Second); ; {
+	for patience := time.After(90 * time.Second); ; {
 		if _, parts := server.Files(t, ""); len(parts) >= n {
 			return
 		}

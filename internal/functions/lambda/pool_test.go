@@ -74,7 +74,7 @@ func TestWarm(t *testing.T) {
 		pids[i] = a.PID
 	}
 	for began := time.Now(); family.Alive(pids[0]); runtime.Gosched() {
-		if time.Since(began) > 10*time.Second {
+		if time.Since(began) > 60*time.Second {
 			t.Fatal("the process that was used least recently lives on")
 		}
 	}
@@ -101,7 +101,7 @@ func TestWarm(t *testing.T) {
 		if living == 2 && idle == 2 {
 			break
 		}
-		if time.Since(began) > 10*time.Second {
+		if time.Since(began) > 60*time.Second {
 			t.Fatalf("%d processes, %d of them idle", living, idle)
 		}
 	}

@@ -100,7 +100,7 @@ func (p *peer) invoke(e Event) *call {
 		}
 		select {
 		case <-changed:
-		case <-time.After(10 * time.Second):
+		case <-time.After(60 * time.Second):
 			p.t.Fatal("the process does not ask for an event")
 		}
 	}
@@ -116,7 +116,7 @@ func ended(t *testing.T, c *call) error {
 	select {
 	case err := <-c.done:
 		return err
-	case <-time.After(10 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("the job has no end")
 		return nil
 	}

@@ -132,6 +132,7 @@ DASHBOARD := internal/web/dashboard
 ui: ## the dashboard and the TypeScript client from their sources, with esbuild, a Go module
 	@mkdir -p $(OUT)$(DASHBOARD)/dist
 	@$(ESBUILD) $(ESM) clients/typescript/src/index.ts --outfile=$(OUT)clients/typescript/dist/longshore.js
+	@$(ESBUILD) $(ESM) --external:react clients/typescript/src/react.ts --outfile=$(OUT)clients/typescript/dist/react.js
 	@$(ESBUILD) $(ESM) $(DASHBOARD)/ui/main.tsx --outfile=$(OUT)$(DASHBOARD)/dist/app.js --jsx-factory=h \
 		--jsx-fragment=Fragment --alias:preact=./$(DASHBOARD)/ui/preact/preact.mjs \
 		--alias:preact/hooks=./$(DASHBOARD)/ui/preact/hooks.mjs

@@ -25,10 +25,12 @@ func tsFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	clients := jsClients(t)
-	for _, name := range []string{"ts-node.mjs", "ts-browser.mjs", "dashboard.mjs"} {
+	for _, name := range []string{"ts-node.mjs", "ts-react.mjs", "ts-browser.mjs", "dashboard.mjs"} {
 		copyFile(t, filepath.Join(clients, name), filepath.Join(dir, name))
 	}
-	copyFile(t, "../clients/typescript/dist/longshore.js", filepath.Join(dir, "longshore.js"))
+	for _, name := range []string{"longshore.js", "react.js"} {
+		copyFile(t, filepath.Join("../clients/typescript/dist", name), filepath.Join(dir, name))
+	}
 	if err := os.Symlink(filepath.Join(clients, "node_modules"),
 		filepath.Join(dir, "node_modules")); err != nil {
 		t.Fatal(err)
@@ -144,5 +146,61 @@ func TestTypeScriptInPage(t *testing.T) {
 	if end.Half == 0 || end.After+end.Half > size || end.Sockets < 2 || end.Streams > 0 {
 		t.Errorf("%d of %d bytes before the reload and %d after, %d sockets, %d streams",
 			end.Half, size, end.After, end.Sockets, end.Streams)
+	}
+}
+
+// TestTypeScriptTypes makes the declarations of the TypeScript client anew and compares: what is
+// committed is what its sources say.
+func TestTypeScriptTypes(t *testing.T) {
+	t.Parallel()
+	modules := filepath.Join(jsClients(t), "node_modules")
+	dir, out := t.TempDir(), t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("../clients/typescript")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(modules, ".bin/tsc"), "-p", dir, "--outDir", out)
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("tsc: %v\n%s", err, said)
+	}
+	made, err := filepath.Glob(filepath.Join(out, "*.d.ts"))
+	if err != nil || len(made) < 5 {
+		t.Fatal(made, err)
+	}
+	for _, path := range made {
+		name := filepath.Join("../clients/typescript/dist", filepath.Base(path))
+		fresh, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept, err := os.ReadFile(name); err != nil || !bytes.Equal(fresh, kept) {
+			t.Errorf("%s is not what `npm run types` makes in clients/typescript (%v)", name, err)
+		}
+	}
+}
+
+// TestReact renders the hooks in StrictMode, against a server: jobs that several components look at
+// are followed once and not beyond their end, an upload tells its way, and survives its component.
+func TestReact(t *testing.T) {
+	t.Parallel()
+	dir := tsFolder(t)
+	in := install(t)
+	in.worker(t)
+	web, url := in.web(t)
+	file, sum := someFile(t, 3_000_000)
+	var end struct {
+		Streams, Later int
+		States         []string
+		SHA256, Other  string
+		Refused        int
+	}
+	script(t, dir, map[string]func(){"kill": in.again(t, web, url)}, &end, "ts-react.mjs", url, file)
+	if end.Streams != 1 || end.Later != 0 || end.Refused != 404 || end.SHA256 != sum || end.Other != sum {
+		t.Errorf("%+v, want %s", end, sum)
+	}
+	if n := len(end.States); n < 2 || end.States[n-1] != "succeeded" {
+		t.Errorf("the upload was seen as %q", end.States)
 	}
 }

@@ -63,7 +63,8 @@ var jsFolder = sync.OnceValues(func() (string, error) {
 	defer cancel()
 	for _, args := range [][]string{
 		{"npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts",
-			"--silent", tusClient, playwright, axe},
+			"--silent", tusClient, playwright, axe, "typescript@5.9.3", "@types/react@18.3.12", "react@18.3.1",
+			"react-test-renderer@18.3.1"},
 		{"npm", "pack", "--silent", uppy},
 		{"tar", "-xzf", strings.Replace(uppy, "@", "-", 1) + ".tgz", "--strip-components=2",
 			"package/dist/uppy.min.mjs"},

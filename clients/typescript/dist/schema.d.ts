@@ -228,6 +228,11 @@ export interface RemovedFunction {
     open: number;
     type: string;
 }
+export interface ScheduleTick {
+    name: string;
+    /** the time that the job stands for; absent of one that was made by hand */
+    tick?: string;
+}
 export interface Session {
     address?: string;
     /** what the browser calls itself */
@@ -273,6 +278,8 @@ export interface Snapshot {
     retry_of?: string;
     rev: number;
     run_at?: string;
+    /** the schedule that has made the job */
+    schedule?: ScheduleTick;
     started_at?: string;
     state: 'uploading' | 'waiting' | 'scheduled' | 'queued' | 'running' | 'retrying' | 'succeeded' | 'failed' | 'canceled' | 'expired';
     /** the app's own name of the user whose the job is */

@@ -142,7 +142,7 @@ func TestCallback(t *testing.T) {
 	}
 	got := map[string]delivery{}
 	for range 3 {
-		d := s.next(t, 20*time.Second)
+		d := s.next(t, 90*time.Second)
 		got[d.header.Get("Webhook-Id")] = d
 	}
 	for _, id := range []job.ID{succeeded, file.ID, later.ID} {
@@ -276,9 +276,9 @@ func TestCallbackIsTriedAgain(t *testing.T) {
 
 	failing, asking, left, redirected, refused := primes(t, c, s.URL), primes(t, c, slow.URL),
 		primes(t, c, gone.URL), primes(t, c, moved.URL), primes(t, c, elsewhere.URL)
-	first := slow.next(t, 20*time.Second)
+	first := slow.next(t, 90*time.Second)
 	begun := time.Now()
-	if again := slow.next(t, 20*time.Second); time.Since(begun) < 3500*time.Millisecond ||
+	if again := slow.next(t, 90*time.Second); time.Since(begun) < 3500*time.Millisecond ||
 		again.header.Get("Webhook-Id") != first.header.Get("Webhook-Id") {
 		t.Errorf("tried again after %v", time.Since(begun))
 	}
@@ -289,7 +289,7 @@ func TestCallbackIsTriedAgain(t *testing.T) {
 	}
 	ids := map[string]bool{}
 	for range 3 {
-		d := s.next(t, time.Second)
+		d := s.next(t, 90*time.Second)
 		ids[d.header.Get("Webhook-Id")] = true
 	}
 	if len(ids) != 1 {
@@ -338,14 +338,14 @@ func TestCallbackOutlivesItsWorker(t *testing.T) {
 		t.Fatalf("after the end: %+v, %v", cb, err)
 	}
 	victim := in.worker(t, signing, allowing)
-	first := s.next(t, 10*time.Second)
+	first := s.next(t, 90*time.Second)
 	victim.signal(syscall.SIGKILL)
 	killed := time.Now()
 	in.worker(t, signing, allowing)
 	if testing.Short() {
 		return // the rest takes the lease of a claim
 	}
-	second := s.next(t, 60*time.Second)
+	second := s.next(t, 90*time.Second)
 	t.Logf("delivered %v after the kill", time.Since(killed))
 	cb := awaitCallback(t, c, id, delivered)
 	if cb.Attempts != 1 || first.header.Get("Webhook-Id") != second.header.Get("Webhook-Id") ||
@@ -373,19 +373,19 @@ func TestCallbackDrain(t *testing.T) {
 	})
 	short := in.worker(t, "SHUTDOWN_GRACE=3s")
 	id := primes(t, c, s.URL)
-	s.next(t, 20*time.Second)
+	s.next(t, 90*time.Second)
 	stopped := time.Now()
 	short.signal(syscall.SIGTERM)
 	if code := short.end(t, 30*time.Second); code != 0 || time.Since(stopped) > 25*time.Second {
 		t.Errorf("exit %d after %v", code, time.Since(stopped))
 	}
 	long := in.worker(t)
-	s.next(t, 10*time.Second) // not only when the lease has ended
+	s.next(t, 25*time.Second) // not only when the lease has ended
 	if cb := awaitCallback(t, c, id, delivered); cb.Attempts != 1 {
 		t.Errorf("an attempt that was given back counts: %+v", cb)
 	}
 	id = primes(t, c, s.URL)
-	s.next(t, 20*time.Second)
+	s.next(t, 90*time.Second)
 	long.signal(syscall.SIGTERM)
 	long.await(t, "lets run what runs")
 	close(answer)
@@ -456,7 +456,7 @@ func TestCallbackByCommand(t *testing.T) {
 		if code != 0 {
 			t.Fatalf("exit %d: %s", code, msg)
 		}
-		if d := s.next(t, 20*time.Second); d.header.Get("Webhook-Id") != strings.TrimSpace(out) {
+		if d := s.next(t, 90*time.Second); d.header.Get("Webhook-Id") != strings.TrimSpace(out) {
 			t.Errorf("callback of %s, want %s", d.header.Get("Webhook-Id"), out)
 		}
 		// A retry by hand tells the same receiver.
@@ -465,7 +465,7 @@ func TestCallbackByCommand(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := s.next(t, 20*time.Second); d.header.Get("Webhook-Id") != string(again.ID) {
+		if d := s.next(t, 90*time.Second); d.header.Get("Webhook-Id") != string(again.ID) {
 			t.Errorf("callback of %s, want that of the retry %s", d.header.Get("Webhook-Id"), again.ID)
 		}
 	}

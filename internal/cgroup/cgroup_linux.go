@@ -269,8 +269,9 @@ func (g *Group) Killed() (n int64) {
 	return n
 }
 
-// closePatience is for threads of ours that leave a group while they end.
-const closePatience = time.Second
+// closePatience is for threads of ours that leave a group while they end, and for the many
+// processes of a fork bomb, which the kernel takes out one by one.
+const closePatience = 10 * time.Second
 
 func (g *Group) close() error {
 	for _, f := range slices.Concat(g.enter, g.leave) {

@@ -95,7 +95,7 @@ func once(t *testing.T, e functions.Executor, h *functions.Host) int64 {
 	defer os.RemoveAll(folder)
 	files := &memoryFiles{outputs: map[string]string{}}
 	o := e.Run(t.Context(), &functions.Attempt{Folder: folder, Payload: []byte("{}"),
-		Deadline: time.Now().Add(time.Minute),
+		Deadline: time.Now().Add(10 * time.Minute),
 		Run:      &handlers.Run{ID: "job-1", Type: "test.wasm", Attempt: 1, Files: files}})
 	if o.Err != nil {
 		t.Fatal(o.Err)

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -61,7 +62,8 @@ func TestGreedyExpressions(t *testing.T) {
 				}
 				snap := wait(t, c, submit("ndjson.filter", map[string]string{"filter": filter}, rows, 0).ID)
 				if snap.State != job.Succeeded || len(snap.Errors) > 0 {
-					t.Errorf("neighbour with %s: %+v", filter, snap)
+					t.Errorf("neighbour with %s: %+v\n%s", filter, snap,
+						strings.Join(worker.said(string(snap.ID)), "\n"))
 				}
 			}
 		})

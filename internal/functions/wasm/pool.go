@@ -86,7 +86,7 @@ type executor struct {
 const leastFile = 256 << 20
 
 // checkLimit bounds how long a module may take to compile, and to wait for a child that does it.
-const checkLimit = time.Minute
+const checkLimit = 5 * time.Minute
 
 // Open compiles the module in a child: what is wrong with it is the error. It is of type
 // functions.Opener.

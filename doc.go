@@ -72,7 +72,7 @@
 // [longshore/internal/operate] is
 // the operator's desk: many jobs at a time, pauses, messages to workers, logs; beside it
 // [longshore/internal/schedules] makes jobs at their ticks, which [longshore/internal/cron]
-// on floor 0 reckons.
+// on floor 0 reckons, and [longshore/internal/limits] judges which new jobs may come in, by what waits.
 // [longshore/internal/refusal] is the one table from what went wrong inside to the code
 // and the HTTP status that a client gets, whichever way it came.
 // [longshore/handlers] does the work of the built-in types and has the Registry

@@ -95,6 +95,7 @@ var floors = map[string]int{
 	"internal/functions/deployed": 4, // functions that come over the API, packed and unpacked
 	"internal/operate":            3, // what an operator does
 	"internal/schedules":          3, // makes jobs at their ticks
+	"internal/limits":             3, // how much may come in
 	"internal/overview":           3, // what waits, and who is there to take it
 	// and the edge of HTTP, which knows no jobs
 	"internal/web/edge": 3,

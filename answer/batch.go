@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"time"
 
 	"longshore/job"
 )
@@ -20,6 +21,8 @@ type BatchAnswer struct {
 	Title  string    `json:"title,omitempty"`
 	Detail string    `json:"detail,omitempty"`
 	Errors []Pointer `json:"errors,omitempty"`
+	// RetryAfter is what a request of its own would have got as the header.
+	RetryAfter int64 `json:"retry_after,omitempty" doc:"in how many seconds to send the line again"`
 }
 
 // Refused returns a line's refusal as the error that a request of its own would
@@ -28,13 +31,14 @@ func (a BatchAnswer) Refused() *Error {
 	if a.Code == "" {
 		return nil
 	}
-	return &Error{Code: a.Code, Status: a.Status, Title: a.Title, Detail: a.Detail, Errors: a.Errors}
+	return &Error{Code: a.Code, Status: a.Status, Title: a.Title, Detail: a.Detail, Errors: a.Errors,
+		RetryAfter: time.Duration(min(max(a.RetryAfter, 0), 86400)) * time.Second}
 }
 
 // Refusal is the answer to a line that was not taken.
 func Refusal(line int64, e *Error) BatchAnswer {
 	return BatchAnswer{Line: line, Code: e.Code, Status: e.Status, Title: e.Title, Detail: e.Detail,
-		Errors: e.Errors}
+		Errors: e.Errors, RetryAfter: int64((e.RetryAfter + time.Second - 1) / time.Second)}
 }
 
 // Words of the form in which most answers are written.

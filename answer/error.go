@@ -27,6 +27,7 @@ const (
 	Unsupported         Code = "unsupported"
 	RateLimited         Code = "rate_limited"
 	QueueFull           Code = "queue_full"
+	StoreFull           Code = "store_full"
 	Unavailable         Code = "unavailable"
 	Internal            Code = "internal"
 )
@@ -64,7 +65,8 @@ var statuses = map[Code]int{
 	IdempotencyMismatch: http.StatusUnprocessableEntity, Unauthorized: http.StatusUnauthorized,
 	TokenExpired: http.StatusUnauthorized, Forbidden: http.StatusForbidden, StepUp: http.StatusForbidden,
 	TooLarge: http.StatusRequestEntityTooLarge, Unsupported: http.StatusUnsupportedMediaType,
-	RateLimited: http.StatusTooManyRequests, QueueFull: http.StatusServiceUnavailable,
+	RateLimited: http.StatusTooManyRequests, QueueFull: http.StatusTooManyRequests,
+	StoreFull:   http.StatusServiceUnavailable,
 	Unavailable: http.StatusServiceUnavailable, Internal: http.StatusInternalServerError,
 }
 

@@ -64,7 +64,7 @@ func takesSome(w http.ResponseWriter, lines []lineOf, n int) {
 		case "away":
 			a = httpapi.Refusal(a.Line, httpapi.NewError(httpapi.Unavailable, "later"))
 		case "full":
-			a = httpapi.Refusal(a.Line, httpapi.NewError(httpapi.QueueFull, "later"))
+			a = httpapi.Refusal(a.Line, httpapi.NewError(httpapi.StoreFull, "later"))
 		}
 		w.Write(a.AppendJSON(nil))
 	}
@@ -196,7 +196,7 @@ func TestSubmitBatchGivesUp(t *testing.T) {
 			taken++
 		}
 	}
-	if taken != 1 || !refusedAs(QueueFull)(last) {
+	if taken != 1 || !refusedAs(StoreFull)(last) {
 		t.Errorf("%d taken, %v", taken, last)
 	}
 }

@@ -38,6 +38,7 @@ const (
 	Unsupported         = answer.Unsupported
 	RateLimited         = answer.RateLimited
 	QueueFull           = answer.QueueFull
+	StoreFull           = answer.StoreFull
 	Unavailable         = answer.Unavailable
 	Internal            = answer.Internal
 )

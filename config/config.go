@@ -168,7 +168,7 @@ type Ceilings struct {
 	Timeout   time.Duration `env:"MAX_TIMEOUT" doc:"longest timeout of an attempt that a submission may ask for; a type's own is cut down to it"`
 	Retention time.Duration `env:"MAX_RETENTION" doc:"longest retention that a submission may ask for"`
 	Attempts  int           `env:"MAX_ATTEMPTS" doc:"most attempts that a submission may ask for; a type's own are cut down to it"`
-	Jobs      int           `env:"MAX_JOBS" doc:"most jobs that may be there in the whole installation, ended ones count until their retention is over; beyond it new ones are refused with queue_full. They are counted once a second, so what comes within a second may go beyond; 0 = no limit"`
+	Jobs      int           `env:"MAX_JOBS" doc:"most jobs that may be there in the whole installation, ended ones count until their retention is over; beyond it new ones are refused with store_full. They are counted once a second, so what comes within a second may go beyond; 0 = no limit"`
 }
 
 // Sealing says by which keys secrets of payloads are sealed.

@@ -112,7 +112,7 @@ func Open(ctx context.Context, c Config) (*Client, error) {
 	// after an interrupt.
 	d.background, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 	d.running.Go(func() {
-		sys.Background(d.background, keeper.Run, sys.WatchRoom,
+		sys.Background(d.background, keeper.Run, sys.WatchRoom, sys.Limits.Run,
 			func(ctx context.Context) error { return sys.RefreshTypes(ctx, catalog) })
 	})
 	return d, nil

@@ -50,7 +50,7 @@ func TestNearlyFullRedis(t *testing.T) {
 	limit(used * 100 / 85) // 85 % are in use
 	eventually(t, "submits are refused", func() bool { return post().StatusCode != http.StatusAccepted })
 	refused := post()
-	refused.problem(t, http.StatusServiceUnavailable, httpapi.QueueFull)
+	refused.problem(t, http.StatusServiceUnavailable, httpapi.StoreFull)
 	if refused.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
@@ -135,14 +135,14 @@ func TestMaxJobs(t *testing.T) {
 		text := strings.Replace(one, "{", `{"idempotency_key":"k",`, 1) + "\n"
 		return string(request(t, "POST", url+httpapi.PathBatch, strings.NewReader(text)).body)
 	}
-	eventually(t, "lines are refused", func() bool { return strings.Contains(line(), `"code":"queue_full"`) })
+	eventually(t, "lines are refused", func() bool { return strings.Contains(line(), `"code":"store_full"`) })
 	for what, r := range map[string]reply{
 		"job":  post(),
 		"file": request(t, "POST", url+httpapi.SubmitPath("file.checksum"), strings.NewReader("some")),
 		"upload": request(t, "POST", url+httpapi.PathUploads, nil, "Tus-Resumable: 1.0.0", "Upload-Length: 4",
 			"Upload-Metadata: "+metadata("type", "file.checksum")),
 	} {
-		if p := r.problem(t, http.StatusServiceUnavailable, httpapi.QueueFull); !strings.Contains(p.Detail,
+		if p := r.problem(t, http.StatusServiceUnavailable, httpapi.StoreFull); !strings.Contains(p.Detail,
 			"MAX_JOBS") || r.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: %s, Retry-After %q", what, r.body, r.Header.Get("Retry-After"))
 		}
@@ -164,7 +164,7 @@ func TestMaxJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := request(t, "POST", url+httpapi.JobPath(first.ID)+"/retry", nil)
-	again.problem(t, http.StatusServiceUnavailable, httpapi.QueueFull) // an ended one counts
+	again.problem(t, http.StatusServiceUnavailable, httpapi.StoreFull) // an ended one counts
 	var list struct{ Jobs []job.Snapshot }
 	if err := json.Unmarshal(request(t, "GET", url+httpapi.PathJobs, nil).body, &list); err != nil ||
 		len(list.Jobs) < 4 {

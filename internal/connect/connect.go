@@ -24,6 +24,7 @@ import (
 	"longshore/internal/functions/registry"
 	"longshore/internal/janitor"
 	"longshore/internal/jobstore"
+	"longshore/internal/limits"
 	"longshore/internal/loop"
 	"longshore/internal/operate"
 	"longshore/internal/overview"
@@ -64,6 +65,9 @@ type System struct {
 
 	// Janitor looks after the installation; Background runs it.
 	Janitor *janitor.Janitor
+
+	// Limits bound what may wait. Its Run keeps them up to date.
+	Limits *limits.Room
 
 	// Desk is where operators work; whoever can make retries sets its Retry.
 	Desk *operate.Desk
@@ -113,6 +117,8 @@ func (s *System) open(ctx context.Context, c Config) error {
 		return err
 	}
 	s.Access, s.Functions = accessstore.New(s.Redis, s.Prefix), registry.New(s.Redis, s.Prefix)
+	s.Limits = limits.New(limits.Config{Redis: s.Redis, Prefix: s.Prefix, Store: s.Store, Queue: s.Queue,
+		Log: c.Log, Note: s.Access.Note})
 	_ = s.lookForRoom(ctx) // who may not look at the memory was warned just now
 	if s.Sealer, err = sealing.New("longshore secrets of payloads, 1", c.AccessSecrets...); err != nil {
 		return err
@@ -246,7 +252,7 @@ func (s *System) Submitter(keeper *jobstore.Keeper, catalog *tasks.Catalog, rete
 	maxInput int64) *submit.Submitter {
 	return submit.NewSubmitter(submit.Config{Store: s.Store, Blobs: s.Blobs, Catalog: catalog,
 		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput, Full: s.full,
-		Callbacks: s.Callbacks != nil, Sealer: s.Sealer})
+		Callbacks: s.Callbacks != nil, Sealer: s.Sealer, Limits: s.Limits})
 }
 
 // PublishTypes tells the other programs which types the workers here run.

@@ -21,6 +21,7 @@ const (
 	PathBulk     = "/v1/bulk"
 
 	PathSchedules = "/v1/schedules"
+	PathLimits    = "/v1/limits"
 
 	PathCount      = PathJobs + "/count"
 	PathFailures   = "/v1/failures"
@@ -69,6 +70,9 @@ func OutputPath(id job.ID, name string) string {
 
 // SchedulePath is one schedule.
 func SchedulePath(name string) string { return PathSchedules + "/" + url.PathEscape(name) }
+
+// LimitPath is one limit.
+func LimitPath(name string) string { return PathLimits + "/" + url.PathEscape(name) }
 
 // SubmitPath takes a job's input as the body of a POST.
 func SubmitPath(typ string) string { return PathJobs + "/" + url.PathEscape(typ) }

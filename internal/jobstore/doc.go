@@ -53,6 +53,7 @@
 //	P:blobs           string  tells a process of format 2 that it is not wanted
 //	P:{open}:all      zset    uploads in pieces that are open, by when they stop to count (ms)
 //	P:{open}:a:<a>    zset    those of one client address
+//	P:limits          hash    "l:<owner>/<name>" → a limit (internal/limits); rev: the newest revision of any
 //	P:types           hash    definitions that workers published, by type
 //	P:types:from      hash    type → when the process of its definition began, and published last (ms)
 //	P:types:seen      zset    those types, by the time of their last publication (ms)

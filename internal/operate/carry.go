@@ -395,7 +395,7 @@ func (c *carrying) retry(ctx context.Context, ids []job.ID) ([]error, error) {
 			continue
 		}
 		if e := refusal.Of(err); e.Code == httpapi.Unavailable && !errors.Is(err, job.ErrDamaged) ||
-			e.Code == httpapi.QueueFull {
+			e.Code == httpapi.StoreFull {
 			_ = loop.Sleep(ctx, troubled) // a trouble passes, or ctx ends: the page is tried again
 			return nil, fmt.Errorf("retry: %w", err)
 		}

@@ -62,7 +62,7 @@ func TestStandingOperations(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.Desk.Retry = func(context.Context, access.View, job.ID, string) error {
-		return httpapi.NewError(httpapi.QueueFull, "no room")
+		return httpapi.NewError(httpapi.StoreFull, "no room")
 	}
 	var standing []job.ID
 	for _, kind := range []string{"a.job", "b.job", "c.job", "d.job"} {

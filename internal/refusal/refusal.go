@@ -63,7 +63,7 @@ func of(err error) *httpapi.Error {
 	case errors.Is(err, context.Canceled): // before redisdb: there it is no trouble of Redis
 		return passing("the request was given up, try again", time.Second)
 	case redisdb.Reason(err) == redisdb.ReasonOutOfMemory:
-		return httpapi.NewError(httpapi.QueueFull, "the job store is full, try again later").
+		return httpapi.NewError(httpapi.StoreFull, "the job store is full, try again later").
 			WithRetryAfter(2 * time.Second)
 	case redisdb.Unavailable(err):
 		return passing("the job store can't be reached, try again", 2*time.Second)

@@ -40,7 +40,7 @@ func TestTable(t *testing.T) {
 		{context.DeadlineExceeded, httpapi.Unavailable, 503, 2 * time.Second},
 		{away, httpapi.Unavailable, 503, 2 * time.Second},
 		{errors.New("OOM command not allowed when used memory > 'maxmemory'."),
-			httpapi.QueueFull, 503, 2 * time.Second},
+			httpapi.StoreFull, 503, 2 * time.Second},
 		{errors.New("something else"), httpapi.Internal, 500, 0},
 		{httpapi.NewError(httpapi.TooLarge, "said").WithStatus(431), httpapi.TooLarge, 431, 0},
 	} {

@@ -39,7 +39,7 @@ func (r *Room) readList(by Asker, text []byte, now time.Time) (*list, error) {
 		switch string(name) {
 		case "source":
 			if l.source, err = httpapi.TextOf(value); err == nil {
-				err = CheckName(l.source)
+				err = httpapi.CheckName(l.source)
 			}
 			if err != nil {
 				bad("/source", err.Error())

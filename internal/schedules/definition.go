@@ -78,7 +78,7 @@ func (r *reading) take(name, text string) (err error) {
 	switch name {
 	case "name":
 		r.name = text
-		return CheckName(text)
+		return httpapi.CheckName(text)
 	case "cron":
 		r.spec.Cron = strings.Join(strings.Fields(text), " ")
 		r.expression, err = cron.Parse(text)
@@ -128,15 +128,6 @@ func moment(text string) (at time.Time, err error) {
 		return at, httpapi.ErrTime
 	}
 	return at.UTC().Truncate(time.Millisecond), nil
-}
-
-// CheckName says what is wrong with the name of a schedule.
-func CheckName(name string) error {
-	const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-	if name == "" || len(name) > 64 || strings.Trim(name, plain) != "" || strings.Trim(name, ".") == "" {
-		return errors.New("expected 1 to 64 letters, digits, dots, dashes and underscores")
-	}
-	return nil
 }
 
 // read reads what a schedule says. From a list it has a name, too. The error is an *httpapi.Error.

@@ -36,7 +36,7 @@ var errNone = httpapi.NewError(httpapi.NotFound, "there is no such schedule")
 
 // find reads one that who asks sees.
 func (r *Room) find(ctx context.Context, by Asker, name string) (jobstore.Schedule, error) {
-	if CheckName(name) != nil {
+	if httpapi.CheckName(name) != nil {
 		return jobstore.Schedule{}, errNone
 	}
 	s, err := r.Store.Schedule(ctx, by.Tenant, name)
@@ -91,7 +91,7 @@ const (
 // Put makes a schedule what a text says, and tells whether there was none. One that says the same already
 // stays as it is.
 func (r *Room) Put(ctx context.Context, by Asker, name string, text []byte) (answer.Schedule, bool, error) {
-	if err := CheckName(name); err != nil {
+	if err := httpapi.CheckName(name); err != nil {
 		return answer.Schedule{}, false, httpapi.InvalidAt("/name", err.Error())
 	}
 	now, err := r.Store.Clock(ctx)

@@ -15,7 +15,7 @@ import (
 )
 
 // errFull is why a tick waits: in the same words, however full it is.
-var errFull = httpapi.NewError(httpapi.QueueFull, "the installation takes no more jobs for now")
+var errFull = httpapi.NewError(httpapi.StoreFull, "the installation takes no more jobs for now")
 
 // by is who cancels a job for the one after it.
 const byName = "schedule"

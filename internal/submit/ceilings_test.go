@@ -165,7 +165,7 @@ func TestNoRoom(t *testing.T) {
 	full.Store(&why)
 	for name, way := range ways {
 		var e *httpapi.Error
-		if err := way(); !errors.As(err, &e) || e.Code != httpapi.QueueFull || e.Status != 503 ||
+		if err := way(); !errors.As(err, &e) || e.Code != httpapi.StoreFull || e.Status != 503 ||
 			e.RetryAfter == 0 && name != "in lines" ||
 			!strings.Contains(e.Detail, why) {
 			t.Errorf("%s: %v", name, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
@@ -34,10 +35,10 @@ func Read(l Line) Draft {
 
 // SubmitMany takes many jobs in that bring no file, in their order, and answers
 // for each: one that is refused, or whose fate is unknown, doesn't hold up the
-// others.
+// others. None waits for room.
 func (d *Submitter) SubmitMany(ctx context.Context, drafts []Draft) []httpapi.BatchAnswer {
 	g := d.checkMany(drafts)
-	d.createMany(ctx, g)
+	d.createMany(ctx, g, 0)
 	return g.answers
 }
 
@@ -68,7 +69,7 @@ func (d *Submitter) SubmitBatch(ctx context.Context, next func() ([]Draft, error
 			g = gather(g, checked)
 			g.recorded = make(chan struct{})
 			wg.Go(func() {
-				d.createMany(ctx, g)
+				d.createMany(ctx, g, d.Patience)
 				close(g.recorded)
 				<-free
 			})
@@ -203,26 +204,62 @@ func (g *group) refuseAll(e *httpapi.Error) {
 }
 
 // createMany makes the records. All of it is one call or a few, and goes on
-// when ctx ends: who asked may be gone, what was sent can't be taken back.
-func (d *Submitter) createMany(ctx context.Context, g *group) {
+// when ctx ends: who asked may be gone, what was sent can't be taken back. Jobs that limits hold back
+// wait for room, for as long as patience says.
+func (d *Submitter) createMany(ctx context.Context, g *group, patience time.Duration) {
 	if err := d.Room(); err != nil {
 		g.refuseAll(httpapi.AsError(err))
 		return
 	}
+	until := time.Now().Add(patience)
 	for _, r := range g.referred {
-		d.createReferred(ctx, g, r)
+		d.createReferred(ctx, g, r, until)
 	}
-	if len(g.jobs) == 0 {
-		return
-	}
-	if ctx.Err() != nil {
-		for _, i := range g.at {
-			g.refuse(i, refusal.Of(ctx.Err()))
+	for first := true; len(g.jobs) > 0; first = false {
+		if ctx.Err() != nil {
+			for _, i := range g.at {
+				g.refuse(i, refusal.Of(ctx.Err()))
+			}
+			return
 		}
-		return
+		back, errs := d.createAdmitted(ctx, g, first)
+		if g.jobs, g.at = back.jobs, back.at; len(g.jobs) > 0 && !d.waitForRoom(ctx, until) {
+			for j, i := range g.at {
+				g.refuse(i, httpapi.AsError(errs[j]))
+			}
+			return
+		}
 	}
-	created, errs := d.Store.CreateMany(context.WithoutCancel(ctx), g.jobs)
-	for j, i := range g.at {
+}
+
+// createAdmitted makes the records of the jobs that may come in, and returns the others with why not.
+func (d *Submitter) createAdmitted(ctx context.Context, g *group, first bool) (back group, why []error) {
+	jobs, at := g.jobs, g.at
+	if d.Limits != nil && d.Limits.Any(ctx) {
+		refused, done := d.Limits.Admit(ctx, jobs)
+		defer done()
+		if refused != nil {
+			jobs, at = nil, nil
+			for j := range g.jobs {
+				if refused[j] == nil || first && d.known(ctx, &g.jobs[j]) {
+					jobs, at = append(jobs, g.jobs[j]), append(at, g.at[j])
+					continue
+				}
+				back.jobs, back.at, why = append(back.jobs, g.jobs[j]), append(back.at, g.at[j]),
+					append(why, refused[j])
+			}
+		}
+	}
+	if len(jobs) > 0 {
+		d.createThese(ctx, g, jobs, at)
+	}
+	return back, why
+}
+
+// createThese makes the records of jobs, which answer the lines at these places.
+func (d *Submitter) createThese(ctx context.Context, g *group, jobs []jobstore.NewJob, at []int) {
+	created, errs := d.Store.CreateMany(context.WithoutCancel(ctx), jobs)
+	for j, i := range at {
 		if errs[j] != nil {
 			d.refuseLine(ctx, g, i, refusal.Of(errs[j]))
 			continue
@@ -232,7 +269,16 @@ func (d *Submitter) createMany(ctx context.Context, g *group) {
 }
 
 // createReferred makes a job whose input is another's output, as Submit does.
-func (d *Submitter) createReferred(ctx context.Context, g *group, r referred) {
+func (d *Submitter) createReferred(ctx context.Context, g *group, r referred, until time.Time) {
+	done, err := d.admit(ctx, &r.job)
+	for err != nil && d.waitForRoom(ctx, until) {
+		done, err = d.admit(ctx, &r.job)
+	}
+	if err != nil {
+		d.refuseLine(ctx, g, r.at, err)
+		return
+	}
+	defer done()
 	if ctx.Err() != nil {
 		g.refuse(r.at, refusal.Of(ctx.Err()))
 		return

@@ -135,7 +135,7 @@ func TestSubmitBatchFull(t *testing.T) {
 	for i, a := range first {
 		if a.Refused() == nil {
 			taken++
-		} else if a.Code != httpapi.QueueFull || a.Status != 503 {
+		} else if a.Code != httpapi.StoreFull || a.Status != 503 {
 			t.Fatalf("line %d: %+v", i+1, a)
 		}
 	}

@@ -55,6 +55,9 @@ func (d *Submitter) Begin(ctx context.Context, r Request,
 	if err == nil {
 		err = d.Room()
 	}
+	if err == nil {
+		err = d.admitUpload(ctx, &n)
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -33,7 +33,13 @@ type Config struct {
 	// Full says why no new job may come, for a client to read, and "" where one may: the
 	// job store has little room left, or as many jobs as the operator wants. nil = never.
 	// It is asked for each job, so it must know.
-	Full      func() string
+	Full func() string
+	// Limits judges new jobs by what waits already; nil = nobody does.
+	Limits Admitter
+	// Patience is how long lines of a batch wait for room before they are refused; 0 = 25 s. It ends when
+	// Stopping is closed; nil = never.
+	Patience  time.Duration
+	Stopping  <-chan struct{}
 	Callbacks bool // there is a secret to sign callbacks with
 	// Sealer seals the values of payloads that are secret; nil = none is taken.
 	Sealer *sealing.Sealer
@@ -57,6 +63,9 @@ func NewSubmitter(c Config) *Submitter {
 	if c.Retention == 0 {
 		c.Retention = 24 * time.Hour
 	}
+	if c.Patience == 0 {
+		c.Patience = 25 * time.Second
+	}
 	if c.UploadExpiry == 0 {
 		c.UploadExpiry = 24 * time.Hour
 	}
@@ -77,11 +86,19 @@ func (d *Submitter) Submit(ctx context.Context, r Request) (snap job.Snapshot, c
 	if err != nil {
 		return job.Snapshot{}, false, err
 	}
-	switch {
-	case r.referred():
-		return d.submitReference(ctx, r, n)
-	case info.Input == tasks.InputRequired, info.Input == tasks.InputOptional && r.Input != nil:
+	if !r.referred() && (info.Input == tasks.InputRequired || info.Input == tasks.InputOptional && r.Input != nil) {
+		if err := d.admitUpload(ctx, &n); err != nil {
+			return job.Snapshot{}, false, err
+		}
 		return d.submitInput(ctx, r, n)
+	}
+	done, err := d.admit(ctx, &n)
+	if err != nil {
+		return job.Snapshot{}, false, err
+	}
+	defer done()
+	if r.referred() {
+		return d.submitReference(ctx, r, n)
 	}
 	return d.create(ctx, n)
 }
@@ -102,7 +119,7 @@ func (d *Submitter) Room() error {
 	if why == "" {
 		return nil
 	}
-	e := httpapi.NewError(httpapi.QueueFull, why+", try again later")
+	e := httpapi.NewError(httpapi.StoreFull, why+", try again later")
 	e.RetryAfter = 5 * time.Second
 	return e
 }

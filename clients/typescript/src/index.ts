@@ -1,6 +1,6 @@
 import { Feed, readEvents } from './feed.js'
 import { Run } from './run.js'
-import { Transport, draw, pause, sleep, type Ask, type Options } from './transport.js'
+import { Transport, draw, pause, sleep, spread, type Ask, type Options } from './transport.js'
 import { Refused } from './errors.js'
 import { Memory, Upload, keyOf, type Remembered, type UploadOptions } from './upload.js'
 import type { Filter, Job, LogLine, Page, Problem, Submission, Submitted } from './types.js'
@@ -120,17 +120,22 @@ export class Longshore {
   private async* group(group: Submission[], first: number, signal?: AbortSignal): AsyncGenerator<Submitted> {
     let open = group.map(({ idempotencyKey, ...s }, i) =>
       ({ index: first + i, line: JSON.stringify({ ...s, idempotency_key: idempotencyKey ?? draw() }) }))
+    let after = 0 // seconds, that refused lines ask for
     for (let n = 0; open.length; n++) {
-      if (n) await new Promise((resolve) => setTimeout(resolve, Math.min(5000, 200 * 2 ** n)))
+      if (n) await sleep(Math.max(spread(after * 1000), Math.min(5000, pause(n))), signal, !after)
       signal?.throwIfAborted()
+      after = 0
       const answered = new Set<number>()
       try {
         const answer = await this.transport.send('/v1/jobs/batch', { method: 'POST', repeat: true, signal,
           body: open.map((o) => o.line + '\n').join(''), headers: { 'Content-Type': 'application/x-ndjson' } })
         for await (const line of readLines(answer.body!)) {
-          const told = JSON.parse(line) as { line: number; id?: string; created?: boolean } & Problem
+          const told = JSON.parse(line) as { line: number; id?: string; created?: boolean; retry_after?: number } & Problem
           const one = open[told.line - 1]
-          if (!one || told.code === 'unavailable' || told.code === 'queue_full') continue
+          if (!one || told.code === 'unavailable' || told.code === 'queue_full' || told.code === 'store_full') {
+            after = Math.max(after, told.retry_after ?? 0)
+            continue
+          }
           answered.add(one.index)
           yield told.id ? { index: one.index, id: told.id, created: !!told.created } : { index: one.index, error: told }
         }

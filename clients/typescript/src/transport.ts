@@ -51,6 +51,9 @@ export function sleep(ms: number, signal?: AbortSignal, wake = true): Promise<vo
 /** Milliseconds before try n (from 0): doubling to 15 s, drawn between half and all of it. */
 export const pause = (n: number) => Math.min(15_000, 250 * 2 ** n) * (0.5 + Math.random() / 2)
 
+/** A wait that somebody else asked for, and up to a quarter more: others were told the same. */
+export const spread = (ms: number) => ms * (1 + Math.random() / 4)
+
 /** What Retry-After says, in milliseconds (RFC 9110, section 10.2.3); undefined: nothing. */
 export function retryAfter(headers: Headers): number | undefined {
   const text = headers.get('Retry-After')
@@ -125,7 +128,8 @@ export class Transport {
       }
       // 429 and 503 say that nothing was done
       if (!passing.has(answer.status) || (!repeat && answer.status !== 429 && answer.status !== 503)) throw refused
-      await sleep(Math.max(retryAfter(answer.headers) ?? 0, pause(n)), ask.signal, !answer.headers.has('Retry-After'))
+      const after = retryAfter(answer.headers)
+      await sleep(Math.max(spread(after ?? 0), pause(n)), ask.signal, after === undefined)
     }
   }
 

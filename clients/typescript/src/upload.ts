@@ -1,5 +1,5 @@
 import { Refused } from './errors.js'
-import { Transport, draw, pause, problemOf, retryAfter, sleep } from './transport.js'
+import { Transport, draw, pause, problemOf, retryAfter, sleep, spread } from './transport.js'
 import type { Controls } from './types.js'
 
 export interface UploadOptions extends Controls {
@@ -186,7 +186,7 @@ export class Upload {
         if (next && next !== token) { this.token = next; return { wait: 0 } }
       }
       if ([404, 409, 410, 423, 429, 500, 502, 503, 504, 507, 408].includes(answer.status)) {
-        return { wait: retryAfter(answer.headers) ?? 0 } // asking for the offset tells the rest
+        return { wait: spread(retryAfter(answer.headers) ?? 0) } // asking for the offset tells the rest
       }
       throw new Refused(await problemOf(answer))
     } catch (error) {

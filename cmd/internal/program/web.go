@@ -22,6 +22,7 @@ import (
 	"longshore/internal/hub"
 	"longshore/internal/imaging"
 	"longshore/internal/jobstore"
+	"longshore/internal/limits"
 	"longshore/internal/lock"
 	"longshore/internal/metrics"
 	"longshore/internal/overview"
@@ -147,11 +148,11 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 			case deployed <- struct{}{}:
 			default:
 			}
-		}, sys.Desk.HeardOfLog}, sys.Log)
+		}, sys.Desk.HeardOfLog, sys.Limits}, sys.Log)
 	deployments := newDeployments(sys, catalog, deploy)
 	defer func() { err = errors.Join(err, deployments.Close()) }()
 	submitter := sys.Submitter(keeper, catalog, j.Retention, int64(h.MaxUpload))
-	submitter.UploadExpiry = h.UploadExpiry
+	submitter.UploadExpiry, submitter.Stopping = h.UploadExpiry, ctx.Done()
 	submitter.MaxTimeout, submitter.MaxRetention, submitter.MaxAttempts = h.Ceilings.Timeout,
 		h.Ceilings.Retention, h.Ceilings.Attempts
 	submitter.MaxOpenUploads, submitter.MaxOpenUploadsPerAddress = h.MaxOpen, h.AddressOpen
@@ -183,7 +184,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 		Log: sys.Log},
 		web.Deps{Submitter: submitter, Uploads: uploads, Records: records{sys.Store.Views(), sys},
 			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Access: sys.Access, Minter: tokens,
-			Functions: deployments, Operate: sys.Desk, Schedules: room,
+			Functions: deployments, Operate: sys.Desk, Schedules: room, Limits: sys.Limits,
 			Queues:     func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
 			Workers:    func(ctx context.Context) ([]httpapi.WorkerInfo, error) { return workers(ctx, sys) },
 			WaitingFor: watch.WaitingFor, Scale: scale.Scale, Metrics: process.Text,
@@ -206,7 +207,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	defer stop()
 	wg.Go(func() {
 		sys.Background(background, keeper.Run, waiters.Run, guard.Run, sweeper.Run, room.Run,
-			sys.Janitor.SweepOrphans, sys.WatchRoom, watch.Run, scale.Run, sys.Desk.Run,
+			sys.Janitor.SweepOrphans, sys.WatchRoom, sys.Limits.Run, watch.Run, scale.Run, sys.Desk.Run,
 			func(ctx context.Context) error {
 				if published != nil {
 					return nil // a worker of this process watches
@@ -263,6 +264,7 @@ type listener struct {
 	functions string
 	deployed  func()
 	log       func(raw string)
+	limits    *limits.Room
 }
 
 func (l listener) Listen(ctx context.Context, event func(job.Rev), reset func()) error {
@@ -273,7 +275,8 @@ func (l listener) Listen(ctx context.Context, event func(job.Rev), reset func())
 		l.keeper.Notify("")
 		l.notify()
 		l.deployed()
-	}, []string{wanted, canceled, l.access, l.functions, logs}, func(channel, text string) {
+		l.limits.Notify()
+	}, []string{wanted, canceled, l.access, l.functions, logs, l.limits.Channel()}, func(channel, text string) {
 		switch channel {
 		case logs:
 			l.log(text)
@@ -283,6 +286,8 @@ func (l listener) Listen(ctx context.Context, event func(job.Rev), reset func())
 			l.notify()
 		case l.functions:
 			l.deployed()
+		case l.limits.Channel():
+			l.limits.Notify()
 		default:
 			l.locks.Asked(text)
 		}

@@ -101,7 +101,7 @@ var (
 		Read: func(to *wantedSchedule,
 			text string) error {
 			to.source = text
-			return schedules.CheckName(text)
+			return httpapi.CheckName(text)
 		}}}
 	triggerParams = edge.Params[wantedSchedule]{nameParam, {Name: httpapi.HeaderIdempotencyKey,
 		In:  edge.Header,

@@ -1,0 +1,36 @@
+package answer
+
+import "time"
+
+// A LimitMatch says which jobs a limit is for. Each is a name, or some with *; what isn't there matches all.
+type LimitMatch struct {
+	Type   string `json:"type,omitempty" doc:"of the jobs, as image.*"`
+	Queue  string `json:"queue,omitempty" doc:"that they wait in, as io-default or cpu-*: lane and priority"`
+	Tenant string `json:"tenant,omitempty" doc:"whose they are; only in a limit of the whole installation"`
+}
+
+// A LimitSpec says how much may wait: the body of PUT /v1/limits/{name}.
+type LimitSpec struct {
+	Match LimitMatch `json:"match,omitzero" doc:"which jobs it is for; all, if nothing is said"`
+	Per   []string   `json:"per,omitempty" enum:"type,tenant" doc:"each type, each tenant, or each type of each tenant, has the limit for itself"`
+	Depth int64      `json:"depth,omitempty" minimum:"1" doc:"as many of these jobs may wait for a worker; beyond it new ones are refused with queue_full"`
+	Age   string     `json:"age,omitempty" doc:"a duration: while a job of the same queue has waited longer for a worker, new ones are refused with queue_full"`
+}
+
+// A Limit bounds what may wait.
+type Limit struct {
+	Name   string `json:"name"`
+	Tenant string `json:"tenant,omitempty" doc:"whose it is; none: the installation's"`
+	Rev    int64  `json:"rev" doc:"grows with each change of any limit, and never begins anew"`
+	LimitSpec
+	Waiting  *int64 `json:"waiting,omitempty" doc:"with depth: how many wait now, of the type and tenant with the most"`
+	OldestMS *int64 `json:"oldest_ms,omitempty" doc:"with age: how long the oldest has waited"`
+
+	ChangedBy string    `json:"changed_by"`
+	ChangedAt time.Time `json:"changed_at"`
+}
+
+// LimitList is the answer to GET /v1/limits.
+type LimitList struct {
+	Limits []Limit `json:"limits"`
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"longshore/client"
+	"longshore/internal/printable"
+)
+
+func (p *cli) limitsCommand() *cobra.Command {
+	list := p.askServer(func(ctx context.Context, c *client.Client, _ []string) error {
+		all, err := c.Limits(ctx)
+		if err != nil {
+			return err
+		}
+		return p.showLimits(all)
+	})
+	cmd := &cobra.Command{
+		Use: "limits", Short: "Show and set how many jobs may wait",
+		Long: "Show and set how many jobs may wait, and for how long, before new ones are refused. Without a command,\n" +
+			"list the limits and how much waits of what they are for.",
+		Example: "  enqueue limits\n" +
+			"  enqueue limits put images --type 'image.*' --depth 10000\n" +
+			"  enqueue limits put slow --queue 'cpu-*' --age 15m\n" +
+			"  enqueue limits rm slow",
+		Args: cobra.NoArgs, RunE: list,
+	}
+	cmd.AddCommand(&cobra.Command{Use: "ls", Short: "List the limits",
+		Long: "List the limits, and how much waits of what they are for.", Example: "  enqueue limits ls",
+		Args: cobra.NoArgs, RunE: list}, p.putLimitCommand(), &cobra.Command{Use: "rm NAME",
+		Short: "Remove a limit", Long: "Remove a limit.", Example: "  enqueue limits rm images",
+		Args: cobra.ExactArgs(1),
+		RunE: p.askServer(func(ctx context.Context, c *client.Client, args []string) error {
+			return c.DeleteLimit(ctx, args[0])
+		})})
+	return cmd
+}
+
+func (p *cli) putLimitCommand() *cobra.Command {
+	var s client.LimitSpec
+	cmd := &cobra.Command{
+		Use: "put NAME", Short: "Make or change a limit, which holds at once",
+		Long: "Make or change a limit, which holds at once. What isn't said isn't bounded; a limit that says the same\n" +
+			"stays as it is. Patterns are names, or some with *.",
+		Example: "  enqueue limits put images --type 'image.*' --depth 10000\n" +
+			"  enqueue limits put tenants --per tenant --depth 1000\n" +
+			"  enqueue limits put slow --queue 'cpu-*' --age 15m",
+		Args: cobra.ExactArgs(1),
+		RunE: p.askServer(func(ctx context.Context, c *client.Client, args []string) error {
+			l, err := c.PutLimit(ctx, args[0], s)
+			if err != nil {
+				return err
+			}
+			return p.showLimits([]client.Limit{l})
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVar(&s.Match.Type, "type", "", "for jobs of this type, as image.*")
+	f.StringVar(&s.Match.Queue, "queue", "", "for jobs of this queue, lane and priority, as io-default or cpu-*")
+	f.StringVar(&s.Match.Tenant, "tenant", "", "for jobs of this tenant")
+	f.StringSliceVar(&s.Per, "per", nil, "type, tenant or both: each has the limit for itself")
+	f.Int64Var(&s.Depth, "depth", 0, "refuse new jobs while as many wait")
+	f.StringVar(&s.Age, "age", "", "refuse new jobs while one of the queue has waited longer")
+	return cmd
+}
+
+func (p *cli) showLimits(list []client.Limit) error {
+	return showList(p, list, func(t *tabwriter.Writer) {
+		fmt.Fprintln(t, "NAME\tFOR\tPER\tDEPTH\tWAITING\tAGE\tOLDEST\t")
+		for i := range list {
+			printLimit(t, &list[i])
+		}
+	})
+}
+
+func printLimit(t io.Writer, l *client.Limit) {
+	var of []string
+	for _, one := range []struct{ what, pattern string }{{"type", l.Match.Type}, {"queue", l.Match.Queue},
+		{"tenant", l.Match.Tenant}} {
+		if one.pattern != "" {
+			of = append(of, one.what+" "+one.pattern)
+		}
+	}
+	if l.Tenant != "" {
+		of = append(of, "tenant "+l.Tenant)
+	}
+	depth, waiting, oldest := "", "", ""
+	if l.Depth > 0 {
+		depth = fmt.Sprint(l.Depth)
+	}
+	if l.Waiting != nil {
+		waiting = fmt.Sprint(*l.Waiting)
+	}
+	if l.OldestMS != nil {
+		oldest = (time.Duration(*l.OldestMS) * time.Millisecond).Round(100 * time.Millisecond).String()
+	}
+	printable.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", l.Name, strings.Join(of, ", "),
+		strings.Join(l.Per, ", "), depth, waiting, l.Age, oldest)
+}

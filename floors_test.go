@@ -191,7 +191,7 @@ var keepers = map[string][]string{
 	"github.com/hibiken/asynq": {"internal/queue"},
 	"github.com/redis/go-redis/v9": {"internal/redisdb", "internal/access/store", "internal/batch",
 		"internal/lock", "internal/functions/registry", "internal/operate", "internal/jobstore",
-		"internal/queue", "internal/scaling", "internal/connect", "internal/janitor", "internal/chaos"},
+		"internal/queue", "internal/limits", "internal/scaling", "internal/connect", "internal/janitor", "internal/chaos"},
 	"github.com/robfig/cron/v3":          {"internal/cron"}, // in a test: what others mean by an expression
 	"github.com/alicebob/miniredis/v2":   {"internal/localredis"},
 	"github.com/sethvargo/go-envconfig":  {"config"},

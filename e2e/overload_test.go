@@ -67,8 +67,8 @@ func TestQueueFull(t *testing.T) {
 	after(request(t, "POST", url+httpapi.PathUploads, nil, "Tus-Resumable: 1.0.0", "Upload-Length: 4",
 		"Upload-Metadata: type "+base64.StdEncoding.EncodeToString([]byte("file.checksum"))),
 		http.StatusServiceUnavailable)
-	if code, _, msg := call(t, "", in.env, "enqueue", "submit", "math.primes", "--set", "n=100"); code != 69 ||
-		!strings.Contains(msg, "limit few") {
+	if code, _, msg := call(t, "", in.env, "enqueue", "submit", "math.primes", "--set",
+		"n=100"); code != 69 || !strings.Contains(msg, "limit few") {
 		t.Errorf("enqueue past web: exit code %d, %s", code, msg)
 	}
 	if out := cli("limits", "ls"); !strings.Contains(out, "few") || !strings.Contains(out, "math.*") {
@@ -123,5 +123,70 @@ func TestQueueFull(t *testing.T) {
 	cli("limits", "rm", "few")
 	if list, err := c.Limits(t.Context()); err != nil || len(list) != 1 {
 		t.Errorf("left: %+v, %v", list, err)
+	}
+}
+
+// TestLimitsOfTenants: a key sets and sees the limits of its own tenant, with scope operate; the audit log has it.
+func TestLimitsOfTenants(t *testing.T) {
+	t.Parallel()
+	in := install(t, "LONGSHORE_TOKEN="+webToken)
+	_, url := in.web(t)
+	root := clientOf(t, url)
+	key := func(scopes ...string) string {
+		t.Helper()
+		made, err := root.CreateKey(t.Context(), client.NewKey{Name: "some", Tenant: "acme", Scopes: scopes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "Authorization: Bearer " + made.Key
+	}
+	look, act := key("jobs:read"), key("jobs:read", "jobs:submit", "operate")
+	const path, kind, submission = "/v1/limits/few", "Content-Type: application/json",
+		`{"type":"math.primes","payload":{"n":100}}`
+	put := func(body string, headers ...string) reply {
+		t.Helper()
+		return request(t, "PUT", url+path, strings.NewReader(body), append(headers, kind)...)
+	}
+	put(`{"depth":1}`, look).problem(t, http.StatusForbidden, httpapi.Forbidden)
+	if e := put(`{"depth":1,"match":{"tenant":"other"}}`, act).problem(t, http.StatusUnprocessableEntity,
+		httpapi.Invalid); len(e.Errors) != 1 || e.Errors[0].Pointer != "/match/tenant" {
+		t.Errorf("another tenant's: %+v", e)
+	}
+	if r := put(`{"depth":1}`, act); r.StatusCode != http.StatusCreated || r.Header.Get("Location") != path {
+		t.Fatalf("%d %s", r.StatusCode, r.body)
+	}
+	if r := put(`{"depth":1}`, authorization, "Longshore-Tenant: acme"); r.StatusCode != http.StatusOK {
+		t.Errorf("the same by root for the tenant: %d %s", r.StatusCode, r.body)
+	}
+	post := func(headers ...string) reply {
+		t.Helper()
+		return request(t, "POST", url+httpapi.PathJobs, strings.NewReader(submission), append(headers, kind)...)
+	}
+	for range 2 { // of another tenant as many as come
+		if r := post(); r.StatusCode != http.StatusAccepted {
+			t.Fatalf("%d %s", r.StatusCode, r.body)
+		}
+	}
+	if r := post(act); r.StatusCode != http.StatusAccepted {
+		t.Fatalf("%d %s", r.StatusCode, r.body)
+	}
+	post(act).problem(t, http.StatusTooManyRequests, httpapi.QueueFull)
+	if r := request(t, "GET", url+httpapi.PathLimits, nil, look); r.StatusCode != http.StatusOK ||
+		!strings.Contains(string(r.body), `"waiting":1`) {
+		t.Errorf("seen by its tenant: %d %s", r.StatusCode, r.body)
+	}
+	// The installation has none of its own.
+	request(t, "GET", url+path, nil).problem(t, http.StatusNotFound, httpapi.NotFound)
+	if r := request(t, "DELETE", url+path, nil, act); r.StatusCode != http.StatusNoContent {
+		t.Errorf("%d %s", r.StatusCode, r.body)
+	}
+	if r := post(act); r.StatusCode != http.StatusAccepted {
+		t.Errorf("after the end of the limit: %d %s", r.StatusCode, r.body)
+	}
+	audit := string(request(t, "GET", url+"/v1/audit", nil).body)
+	for _, want := range []string{`"limits.put"`, `"limits.remove"`, `"limit:few"`} {
+		if !strings.Contains(audit, want) {
+			t.Errorf("the audit log lacks %s: %s", want, audit)
+		}
 	}
 }

@@ -24,8 +24,8 @@ func (p *cli) limitsCommand() *cobra.Command {
 	})
 	cmd := &cobra.Command{
 		Use: "limits", Short: "Show and set how many jobs may wait",
-		Long: "Show and set how many jobs may wait, and for how long, before new ones are refused. Without a command,\n" +
-			"list the limits and how much waits of what they are for.",
+		Long: "Show and set how many jobs may wait, and for how long, before new ones are refused. Without\n" +
+			"a command, list the limits and how much waits of what they are for.",
 		Example: "  enqueue limits\n" +
 			"  enqueue limits put images --type 'image.*' --depth 10000\n" +
 			"  enqueue limits put slow --queue 'cpu-*' --age 15m\n" +
@@ -47,8 +47,8 @@ func (p *cli) putLimitCommand() *cobra.Command {
 	var s client.LimitSpec
 	cmd := &cobra.Command{
 		Use: "put NAME", Short: "Make or change a limit, which holds at once",
-		Long: "Make or change a limit, which holds at once. What isn't said isn't bounded; a limit that says the same\n" +
-			"stays as it is. Patterns are names, or some with *.",
+		Long: "Make or change a limit, which holds at once. What isn't said isn't bounded; a limit that says\n" +
+			"the same stays as it is. Patterns are names, or some with *.",
 		Example: "  enqueue limits put images --type 'image.*' --depth 10000\n" +
 			"  enqueue limits put tenants --per tenant --depth 1000\n" +
 			"  enqueue limits put slow --queue 'cpu-*' --age 15m",

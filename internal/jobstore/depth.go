@@ -28,8 +28,8 @@ func (s *Store) Kinds(ctx context.Context) ([]Kind, error) {
 	return kinds, nil
 }
 
-// QueuedOf returns how many jobs of some kinds wait for a worker, by the counters that moves keep: it costs as
-// much as there are kinds, however many jobs there are.
+// QueuedOf returns how many jobs of some kinds wait for a worker, by the counters that moves keep: it costs
+// as much as there are kinds, however many jobs there are.
 func (s *Store) QueuedOf(ctx context.Context, kinds []Kind) (map[Kind]int64, error) {
 	fields := make([]string, len(kinds))
 	for i, k := range kinds {

@@ -39,7 +39,8 @@ func (r *Room) key() string { return r.Prefix + ":limits" }
 // Channel tells that a limit has changed.
 func (r *Room) Channel() string { return r.Prefix + ":limits:bell" }
 
-// A limit is a field "l:<owner>/<name>" of key P:limits: revision, time (ms), who, and what it says, by lines.
+// A limit is a field "l:<owner>/<name>" of key P:limits: revision, time (ms), who, and what it says, each
+// in a line.
 // Field rev is the newest revision; it stays when limits go.
 var putScript = redis.NewScript("#!lua flags=allow-oom\n" + `
 local old = redis.call('HGET', KEYS[1], ARGV[1])
@@ -53,8 +54,8 @@ if not old then
 end
 local t = redis.call('TIME')
 local rev = redis.call('HINCRBY', KEYS[1], 'rev', 1)
-redis.call('HSET', KEYS[1], ARGV[1], string.format('%d\n%.0f\n%s\n%s', rev, t[1] * 1000 + math.floor(t[2] / 1000),
-  ARGV[2], ARGV[3]))
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%d\n%.0f\n%s\n%s', rev, now, ARGV[2], ARGV[3]))
 return { old and 'changed' or 'created' }`)
 
 var removeScript = redis.NewScript("#!lua flags=allow-oom\n" + `
@@ -147,7 +148,8 @@ func (r *Room) Delete(ctx context.Context, by Asker, name string) error {
 	return nil
 }
 
-// note has the audit log say what was done. It was: where the log can't be written, the process's own says so.
+// note has the audit log say what was done. It was done: where that log can't be written, the process's own
+// says so.
 func (r *Room) note(ctx context.Context, by Asker, action, name string) {
 	if r.Note == nil {
 		return

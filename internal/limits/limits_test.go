@@ -170,14 +170,16 @@ func TestDepthPer(t *testing.T) {
 	b.full(b.come(0, newJob("x.y", "acme")), "own")
 	b.taken(b.come(0, newJob("x.y", "")))
 	list, err := b.rooms[0].List(t.Context(), operator)
-	if err != nil || len(list) != 2 || *list[0].Waiting != 2 || *list[1].Waiting != 3 || list[1].Tenant != "acme" {
+	if err != nil || len(list) != 2 || *list[0].Waiting != 2 || *list[1].Waiting != 3 ||
+		list[1].Tenant != "acme" {
 		t.Errorf("%+v, %v", list, err)
 	}
 	if list, err = b.rooms[0].List(t.Context(), ofTenant("acme")); err != nil || len(list) != 1 ||
 		list[0].Name != "own" {
 		t.Errorf("a tenant sees %+v, %v", list, err)
 	}
-	if _, err = b.rooms[0].Get(t.Context(), ofTenant("acme"), "each"); httpapi.AsError(err).Code != httpapi.NotFound {
+	_, err = b.rooms[0].Get(t.Context(), ofTenant("acme"), "each")
+	if httpapi.AsError(err).Code != httpapi.NotFound {
 		t.Errorf("a tenant sees the installation's: %v", err)
 	}
 }
@@ -232,9 +234,10 @@ func TestAge(t *testing.T) {
 	b.put(operator, "old", `{"match":{"type":"a.*"},"age":1}`)
 	first := newJob("x.y", "")
 	b.taken(b.come(0, first))
-	for until := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		if err := b.come(0, newJob("a.b", "")); err != nil {
-			b.full(err, "old")
+	for until := time.Now().Add(2 * time.Minute); ; {
+		errs, done := b.rooms[0].Admit(t.Context(), []jobstore.NewJob{newJob("a.b", "")})
+		if done(); errs != nil {
+			b.full(errs[0], "old")
 			break
 		}
 		if time.Now().After(until) {

@@ -1,9 +1,8 @@
-// Package limits bounds how much may wait: it keeps the limits, judges by them which new jobs may come in, and
-// says when those that may not had better come again.
+// Package limits bounds how much may wait: it keeps the limits, judges by them which new jobs may come in,
+// and says when those that may not had better come again.
 //
-// What waits is counted by the counters and lists that the scripts keep anyway, so a limit costs the jobs that
-// it isn't for nothing, and those that it is for a share of a look, which many of them share. One
-// process is exact. Several may each let in what they have under way while the others look.
+// What waits is counted by the counters and lists that the scripts keep anyway. So a limit costs nothing to
+// the jobs that it isn't for, and to those that it is for a share of a look. One process is exact. Several may each let in what they have under way while the others look.
 package limits
 
 import (
@@ -141,7 +140,8 @@ func (r *Room) Reload(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for g := range r.held {
-		if !slices.ContainsFunc(t.limits, func(l *limit) bool { return l.owner == g.owner && l.name == g.limit }) {
+		mine := func(l *limit) bool { return l.owner == g.owner && l.name == g.limit }
+		if !slices.ContainsFunc(t.limits, mine) {
 			delete(r.held, g)
 			delete(r.refused, g)
 		}

@@ -43,8 +43,8 @@ func (d *Submitter) known(ctx context.Context, n *jobstore.NewJob) bool {
 	return err == nil || errors.Is(err, jobstore.ErrMismatch)
 }
 
-// admitUpload judges a job whose file is to come. It waits for a worker only then, so it holds no room meanwhile;
-// and 503 says that none of the file is wanted yet: clients of tus give up for good at 429.
+// admitUpload judges a job whose file is to come. It waits for a worker only then, so it holds no room
+// meanwhile; and it is refused with 503, because clients of tus give up for good at 429.
 func (d *Submitter) admitUpload(ctx context.Context, n *jobstore.NewJob) error {
 	done, err := d.admit(ctx, n)
 	if err == nil {

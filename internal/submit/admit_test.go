@@ -52,8 +52,8 @@ func (d *door) open(n int) {
 	d.room = n
 }
 
-// TestQueueFull holds each way in to a limit: 429, and 503 where a file is to come. Retries by hand, and repeats
-// of what is there, come in however much waits.
+// TestQueueFull holds each way in to a limit: 429, and 503 where a file is to come. Retries by hand, and
+// repeats of what is there, come in however much waits.
 func TestQueueFull(t *testing.T) {
 	t.Parallel()
 	blobs, err := disk.Open(t.TempDir())
@@ -117,7 +117,8 @@ func TestQueueFull(t *testing.T) {
 	other := keyed
 	other.Payload = []byte(`{"n":77}`)
 	var e *httpapi.Error
-	if _, _, err := b.Submit(t.Context(), other); !errors.As(err, &e) || e.Code != httpapi.IdempotencyMismatch {
+	if _, _, err := b.Submit(t.Context(), other); !errors.As(err, &e) ||
+		e.Code != httpapi.IdempotencyMismatch {
 		t.Errorf("another request with the key: %v", err)
 	}
 	if _, err := b.Retry(t.Context(), access.Everything, old.ID, submit.Again{}); err != nil {
@@ -125,7 +126,8 @@ func TestQueueFull(t *testing.T) {
 	}
 }
 
-// TestLinesWaitForRoom: lines that a limit holds back come in once it lets them; a process that ends waits no more.
+// TestLinesWaitForRoom: lines that a limit holds back come in once it lets them; a process that ends waits
+// no more.
 func TestLinesWaitForRoom(t *testing.T) {
 	t.Parallel()
 	stopping := make(chan struct{})

@@ -86,7 +86,8 @@ func (d *Submitter) Submit(ctx context.Context, r Request) (snap job.Snapshot, c
 	if err != nil {
 		return job.Snapshot{}, false, err
 	}
-	if !r.referred() && (info.Input == tasks.InputRequired || info.Input == tasks.InputOptional && r.Input != nil) {
+	if !r.referred() && (info.Input == tasks.InputRequired ||
+		info.Input == tasks.InputOptional && r.Input != nil) {
 		if err := d.admitUpload(ctx, &n); err != nil {
 			return job.Snapshot{}, false, err
 		}

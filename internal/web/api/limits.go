@@ -19,7 +19,8 @@ import (
 type Limiter interface {
 	List(ctx context.Context, by limits.Asker) ([]answer.Limit, error)
 	Get(ctx context.Context, by limits.Asker, name string) (answer.Limit, error)
-	Put(ctx context.Context, by limits.Asker, name string, text []byte) (l answer.Limit, created bool, err error)
+	Put(ctx context.Context, by limits.Asker, name string, text []byte) (l answer.Limit, created bool,
+		err error)
 	Delete(ctx context.Context, by limits.Asker, name string) error
 }
 
@@ -48,7 +49,8 @@ func (h Limits) Routes() []edge.Route {
 	return []edge.Route{
 		{Op: list, Access: edge.Bearer, Scope: access.JobsRead, Whole: true, Handle: h.list,
 			Body: answer.LimitList{}},
-		{Op: get, Access: edge.Bearer, Scope: access.JobsRead, Whole: true, Handle: h.get, Body: answer.Limit{}},
+		{Op: get, Access: edge.Bearer, Scope: access.JobsRead, Whole: true, Handle: h.get,
+			Body: answer.Limit{}},
 		{Op: put, Access: edge.Bearer, Scope: access.Operate, Whole: true, JSON: true, Handle: h.put,
 			Body: answer.Limit{}},
 		{Op: remove, Access: edge.Bearer, Scope: access.Operate, Whole: true, Handle: h.remove},

@@ -19,12 +19,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
 	"longshore/client"
 	"longshore/installation"
 	"longshore/internal/connect"
+	"longshore/internal/httpapi"
 	"longshore/internal/hub"
 	"longshore/internal/jobstore"
 	"longshore/internal/loop"
@@ -155,16 +157,26 @@ func (c *Client) insist(ctx context.Context, do func() error) error {
 			return context.Cause(ctx)
 		}
 		refused := refusal.Of(err)
-		if !passing(refused.Status) || time.Now().Add(pause).After(until) {
+		wait := waitAfter(refused, pause)
+		if !passing(refused.Status) || time.Now().Add(wait).After(until) {
 			return refused
 		}
 		if !said {
 			c.log.WarnContext(ctx, "no answer, trying on", "error", refused)
 			said = true
 		}
-		if err := loop.Sleep(ctx, pause); err != nil {
+		if err := loop.Sleep(ctx, wait); err != nil {
 			return err
 		}
 		pause = min(2*pause, 2*time.Second)
 	}
+}
+
+// waitAfter is how long to wait before what was refused is tried again. Whom a limit refuses is told, and
+// waits up to a quarter longer: others were told the same.
+func waitAfter(refused *Error, pause time.Duration) time.Duration {
+	if refused.Code != httpapi.QueueFull || refused.RetryAfter <= 0 {
+		return pause
+	}
+	return refused.RetryAfter + rand.N(refused.RetryAfter/4+1)
 }

@@ -189,9 +189,10 @@ func (c *Client) submitDrafts(ctx context.Context, drafts []submit.Draft,
 			if len(again) < len(drafts) { // it goes on
 				pause, until = 200*time.Millisecond, time.Now().Add(c.retryFor)
 			}
-			if time.Now().Add(pause).After(until) {
+			wait := waitAfter(refused, pause)
+			if time.Now().Add(wait).After(until) {
 				err = refused
-			} else if err = loop.Sleep(ctx, pause); err == nil {
+			} else if err = loop.Sleep(ctx, wait); err == nil {
 				pause = min(2*pause, 2*time.Second)
 			}
 		}

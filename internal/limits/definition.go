@@ -242,8 +242,8 @@ func (l *limit) binds(n *jobstore.NewJob) bool {
 
 // counts reports whether jobs of a kind may be some that a limit is for.
 func (l *limit) counts(k jobstore.Kind) bool {
-	return (l.owner == access.Installation || l.owner == k.Tenant) && matches(l.spec.Match.Tenant, k.Tenant) &&
-		matches(l.spec.Match.Type, k.Type)
+	return (l.owner == access.Installation || l.owner == k.Tenant) &&
+		matches(l.spec.Match.Tenant, k.Tenant) && matches(l.spec.Match.Type, k.Type)
 }
 
 // A group is jobs that share a limit.

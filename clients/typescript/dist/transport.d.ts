@@ -30,6 +30,8 @@ export interface Ask {
 export declare function sleep(ms: number, signal?: AbortSignal, wake?: boolean): Promise<void>;
 /** Milliseconds before try n (from 0): doubling to 15 s, drawn between half and all of it. */
 export declare const pause: (n: number) => number;
+/** A wait that somebody else asked for, and up to a quarter more: others were told the same. */
+export declare const spread: (ms: number) => number;
 /** What Retry-After says, in milliseconds (RFC 9110, section 10.2.3); undefined: nothing. */
 export declare function retryAfter(headers: Headers): number | undefined;
 export declare function draw(): string;

@@ -1,5 +1,5 @@
 import { Refused } from './errors.js'
-import { Transport, pause, problemOf, sleep } from './transport.js'
+import { Transport, pause, problemOf, retryAfter, sleep, spread } from './transport.js'
 import type { Job, Problem } from './types.js'
 
 /** Who listens to one job. */
@@ -273,7 +273,7 @@ export class Feed {
       if (next && next !== token) throw new Error('another token')
     }
     if (answer.status === 429 || answer.status === 503) {
-      await sleep(Math.min(30_000, Number(answer.headers.get('Retry-After') ?? 1) * 1000))
+      await sleep(spread(Math.min(30_000, retryAfter(answer.headers) ?? 1000)))
     }
     throw new Refused(problem)
   }

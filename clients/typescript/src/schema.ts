@@ -64,6 +64,8 @@ export interface BatchAnswer {
   id?: string
   /** number of the line, from 1; empty ones count */
   line: number
+  /** in how many seconds to send the line again */
+  retry_after?: number
   /** what a request of its own would have been answered with */
   status?: number
   title?: string

@@ -2,7 +2,8 @@
 // and says when those that may not had better come again.
 //
 // What waits is counted by the counters and lists that the scripts keep anyway. So a limit costs nothing to
-// the jobs that it isn't for, and to those that it is for a share of a look. One process is exact. Several may each let in what they have under way while the others look.
+// the jobs that it isn't for, and to those that it is for a share of a look. One process is exact. Several
+// may each let in what they have under way while the others look.
 package limits
 
 import (

@@ -126,7 +126,8 @@ func TestQueueFull(t *testing.T) {
 	}
 }
 
-// TestLimitsOfTenants: a key sets and sees the limits of its own tenant, with scope operate; the audit log has it.
+// TestLimitsOfTenants: a key sets and sees the limits of its own tenant, with scope operate; the audit log
+// has it.
 func TestLimitsOfTenants(t *testing.T) {
 	t.Parallel()
 	in := install(t, "LONGSHORE_TOKEN="+webToken)

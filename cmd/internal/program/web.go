@@ -270,13 +270,14 @@ type listener struct {
 func (l listener) Listen(ctx context.Context, event func(job.Rev), reset func()) error {
 	wanted, canceled := l.locks.Channel(), l.CancelChannel()
 	logs := l.Store.LogChannel()
+	channels := []string{wanted, canceled, l.access, l.functions, logs, l.limits.Channel()}
 	return l.ListenToo(ctx, event, func() {
 		reset()
 		l.keeper.Notify("")
 		l.notify()
 		l.deployed()
 		l.limits.Notify()
-	}, []string{wanted, canceled, l.access, l.functions, logs, l.limits.Channel()}, func(channel, text string) {
+	}, channels, func(channel, text string) {
 		switch channel {
 		case logs:
 			l.log(text)

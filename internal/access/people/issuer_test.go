@@ -80,7 +80,8 @@ func TestIssuerHangs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	begun := time.Now()
-	if _, err := i.find(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > 20*time.Second {
+	if _, err := i.find(ctx); !errors.Is(err, context.DeadlineExceeded) ||
+		time.Since(begun) > 20*time.Second {
 		t.Errorf("%v after %v", err, time.Since(begun))
 	}
 	close(hang)

@@ -27,7 +27,7 @@ import (
 
 // soon is what counts as at once on a busy machine. What a proxy would hold
 // back comes with the next heartbeat at the earliest, or after 15 s.
-const soon = 2 * time.Second
+const soon = 8 * time.Second
 
 // TestProxies runs every way of push through nginx and haproxy: with what the
 // programs do by themselves as far as docs/deploy.md says that it is enough, and

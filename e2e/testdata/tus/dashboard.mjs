@@ -95,6 +95,7 @@ try {
   await page.locator('tbody tr').first().waitFor()
   await page.reload()
   await page.locator('.states [aria-current]', { hasText: 'canceled' }).waitFor()
+  await page.locator('tbody tr').first().waitFor() // the rows come after the frame
   const canceled = await page.locator('tbody tr').count()
   await page.locator('tbody a').first().click()
   await state('canceled')

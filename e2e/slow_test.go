@@ -52,7 +52,7 @@ func observe(t *testing.T, url string) *observer {
 			switch {
 			case err == nil && r.StatusCode == http.StatusOK:
 				took = append(took, time.Since(begun))
-			case err == nil && r.StatusCode == http.StatusServiceUnavailable: // Redis is slow on a busy machine
+			case err == nil && r.StatusCode == http.StatusServiceUnavailable: // Redis is slow on a busy one
 			default:
 				t.Errorf("another client's request: %v, %s", err, r.body)
 				return

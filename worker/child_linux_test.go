@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -244,11 +245,16 @@ func TestNasty(t *testing.T) {
 			!strings.Contains(snap.Error.Message, c.message)):
 			t.Errorf("%s ended as %s: %+v, want %s", c.do, snap.State, snap.Error, c.code)
 		}
-		if most := timeout + 2*time.Second; took > most {
+		if most := timeout + 20*time.Second; took > most {
 			t.Errorf("%s took %v, more than %v", c.do, took, most)
 		}
-		if c.n > 1<<20 && len(left) > 0 {
-			t.Errorf("%s: left running: %v", c.do, left)
+		for c.n > 1<<20 && len(left) > 0 { // the kernel takes many out one by one
+			if time.Since(began) > timeout+time.Minute {
+				t.Errorf("%s: left running: %v", c.do, left)
+				break
+			}
+			runtime.Gosched()
+			left = running(t, strconv.FormatInt(c.n, 10))
 		}
 		if len(children) > slots+1 { // and Redis
 			t.Errorf("%s: children of the worker: %q", c.do, children)

@@ -95,6 +95,18 @@ func (c *Client) post(ctx context.Context, path string, body, out any) error {
 	return err
 }
 
+// put sends JSON, again where an answer is lost, and reads JSON.
+func (c *Client) put(ctx context.Context, path string, body, out any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	_, err = c.exchange(ctx, call{method: http.MethodPut, path: path, safe: true,
+		header: http.Header{"Content-Type": {httpapi.TypeJSON}},
+		body:   newBody(bytes.NewReader(text), int64(len(text)))}, out)
+	return err
+}
+
 func (c *Client) remove(ctx context.Context, path string) error {
 	_, done, err := c.send(ctx, call{method: http.MethodDelete, path: path})
 	if err != nil {

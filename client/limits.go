@@ -1,11 +1,8 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 
 	"longshore/answer"
 	"longshore/internal/httpapi"
@@ -35,13 +32,7 @@ func (c *Client) Limit(ctx context.Context, name string) (Limit, error) {
 // PutLimit makes or changes a limit. One that says the same already stays as it is, so it may be called at
 // each start.
 func (c *Client) PutLimit(ctx context.Context, name string, spec LimitSpec) (l Limit, err error) {
-	text, err := json.Marshal(spec)
-	if err == nil {
-		_, err = c.exchange(ctx, call{method: http.MethodPut, path: httpapi.LimitPath(name), safe: true,
-			header: http.Header{"Content-Type": {httpapi.TypeJSON}},
-			body:   newBody(bytes.NewReader(text), int64(len(text)))}, &l)
-	}
-	if err != nil {
+	if err := c.put(ctx, httpapi.LimitPath(name), spec, &l); err != nil {
 		return l, fmt.Errorf("put limit %s: %w", name, err)
 	}
 	return l, nil

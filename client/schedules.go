@@ -1,9 +1,7 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -42,13 +40,7 @@ func (c *Client) Schedule(ctx context.Context, name string) (Schedule, error) {
 // PutSchedule makes or changes a schedule. One that says the same already stays as it is, so it may be
 // called at each start.
 func (c *Client) PutSchedule(ctx context.Context, name string, spec ScheduleSpec) (s Schedule, err error) {
-	text, err := json.Marshal(spec)
-	if err == nil {
-		_, err = c.exchange(ctx, call{method: http.MethodPut, path: httpapi.SchedulePath(name), safe: true,
-			header: http.Header{"Content-Type": {httpapi.TypeJSON}},
-			body:   newBody(bytes.NewReader(text), int64(len(text)))}, &s)
-	}
-	if err != nil {
+	if err := c.put(ctx, httpapi.SchedulePath(name), spec, &s); err != nil {
 		return s, fmt.Errorf("put schedule %s: %w", name, err)
 	}
 	return s, nil

@@ -228,7 +228,7 @@ func (p *patience) pause(ctx context.Context, call call, err error) error {
 	wait := min(minPause<<min(p.tries, 10), maxPause)
 	wait = wait/2 + rand.N(wait/2)
 	if refused.RetryAfter > 0 {
-		wait = refused.RetryAfter + rand.N(refused.RetryAfter/4+1)
+		wait = httpapi.Spread(refused.RetryAfter)
 	}
 	limit := p.c.retryFor
 	if call.known {

@@ -19,7 +19,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -172,11 +171,10 @@ func (c *Client) insist(ctx context.Context, do func() error) error {
 	}
 }
 
-// waitAfter is how long to wait before what was refused is tried again. Whom a limit refuses is told, and
-// waits up to a quarter longer: others were told the same.
+// waitAfter is how long to wait before what was refused is tried again. Whom a limit refuses is told.
 func waitAfter(refused *Error, pause time.Duration) time.Duration {
 	if refused.Code != httpapi.QueueFull || refused.RetryAfter <= 0 {
 		return pause
 	}
-	return refused.RetryAfter + rand.N(refused.RetryAfter/4+1)
+	return httpapi.Spread(refused.RetryAfter)
 }

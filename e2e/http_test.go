@@ -129,14 +129,20 @@ func runs(snap job.Snapshot) bool { return snap.State == job.Running }
 // tells, like files of another process.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
+	within(t, 2*time.Minute, what, condition)
+}
+
+// within is eventually for what takes its time.
+func within(t *testing.T, patience time.Duration, what string, condition func() bool) {
+	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	patience := time.After(2 * time.Minute)
+	over := time.After(patience)
 	for !condition() {
 		select {
 		case <-tick.C:
-		case <-patience:
-			t.Fatalf("not within 2 min: %s", what)
+		case <-over:
+			t.Fatalf("not within %v: %s", patience, what)
 		}
 	}
 }

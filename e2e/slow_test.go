@@ -193,21 +193,6 @@ func TestSlowReaders(t *testing.T) {
 	eventually(t, "web has as many open files as before", func() bool { return web.openFiles(t) <= before+20 })
 }
 
-// within is eventually for what takes its time.
-func within(t *testing.T, patience time.Duration, what string, condition func() bool) {
-	t.Helper()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	over := time.After(patience)
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-over:
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
-}
-
 // bigJobs makes jobs whose snapshots have nearly 64 KiB each: reports on logs
 // of long words.
 func bigJobs(t *testing.T, c *client.Client, n int) (ids []job.ID) {

@@ -25,7 +25,8 @@ func tsFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	clients := jsClients(t)
-	for _, name := range []string{"ts-node.mjs", "ts-react.mjs", "ts-browser.mjs", "dashboard.mjs"} {
+	for _, name := range []string{"chromium.mjs", "ts-node.mjs", "ts-react.mjs", "ts-browser.mjs",
+		"dashboard.mjs"} {
 		copyFile(t, filepath.Join(clients, name), filepath.Join(dir, name))
 	}
 	for _, name := range []string{"longshore.js", "react.js"} {

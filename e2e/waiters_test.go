@@ -53,12 +53,12 @@ func TestTenThousandWaiters(t *testing.T) {
 	}
 	first := web()
 	url := "http://127.0.0.1:" + port
-	idle := descriptors(t, first)
+	idle := first.openFiles(t)
 	ids := submitPrimes(t, url, waiters)
 
 	swarm, commands := startSwarm(t, url, ids)
 	swarm.await(t, "parked")
-	eventually(t, "all clients wait", func() bool { return descriptors(t, first) >= waiters })
+	eventually(t, "all clients wait", func() bool { return first.openFiles(t) >= waiters })
 	resident := residentMiB(t, first)
 	if resident > 300 {
 		t.Errorf("web holds %d MiB for %d waiters, want at most 300", resident, waiters)
@@ -97,7 +97,7 @@ func TestTenThousandWaiters(t *testing.T) {
 		t.Errorf("invalid run: %d connections were reset", report.Resets)
 	}
 	eventually(t, "web holds no more descriptors than before", func() bool {
-		return descriptors(t, second) <= idle+4
+		return second.openFiles(t) <= idle+4
 	})
 	for name, p := range map[string]*process{"first web": first, "second web": second} {
 		if said := p.said(`"level":"ERROR"`); len(said) > 0 {
@@ -176,15 +176,6 @@ func swarmEnd(t *testing.T, swarm *process) (r swarmReport) {
 }
 
 // descriptors counts the open files of a process.
-func descriptors(t *testing.T, p *process) int {
-	t.Helper()
-	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(open)
-}
-
 func residentMiB(t *testing.T, p *process) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"longshore/internal/httpapi"
 )
 
 // plainInteger returns the digits of a number in JSON that is a whole one however
@@ -88,8 +90,7 @@ func decodeProblem(err error) error {
 	case errors.As(err, &wrong):
 		pointer := ""
 		if wrong.Field != "" {
-			pointer = "/" + strings.ReplaceAll(strings.NewReplacer("~", "~0", "/", "~1").Replace(wrong.Field),
-				".", "/")
+			pointer = "/" + strings.ReplaceAll(httpapi.EscapePointer(wrong.Field), ".", "/")
 		}
 		detail := "expected " + jsonType(wrong.Type)
 		if strings.HasPrefix(wrong.Value, "number ") && jsonType(wrong.Type) == "integer" &&
@@ -107,7 +108,7 @@ func decodeProblem(err error) error {
 		// Go quotes nearly as JSON does; else the payload is pointed at
 		_ = json.Unmarshal([]byte(name), &plain)
 		if plain != "" {
-			return Problems{{"/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(plain), "unknown field"}}
+			return Problems{{"/" + httpapi.EscapePointer(plain), "unknown field"}}
 		}
 	}
 	if strings.HasPrefix(err.Error(), "json: ") {

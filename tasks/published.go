@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"longshore/internal/httpapi"
 	"longshore/internal/stream"
 	"longshore/internal/strictjson"
 )
@@ -210,7 +210,7 @@ func (w *walker) walk(s *huma.Schema, tree any, at string) {
 			if property == nil {
 				property = values
 			}
-			w.walk(property, one, at+"/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
+			w.walk(property, one, at+"/"+httpapi.EscapePointer(name))
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"longshore/internal/httpapi"
 )
 
 // A Problem is one thing that is wrong with a payload. It names the place and
@@ -107,7 +109,7 @@ func pointer(location string) string {
 	if location == "" {
 		return ""
 	}
-	escaped := strings.NewReplacer("~", "~0", "/", "~1").Replace(location)
+	escaped := httpapi.EscapePointer(location)
 	return "/" + strings.NewReplacer(".", "/", "[", "/", "]", "").Replace(escaped)
 }
 

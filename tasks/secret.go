@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"longshore/internal/httpapi"
 )
 
 // hasSecrets reports whether a schema has a value that is written and never read: writeOnly.
@@ -47,8 +49,6 @@ func (c *Catalog) Secrets(typ string, payload []byte) []string {
 	})
 }
 
-var escapePointer = strings.NewReplacer("~", "~0", "/", "~1")
-
 func findSecrets(s *huma.Schema, value any, at string, found map[string]bool) {
 	if s == nil {
 		return
@@ -65,7 +65,7 @@ func findSecrets(s *huma.Schema, value any, at string, found map[string]bool) {
 			if schema == nil {
 				schema = inner
 			}
-			findSecrets(schema, one, at+"/"+escapePointer.Replace(name), found)
+			findSecrets(schema, one, at+"/"+httpapi.EscapePointer(name), found)
 		}
 	case []any:
 		for i, one := range v {

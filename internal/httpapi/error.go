@@ -1,6 +1,12 @@
 package httpapi
 
-import "longshore/answer"
+import (
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"longshore/answer"
+)
 
 // How a request is refused.
 type (
@@ -41,6 +47,15 @@ func NotValid(places ...Pointer) *Error {
 	e.Errors = places[:min(len(places), MaxPointers)]
 	return e
 }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
+
+// EscapePointer writes a name as a part of a JSON Pointer (RFC 6901).
+func EscapePointer(name string) string { return pointerEscapes.Replace(name) }
+
+// Spread is how long to wait where a refusal says Retry-After: up to a quarter longer, as others were told
+// the same.
+func Spread(retryAfter time.Duration) time.Duration { return retryAfter + rand.N(retryAfter/4+1) }
 
 // InvalidAt says that one place of a request is wrong.
 func InvalidAt(pointer, detail string) *Error {

@@ -226,7 +226,7 @@ func (d *drains) rate(l *limit, g group) (perSecond float64, known bool) {
 		for i := range d.samples {
 			for at, running := range d.samples[i].running {
 				all += running
-				if matches(l.spec.Match.Queue, string(at.lane)+"-"+string(at.priority)) {
+				if matches(l.spec.Match.Queue, at.name()) {
 					ours += running
 				}
 			}

@@ -136,8 +136,7 @@ func (r *reading) match(value []byte) {
 
 // pointerName is a member's name as a JSON Pointer has it, cut short.
 func pointerName(name string) string {
-	name = name[:min(len(name), 64)]
-	return strings.ToValidUTF8(strings.NewReplacer("~", "~0", "/", "~1").Replace(name), "?")
+	return strings.ToValidUTF8(httpapi.EscapePointer(name[:min(len(name), 64)]), "?")
 }
 
 func checkTenants(glob string) error {
@@ -213,12 +212,14 @@ type place struct {
 	priority job.Priority
 }
 
+func (p place) name() string { return string(p.lane) + "-" + string(p.priority) }
+
 // queuesOf are the queues that a pattern is for.
 func queuesOf(glob string) (places []place) {
 	for _, l := range job.Lanes {
 		for _, p := range job.Priorities {
-			if matches(glob, string(l)+"-"+string(p)) {
-				places = append(places, place{l, p})
+			if at := (place{l, p}); matches(glob, at.name()) {
+				places = append(places, at)
 			}
 		}
 	}
@@ -237,7 +238,7 @@ func matches(glob, name string) bool {
 // binds reports whether a new job is one that a limit is for.
 func (l *limit) binds(n *jobstore.NewJob) bool {
 	return l.counts(jobstore.Kind{Tenant: n.Owner.Of(), Type: n.Type}) &&
-		matches(l.spec.Match.Queue, string(n.Lane)+"-"+string(n.Priority))
+		matches(l.spec.Match.Queue, place{n.Lane, n.Priority}.name())
 }
 
 // counts reports whether jobs of a kind may be some that a limit is for.

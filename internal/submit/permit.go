@@ -92,7 +92,7 @@ func (r *Request) with(values map[string]string) error {
 	for name, text := range values {
 		i, ok := httpapi.FindControl(name, httpapi.InBody)
 		if !ok {
-			return httpapi.InvalidAt("/with/"+pointerName.Replace(shortName([]byte(name))), "unknown field")
+			return httpapi.InvalidAt("/with/"+httpapi.EscapePointer(shortName([]byte(name))), "unknown field")
 		}
 		if err := controls.Set(r, i, text); err != nil {
 			return httpapi.InvalidAt("/with/"+name, err.Error())

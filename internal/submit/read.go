@@ -69,9 +69,6 @@ type object struct {
 	wrong []httpapi.Pointer
 }
 
-// pointerName writes a name as a part of a JSON Pointer (RFC 6901).
-var pointerName = strings.NewReplacer("~", "~0", "/", "~1")
-
 func (o *object) bad(name, detail string) {
 	if len(o.wrong) < httpapi.MaxPointers {
 		o.wrong = append(o.wrong, httpapi.Pointer{Pointer: "/" + name, Detail: detail})
@@ -102,7 +99,7 @@ func (o *object) member(name, value []byte) error {
 		}
 		i, ok := httpapi.FindControl(string(name), o.in)
 		if !ok {
-			o.bad(pointerName.Replace(shortName(name)), "unknown field")
+			o.bad(httpapi.EscapePointer(shortName(name)), "unknown field")
 			return nil
 		}
 		// null is as if it were not there. But a key or id that came out null would make a job that
@@ -141,7 +138,7 @@ func (o *object) input(value []byte) {
 			}
 			o.text("input/output", value, &from.Output)
 		default:
-			o.bad("input/"+pointerName.Replace(shortName(name)), "unknown field")
+			o.bad("input/"+httpapi.EscapePointer(shortName(name)), "unknown field")
 		}
 		return nil
 	})

@@ -1,20 +1,9 @@
 // Opens a page in Chromium and waits until it says how its upload ended:
 // browser.mjs CHROMIUM URL. Prints what the page said.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { chromium } from 'playwright-core'
+import { open } from './chromium.mjs'
 
 const [executablePath, url] = process.argv.slice(2)
-const profile = mkdtempSync(join(tmpdir(), 'longshore-browser-'))
-const context = await chromium.launchPersistentContext(profile, {
-  executablePath,
-  headless: true,
-  timeout: 120_000,
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'],
-})
-context.setDefaultTimeout(120_000) // of a machine that does much else
+const { context, end } = await open(executablePath)
 let code = 1
 try {
   const page = await context.newPage()
@@ -25,7 +14,6 @@ try {
   console.log(JSON.stringify(await ended.jsonValue()))
   code = 0
 } finally {
-  await context.close()
-  rmSync(profile, { recursive: true, force: true })
+  await end()
   process.exitCode = code
 }

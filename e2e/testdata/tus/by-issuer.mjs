@@ -1,20 +1,9 @@
 // People log in by an issuer: by-issuer.mjs CHROMIUM SITE LINK. LINK is of has@example.com. Prints
 // "done <step>" lines; a step that goes wrong ends it.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { chromium } from 'playwright-core'
+import { open } from './chromium.mjs'
 
 const [executablePath, site, link] = process.argv.slice(2)
-const profile = mkdtempSync(join(tmpdir(), 'longshore-browser-'))
-const context = await chromium.launchPersistentContext(profile, {
-  executablePath,
-  headless: true,
-  timeout: 120_000,
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'],
-})
-context.setDefaultTimeout(120_000) // of a machine that does much else
+const { context, end } = await open(executablePath)
 
 function check(ok, what) {
   if (!ok) throw new Error(what)
@@ -111,6 +100,5 @@ try {
   console.error(error, context.pages()[0].url(), (await context.pages()[0].content()).slice(0, 3000))
   process.exitCode = 1
 } finally {
-  await context.close()
-  rmSync(profile, { recursive: true, force: true })
+  await end()
 }

@@ -1,29 +1,19 @@
 // Drives the dashboard in Chromium: dashboard.mjs CHROMIUM URL PICTURE. It says "worker", "kill" and "start" when a
 // worker is to come, and the server to be killed and started, and what came of all at the end.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { chromium } from 'playwright-core'
+import { open } from './chromium.mjs'
 
 const [executablePath, url, picture] = process.argv.slice(2)
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-const args = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync']
-const profiles = []
-const open = (more = {}) => {
-  profiles.push(mkdtempSync(join(tmpdir(), 'longshore-browser-')))
-  return chromium.launchPersistentContext(profiles.at(-1), { executablePath, headless: true, timeout: 120_000, args, ...more })
-}
 const trouble = [], foreign = []
 const api = async (path, body) => (await fetch(url + path, body && { method: 'POST', body: JSON.stringify(body),
   headers: { 'Content-Type': 'application/json' } })).json()
 const submit = (type, payload, more) => api('/v1/jobs', { type, payload, ...more })
 const long = { n: 60_000_000_000 }
 
-const context = await open()
-context.setDefaultTimeout(120_000) // of a machine that does much else
-let code = 1
+const { context, end } = await open(executablePath)
+let code = 1, last = { end }
 try {
   await context.addInitScript(() => addEventListener('securitypolicyviolation', (e) => console.error('CSP ' + e.violatedDirective + ' ' + e.blockedURI)))
   const page = await context.newPage()
@@ -146,11 +136,10 @@ try {
   await page.locator('.away').waitFor({ state: 'detached', timeout: 120_000 })
 
   // the socket is one a tab, and what all pages need to be read by everybody is there, light and dark, wide and narrow
-  await context.close()
+  await end()
   const looked = {}
-  const c = await open({ bypassCSP: true, reducedMotion: 'reduce' })
-  c.setDefaultTimeout(120_000)
-  const p = await c.newPage()
+  last = await open(executablePath, { bypassCSP: true, reducedMotion: 'reduce' })
+  const p = await last.context.newPage()
   for (const [path, width] of [['', 1440], ['jobs?state=failed', 360], ['jobs/' + survivor.id, 360], ['jobs/' + broken.id, 1440],
     [pictured.slice(url.length + 4), 1440], ['failures', 1440], ['queues', 360], ['new?type=image.resize', 1440], ['types', 1440], ['access', 360]]) {
     await p.setViewportSize({ width, height: 900 })
@@ -167,13 +156,11 @@ try {
     const wide = await p.evaluate(() => document.documentElement.scrollWidth - innerWidth)
     if (wide > 0) trouble.push(`${path} is ${wide} px wider than ${width}`)
   }
-  await c.close()
   console.log(JSON.stringify({ trouble, foreign, canceled, looked }))
   code = 0
 } catch (error) {
   console.error(error, trouble)
 } finally {
-  await context.close().catch(() => {})
-  for (const p of profiles) rmSync(p, { recursive: true, force: true })
+  await last.end().catch(() => {})
   process.exitCode = code
 }

@@ -1,29 +1,17 @@
 // A person registers by a link, and logs in by each way: people.mjs CHROMIUM LINK EMAIL. Prints
 // "done <step>" lines; a step that goes wrong ends it.
 import { createHmac } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { chromium } from 'playwright-core'
+import { open } from './chromium.mjs'
 
 const [executablePath, link, email] = process.argv.slice(2)
 const site = new URL(link).origin
 const password = 'correct horse battery'
-const profiles = []
+const ends = []
 
 async function browser(options = {}) {
-  const profile = mkdtempSync(join(tmpdir(), 'longshore-browser-'))
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath,
-    headless: true,
-    timeout: 120_000,
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync'],
-    ...options,
-  })
-  context.setDefaultTimeout(120_000) // of a machine that does much else
-  profiles.push([profile, context])
+  const { context, end } = await open(executablePath, options)
+  ends.push(end)
   const page = await context.newPage()
   page.on('console', (message) => {
     if (message.text().includes('Content Security Policy')) {
@@ -183,8 +171,5 @@ try {
   console.error(error)
   process.exitCode = 1
 } finally {
-  for (const [profile, context] of profiles) {
-    await context.close()
-    rmSync(profile, { recursive: true, force: true })
-  }
+  for (const end of ends) await end()
 }

@@ -1,20 +1,9 @@
 // Drives clients/typescript in a page: ts-browser.mjs CHROMIUM PAGE LONGSHORE FILE. It pauses an upload, reloads the
 // page, goes on, and has the server killed (it says "restart") while the job is followed on a socket.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { chromium } from 'playwright-core'
+import { open } from './chromium.mjs'
 
 const [executablePath, url, server, file] = process.argv.slice(2)
-const profile = mkdtempSync(join(tmpdir(), 'longshore-browser-'))
-const context = await chromium.launchPersistentContext(profile, {
-  executablePath,
-  headless: true,
-  timeout: 120_000,
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'],
-})
-context.setDefaultTimeout(120_000) // of a machine that does much else
+const { context, end } = await open(executablePath)
 let code = 1
 try {
   const page = await context.newPage()
@@ -60,7 +49,6 @@ try {
     before, half: half.sent, after: sent, left, sockets, streams }))
   code = 0
 } finally {
-  await context.close()
-  rmSync(profile, { recursive: true, force: true })
+  await end()
   process.exitCode = code
 }

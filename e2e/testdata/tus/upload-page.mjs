@@ -1,21 +1,10 @@
 // Uploads a file in a page of examples/upload-page and waits for its job's end:
 // upload-page.mjs CHROMIUM URL FILE LONGSHORE OTHER-JOB. Prints what the page shows, and how
 // another job is answered to the page's token.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { chromium } from 'playwright-core'
+import { open } from './chromium.mjs'
 
 const [executablePath, url, file, longshore, other] = process.argv.slice(2)
-const profile = mkdtempSync(join(tmpdir(), 'longshore-browser-'))
-const context = await chromium.launchPersistentContext(profile, {
-  executablePath,
-  headless: true,
-  timeout: 120_000,
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'],
-})
-context.setDefaultTimeout(120_000) // of a machine that does much else
+const { context, end } = await open(executablePath)
 let code = 1
 try {
   const page = await context.newPage()
@@ -34,7 +23,6 @@ try {
   console.log(JSON.stringify({ state: shown[0], result: JSON.parse(shown[1]), tokens: tokens.size, foreign }))
   code = 0
 } finally {
-  await context.close()
-  rmSync(profile, { recursive: true, force: true })
+  await end()
   process.exitCode = code
 }

@@ -84,8 +84,8 @@ func checkNames(text []byte, t reflect.Type, at string) error {
 			}
 			return nil
 		}
-		return httpapi.InvalidAt(at+"/"+strings.NewReplacer("~", "~0", "/", "~1").
-			Replace(strings.ToValidUTF8(string(name[:min(len(name), 64)]), "")), "unknown field")
+		return httpapi.InvalidAt(at+"/"+httpapi.EscapePointer(
+			strings.ToValidUTF8(string(name[:min(len(name), 64)]), "")), "unknown field")
 	})
 	var said *httpapi.Error
 	switch {

@@ -165,7 +165,7 @@ type Waiting struct {
 // A TimelineEntry is one thing that happened.
 type TimelineEntry struct {
 	At      time.Time `json:"at"`
-	What    string    `json:"what" enum:"created,due,started,failed_attempt,lost,postponed,cancel_requested,retried,callback,finished"`
+	What    string    `json:"what" enum:"created,released,due,started,failed_attempt,lost,postponed,cancel_requested,retried,callback,finished"`
 	Attempt int       `json:"attempt,omitempty"`
 	Worker  string    `json:"worker,omitempty"`
 	By      string    `json:"by,omitempty"`

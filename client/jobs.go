@@ -37,6 +37,12 @@ func (c *Client) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
 		safe: true})
 }
 
+// Release lets a job go that is held and returns it as it is now. A second time it does nothing; one that was
+// never held, or has ended, is an *Error with the code conflict.
+func (c *Client) Release(ctx context.Context, id job.ID) (job.Snapshot, error) {
+	return c.snapshot(ctx, "release", id, call{method: http.MethodPost, path: httpapi.ReleasePath(id), safe: true})
+}
+
 // Retry makes a new job like an ended one and returns it; the old one stays as
 // it ended. It is not repeated by itself: a repeat would make another job.
 func (c *Client) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {

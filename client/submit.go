@@ -34,6 +34,12 @@ type Submission struct {
 	CallbackURL string
 	// Labels are what the job is found by: at most 8; nil = none.
 	Labels job.Labels
+	// After are jobs that have to end before it, at most 100; one that doesn't succeed ends it as canceled,
+	// unless OnFailure is "run".
+	After     []job.ID
+	OnFailure string
+	// Hold is why it is to wait until somebody releases it, at most 200 bytes; "" = it isn't.
+	Hold string
 
 	// ID is the id of the job to be, drawn with job.NewID, so that the job can
 	// be watched while its input is on the way; "" lets the server draw it.

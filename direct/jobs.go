@@ -27,6 +27,14 @@ func (c *Client) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	})
 }
 
+// Release lets a job go that is held and returns it as it is now. A second time it does nothing; one that was
+// never held, or has ended, is an *Error with the code client.Conflict.
+func (c *Client) Release(ctx context.Context, id job.ID) (job.Snapshot, error) {
+	return c.snapshot(ctx, "release", id, func(ctx context.Context, id job.ID) (job.Snapshot, error) {
+		return c.sys.Release(ctx, access.Everything, id, "")
+	})
+}
+
 func (c *Client) snapshot(ctx context.Context, verb string, id job.ID,
 	do func(context.Context, job.ID) (job.Snapshot, error)) (job.Snapshot, error) {
 	var snap job.Snapshot

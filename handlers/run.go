@@ -17,6 +17,8 @@ type Run struct {
 	Type      string
 	Attempt   int
 	InputSize int64 // bytes; 0 without an input
+	// After is how the jobs have ended that were to end before this one.
+	After []job.After
 
 	Files Files
 

@@ -68,6 +68,9 @@ type Snapshot struct {
 	RetriedAs       ID       `json:"retried_as,omitempty" doc:"the newest job that is a retry of this one"`
 	// Schedule is what has made the job, where that was one.
 	Schedule *ScheduleTick `json:"schedule,omitempty" doc:"the schedule that has made the job"`
+	// After are the jobs that have to end before it, Hold is why it waits until it is released, or did.
+	After []After `json:"after,omitempty" doc:"the jobs that have to end before it"`
+	Hold  *Hold   `json:"hold,omitempty" doc:"why it waits until somebody releases it, or did"`
 	// Tenant and Subject are whose the job is; "" = of the tenant default, of no user in particular.
 	Tenant  string `json:"tenant,omitempty" doc:"whose the job is, where that isn't default"`
 	Subject string `json:"subject,omitempty" doc:"the app's own name of the user whose the job is"`
@@ -77,7 +80,7 @@ type Snapshot struct {
 	Overall *float64 `json:"overall" doc:"how far the job is from the first byte of its upload to its result, 0 to 1; it never goes back; null = not known"`
 	// WaitingFor says what a job waits for that has neither ended nor runs. It is
 	// reckoned when the job is read, and may change without a change of Rev.
-	WaitingFor Waiting         `json:"waiting_for,omitempty" enum:"time,paused,worker,slots" doc:"what the job waits for, reckoned when it is read"`
+	WaitingFor Waiting         `json:"waiting_for,omitempty" enum:"time,paused,worker,slots,jobs,release" doc:"what the job waits for, reckoned when it is read"`
 	Progress   *Progress       `json:"progress,omitempty"`
 	Result     json.RawMessage `json:"result,omitempty"`
 	Outputs    []Output        `json:"outputs,omitempty"`
@@ -162,10 +165,12 @@ type Waiting string
 
 // What a job may wait for.
 const (
-	WaitingTime   Waiting = "time"   // its run_at, or the pause before its next attempt
-	WaitingPaused Waiting = "paused" // its queue is paused
-	WaitingWorker Waiting = "worker" // no worker that is alive takes its type
-	WaitingSlots  Waiting = "slots"  // its turn
+	WaitingTime    Waiting = "time"    // its run_at, or the pause before its next attempt
+	WaitingPaused  Waiting = "paused"  // its queue is paused
+	WaitingWorker  Waiting = "worker"  // no worker that is alive takes its type
+	WaitingSlots   Waiting = "slots"   // its turn
+	WaitingJobs    Waiting = "jobs"    // others that have to end before it
+	WaitingRelease Waiting = "release" // somebody who releases it
 )
 
 // An Output is one file that a job made.
@@ -237,9 +242,12 @@ const (
 	// SecretUnreadable: the key that sealed a secret value of the payload is not the worker's.
 	SecretUnreadable Code = "secret_unreadable"
 	Unsupported      Code = "unsupported" // this worker lacks a program that the job needs
+	// Of canceled jobs: one that they are after didn't succeed, or its record went before it was heard of.
+	DependencyFailed Code = "dependency_failed"
+	DependencyGone   Code = "dependency_gone"
 )
 
 // Codes lists the codes above.
 var Codes = []Code{HandlerError, Timeout, OutOfMemory, Crashed, Poisoned, UploadIncomplete, CorruptInput,
 	RecordTooLong, OutputLimit, WindowLimit, StepLimit, ImageTooLarge, TypeMismatch, StorageError,
-	Unsupported}
+	Unsupported, DependencyFailed, DependencyGone}

@@ -237,6 +237,7 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 
 func (a *attempt) newRun() *handlers.Run {
 	run := &handlers.Run{ID: a.ticket.ID, Type: a.started.Type, Attempt: a.started.Attempt,
+		After: a.started.After,
 		Files: &files{blobs: a.worker.sys.Blobs, spec: a.started.Spec,
 			room: allowance{max: a.worker.config.MaxOutput}, prefix: jobstore.Folder(a.ticket.ID) + "/" +
 				a.fence + "/"}}

@@ -82,7 +82,8 @@ func serveChild(ctx context.Context, r *handlers.Registry, o *isolate.Order) (re
 	defer end()
 	files := &childFiles{folder: o.Folder, input: o.Input, room: allowance{max: w.MaxOutput},
 		floor: floorOf(o.Folder, w.MinFree)}
-	run := &handlers.Run{ID: w.ID, Type: w.Type, Attempt: w.Attempt, InputSize: w.InputSize, Files: files}
+	run := &handlers.Run{ID: w.ID, Type: w.Type, Attempt: w.Attempt, InputSize: w.InputSize,
+		After: w.After, Files: files}
 	logRun(ctx, run)
 	done := make(chan struct{})
 	stop := make(chan struct{})

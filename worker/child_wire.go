@@ -18,6 +18,7 @@ type childWork struct {
 	Type      string          `json:"type"`
 	Attempt   int             `json:"attempt"`
 	InputSize int64           `json:"input_size,omitempty"`
+	After     []job.After     `json:"after,omitempty"`
 	Payload   json.RawMessage `json:"payload"`
 	MaxOutput int64           `json:"max_output"` // as worker.Config has it
 	MinFree   int64           `json:"min_free"`   // … and connect.Config: of the work folder's disk

@@ -54,6 +54,25 @@ func (p *cli) cancelCommand() *cobra.Command {
 	return cmd
 }
 
+func (p *cli) releaseCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "release ID",
+		Short: "Let a job go that is held",
+		Long: "Let a job go that was submitted with --hold, and print it. Who did stands in its story.\n" +
+			"A second time it does nothing.",
+		Example:           "  enqueue release 01a20967-50f3-73e0-89b5-4af387a3557a",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeID,
+		RunE: p.onJob(func(ctx context.Context, at installation, id job.ID) error {
+			snap, err := at.Release(ctx, id)
+			if err != nil {
+				return err
+			}
+			return p.printJob(snap)
+		}),
+	}
+}
+
 func (p *cli) deleteCommand() *cobra.Command {
 	var b bulkWish
 	cmd := &cobra.Command{

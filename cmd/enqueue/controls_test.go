@@ -35,6 +35,10 @@ func TestControlFlags(t *testing.T) {
 			good, bad = "7", []string{"", "soon", "0", "-1", "101"}
 		case c.Kind == httpapi.KindLabels:
 			good, bad = "batch=x,user=7", []string{"soon", "a=1,a=2", "B=1"}
+		case c.Kind == httpapi.KindJobs:
+			good, bad = "019eb1a0-1111-7abc-8abc-0123456789ab", []string{"", "soon", ",", "019eb1a0-1111-7abc-8abc-0123456789ab,x"}
+		case c.MaxLength > 0 && !c.ASCII:
+			bad = []string{"", strings.Repeat("x", c.MaxLength+1), "two\nlines"}
 		case c.Enum != nil:
 			good, bad = c.Enum[0], []string{"", "soon"}
 		}

@@ -26,6 +26,7 @@ type installation interface {
 	Get(context.Context, job.ID) (job.Snapshot, error)
 	Cancel(context.Context, job.ID) (job.Snapshot, error)
 	Retry(context.Context, job.ID) (job.Snapshot, error)
+	Release(context.Context, job.ID) (job.Snapshot, error)
 	Delete(context.Context, job.ID) error
 	Follow(context.Context, job.ID) iter.Seq2[job.Snapshot, error]
 	Poll(ctx context.Context, revs []job.Rev, wait time.Duration) (moved []job.Snapshot, missing []job.ID,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -93,6 +94,16 @@ func describe(snap job.Snapshot) []byte {
 	}
 	if snap.RetryOf != "" {
 		row("retry of", "%s", snap.RetryOf)
+	}
+	if snap.Held() {
+		row("held", "%s", snap.Hold.Why)
+	}
+	for i, one := range snap.After {
+		name, how := "", cmp.Or(string(one.State), "open")
+		if i == 0 {
+			name = "after"
+		}
+		row(name, "%s %s", one.ID, how)
 	}
 	row("created", "%s", clock(snap.CreatedAt))
 	if snap.RunAt != nil && !snap.Done {

@@ -233,6 +233,11 @@ func (s *System) CancelBy(ctx context.Context, by access.View, id job.ID, who st
 	return snap, err
 }
 
+// Release lets a held job go; who is who does, "" = nobody says.
+func (s *System) Release(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error) {
+	return s.Store.Views().Release(ctx, by, id, who)
+}
+
 // Delete forgets an ended job and deletes its blobs.
 func (s *System) Delete(ctx context.Context, by access.View, id job.ID) error {
 	if err := s.Store.Views().Remove(ctx, by, id); err != nil {

@@ -52,6 +52,14 @@ func (a *Attempt) Variables(payload, out, control, input string) []string {
 			"LONGSHORE_INPUT_TYPE="+printable.Text(a.InputType),
 			"LONGSHORE_INPUT_NAME="+printable.Text(a.InputName))
 	}
+	if len(a.After) > 0 {
+		states := map[job.ID]job.State{}
+		for _, one := range a.After {
+			states[one.ID] = one.State
+		}
+		text, _ := json.Marshal(states) // texts: can't fail
+		env = append(env, "LONGSHORE_AFTER="+string(text))
+	}
 	if input != "" {
 		env = append(env, "LONGSHORE_INPUT="+input)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"longshore/internal/printable"
 	"longshore/job"
 )
 
@@ -36,12 +37,15 @@ const (
 	KindDuration Kind = "duration" // time.Duration, as ParseDuration reads it
 	KindCount    Kind = "count"    // int, as ParseCount reads it
 	KindLabels   Kind = "labels"   // job.Labels: an object in JSON, else as job.ParseLabels reads it
+	KindJobs     Kind = "jobs"     // []job.ID: an array in JSON, else with commas
 )
 
 // Bounds of labels, for who describes them.
 const (
 	MaxLabels     = job.MaxLabels
 	MaxLabelValue = job.MaxLabelValue // bytes
+	MaxAfter      = 100               // jobs that one may be after
+	MaxHold       = 200               // bytes
 )
 
 // A Control is one thing that a submission may say beside its type, its payload and
@@ -89,6 +93,12 @@ var Controls = []Control{
 		Doc: "post the job, signed, to this address when it has ended: http or https, at most 2048 bytes"},
 	{Name: "labels", Field: "Labels", Kind: KindLabels, In: everywhere,
 		Doc: "names and values to find the job by, at most 8: in JSON an object of strings, else user=7,batch=x"},
+	{Name: "after", Field: "After", Kind: KindJobs, In: everywhere,
+		Doc: "ids of jobs that have to end before it, at most 100: in JSON an array, else with commas"},
+	{Name: "on_failure", Field: "OnFailure", Kind: KindText, In: everywhere, Enum: []string{"cancel", "run"},
+		Doc: "what to do where one of these doesn't succeed: cancel, the default, or run"},
+	{Name: "hold", Field: "Hold", Kind: KindText, In: everywhere, MaxLength: MaxHold,
+		Doc: "why it is to wait until somebody releases it: one line, at most 200 bytes"},
 	{Name: "filename", Field: "Filename", Kind: KindText, In: InQuery,
 		Doc: "what the input is called"},
 	{Name: "id", Field: "ID", Kind: KindText, In: InLine | InHeader, Header: HeaderJob, Format: "uuid",
@@ -140,6 +150,8 @@ func (k Kind) fits(t reflect.Type) bool {
 		return t == reflect.TypeFor[int]()
 	case KindLabels:
 		return t == reflect.TypeFor[job.Labels]()
+	case KindJobs:
+		return t == reflect.TypeFor[[]job.ID]()
 	}
 	return false
 }
@@ -198,6 +210,12 @@ func (f Fields[T]) SetJSON(to *T, i int, value []byte) error {
 		}
 		f.setLabels(to, i, l)
 		return nil
+	case KindJobs:
+		var ids []job.ID
+		if value[0] != '[' || json.Unmarshal(value, &ids) != nil {
+			return errors.New("expected an array of strings")
+		}
+		return f.setJobs(to, i, ids)
 	default:
 		return f.Set(to, i, string(value)) // a text's quotes are no part of a number
 	}
@@ -236,7 +254,31 @@ func (f Fields[T]) Set(to *T, i int, text string) error {
 			return err
 		}
 		f.setLabels(to, i, l)
+	case KindJobs:
+		var ids []job.ID
+		for one := range strings.SplitSeq(text, ",") {
+			ids = append(ids, job.ID(strings.TrimSpace(one)))
+		}
+		return f.setJobs(to, i, ids)
 	}
+	return nil
+}
+
+// setJobs sets a field to ids, each once; without any it is as if none were said.
+func (f Fields[T]) setJobs(to *T, i int, ids []job.ID) error {
+	var each []job.ID
+	for _, id := range ids {
+		if _, err := job.ParseID(string(id)); err != nil {
+			return errors.New("expected jobs' ids")
+		}
+		if !slices.Contains(each, id) {
+			each = append(each, id)
+		}
+		if len(each) > MaxAfter {
+			return fmt.Errorf("expected at most %d ids", MaxAfter)
+		}
+	}
+	f.at(to, i).Set(reflect.ValueOf(each))
 	return nil
 }
 
@@ -252,6 +294,9 @@ func (c *Control) checkText(text string) error {
 	notASCII := func(r rune) bool { return r < ' ' || r > '~' }
 	if c.ASCII && (len(text) > c.MaxLength || strings.ContainsFunc(text, notASCII)) {
 		return fmt.Errorf("expected up to %d characters of ASCII", c.MaxLength)
+	}
+	if !c.ASCII && c.MaxLength > 0 && (len(text) > c.MaxLength || printable.Line(text) != text) {
+		return fmt.Errorf("expected one line of up to %d bytes", c.MaxLength)
 	}
 	if c.Enum != nil && text != "" && !slices.Contains(c.Enum, text) {
 		return errors.New(ExpectedOneOf(c.Enum))
@@ -280,6 +325,13 @@ func (f Fields[T]) Text(of *T, i int) (text string, given bool) {
 		return strconv.FormatInt(field.Int(), 10), true
 	case KindLabels:
 		return field.Interface().(job.Labels).String(), field.Len() > 0
+	case KindJobs:
+		ids := field.Interface().([]job.ID)
+		texts := make([]string, len(ids))
+		for i, id := range ids {
+			texts[i] = string(id)
+		}
+		return strings.Join(texts, ","), len(ids) > 0
 	default:
 		return field.String(), true
 	}
@@ -299,7 +351,7 @@ func (f Fields[T]) AppendJSON(b []byte, of *T, in Places) ([]byte, error) {
 			continue
 		}
 		var value any = text
-		if c.Kind == KindLabels {
+		if c.Kind == KindLabels || c.Kind == KindJobs {
 			value = f.at(of, i).Interface()
 		}
 		quoted, err := json.Marshal(value)

@@ -51,6 +51,9 @@ func ofJob(id job.ID, rest string) string { return PathJobs + "/" + url.PathEsca
 // CancelPath asks for a job's end, by POST.
 func CancelPath(id job.ID) string { return ofJob(id, "/cancel") }
 
+// ReleasePath lets a held job go, by POST.
+func ReleasePath(id job.ID) string { return ofJob(id, "/release") }
+
 // CallbackPath tells how the delivery of a job's webhook goes.
 func CallbackPath(id job.ID) string { return ofJob(id, "/callback") }
 

@@ -33,6 +33,12 @@ func AppendSnapshot(dst []byte, s *job.Snapshot) ([]byte, error) {
 	if s.Schedule != nil {
 		w.other(`,"schedule":`, s.Schedule)
 	}
+	if len(s.After) > 0 {
+		w.other(`,"after":`, s.After)
+	}
+	if s.Hold != nil {
+		w.other(`,"hold":`, s.Hold)
+	}
 	if s.Tenant != "" {
 		w.text(`,"tenant":`, s.Tenant)
 	}

@@ -38,7 +38,7 @@ func (s *Store) requestCancel(ctx context.Context, view access.View, id job.ID, 
 	if err == nil {
 		err = errs[0]
 	}
-	if errors.Is(err, errEnded) {
+	if errors.Is(err, ErrEnded) {
 		return nil
 	}
 	return err
@@ -52,15 +52,15 @@ func (s *Store) CancelBy(ctx context.Context, id job.ID, by string) (job.Snapsho
 	return s.Get(ctx, id)
 }
 
-// errEnded says that a job that was to be canceled has ended.
-var errEnded = errors.New("job has ended")
+// ErrEnded says that a job has ended which was to be canceled, or released.
+var ErrEnded = errors.New("job has ended")
 
 // CancelMany asks for the end of jobs that are in a state that the filter means. Each has an error of its
 // own: nil, ErrMoved, job.ErrNotFound or job.ErrDamaged; err is Redis's. It may be repeated.
 func (s *Store) CancelMany(ctx context.Context, ids []job.ID, by string, f job.Filter) ([]error, error) {
 	errs, err := s.cancelMany(ctx, ViewOf(f), ids, by, letters(f))
 	for i, one := range errs {
-		if errors.Is(one, errEnded) {
+		if errors.Is(one, ErrEnded) {
 			errs[i] = ErrMoved
 		}
 	}
@@ -79,7 +79,7 @@ func (s *Store) cancelMany(ctx context.Context, view access.View, ids []job.ID,
 	errs := make([]error, len(ids))
 	for i, c := range calls {
 		if errs[i] = status(ids[i], c.Reply); text(c.Reply[0]) == "ended" {
-			errs[i] = errEnded
+			errs[i] = ErrEnded
 		}
 	}
 	return errs, nil

@@ -99,23 +99,25 @@ func (s *Store) take(ctx context.Context, script *redis.Script, call *claimCall,
 	return list, nil
 }
 
-// readClaim decodes one ticket's part: id and record; these, payload and progress; or id,
+// readClaim decodes one ticket's part: id and record; these, payload, progress and what it is after; or id,
 // delivery and type of a suspect.
 func (s *Store) readClaim(ctx context.Context, c *Claim, one any) error {
-	said, spec, progress := text(one), "", ""
-	if list, ok := one.([]any); ok && len(list) == 3 {
-		said, spec, progress = text(list[0]), text(list[1]), text(list[2])
+	var beside [3]string // what isn't in the record
+	said := text(one)
+	if list, ok := one.([]any); ok && len(list) >= 3 {
+		said = text(list[0])
 		if len(said) == 16 {
-			c.Ticket.ID, c.Ticket.Delivery, c.Ticket.Type = job.FromRaw(said), integer(list[1]), progress
+			c.Ticket.ID, c.Ticket.Delivery, c.Ticket.Type = job.FromRaw(said), integer(list[1]), text(list[2])
 			c.Fence, c.Err = writeFence(s.workerFences(1)), ErrSuspect
 			return nil
 		}
+		copy(beside[:], texts(list[1:]))
 	}
 	if len(said) < 16 {
 		return fmt.Errorf("claim: script answered %d bytes of a record", len(said))
 	}
 	id := job.FromRaw(said[:16])
-	st, r, err := s.decodeStarted(ctx, id, said[16:], spec, progress)
+	st, r, err := s.decodeStarted(ctx, id, said[16:], beside)
 	if err != nil && !errors.Is(err, job.ErrDamaged) {
 		return err
 	}

@@ -127,9 +127,13 @@ type NewJob struct {
 	RetryAgain  bool   // although it was retried before
 	CallbackURL string // told of the end; "" = none
 	Function    int64  // number of the deployed function's version that it is for; 0 = none
-	Awaiting    bool   // it begins in state waiting
-	Owner       access.Owner
-	Labels      job.Labels // to find it by
+	// After are jobs that have to end before it, each once; one that doesn't succeed ends it,
+	// unless RunAnyway.
+	After     []job.ID
+	RunAnyway bool
+	Hold      string // why it waits until it is released; "" = it doesn't
+	Owner     access.Owner
+	Labels    job.Labels // to find it by
 
 	// UploadFence, if set, makes the job uploading: it holds a lease under this
 	// fence until Uploaded, and Spec is given there.
@@ -167,13 +171,16 @@ type Created struct {
 // Snapshot returns the job as it was created from n; ok is false if only the
 // record can tell.
 func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
-	if !c.New || c.at == 0 {
+	if !c.New || c.at == 0 || len(n.After) > 0 {
 		return snap, false
 	}
 	snap = job.Snapshot{ID: c.ID, Type: n.Type, State: n.state(), Rev: 1, Lane: n.Lane, Priority: n.Priority,
 		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, Labels: n.Labels,
 		CreatedAt: time.UnixMilli(c.at).UTC()}
 	tellOwner(&snap, n.Owner)
+	if n.Hold != "" {
+		snap.Hold = &job.Hold{Why: n.Hold}
+	}
 	snap.Overall = job.Overall(snap.State, nil)
 	if n.Function > 0 {
 		snap.Function = &job.FunctionRun{Version: n.Function}
@@ -196,7 +203,11 @@ func (s *Store) Create(ctx context.Context, n NewJob) (Created, error) {
 	if err != nil {
 		return Created{}, err
 	}
-	return s.created(n, reply)
+	c, err := s.created(n, reply)
+	if err == nil && c.New {
+		s.enterNew(ctx, &n)
+	}
+	return c, err
 }
 
 // Find returns the job that the idempotency key or the chosen id of a new one
@@ -250,7 +261,9 @@ func (s *Store) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []err
 	_ = batch.ReadAll(ctx, s.rdb, s.createCalls, bulkSize, calls) // each call has its own error
 	for i, c := range calls {
 		if errs[i] = c.Err; c.Err == nil {
-			results[i], errs[i] = s.created(jobs[i], c.Reply)
+			if results[i], errs[i] = s.created(jobs[i], c.Reply); results[i].New {
+				s.enterNew(ctx, &jobs[i])
+			}
 		}
 	}
 	return results, errs
@@ -325,7 +338,7 @@ func (s *Store) longCalls(ctx context.Context, rdb redis.UniversalClient, script
 // plain tells that the short way of creation may do.
 func (n *NewJob) plain() bool {
 	return n.UploadFence == "" && n.RunAt.IsZero() && n.ExpiresIn == 0 && n.RetryOf == "" &&
-		n.CallbackURL == "" && len(n.Labels) == 0 && !n.Awaiting && n.Owner.Subject == "" && n.Claim <= claimMS*time.Millisecond
+		n.CallbackURL == "" && len(n.Labels) == 0 && !n.waits() && n.Owner.Subject == "" && n.Claim <= claimMS*time.Millisecond
 }
 
 // names is the first text of the short way: the id in both spellings, the idempotency
@@ -403,7 +416,7 @@ func (s *Store) createArgs(c *batch.Call) ([]any, error) {
 	return []any{n.ID.Raw(), claimHash(n.Owner, n.IdempotencyKey), n.digest(), string(n.state()),
 		s.heads.said(n), flagBytes(flags), parts, within, apart, unixMS(n.RunAt),
 		ms(n.ExpiresIn), n.RetryOf.Raw(), fence, ms(s.lease), n.CallbackURL, ms(n.UploadExpiry),
-		from, ms(n.Claim), n.RetryBy, flagText(n.RetryAgain), n.Labels.String()}, nil
+		from, ms(n.Claim), n.RetryBy, flagText(n.RetryAgain), n.rare()}, nil
 }
 
 // state is the one that the job begins with.
@@ -411,7 +424,7 @@ func (n NewJob) state() job.State {
 	switch {
 	case n.UploadFence != "":
 		return job.Uploading
-	case n.Awaiting:
+	case n.waits():
 		return job.Awaiting
 	case !n.RunAt.IsZero():
 		return job.Scheduled

@@ -373,7 +373,7 @@ func (s *Store) addFailures(ctx context.Context, f job.Filter, entries []listEnt
 // A Story is one line of what a job's record can't tell.
 type Story struct {
 	At      time.Time
-	What    string // "lost", "cancel", "retried" or "postponed"
+	What    string // "lost", "cancel", "retried", "postponed" or "released"
 	Attempt int    // attempts that had ended
 	About   string // who, or, of a lost one, which worker
 }

@@ -100,7 +100,8 @@ var rareStates = []job.State{job.Failed, job.Canceled, job.Expired, job.Awaiting
 // in x:.
 var codes = []job.Code{"", job.HandlerError, job.Timeout, job.OutOfMemory, job.Crashed, job.Poisoned,
 	job.UploadIncomplete, job.CorruptInput, job.RecordTooLong, job.OutputLimit, job.WindowLimit,
-	job.StepLimit, job.ImageTooLarge, job.TypeMismatch, job.StorageError, job.Unsupported}
+	job.StepLimit, job.ImageTooLarge, job.TypeMismatch, job.StorageError, job.Unsupported,
+	job.DependencyFailed, job.DependencyGone}
 
 const otherCode = 255
 
@@ -117,7 +118,7 @@ func (w words) constants() map[string]string {
 	for name, ms := range map[string]int64{"LOOK": lookMS, "LOOK_MAX": lookMaxMS, "PUSH": pushMS,
 		"STALL": stallMS, "SUSPECT": suspectLosses, "POISONED": poisonLosses, "PACE": paceMS,
 		"YOUNG": youngMS, "PATIENT": patientLosses, "REST": restMS, "REST_MAX": restMaxMS,
-		"USED_MIN": usedMinMS, "USED_MAX": usedMaxMS, "CALLBACK_HOLD": callbackHold, "CLAIM": claimMS} {
+		"TELL": tellMost, "TELL_SWEEP": tellSweep, "PARTS": int64(w.parts), "USED_MIN": usedMinMS, "USED_MAX": usedMaxMS, "CALLBACK_HOLD": callbackHold, "CLAIM": claimMS} {
 		c[name] = strconv.FormatInt(ms, 10)
 	}
 	for name, flag := range map[string]uint32{"R": flagR, "L": flagL, "E": flagE, "K": flagK, "C": flagC,

@@ -164,7 +164,7 @@ func TestListOfEachState(t *testing.T) {
 				}
 				mustCreate(t, s, n)
 			case job.Awaiting:
-				n.Awaiting = true
+				n.Hold = "why"
 				mustCreate(t, s, n)
 			case job.Scheduled:
 				n.RunAt = time.Now().Add(time.Hour)

@@ -22,6 +22,7 @@ type Record struct {
 	Losses    int
 	UploadEnd *time.Time // of an upload in pieces, unless more comes; nil of all others
 	Callback  bool       // it has one
+	RunAnyway bool       // whatever becomes of those that it is after
 	Owner     access.Owner
 	Spec      Spec // only from Read
 }
@@ -66,14 +67,14 @@ func timeOf(ms int64) *time.Time {
 // Fields of x:, the rare ones: ro retry of, ec a failure code that has no byte, lo other runs lost since
 // the last failed attempt, lb labels, ra and rb the job that is its retry, and who retried, lg its stored
 // logs, ux end of an upload in pieces, k wait until its next look, sn and sk the schedule that made it, and
-// its tick.
+// its tick; those of jobs that wait stand in wait.lua.
 
 // decode makes a record of what was read.
 func (r *record) decode(id job.ID, h head, v sideValues, spec bool) (Record, error) {
 	rare := &fields{m: v.rare}
 	d := Record{
 		Fence: writeFence(r.fence), Delivery: r.delivery, Losses: r.losses, UploadEnd: rare.time("ux"),
-		Timeout: h.timeout, Retention: h.retention, Callback: r.has(flagO),
+		Timeout: h.timeout, Retention: h.retention, Callback: r.has(flagO), RunAnyway: v.rare["ar"] != "",
 		Snapshot: job.Snapshot{
 			ID: id, Type: h.kind, State: r.state, Done: r.state.Terminal(), Rev: r.rev,
 			Attempt: r.attempts, MaxAttempts: h.maxAttempts,
@@ -87,6 +88,7 @@ func (r *record) decode(id job.ID, h head, v sideValues, spec bool) (Record, err
 	if name := v.rare["sn"]; name != "" {
 		snap.Schedule = &job.ScheduleTick{Name: name, Tick: rare.time("sk")}
 	}
+	snap.After, snap.Hold = afterOf(v.rare["af"]), holdOf(v.rare)
 	if r.function > 0 {
 		snap.Function = &job.FunctionRun{Version: r.function}
 	}
@@ -106,6 +108,9 @@ func (r *record) decode(id job.ID, h head, v sideValues, spec bool) (Record, err
 	if err := decodeDetails(snap, v); err != nil {
 		return d, err
 	}
+	if r.state == job.Canceled && r.code > 0 {
+		snap.Error = &job.Error{Code: r.codeOf(v.rare), Message: job.Culprit(snap.After)}
+	}
 	if r.state == job.Failed {
 		snap.Error = &job.Error{Code: r.codeOf(v.rare)}
 		if n := len(snap.Errors); n > 0 {
@@ -120,6 +125,16 @@ func (r *record) decode(id job.ID, h head, v sideValues, spec bool) (Record, err
 		d.Spec = Spec{}
 	}
 	return d, err
+}
+
+// holdOf is why a job is held, or was until somebody released it; nil of others.
+func holdOf(rare map[string]string) *job.Hold {
+	why := rare["ho"]
+	if why == "" {
+		return nil
+	}
+	at, by, _ := strings.Cut(rare["hr"], " ")
+	return &job.Hold{Why: why, ReleasedAt: timeOf(integer(at)), ReleasedBy: by}
 }
 
 // labelsOf reads labels that were checked when they came in; what isn't any, by a strange hand, is none.

@@ -30,6 +30,7 @@ type Started struct {
 	Wait    time.Duration
 	Reached float64 // of the whole, by the upload and earlier attempts: job.Progress has it
 	Spec    Spec
+	After   []job.After // how those before it have ended
 	// Function is the number of the deployed function's version that the job was accepted for,
 	// or has run by; 0 = none.
 	Function int64
@@ -58,13 +59,15 @@ func (s *Store) StartWithin(ctx context.Context, t job.Ticket, fence string, mos
 	if err := status(t.ID, reply); err != nil {
 		return Started{}, err
 	}
-	st, _, err := s.decodeStarted(ctx, t.ID, text(reply[1]), text(reply[2]), text(reply[3]))
+	st, _, err := s.decodeStarted(ctx, t.ID, text(reply[1]), [3]string(texts(reply[2:5])))
 	return st, err
 }
 
-// decodeStarted reads a record that was just started, and what is in keys of its own.
-func (s *Store) decodeStarted(ctx context.Context, id job.ID,
-	core, spec, progress string) (st Started, r record, err error) {
+// decodeStarted reads a record that was just started, and what is in keys of its own: payload, progress and
+// what it is after.
+func (s *Store) decodeStarted(ctx context.Context, id job.ID, core string,
+	beside [3]string) (st Started, r record, err error) {
+	spec, progress, after := beside[0], beside[1], beside[2]
 	if r, err = parseRecord(core); err != nil {
 		return st, r, fmt.Errorf("%s: %w: %w", id, job.ErrDamaged, err)
 	}
@@ -79,6 +82,7 @@ func (s *Store) decodeStarted(ctx context.Context, id job.ID,
 	if since := max(r.created, r.runAt); since > 0 && r.started >= since {
 		st.Wait = time.Duration(r.started-since) * time.Millisecond
 	}
+	st.After = afterOf(after)
 	if progress != "" {
 		if p, err := decodeProgress(progress); err == nil { // else damaged, and about to be written anew
 			st.Reached = p.Reached

@@ -35,6 +35,8 @@ const (
 	walkChunk     = 200     // jobs of one step of a walk after lost tickets
 	usedMinMS     = 5_000   // the end of a job whose files are used is looked at again after this
 	usedMaxMS     = 60_000  // … and after this much at most
+	tellMost      = 32      // jobs after one that has ended that are told in the call that ends it
+	tellSweep     = 200     // … and in a sweep
 	unusedMS      = 600_000 // a user that has no record this long after it registered never got one
 	// an undelivered callback keeps its record this long past the retention, at most
 	callbackHold = 86_400_000
@@ -50,6 +52,7 @@ type scripts struct {
 	claim, hold, settle, callback, open                                *redis.Script
 	log, logged                                                        *redis.Script
 	tick, schedule, unschedule                                         *redis.Script
+	enter, resolve, release                                            *redis.Script
 	mend, prune, renew, tally                                          *redis.Script // of Fix
 }
 
@@ -81,7 +84,7 @@ func loadScripts(w words) scripts {
 	}
 	// A full Redis refuses new jobs and nothing else: what is there can still
 	// be finished, canceled, swept and removed.
-	const write, read, lib = "allow-oom", "no-writes", "base raise lib "
+	const write, read, lib = "allow-oom", "no-writes", "base raise lib wait "
 	return scripts{
 		create: script("", "base create"), createLong: script("", lib+"make create_long"),
 		take: script(write, "base raise take"), takeLong: script(write, lib+"take_long"),
@@ -97,7 +100,9 @@ func loadScripts(w words) scripts {
 		settle: script(write, lib+"settle"), callback: script(read, lib+"callback"),
 		tick: script("", lib+"make stop tick"), schedule: script("", "base schedule"),
 		unschedule: script(write, "base unschedule"),
-		open:       script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
+		enter:      script(write, lib+"enter"), resolve: script(write, lib+"resolve"),
+		release: script(write, lib+"release"),
+		open:    script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
 	}
 }
 

@@ -45,6 +45,7 @@ func (s *sim) submit(p *proc) {
 		s.use(p, owner, j, nj)
 		return
 	}
+	s.waitFor(p, j, &nj)
 	s.create(p, j, nj)
 }
 
@@ -87,7 +88,13 @@ func (s *sim) create(p *proc, j *simJob, nj NewJob) {
 	id := j.id
 	j.spec = nj.Spec
 	s.ask(p, func(ctx context.Context) (err error) {
-		_, err = s.store.Create(ctx, nj)
+		if s.faults && len(nj.After) > 0 && s.ids.IntN(2) == 0 { // a kill after the first step
+			_, err = s.store.creates.Do(ctx, s.store.base(nj.ID), &nj)
+		} else {
+			var made Created
+			made, err = s.store.Create(ctx, nj)
+			j.entered = j.entered || made.New
+		}
 		s.grant(j, err == nil)
 		s.observe(j)
 		return err

@@ -45,6 +45,7 @@ type sim struct {
 	stalled    int64 // Redis answers nobody before this
 	lastJump   int64
 	used       int // jobs that use files of others
+	waited     int // jobs that are after others, or held
 	slots      int // of a worker
 	swept      int64
 	watched    int64 // how much time sweepers have seen: a long gap counts little
@@ -117,9 +118,13 @@ type simJob struct {
 	canceledAt    int64 // when an accepted cancel met a job that had not ended
 	failsLeft     int
 	duration      int64
-	exact         bool     // it works just so long, each time
-	short         bool     // its retention is: it may be gone soon after its end
-	gone          bool     // its record was
+	exact         bool // it works just so long, each time
+	short         bool // its retention is: it may be gone soon after its end
+	gone          bool // its record was
+	after         []*simJob
+	anyway, held  bool     // whatever becomes of those; it is held
+	entered       bool     // at all of these, for certain
+	free          int64    // watched time since when it waited for nothing; 0 = it doesn't
 	dead          bool     // it ended before its input was whole
 	owner         job.ID   // whose files it uses, "" = its own
 	spec          Spec     // what it is to do, once it may run
@@ -353,6 +358,7 @@ func (s *sim) observe(j *simJob) {
 			s.violate("%s: ended as %s after an accepted cancel", j.id, state)
 		}
 	}
+	s.judgeOrder(j, state)
 	if state == job.Queued && j.state != job.Queued && j.echo != nil {
 		s.after(nil, 0, j.echo) // a call that comes twice, at the worst time
 		j.echo = nil

@@ -63,6 +63,7 @@ func (s *sim) sweep(p *proc) {
 		}
 	})
 	s.judgeLeases()
+	s.judgeFree()
 }
 
 // grant notes that a lease was given to a job, or renewed.
@@ -412,6 +413,7 @@ func (s *sim) judge() {
 		if j.canceledAt > 0 && j.state != job.Canceled {
 			s.violate("%s: ended as %s after an accepted cancel", id, j.state)
 		}
+		s.judgeFall(j)
 		s.judgeCallback(j)
 	}
 	s.judgeFiles()
@@ -443,16 +445,16 @@ func seeds(t *testing.T, usual int) int {
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	prefix := redistest.Prefix(t)
-	var ended, used int
+	var ended, used, waited int
 	for seed := range uint64(seeds(t, 40)) {
 		s := world(t, seed, fmt.Sprintf("%s-%d", prefix, seed), rules{})
 		if len(s.violations) > 0 {
 			t.Fatalf("seed %d: %s", seed, s.report())
 		}
-		ended, used = ended+len(s.order), used+s.used
+		ended, used, waited = ended+len(s.order), used+s.used, waited+s.waited
 	}
-	t.Logf("%d jobs ended as they must, %d of them used files of others", ended, used)
-	if used == 0 {
-		t.Error("no job used files of another one")
+	t.Logf("%d jobs ended as they must, %d of them used files of others, %d waited", ended, used, waited)
+	if used == 0 || waited == 0 {
+		t.Error("no job used files of another one, or none waited")
 	}
 }

@@ -112,7 +112,7 @@ func (w *Sweeper) walk(ctx context.Context, part int, sum *Swept) error {
 }
 
 func (w *Sweeper) round(ctx context.Context, found []finding, sum *Swept) error {
-	var used, uploads []job.ID
+	var used, uploads, entering []job.ID
 	var errs []error
 	for _, f := range found {
 		switch f.kind {
@@ -125,6 +125,10 @@ func (w *Sweeper) round(ctx context.Context, found []finding, sum *Swept) error 
 		case "upload":
 			sum.Looked++
 			uploads = append(uploads, f.ticket.ID)
+		case "enter":
+			entering = append(entering, f.ticket.ID)
+		case "after":
+			errs = append(errs, w.Store.settleAway(ctx, f.ticket.ID, f.state, f.after))
 		case "gone":
 			sum.Removed++
 			if w.Gone != nil {
@@ -139,6 +143,9 @@ func (w *Sweeper) round(ctx context.Context, found []finding, sum *Swept) error 
 			sum.Quarantined++
 			w.Log.ErrorContext(ctx, "damaged record set aside", "job_id", f.ticket.ID)
 		}
+	}
+	for _, id := range entering {
+		errs = append(errs, w.Store.enterAgain(ctx, id))
 	}
 	sum.Used += len(used)
 	for _, id := range used {
@@ -156,7 +163,8 @@ func (w *Sweeper) round(ctx context.Context, found []finding, sum *Swept) error 
 type finding struct {
 	kind   string
 	ticket job.Ticket
-	state  string // of kind lost
+	state  string   // of kind lost; of kind after its letter
+	after  []string // of kind after: those that are to be told
 }
 
 // queues are the names that scripts know queues by.
@@ -200,7 +208,7 @@ func (s *Store) sweep(ctx context.Context, part, gap int, ticks func(int, []stri
 		if t, ok := ticketOf(pair[1]); ok {
 			f := finding{kind: text(pair[0]), ticket: t}
 			if len(pair) > 2 {
-				f.state = text(pair[2])
+				f.state, f.after = text(pair[2]), texts(pair[3:])
 			}
 			found = append(found, f)
 		}

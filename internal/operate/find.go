@@ -282,8 +282,8 @@ func versionOf(f *job.FunctionRun) int64 {
 }
 
 // rank orders what happened in one moment.
-var rank = map[string]int{"started": 1, "failed_attempt": 2, "lost": 2, "cancel_requested": 3, "finished": 4,
-	"callback": 5, "retried": 6}
+var rank = map[string]int{"released": 1, "due": 2, "started": 3, "failed_attempt": 4, "lost": 4,
+	"cancel_requested": 5, "finished": 6, "callback": 7, "retried": 8}
 
 func (d *Desk) addCallback(ctx context.Context, has bool, id job.ID, add func(answer.TimelineEntry)) error {
 	if !has {

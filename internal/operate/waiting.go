@@ -13,6 +13,12 @@ func (d *Desk) waiting(ctx context.Context, snap *job.Snapshot) (*answer.Waiting
 	switch snap.State {
 	case job.Scheduled, job.Retrying:
 		return &answer.Waiting{For: job.WaitingTime, Until: snap.RunAt}, nil
+	case job.Awaiting:
+		w := answer.Waiting{For: job.WaitingJobs}
+		if snap.Held() {
+			w.For = job.WaitingRelease
+		}
+		return &w, nil
 	case job.Queued:
 	default:
 		return nil, nil

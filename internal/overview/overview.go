@@ -93,6 +93,11 @@ func (o Overview) WaitingFor(snap *job.Snapshot) job.Waiting {
 	switch snap.State {
 	case job.Scheduled, job.Retrying:
 		return job.WaitingTime
+	case job.Awaiting:
+		if snap.Held() {
+			return job.WaitingRelease
+		}
+		return job.WaitingJobs
 	case job.Queued:
 	default:
 		return ""

@@ -42,6 +42,10 @@ func of(err error) *httpapi.Error {
 		return httpapi.NoSuchJob()
 	case errors.Is(err, job.ErrNotEnded):
 		return httpapi.NewError(httpapi.Conflict, "the job has not ended")
+	case errors.Is(err, jobstore.ErrNotHeld):
+		return httpapi.NewError(httpapi.Conflict, "the job was never held")
+	case errors.Is(err, jobstore.ErrEnded):
+		return httpapi.NewError(httpapi.Conflict, "the job has ended")
 	case errors.As(err, &used):
 		return httpapi.NewError(httpapi.Conflict,
 			fmt.Sprintf("job %s works on this one's files; they go when it has ended", used.By))

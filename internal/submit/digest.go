@@ -37,6 +37,15 @@ func digest(r Request, payload []byte) string {
 	if len(r.Labels) > 0 {
 		b = appendText(append(b, ','), "labels "+r.Labels.String())
 	}
+	if len(r.After) > 0 {
+		b = appendText(append(b, ','), "after "+r.OnFailure)
+		for _, id := range r.After {
+			b = appendText(append(b, ','), string(id))
+		}
+	}
+	if r.Hold != "" {
+		b = appendText(append(b, ','), "hold "+r.Hold)
+	}
 	if !r.Owner.Usual() {
 		b = appendText(append(b, ','), r.Owner.Of())
 		b = appendText(append(b, ','), r.Owner.Subject)

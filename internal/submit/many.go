@@ -64,10 +64,12 @@ func (d *Submitter) SubmitBatch(ctx context.Context, next func() ([]Draft, error
 	wg.Go(func() {
 		defer close(sent)
 		free := make(chan struct{}, creating)
+		var before chan struct{}
 		for g := range checked {
 			free <- struct{}{}
 			g = gather(g, checked)
-			g.recorded = make(chan struct{})
+			g.recorded, g.before = make(chan struct{}), before
+			before = g.recorded
 			wg.Go(func() {
 				d.createMany(ctx, g, d.Patience)
 				close(g.recorded)
@@ -129,13 +131,15 @@ type group struct {
 	answers []httpapi.BatchAnswer
 	jobs    []jobstore.NewJob // those that are not refused
 	at      []int             // where in answers they are
-	// referred are jobs that work on another's output: each is made on its own.
-	referred []referred
+	// alone are jobs that work on another's output, or are after others: each is made on its own, when all
+	// jobs of earlier lines are there that are to be.
+	alone []alone
 
 	recorded chan struct{} // closed when the records are made
+	before   chan struct{} // … of the group before; nil = there is none
 }
 
-type referred struct {
+type alone struct {
 	at      int
 	request Request
 	job     jobstore.NewJob
@@ -152,9 +156,9 @@ func gather(g *group, from <-chan *group) *group {
 			for i := range more.at {
 				more.at[i] += len(g.answers)
 			}
-			for _, r := range more.referred {
+			for _, r := range more.alone {
 				r.at += len(g.answers)
-				g.referred = append(g.referred, r)
+				g.alone = append(g.alone, r)
 			}
 			g.at = append(g.at, more.at...)
 			g.answers = append(g.answers, more.answers...)
@@ -175,8 +179,8 @@ func (d *Submitter) checkMany(drafts []Draft) *group {
 		if err == nil {
 			var n jobstore.NewJob
 			n, _, err = d.check(draft.Request)
-			if err == nil && draft.Request.referred() {
-				g.referred = append(g.referred, referred{i, draft.Request, n})
+			if err == nil && (draft.Request.referred() || len(draft.Request.After) > 0) {
+				g.alone = append(g.alone, alone{i, draft.Request, n})
 				continue
 			}
 			if err == nil {
@@ -198,7 +202,7 @@ func (g *group) refuseAll(e *httpapi.Error) {
 	for _, i := range g.at {
 		g.refuse(i, e)
 	}
-	for _, r := range g.referred {
+	for _, r := range g.alone {
 		g.refuse(r.at, e)
 	}
 }
@@ -212,9 +216,17 @@ func (d *Submitter) createMany(ctx context.Context, g *group, patience time.Dura
 		return
 	}
 	until := time.Now().Add(patience)
-	for _, r := range g.referred {
-		d.createReferred(ctx, g, r, until)
+	d.createPlain(ctx, g, until)
+	if len(g.alone) > 0 && g.before != nil {
+		<-g.before
 	}
+	for _, r := range g.alone {
+		d.createAlone(ctx, g, r, until)
+	}
+}
+
+// createPlain makes the records of the jobs that need nothing else.
+func (d *Submitter) createPlain(ctx context.Context, g *group, until time.Time) {
 	for first := true; len(g.jobs) > 0; first = false {
 		if ctx.Err() != nil {
 			for _, i := range g.at {
@@ -268,8 +280,8 @@ func (d *Submitter) createThese(ctx context.Context, g *group, jobs []jobstore.N
 	}
 }
 
-// createReferred makes a job whose input is another's output, as Submit does.
-func (d *Submitter) createReferred(ctx context.Context, g *group, r referred, until time.Time) {
+// createAlone makes a job that has to do with others, as Submit does.
+func (d *Submitter) createAlone(ctx context.Context, g *group, r alone, until time.Time) {
 	done, err := d.admit(ctx, &r.job)
 	for err != nil && d.waitForRoom(ctx, until) {
 		done, err = d.admit(ctx, &r.job)
@@ -283,7 +295,7 @@ func (d *Submitter) createReferred(ctx context.Context, g *group, r referred, un
 		g.refuse(r.at, refusal.Of(ctx.Err()))
 		return
 	}
-	snap, created, err := d.submitReference(context.WithoutCancel(ctx), r.request, r.job)
+	snap, created, err := d.submitWhole(context.WithoutCancel(ctx), r.request, r.job)
 	if err != nil {
 		d.refuseLine(ctx, g, r.at, err)
 		return

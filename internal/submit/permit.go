@@ -45,6 +45,9 @@ func (r *Request) permit(who *access.Principal, tenant string) error {
 	if r.From != nil && !who.Sees(string(r.From.Job)) {
 		return httpapi.NoSuchJob()
 	}
+	if i := slices.IndexFunc(r.After, func(id job.ID) bool { return !who.Sees(string(id)) }); i >= 0 {
+		return noSuchBefore(i)
+	}
 	if who.Grant == nil {
 		return nil
 	}

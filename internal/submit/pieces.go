@@ -56,6 +56,9 @@ func (d *Submitter) Begin(ctx context.Context, r Request,
 		err = d.Room()
 	}
 	if err == nil {
+		err = d.checkAfter(ctx, r, &n)
+	}
+	if err == nil {
 		err = d.admitUpload(ctx, &n)
 	}
 	if err != nil {

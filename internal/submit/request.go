@@ -36,6 +36,9 @@ type Request struct {
 	RetryOf     job.ID        // set by Retry
 	CallbackURL string        // posted the snapshot after the end; "" = none
 	Labels      job.Labels    // to find the job by; they were checked
+	After       []job.ID      // that have to end before it; they were checked to be ids
+	OnFailure   string        // of one of these: "run" = it runs all the same, else it is canceled
+	Hold        string        // why it waits until it is released; "" = it doesn't
 
 	// Input is the file of a type that takes one; it is read to its end. An
 	// error while reading fails the job with upload_incomplete.

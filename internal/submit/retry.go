@@ -53,6 +53,9 @@ func (d *Submitter) Retry(ctx context.Context, by access.View, id job.ID,
 		Timeout: old.Timeout, MaxAttempts: old.Snapshot.MaxAttempts, Retention: old.Retention, RetryOf: id,
 		Owner: old.Owner, Labels: old.Snapshot.Labels, input: old.Spec.Input,
 		sealed: old.Spec.Sealed, retryBy: how.By, retryAgain: how.Anyway}
+	if err := r.waitsStill(ctx, d, &old); err != nil {
+		return job.Snapshot{}, err
+	}
 	if how.Payload != nil && how.Set == nil {
 		how.Payload = withSecrets(how.Payload, before, old.Spec.Sealed)
 	}
@@ -64,7 +67,7 @@ func (d *Submitter) Retry(ctx context.Context, by access.View, id job.ID,
 	}
 	if old.Callback {
 		cb, err := d.Store.Callback(ctx, id)
-		if err != nil {
+		if err != nil && !errors.Is(err, job.ErrNoCallback) { // others may be after it
 			return job.Snapshot{}, refusal.Of(err)
 		}
 		r.CallbackURL = cb.URL

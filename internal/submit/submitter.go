@@ -88,6 +88,9 @@ func (d *Submitter) Submit(ctx context.Context, r Request) (snap job.Snapshot, c
 	}
 	if !r.referred() && (info.Input == tasks.InputRequired ||
 		info.Input == tasks.InputOptional && r.Input != nil) {
+		if err := d.checkAfter(ctx, r, &n); err != nil {
+			return job.Snapshot{}, false, err
+		}
 		if err := d.admitUpload(ctx, &n); err != nil {
 			return job.Snapshot{}, false, err
 		}
@@ -98,6 +101,15 @@ func (d *Submitter) Submit(ctx context.Context, r Request) (snap job.Snapshot, c
 		return job.Snapshot{}, false, err
 	}
 	defer done()
+	return d.submitWhole(ctx, r, n)
+}
+
+// submitWhole makes a job whose input is there, or that needs none.
+func (d *Submitter) submitWhole(ctx context.Context, r Request, n jobstore.NewJob) (job.Snapshot, bool,
+	error) {
+	if err := d.checkAfter(ctx, r, &n); err != nil {
+		return job.Snapshot{}, false, err
+	}
 	if r.referred() {
 		return d.submitReference(ctx, r, n)
 	}
@@ -189,10 +201,12 @@ func (d *Submitter) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Priority: r.Priority, RunAt: r.RunAt,
 		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
 		RetryOf: r.RetryOf, RetryBy: r.retryBy, RetryAgain: r.retryAgain,
-		CallbackURL: r.CallbackURL, Labels: r.Labels, IdempotencyKey: r.IdempotencyKey, Owner: r.Owner,
+		CallbackURL: r.CallbackURL, Labels: r.Labels, After: r.After, RunAnyway: r.OnFailure == runAnyway,
+		Hold: r.Hold, IdempotencyKey: r.IdempotencyKey, Owner: r.Owner,
 		Function: info.Version}
 	d.checkPolicy(&n, info, now, bad)
 	checkNames(&n, r, now, bad)
+	checkWaits(&n, r, bad)
 	if why := d.checkCallback(r.CallbackURL); why != "" {
 		bad("/callback_url", why)
 	}

@@ -64,6 +64,10 @@ func (r records) CancelBy(ctx context.Context, by access.View, id job.ID, who st
 	return r.System.CancelBy(ctx, by, id, who)
 }
 
+func (r records) Release(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error) {
+	return r.System.Release(ctx, by, id, who)
+}
+
 type config struct {
 	expiry, idle, lockWait time.Duration
 	most, rate             int64

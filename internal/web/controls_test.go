@@ -31,6 +31,8 @@ func goodOf(c httpapi.Control) string {
 		return "7"
 	case c.Kind == httpapi.KindLabels:
 		return "batch=x y,user=7"
+	case c.Kind == httpapi.KindJobs:
+		return string(firstBefore) + "," + string(secondBefore)
 	case c.Enum != nil:
 		return c.Enum[len(c.Enum)-1]
 	case c.Format == "uuid":
@@ -59,9 +61,16 @@ func inJSON(c httpapi.Control, value string) string {
 		text, _ := json.Marshal(labels)
 		return string(text)
 	}
+	if c.Kind == httpapi.KindJobs && value != "soon" {
+		text, _ := json.Marshal(strings.Split(value, ","))
+		return string(text)
+	}
 	text, _ := json.Marshal(value)
 	return string(text)
 }
+
+// Jobs that others may be after.
+var firstBefore, secondBefore = job.NewID(time.Now()), job.NewID(time.Now())
 
 func cmpOr(text, other string) string {
 	if text == "" {

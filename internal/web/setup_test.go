@@ -164,6 +164,23 @@ func (s *store) CancelBy(_ context.Context, by access.View, id job.ID, _ string)
 	return snap, err
 }
 
+func (s *store) Release(_ context.Context, by access.View, id job.ID, who string) (job.Snapshot, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap, err := s.seen(by, id)
+	switch {
+	case err != nil:
+	case snap.Hold == nil:
+		err = jobstore.ErrNotHeld
+	case snap.Hold.ReleasedAt == nil:
+		now := time.Now()
+		snap.State, snap.Hold = job.Queued, &job.Hold{Why: snap.Hold.Why, ReleasedAt: &now, ReleasedBy: who}
+		snap.Rev++
+		s.jobs[id] = snap
+	}
+	return snap, err
+}
+
 func (s *store) Delete(_ context.Context, by access.View, id job.ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -37,7 +37,8 @@ func callers(t *testing.T, b *bench, g *testGate) []caller {
 	t.Helper()
 	key := func(tenant, subject string, scopes ...string) string {
 		_, secret := issue(t, g, access.Key{Tenant: tenant, Subject: subject,
-			Scopes: append(scopes, "jobs:submit", "jobs:read", "jobs:cancel", "numbers")})
+			Scopes: append(scopes, "jobs:submit", "jobs:read", "jobs:cancel", "jobs:release",
+				"numbers")})
 		return secret
 	}
 	page := func(by, body string) string {
@@ -59,7 +60,8 @@ func callers(t *testing.T, b *bench, g *testGate) []caller {
 		{"key of acme", backend, "", ofAcme, acme},
 		{"key of ann", key("acme", "ann"), "", []access.Owner{ann}, ann},
 		{"key of bob with jobs:all", key("acme", "bob", "jobs:all"), "", ofAcme, bob},
-		{"page of ann", page(backend, `{"subject":"ann","scopes":["jobs:cancel"]}`), "", []access.Owner{ann}, ann},
+		{"page of ann", page(backend, `{"subject":"ann","scopes":["jobs:cancel","jobs:release"]}`), "",
+			[]access.Owner{ann}, ann},
 		{"key of nobody's tenant", key("empty", ""), "", nil, access.Owner{Tenant: "empty"}},
 	}
 }

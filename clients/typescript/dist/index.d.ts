@@ -41,6 +41,8 @@ export declare class Longshore {
         after?: number;
         signal?: AbortSignal;
     }): Promise<Job<Result>>;
+    /** lets a job go that is held; a second time it does nothing */
+    release(id: string): Promise<Job>;
     cancel(id: string): Promise<Job>;
     /** A new job like an ended one, made once: where an answer was lost, the repeat finds it. */
     retry<Result = unknown>(id: string, changes?: {

@@ -65,6 +65,8 @@ export class Longshore {
     return this.transport.json(`/v1/jobs/${enc(id)}`, { query: { wait, after }, patience: 60_000, signal })
   }
 
+  /** lets a job go that is held; a second time it does nothing */
+  release(id: string): Promise<Job> { return this.transport.json(`/v1/jobs/${enc(id)}/release`, { method: 'POST', repeat: true }) }
   cancel(id: string): Promise<Job> { return this.transport.json(`/v1/jobs/${enc(id)}/cancel`, { method: 'POST', repeat: true }) }
 
   /** A new job like an ended one, made once: where an answer was lost, the repeat finds it. */

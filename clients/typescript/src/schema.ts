@@ -23,6 +23,12 @@ export interface APIKey {
   types?: string[]
 }
 
+export interface After {
+  id: string
+  /** how it ended; absent while it is open, gone where its record went first */
+  state?: 'succeeded' | 'failed' | 'canceled' | 'expired' | 'gone'
+}
+
 export interface AttemptError {
   at: string
   attempt: number
@@ -72,10 +78,14 @@ export interface BatchAnswer {
 }
 
 export interface BatchLine {
+  /** ids of jobs that have to end before it, at most 100: in JSON an array, else with commas */
+  after?: string[]
   /** post the job, signed, to this address when it has ended: http or https, at most 2048 bytes */
   callback_url?: string
   /** give up unless started within this time */
   expires_in?: string | number
+  /** why it is to wait until somebody releases it: one line, at most 200 bytes */
+  hold?: string
   /** the id the job shall have: a UUIDv7 of the last hour */
   id?: string
   /** a repeat with the same key returns the first job */
@@ -86,6 +96,8 @@ export interface BatchLine {
   labels?: Record<string, string>
   /** how often to try */
   max_attempts?: number
+  /** what to do where one of these doesn't succeed: cancel, the default, or run */
+  on_failure?: 'cancel' | 'run'
   /** an object by the type's schema */
   payload?: unknown
   /** rank within the type's lane */
@@ -149,6 +161,13 @@ export interface FunctionVersion {
   type: string
   /** its number, from 1; a rollback gets a new one */
   version: number
+}
+
+export interface Hold {
+  released_at?: string
+  /** who released it; absent where nobody said */
+  released_by?: string
+  why: string
 }
 
 export interface InputRef {
@@ -285,6 +304,8 @@ export interface SessionList {
 }
 
 export interface Snapshot {
+  /** the jobs that have to end before it */
+  after?: After[]
   attempt: number
   cancel_requested: boolean
   created_at: string
@@ -294,6 +315,8 @@ export interface Snapshot {
   expires_at?: string
   finished_at?: string
   function?: FunctionRun
+  /** why it waits until somebody releases it, or did */
+  hold?: Hold
   id: string
   /** what the job is found by */
   labels?: Record<string, string>
@@ -322,7 +345,7 @@ export interface Snapshot {
   type: string
   usage?: Usage
   /** what the job waits for, reckoned when it is read */
-  waiting_for?: 'time' | 'paused' | 'worker' | 'slots'
+  waiting_for?: 'time' | 'paused' | 'worker' | 'slots' | 'jobs' | 'release'
 }
 
 export interface Status {
@@ -330,16 +353,22 @@ export interface Status {
 }
 
 export interface SubmitBody {
+  /** ids of jobs that have to end before it, at most 100: in JSON an array, else with commas */
+  after?: string[]
   /** post the job, signed, to this address when it has ended: http or https, at most 2048 bytes */
   callback_url?: string
   /** give up unless started within this time */
   expires_in?: string | number
+  /** why it is to wait until somebody releases it: one line, at most 200 bytes */
+  hold?: string
   /** the input of a type that works on a file: an output of another job, by reference */
   input?: unknown
   /** names and values to find the job by, at most 8: in JSON an object of strings, else user=7,batch=x */
   labels?: Record<string, string>
   /** how often to try */
   max_attempts?: number
+  /** what to do where one of these doesn't succeed: cancel, the default, or run */
+  on_failure?: 'cancel' | 'run'
   /** an object by the type's schema */
   payload?: unknown
   /** rank within the type's lane */

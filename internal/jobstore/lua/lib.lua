@@ -31,6 +31,8 @@ end
 
 -- The plan: of one job (mine) until it is decided, then of the call (plan).
 local plan, mine, cores, own = {}, {}, {}, {}
+local rares, said = {}, {} -- fields of x:, by id and name, as this call has left them
+local successors -- of a job that ends (wait.lua)
 local function todo(stage, ...)
   mine[#mine + 1] = { stage, ... }
 end
@@ -167,8 +169,13 @@ local function put(j)
 end
 
 -- rare reads a field of x:, and set_rare plans one; '' takes it away.
-local function rare(j, field) return j.hx and call('HGET', P .. 'x:' .. j.id, field) or nil end
+local function rare(j, field)
+  if not j.hx then return nil end
+  local value = said[j.id .. field] or rares[j.id .. field] or call('HGET', P .. 'x:' .. j.id, field)
+  return value and value ~= '' and value or nil
+end
 local function set_rare(j, field, value)
+  said[j.id .. field] = value
   if value == '' then
     if j.hx then todo(2, 'HDEL', P .. 'x:' .. j.id, field) end
     return
@@ -310,7 +317,7 @@ local function retention(j) return j.s == 'failed' and j.head.failed or j.head.r
 -- finish ends the job for good; from now on it is due to be removed, and what it owes to be paid.
 local function finish(j, to, code, usage)
   check(j, to)
-  if j.owes then todo(2, 'ZADD', P .. 'owes:webhook', int(t), j.id) end
+  if j.owes and call('EXISTS', P .. 'w:' .. j.id) == 1 then todo(2, 'ZADD', P .. 'owes:webhook', int(t), j.id) end
   if j.s == 'running' and j.a < 255 then j.a = j.a + 1 end
   if j.s == 'running' or j.s == 'uploading' then unlease(j) end
   unlook(j)
@@ -322,6 +329,7 @@ local function finish(j, to, code, usage)
   move(j, to)
   local ret = retention(j)
   end_at(j.id, t + ret, ret < 600000 and 1000 or 60000)
+  if j.owes then successors(j) end
 end
 
 local function users(j) return P .. 'u:' .. j.id end
@@ -355,6 +363,7 @@ local function forget(j)
   if j.owes then
     todo(6, 'ZREM', P .. 'owes:webhook', j.id)
     keys[#keys + 1] = P .. 'w:' .. j.id
+    keys[#keys + 1] = P .. 'd:' .. j.id
   end
   todo(6, unpack(keys))
   own[j.id] = false
@@ -375,10 +384,10 @@ end
 
 -- decide runs f, and keeps what it has planned if it ends well.
 local function decide(f, ...)
-  mine, own = {}, {}
+  mine, own, said = {}, {}, {}
   local ok, reply = pcall(f, ...)
   if not ok then
-    mine, own = {}, {}
+    mine, own, said = {}, {}, {}
     return false, cause(reply)
   end
   for _, step in ipairs(mine) do plan[#plan + 1] = step end
@@ -386,7 +395,8 @@ local function decide(f, ...)
     cores[id] = core
     if core then plan[#plan + 1] = { 4, 'SET', P .. 'j:' .. id, core } end
   end
-  mine, own = {}, {}
+  for name, value in pairs(said) do rares[name] = value end
+  mine, own, said = {}, {}, {}
   return true, reply
 end
 
@@ -442,6 +452,6 @@ end
 
 -- set_aside is for what can't be read: no index leads to it any more, doctor names it.
 local function set_aside(id)
-  for _, set in ipairs({ 'lease', 'when', 'owes:webhook' }) do todo(6, 'ZREM', P .. set, id) end
+  for _, set in ipairs({ 'lease', 'when', 'owes:webhook', 'owes:after' }) do todo(6, 'ZREM', P .. set, id) end
   todo(2, 'ZADD', P .. 'aside', int(t), id)
 end

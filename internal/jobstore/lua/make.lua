@@ -3,7 +3,8 @@
 -- text of its head; flags and parts that stand behind X in the record, as two texts; payload within, payload
 -- apart; run at; expires in; retry of; fence; lease; callback; expiry of an upload in
 -- pieces; fence of the upload that it takes over; how long its chosen id stays
--- taken, '0' = it was drawn; who retries, and '1' if another retry is no hindrance; labels.
+-- taken, '0' = it was drawn; who retries, and '1' if another retry is no hindrance; its rare fields, each a name of
+-- two letters, the length of its value in two bytes, the value.
 
 local drawn = {} -- idempotency keys of this call → id and digest
 local extra -- rare fields of the job that is made now; nil = none
@@ -118,7 +119,7 @@ local function retry(old_id, new_id, by, again)
 end
 
 local function create(id, hash, digest, state, said, flags, fixed, payload, apart, run_at, expires_in, retry_of, fence, lease_ms, callback,
-    pieces_ms, from, chosen, by, again, labels)
+    pieces_ms, from, chosen, by, again, fields)
   local there, rev = load(id), nil
   local claimed = hash ~= '' and (drawn[hash] or call('GET', P .. 'i:' .. hash))
   local other = claimed and sub(claimed, 1, 16)
@@ -165,7 +166,12 @@ local function create(id, hash, digest, state, said, flags, fixed, payload, apar
   if tonumber(chosen) > @CLAIM@ then todo(2, 'SET', P .. 'c:' .. id, '1', 'PX', chosen) end
   if retry_of ~= '' then set_rare(j, 'ro', dashed(retry_of)) end
   for name, value in pairs(extra or {}) do set_rare(j, name, value) end
-  if labels ~= '' then set_rare(j, 'lb', labels) end
+  local i = 1
+  while i < #fields do
+    local size = r2(fields, i + 2)
+    set_rare(j, sub(fields, i, i + 1), sub(fields, i + 4, i + 3 + size))
+    i = i + 4 + size
+  end
   if callback ~= '' then todo(2, 'HSET', P .. 'w:' .. id, 'u', callback) end
   todo(3, 'XADD', P .. 'all:' .. j.head.family, int(ms) .. '-' .. n, 'j', id)
   if m then todo(3, 'ZADD', P .. 'own', 0, m .. id) end
@@ -175,8 +181,7 @@ local function create(id, hash, digest, state, said, flags, fixed, payload, apar
   elseif state == 'scheduled' then
     schedule(j, 'scheduled', j.at)
   elseif state == 'waiting' then
-    look_at(j, t)
-    move(j, 'waiting')
+    wait(j)
   else
     if pieces_ms ~= '0' then -- no process holds a lease: it is looked at until its end
       set_rare(j, 'ux', int(t + pieces_ms))

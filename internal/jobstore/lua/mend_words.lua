@@ -23,6 +23,9 @@ local function mend_ended(j, ended)
   if j.owes and call('EXISTS', about) == 1 and call('HEXISTS', about, 's') == 0 and not score(P .. 'owes:webhook', j.id) then
     todo(2, 'ZADD', P .. 'owes:webhook', int(t), j.id)
   end
+  if j.owes and call('EXISTS', P .. 'd:' .. j.id) == 1 and not score(P .. 'owes:after', j.id) then
+    todo(2, 'ZADD', P .. 'owes:after', int(t), j.id)
+  end
   return #mine - before
 end
 
@@ -79,6 +82,9 @@ local function mend(j, lease_ms, ended, listed)
   elseif j.s == 'running' or j.s == 'uploading' and not pieces then
     if not score(P .. 'lease', j.id) then lease(j, t + lease_ms) end
     if j.x and j.st == 0 and not seen then look_at(j) end
+  elseif j.s == 'waiting' then
+    local soon = ready(j) or open_after(rare(j, 'af'))
+    if (soon or j.x) and not seen then look_at(j, soon and t or nil) end
   elseif not seen then
     look_at(j, pieces and t + @LOOK@ or j.at or t)
   end

@@ -5,7 +5,7 @@ return each(4, function(id, letters, tenant, owner)
   if not j or hidden(j, tenant, owner) then return { 'gone' } end
   if letters ~= '' and not string.find(letters, letter_of(j), 1, true) then return { 'moved' } end
   if not TERMINAL[j.s] then return { 'open' } end
-  if call('EXISTS', users(j)) == 1 then return { 'used' } end
+  if call('EXISTS', users(j)) == 1 or j.owes and call('ZSCORE', P .. 'owes:after', id) then return { 'used' } end
   forget(j)
   return { 'ok' }
 end)

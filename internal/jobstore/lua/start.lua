@@ -18,5 +18,5 @@ return each(6, function(id, delivery, fence, lease_ms, suspects, types)
     move(j, 'running')
   end
   if not j.cr then lease(j, t + lease_ms) end
-  return { 'ok', own[id] or read(id), j.p and call('GET', P .. 'p:' .. id) or '', j.g and call('GET', P .. 'g:' .. id) or '' }
+  return { 'ok', own[id] or read(id), j.p and call('GET', P .. 'p:' .. id) or '', j.g and call('GET', P .. 'g:' .. id) or '', rare(j, 'af') or '' }
 end)

@@ -5,6 +5,8 @@
 --   mended its ticket was gone               upload  in pieces, silent for a while: is it whole, or over?
 --   gone   removed: its blobs may go         used    its retention is over, but others may still use its files
 --   lost   its lease ended: for the log, with the state that came of it
+--   enter  it waits for others: is it entered at all of them?
+--   after  it has ended, and these wait for it in other partitions: the letter of its state, their ids
 --   bad    what can't be read, set aside
 -- and, behind them, the names of schedules that are due, where who sweeps makes ticks: he is told each time,
 -- since the gap may be somebody's who makes none; and TIME.
@@ -66,6 +68,8 @@ local function expire(j)
   elseif call('EXISTS', users(j)) == 1 then
     end_at(j.id, t + math.min(math.max(over, @USED_MIN@), @USED_MAX@), 1000)
     tell('used', j)
+  elseif j.owes and call('ZSCORE', P .. 'owes:after', j.id) then
+    end_at(j.id, t + @LOOK@, 1000)
   elseif j.owes and over < @CALLBACK_HOLD@ and call('ZSCORE', P .. 'owes:webhook', j.id) then
     end_at(j.id, t + @PUSH@, 1000)
   else
@@ -105,10 +109,32 @@ local function due(j)
     look_at(j, over > t and over < t + wait and over or t + wait)
     tell('upload', j)
   elseif j.s == 'waiting' then
-    look_at(j, t + @PUSH@)
+    if ready(j) then -- a script stopped before it let it go
+      go(j)
+      tell('mended', j)
+    elseif open_after(rare(j, 'af')) then
+      local pause = math.min(number(rare(j, 'k') or @LOOK@) * 2, @LOOK_MAX@)
+      set_rare(j, 'k', int(pause))
+      look_at(j, t + pause)
+      tell('enter', j)
+    else
+      look_at(j)
+    end
   else
     look_at(j)
   end
+end
+
+-- pay tells those that are after an ended job how it ended.
+local function pay(j)
+  local left, away = 0, {}
+  if TERMINAL[j.s] then left, away = settle_after(j) end
+  if left <= 0 then
+    todo(6, 'ZREM', P .. 'owes:after', j.id)
+    return
+  end
+  more = 1
+  if away[1] then tell('after', j, LETTERS[j.s], unpack(away)) end
 end
 
 -- leased: a lease has ended. One of a job that is queued was left by a script that stopped: is its ticket there?
@@ -210,8 +236,11 @@ local function rewind()
   walk_over('when', function(id, score)
     if score <= t + @LOOK@ then return end
     guard(id, 'when', function(j)
-      if j.s == 'queued' or j.s == 'uploading' and rare(j, 'ux') then look_at(j, t + @LOOK@) end
+      if j.s == 'queued' or j.s == 'waiting' or j.s == 'uploading' and rare(j, 'ux') then look_at(j, t + @LOOK@) end
     end)
+  end)
+  walk_over('owes:after', function(id, score)
+    if score > t then call('ZADD', P .. 'owes:after', int(t), id) end
   end)
   walk_over('owes:webhook', function(id, score)
     if score <= t then return end
@@ -223,7 +252,7 @@ local function rewind()
 end
 
 local KINDS = { 'n', 'hash', 'mend', 'string', 'heads', 'hash', 'last', 'string', 'sweep', 'string', 'walk', 'string', 'lease', 'zset',
-  'when', 'zset', 'ends', 'zset', 'owes:webhook', 'zset', 'aside', 'zset', 'own', 'zset', 'tenants', 'set', 'ticks', 'zset',
+  'when', 'zset', 'ends', 'zset', 'owes:webhook', 'zset', 'owes:after', 'zset', 'aside', 'zset', 'own', 'zset', 'tenants', 'set', 'ticks', 'zset',
   'revs', 'string' }
 
 -- sound makes room where a strange hand has left a key of another type: it would stop each sweep and move.
@@ -260,10 +289,12 @@ if gap < 0 or gap >= min_gap then
   sound()
   call('SET', P .. 'sweep', int(t))
   if gap < 0 or gap > @STALL@ then rearm(gap) end
-  if gap < 0 then call('MSET', P .. 'rewind:when', '0', P .. 'rewind:owes:webhook', '0') end
+  if gap < 0 then call('MSET', P .. 'rewind:when', '0', P .. 'rewind:owes:after', '0', P .. 'rewind:owes:webhook', '0') end
   rewind()
   take('lease', leased)
   take('when', due)
+  most_told = @TELL_SWEEP@
+  take('owes:after', pay)
   ended()
   compare()
 end

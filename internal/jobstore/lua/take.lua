@@ -14,6 +14,10 @@ if call('EXISTS', Q .. 'paused', Q .. 'parked') > 0 then return 0 end
 local names = call('LRANGE', Q .. 'pending', -n, -1)
 local size = #names
 if size == 0 then return { 0 } end
+local function after(id) -- what it is after; a key of another type is for others to find
+  local said = redis.pcall('HGET', P .. 'x:' .. id, 'af')
+  return type(said) == 'string' and said or ''
+end
 local base, keys = P .. 'j:', {}
 for i = 1, size do keys[i] = base .. names[size + 1 - i] end
 local records = call('MGET', unpack(keys))
@@ -45,7 +49,7 @@ for i = 1, size do
   tickets[m] = Q .. 't:' .. id
   popped = popped .. '\16' .. id
   out[m + 1] = third % 8 == 0 and id .. core or { id .. core, call('GET', P .. 'p:' .. id) or '',
-    third >= 4 and call('GET', P .. 'g:' .. id) or '' }
+    third % 8 >= 4 and call('GET', P .. 'g:' .. id) or '', third % 4 >= 2 and after(id) or '' }
 end
 if m == 0 then return 0 end
 out[1] = (m < size or m == tonumber(n)) and 1 or 0

@@ -87,7 +87,7 @@ local function start(entry, place)
   end
   if not j.cr then lease(j, t + lease_ms) end
   local core = own[id] or read(id)
-  return { id .. core, j.p and call('GET', P .. 'p:' .. id) or '', j.g and call('GET', P .. 'g:' .. id) or '' }
+  return { id .. core, j.p and call('GET', P .. 'p:' .. id) or '', j.g and call('GET', P .. 'g:' .. id) or '', rare(j, 'af') or '' }
 end
 
 for i, entry in ipairs(names) do

@@ -9,7 +9,11 @@ return each(4, function(id, fence, spec, progress)
   todo(2, 'SET', P .. 'g:' .. id, progress)
   j.p, j.g, j.payload = true, true, ''
   local run_at = j.at or 0
-  if run_at > t then
+  if not ready(j) then
+    unlease(j)
+    j.f = ''
+    wait(j)
+  elseif run_at > t then
     schedule(j, 'scheduled', run_at)
   else
     enqueue(j)

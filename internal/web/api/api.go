@@ -33,6 +33,8 @@ type Records interface {
 	List(ctx context.Context, by access.View, f job.Filter) (job.Page, error)
 	// CancelBy asks for a job's end; who is who does, as Principal.Name has it.
 	CancelBy(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error)
+	// Release lets a held job go; who is who does.
+	Release(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error)
 	Delete(ctx context.Context, by access.View, id job.ID) error
 	Callback(ctx context.Context, by access.View, id job.ID) (job.Callback, error)
 }

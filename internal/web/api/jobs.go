@@ -50,6 +50,9 @@ func (h *Jobs) Routes() []edge.Route {
 		{Op: at("POST", one+"/cancel", "cancel-job", "Ask for a job's end", id),
 			Access: edge.Bearer, Scope: access.JobsCancel, Job: true, Handle: h.cancel, Body: job.Snapshot{},
 			Headers: seen},
+		{Op: at("POST", one+"/release", "release-job", "Let a job go that is held", id),
+			Access: edge.Bearer, Scope: access.JobsRelease, Job: true, Handle: h.release,
+			Body: job.Snapshot{}, Headers: seen},
 		{Op: at("GET", one+"/callback", "get-callback", "How the delivery of a job's webhook goes", id),
 			Access: edge.Bearer, Scope: access.JobsRead, Job: true, Handle: h.callback, Body: job.Callback{}},
 	}
@@ -220,6 +223,19 @@ func (h *Jobs) cancel(a *edge.Answer, r *http.Request) error {
 		status = http.StatusAccepted
 	}
 	return writeJob(a, status, h.show(snap))
+}
+
+// release lets a held job go. A second time it says the same.
+func (h *Jobs) release(a *edge.Answer, r *http.Request) error {
+	var id job.ID
+	if err := oneJob.Read(r, &id); err != nil {
+		return err
+	}
+	snap, err := h.records.Release(r.Context(), a.View(), id, a.Who.Name())
+	if err != nil {
+		return err
+	}
+	return writeJob(a, http.StatusOK, h.show(snap))
 }
 
 func (h *Jobs) delete(a *edge.Answer, r *http.Request) error {

@@ -49,6 +49,13 @@ func ControlSchema(c httpapi.Control, in httpapi.Places) *huma.Schema {
 		value, most := httpapi.MaxLabelValue, httpapi.MaxLabels
 		return &huma.Schema{Type: huma.TypeObject, MaxProperties: &most,
 			AdditionalProperties: &huma.Schema{Type: huma.TypeString, MaxLength: &value}}
+	case httpapi.KindJobs:
+		if !inJSON {
+			return &huma.Schema{Type: huma.TypeString}
+		}
+		most := httpapi.MaxAfter
+		return &huma.Schema{Type: huma.TypeArray, MaxItems: &most,
+			Items: &huma.Schema{Type: huma.TypeString, Format: "uuid"}}
 	default:
 		s := &huma.Schema{Type: huma.TypeString, Format: c.Format}
 		if c.Enum != nil {

@@ -52,6 +52,8 @@ export function JobPage({ id }: { id: string }) {
         {job.done && <button type="button" class="grave" onClick={() => twice ? act(`/v1/jobs/${id}`, () => { say('The job is deleted.'); go('/jobs') }, 'DELETE') : setTwice(true)} onBlur={() => setTwice(false)}>{twice ? 'Delete for good' : 'Delete'}</button>}</div></div>
     {already ? <p class="note" role="alert">It was retried already, <A class="go" to={'/jobs/' + already}>as this job</A>. <button type="button" class="link" onClick={() => retry(true)}>Once more all the same</button></p>
       : trouble && <p class="tint failed" role="alert"><Say text={trouble.message} /></p>}
+    {job.state === 'waiting' && job.hold && !job.hold.released_at && <p class="note">Held: <Say text={job.hold.why} most={200} /> <button type="button" class="first" onClick={() => act(`/v1/jobs/${id}/release`, () => say('The job is released.'))}>Release</button></p>}
+    {job.state === 'canceled' && job.error && <p class="note">It never ran: <Say text={job.error.message} most={200} />.</p>}
     {job.state === 'failed' ? <Why job={job} /> : <Whole job={job} size={input?.input?.size} />}
     <div class="cols">
       <div class="c8 stack"><Story job={job} /><Attempts job={job} /><Log key={job.id} job={job} /><Outputs job={job} /></div>
@@ -196,6 +198,8 @@ function FactsOf({ job, input }: { job: Job; input?: Input }) {
     {job.labels && <Fact k="labels">{Object.entries(job.labels).map(([k, v], n) => <Fragment>{n ? ', ' : ''}<A class="go" to={`/jobs?label=${encodeURIComponent(k + '=' + v)}`}><Say text={`${k}=${v}`} most={100} /></A></Fragment>)}</Fact>}
     {job.retry_of && <Fact k="retry of"><A class="go mono" to={'/jobs/' + job.retry_of}>…{job.retry_of.slice(-12)}</A></Fact>}
     {job.retried_as && <Fact k="retried as"><A class="go mono" to={'/jobs/' + job.retried_as}>…{job.retried_as.slice(-12)}</A></Fact>}
+    {job.hold && <Fact k="held"><Say text={job.hold.why} most={200} />{job.hold.released_at && <span class="soft">, released {moment(job.hold.released_at)}{job.hold.released_by && <Fragment> by <Say text={job.hold.released_by} most={80} /></Fragment>}</span>}</Fact>}
+    {job.after?.length && <Fact k="after">{job.after.slice(0, 10).map((a, n) => <Fragment>{n ? ', ' : ''}<A class="go mono" to={'/jobs/' + a.id}>…{a.id.slice(-6)}</A> <span class="soft">{a.state ?? 'open'}</span></Fragment>)}{job.after.length > 10 ? `, ${job.after.length - 10} more` : ''}</Fact>}
     <Fact k="created">{millis(job.created_at)} <span class="soft">{moment(job.created_at).length > 8 ? moment(job.created_at) : ''}</span></Fact>
     {job.run_at && !job.done && <Fact k="due">{moment(job.run_at)}</Fact>}
     {job.started_at && <Fact k="started">{millis(job.started_at)}</Fact>}
@@ -204,6 +208,6 @@ function FactsOf({ job, input }: { job: Job; input?: Input }) {
     {job.usage && <Fact k="usage">{span(job.usage.wall_ms)} wall{job.usage.cpu_ms ? `, ${span(job.usage.cpu_ms)} CPU` : ''}{job.usage.peak_rss_bytes ? `, ${bytes(job.usage.peak_rss_bytes)} peak` : ''}</Fact>}
     {i && <Fact k="input">{i.name ? <Say text={i.name} most={120} /> : i.job ? <A class="go mono" to={'/jobs/' + i.job}>of …{i.job.slice(-6)}</A> : 'a file'}<br /><span class="soft">{bytes(i.size)}{i.content_type ? ', ' + plain(i.content_type, 60) : ''}</span></Fact>}
     {callback && <Fact k="callback"><Say text={String(callback.state ?? callback.status ?? 'asked for')} most={60} />{callback.attempts ? <span class="soft">, {callback.attempts} {callback.attempts === 1 ? 'try' : 'tries'}</span> : ''}</Fact>}
-    <Fact k="as JSON"><Copy text={`curl ${root}/v1/jobs/${job.id}`} label="Copy curl" c="link" />, <Copy text={`enqueue status ${job.id}`} label="Copy CLI" c="link" /></Fact>
+    <Fact k="as JSON"><Copy text={`curl ${root}/v1/jobs/${job.id}`} label="Copy curl" c="link" />, <Copy text={`enqueue get ${job.id}`} label="Copy CLI" c="link" /></Fact>
   </Facts></Sec>
 }

@@ -154,9 +154,13 @@ type Timeline struct {
 
 // A Waiting tells why a job doesn't start.
 type Waiting struct {
-	For     job.Waiting `json:"for" enum:"time,paused,worker,slots"`
+	For     job.Waiting `json:"for" enum:"time,paused,worker,slots,jobs,release,limit"`
 	Until   *time.Time  `json:"until,omitempty" doc:"its time, or the end of the pause"`
 	Pause   *Pause      `json:"pause,omitempty" doc:"what holds it back"`
+	Limit   string      `json:"limit,omitempty" doc:"the limit of jobs at once that it waits for"`
+	Holders []job.ID    `json:"holders,omitempty" doc:"some of the jobs that have what it waits for"`
+	Line    int64       `json:"line,omitempty" doc:"how many wait for the same"`
+	Why     string      `json:"why,omitempty" doc:"why it is held"`
 	Workers int         `json:"workers" doc:"living workers that take its type from its lane"`
 	Slots   int         `json:"slots" doc:"jobs that these run at once"`
 	Queued  int64       `json:"queued" doc:"jobs in its queue, which begin in their order"`

@@ -41,6 +41,9 @@ type Submission struct {
 	// Hold is why it is to wait until somebody releases it, at most 200 bytes; "" = it isn't.
 	Hold string
 
+	// LimitKey is what limits of jobs at once tell it apart by, as a customer: at most 256 bytes; "" = nothing.
+	LimitKey string
+
 	// ID is the id of the job to be, drawn with job.NewID, so that the job can
 	// be watched while its input is on the way; "" lets the server draw it.
 	ID job.ID

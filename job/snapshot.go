@@ -52,7 +52,7 @@ func PriorityNames() string {
 }
 
 // A Snapshot is one job as every client sees it: the same over HTTP, the CLI
-// and all ways of push. Two snapshots with the same Rev are equal but for WaitingFor.
+// and all ways of push. Two snapshots with the same Rev are equal but for WaitingFor and Limit.
 type Snapshot struct {
 	ID              ID       `json:"id"`
 	Type            string   `json:"type"`
@@ -71,6 +71,9 @@ type Snapshot struct {
 	// After are the jobs that have to end before it, Hold is why it waits until it is released, or did.
 	After []After `json:"after,omitempty" doc:"the jobs that have to end before it"`
 	Hold  *Hold   `json:"hold,omitempty" doc:"why it waits until somebody releases it, or did"`
+	// LimitKey is what limits tell it apart by, Limit is the one that it waits for.
+	LimitKey string `json:"limit_key,omitempty" doc:"what limits tell it apart by, as a customer"`
+	Limit    string `json:"limit,omitempty" doc:"the limit of jobs at once that it waits for, as it was when the job was read"`
 	// Tenant and Subject are whose the job is; "" = of the tenant default, of no user in particular.
 	Tenant  string `json:"tenant,omitempty" doc:"whose the job is, where that isn't default"`
 	Subject string `json:"subject,omitempty" doc:"the app's own name of the user whose the job is"`
@@ -80,7 +83,7 @@ type Snapshot struct {
 	Overall *float64 `json:"overall" doc:"how far the job is from the first byte of its upload to its result, 0 to 1; it never goes back; null = not known"`
 	// WaitingFor says what a job waits for that has neither ended nor runs. It is
 	// reckoned when the job is read, and may change without a change of Rev.
-	WaitingFor Waiting         `json:"waiting_for,omitempty" enum:"time,paused,worker,slots,jobs,release" doc:"what the job waits for, reckoned when it is read"`
+	WaitingFor Waiting         `json:"waiting_for,omitempty" enum:"time,paused,worker,slots,jobs,release,limit" doc:"what the job waits for, reckoned when it is read"`
 	Progress   *Progress       `json:"progress,omitempty"`
 	Result     json.RawMessage `json:"result,omitempty"`
 	Outputs    []Output        `json:"outputs,omitempty"`
@@ -171,6 +174,7 @@ const (
 	WaitingSlots   Waiting = "slots"   // its turn
 	WaitingJobs    Waiting = "jobs"    // others that have to end before it
 	WaitingRelease Waiting = "release" // somebody who releases it
+	WaitingLimit   Waiting = "limit"   // as many of its kind run as may
 )
 
 // An Output is one file that a job made.

@@ -23,7 +23,7 @@ func (p *cli) limitsCommand() *cobra.Command {
 		return p.showLimits(all)
 	})
 	cmd := &cobra.Command{
-		Use: "limits", Short: "Show and set how many jobs may wait",
+		Use: "limits", Short: "Show and set how many jobs may wait, and run at once",
 		Long: "Show and set how many jobs may wait, and for how long, before new ones are refused. Without\n" +
 			"a command, list the limits and how much waits of what they are for.",
 		Example: "  enqueue limits\n" +
@@ -51,7 +51,8 @@ func (p *cli) putLimitCommand() *cobra.Command {
 			"the same stays as it is. Patterns are names, or some with *.",
 		Example: "  enqueue limits put images --type 'image.*' --depth 10000\n" +
 			"  enqueue limits put tenants --per tenant --depth 1000\n" +
-			"  enqueue limits put slow --queue 'cpu-*' --age 15m",
+			"  enqueue limits put slow --queue 'cpu-*' --age 15m\n" +
+			"  enqueue limits put customers --per key --concurrency 3",
 		Args: cobra.ExactArgs(1),
 		RunE: p.askServer(func(ctx context.Context, c *client.Client, args []string) error {
 			l, err := c.PutLimit(ctx, args[0], s)
@@ -65,7 +66,10 @@ func (p *cli) putLimitCommand() *cobra.Command {
 	f.StringVar(&s.Match.Type, "type", "", "for jobs of this type, as image.*")
 	f.StringVar(&s.Match.Queue, "queue", "", "for jobs of this queue, lane and priority, as io-default or cpu-*")
 	f.StringVar(&s.Match.Tenant, "tenant", "", "for jobs of this tenant")
-	f.StringSliceVar(&s.Per, "per", nil, "type, tenant or both: each has the limit for itself")
+	f.StringVar(&s.Match.Key, "key", "", "for jobs of this limit_key; with --concurrency")
+	f.StringSliceVar(&s.Per, "per", nil, "type, tenant, key, or several: each has the limit for itself")
+	f.Int64Var(&s.Concurrency, "concurrency", 0, "run at most as many at once, and keep the others waiting")
+	f.StringVar(&s.Keep, "keep", "", "with --concurrency: count a job while it runs (run) or until its end (end)")
 	f.Int64Var(&s.Depth, "depth", 0, "refuse new jobs while as many wait")
 	f.StringVar(&s.Age, "age", "", "refuse new jobs while one of the queue has waited longer")
 	return cmd
@@ -73,7 +77,7 @@ func (p *cli) putLimitCommand() *cobra.Command {
 
 func (p *cli) showLimits(list []client.Limit) error {
 	return showList(p, list, func(t *tabwriter.Writer) {
-		fmt.Fprintln(t, "NAME\tFOR\tPER\tDEPTH\tWAITING\tAGE\tOLDEST\t")
+		fmt.Fprintln(t, "NAME\tFOR\tPER\tDEPTH\tWAITING\tAGE\tOLDEST\tAT ONCE\t")
 		for i := range list {
 			printLimit(t, &list[i])
 		}
@@ -83,7 +87,7 @@ func (p *cli) showLimits(list []client.Limit) error {
 func printLimit(t io.Writer, l *client.Limit) {
 	var of []string
 	for _, one := range []struct{ what, pattern string }{{"type", l.Match.Type}, {"queue", l.Match.Queue},
-		{"tenant", l.Match.Tenant}} {
+		{"tenant", l.Match.Tenant}, {"key", l.Match.Key}} {
 		if one.pattern != "" {
 			of = append(of, one.what+" "+one.pattern)
 		}
@@ -91,7 +95,12 @@ func printLimit(t io.Writer, l *client.Limit) {
 	if l.Tenant != "" {
 		of = append(of, "tenant "+l.Tenant)
 	}
-	depth, waiting, oldest := "", "", ""
+	depth, waiting, oldest, atOnce := "", "", "", ""
+	if l.Concurrency > 0 {
+		if atOnce = fmt.Sprint(l.Concurrency); l.Keep == "end" {
+			atOnce += ", to the end"
+		}
+	}
 	if l.Depth > 0 {
 		depth = fmt.Sprint(l.Depth)
 	}
@@ -101,6 +110,6 @@ func printLimit(t io.Writer, l *client.Limit) {
 	if l.OldestMS != nil {
 		oldest = (time.Duration(*l.OldestMS) * time.Millisecond).Round(100 * time.Millisecond).String()
 	}
-	printable.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", l.Name, strings.Join(of, ", "),
-		strings.Join(l.Per, ", "), depth, waiting, l.Age, oldest)
+	printable.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", l.Name, strings.Join(of, ", "),
+		strings.Join(l.Per, ", "), depth, waiting, l.Age, oldest, atOnce)
 }

@@ -198,6 +198,18 @@ func whyWaiting(w *client.Waiting) string {
 			said += ", until " + clock(*w.Until)
 		}
 		return said
+	case w.For == job.WaitingRelease:
+		return w.Why
+	case w.For == job.WaitingJobs, w.For == job.WaitingLimit:
+		said := make([]string, len(w.Holders))
+		for i, id := range w.Holders {
+			said[i] = string(id)
+		}
+		if w.For == job.WaitingJobs {
+			return "after " + strings.Join(said, ", ")
+		}
+		return fmt.Sprintf("%s: %d wait for it; it is held by %s", w.Limit, w.Line,
+			cmp.Or(strings.Join(said, ", "), "none"))
 	case w.Until != nil:
 		return "until " + clock(*w.Until)
 	case w.Workers == 0:

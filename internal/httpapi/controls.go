@@ -46,6 +46,7 @@ const (
 	MaxLabelValue = job.MaxLabelValue // bytes
 	MaxAfter      = 100               // jobs that one may be after
 	MaxHold       = 200               // bytes
+	MaxLimitKey   = 256               // bytes
 )
 
 // A Control is one thing that a submission may say beside its type, its payload and
@@ -99,6 +100,8 @@ var Controls = []Control{
 		Doc: "what to do where one of these doesn't succeed: cancel, the default, or run"},
 	{Name: "hold", Field: "Hold", Kind: KindText, In: everywhere, MaxLength: MaxHold,
 		Doc: "why it is to wait until somebody releases it: one line, at most 200 bytes"},
+	{Name: "limit_key", Field: "LimitKey", Kind: KindText, In: always, MaxLength: MaxLimitKey,
+		Doc: "what limits of jobs at once tell it apart by, as a customer: one line, at most 256 bytes"},
 	{Name: "filename", Field: "Filename", Kind: KindText, In: InQuery,
 		Doc: "what the input is called"},
 	{Name: "id", Field: "ID", Kind: KindText, In: InLine | InHeader, Header: HeaderJob, Format: "uuid",

@@ -39,6 +39,12 @@ func AppendSnapshot(dst []byte, s *job.Snapshot) ([]byte, error) {
 	if s.Hold != nil {
 		w.other(`,"hold":`, s.Hold)
 	}
+	if s.LimitKey != "" {
+		w.text(`,"limit_key":`, s.LimitKey)
+	}
+	if s.Limit != "" {
+		w.text(`,"limit":`, s.Limit)
+	}
 	if s.Tenant != "" {
 		w.text(`,"tenant":`, s.Tenant)
 	}

@@ -50,6 +50,8 @@ func (n *NewJob) rare() string {
 	}
 	add("lb", n.Labels.String())
 	add("ho", n.Hold)
+	add("lm", strings.Join(n.Limits, " "))
+	add("lk", n.LimitKey)
 	if len(n.After) == 0 {
 		return b.String()
 	}

@@ -321,7 +321,14 @@ func TestAfterTold(t *testing.T) {
 		s.end(t, a, End{Outcome: Failed, Code: job.Timeout, Message: "no"})
 		s.turn(t, time.Second)
 		claimer := s.NewClaimer([]string{n.Type})
-		claims, _, err := claimer.Claim(t.Context(), n.Lane, n.Priority, s.part(n.ID), 1)
+		var claims []Claim
+		var err error
+		for range 2 { // the first's ticket may stand there still, and is dropped
+			claims, _, err = claimer.Claim(t.Context(), n.Lane, n.Priority, s.part(n.ID), 1)
+			if len(claims) > 0 {
+				break
+			}
+		}
 		if err != nil || len(claims) != 1 || claims[0].Ticket.ID != n.ID {
 			t.Fatalf("claimed: %v, %+v", err, claims)
 		}

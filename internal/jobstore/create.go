@@ -21,8 +21,9 @@ import (
 // record, all else in a key of its own.
 type Spec struct {
 	Payload json.RawMessage `json:"p,omitempty"`
-	// Sealed are JSON Pointers to the payload's values that are sealed, each a text. Such a payload stands in
-	// another member: a process of an older release, which would take the seals for the values, finds none.
+	// Sealed are JSON Pointers to the payload's values that are sealed, each a text. Such a payload
+	// stands in another member: a process of an older release, which would take the seals for the
+	// values, finds none.
 	Sealed []string `json:"s,omitempty"`
 	Input  *Input   `json:"i,omitempty"`
 	Upload *Upload  `json:"u,omitempty"`
@@ -64,7 +65,8 @@ const folderMark = "3-"
 // Folder is what the names of a job's blobs begin with, up to the first slash.
 func Folder(id job.ID) string { return folderMark + string(id) }
 
-// ParseFolder tells whose blobs a folder has: of a job, or of one of format 2, whose folder was its id alone.
+// ParseFolder tells whose blobs a folder has: of a job, or of one of format 2, whose folder was its id
+// alone.
 func ParseFolder(name string) (job.ID, error) {
 	return job.ParseID(strings.TrimPrefix(name, folderMark))
 }
@@ -132,8 +134,12 @@ type NewJob struct {
 	After     []job.ID
 	RunAnyway bool
 	Hold      string // why it waits until it is released; "" = it doesn't
-	Owner     access.Owner
-	Labels    job.Labels // to find it by
+	// Limits are the classes of those that hold for it (limits.Room names them); LimitKey is what it
+	// gave them to tell it apart by.
+	Limits   []string
+	LimitKey string
+	Owner    access.Owner
+	Labels   job.Labels // to find it by
 
 	// UploadFence, if set, makes the job uploading: it holds a lease under this
 	// fence until Uploaded, and Spec is given there.
@@ -338,7 +344,7 @@ func (s *Store) longCalls(ctx context.Context, rdb redis.UniversalClient, script
 // plain tells that the short way of creation may do.
 func (n *NewJob) plain() bool {
 	return n.UploadFence == "" && n.RunAt.IsZero() && n.ExpiresIn == 0 && n.RetryOf == "" &&
-		n.CallbackURL == "" && len(n.Labels) == 0 && !n.waits() && n.Owner.Subject == "" && n.Claim <= claimMS*time.Millisecond
+		n.CallbackURL == "" && len(n.Labels) == 0 && !n.waits() && len(n.Limits) == 0 && n.LimitKey == "" && n.Owner.Subject == "" && n.Claim <= claimMS*time.Millisecond
 }
 
 // names is the first text of the short way: the id in both spellings, the idempotency

@@ -59,6 +59,7 @@ type fixing struct {
 	sum      *Fixed
 
 	ids, streams, sets []string
+	lines              []string          // of classes of limits
 	ended              map[string]bool   // ids in lists of ended jobs
 	listed             map[string]string // id → the newest delivery that waits
 	lack               map[string]bool   // families whose stream lacks a job
@@ -159,6 +160,13 @@ func (f *fixing) sort(ctx context.Context, key, name string) error {
 		f.streams = append(f.streams, key)
 	case kind == "st" && len(rest) == 10:
 		f.sets = append(f.sets, key)
+	case kind == "line" || kind == "slots":
+		if err := f.rdb.SAdd(ctx, f.base+"classes", rest).Err(); err != nil {
+			return err
+		}
+		if kind == "line" {
+			f.lines = append(f.lines, key)
+		}
 	case kind == "end":
 		return f.eachOf(ctx, key, func(raw string) { f.ended[raw] = true })
 	}
@@ -185,6 +193,11 @@ func (f *fixing) eachOf(ctx context.Context, list string, tell func(entry string
 // readQueues notes which tickets wait.
 func (f *fixing) readQueues(ctx context.Context) error {
 	f.listed = map[string]string{}
+	for _, line := range f.lines {
+		if err := f.eachOf(ctx, line, f.noteEntry); err != nil {
+			return err
+		}
+	}
 	for _, queue := range queues() {
 		keys := QueueKeys(QueueName(f.prefix, text(queue), f.part, len(f.bases)))
 		kinds, err := f.rdb.SMembers(ctx, keys+"parked").Result()
@@ -196,18 +209,20 @@ func (f *fixing) readQueues(ctx context.Context) error {
 			lists = append(lists, keys+"pending:type:"+kind)
 		}
 		for _, list := range lists {
-			err := f.eachOf(ctx, list, func(entry string) {
-				id, delivery, ok := ParseEntry(entry)
-				if before := f.listed[id.Raw()]; ok && integer(before) < delivery {
-					f.listed[id.Raw()] = strconv.FormatInt(delivery, 10)
-				}
-			})
-			if err != nil {
+			if err := f.eachOf(ctx, list, f.noteEntry); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// noteEntry notes a ticket that waits.
+func (f *fixing) noteEntry(entry string) {
+	id, delivery, ok := ParseEntry(entry)
+	if before := f.listed[id.Raw()]; ok && integer(before) < delivery {
+		f.listed[id.Raw()] = strconv.FormatInt(delivery, 10)
+	}
 }
 
 // A row is an entry of a stream of all jobs.

@@ -118,7 +118,7 @@ func (w words) constants() map[string]string {
 	for name, ms := range map[string]int64{"LOOK": lookMS, "LOOK_MAX": lookMaxMS, "PUSH": pushMS,
 		"STALL": stallMS, "SUSPECT": suspectLosses, "POISONED": poisonLosses, "PACE": paceMS,
 		"YOUNG": youngMS, "PATIENT": patientLosses, "REST": restMS, "REST_MAX": restMaxMS,
-		"TELL": tellMost, "TELL_SWEEP": tellSweep, "PARTS": int64(w.parts), "USED_MIN": usedMinMS, "USED_MAX": usedMaxMS, "CALLBACK_HOLD": callbackHold, "CLAIM": claimMS} {
+		"TELL": tellMost, "PUMP": pumpMost, "CLASSES": classesSwept, "TELL_SWEEP": tellSweep, "PARTS": int64(w.parts), "USED_MIN": usedMinMS, "USED_MAX": usedMaxMS, "CALLBACK_HOLD": callbackHold, "CLAIM": claimMS} {
 		c[name] = strconv.FormatInt(ms, 10)
 	}
 	for name, flag := range map[string]uint32{"R": flagR, "L": flagL, "E": flagE, "K": flagK, "C": flagC,
@@ -146,6 +146,11 @@ func (w words) constants() map[string]string {
 	for i, code := range codes[1:] {
 		numbers = append(numbers, fmt.Sprintf("%s=%d", code, i+1))
 	}
+	var named []string
+	for _, name := range queues() {
+		named = append(named, "'"+text(name)+"'")
+	}
+	c["QUEUES"] = strings.Join(named, ", ")
 	c["STATES"], c["TERMINAL"] = "{"+strings.Join(names, ",")+"}", "{"+strings.Join(terminal, ",")+"}"
 	c["MOVES"], c["CODES"] = strings.Join(moves, " "), "{"+strings.Join(numbers, ",")+"}"
 	return c

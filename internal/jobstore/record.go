@@ -67,7 +67,8 @@ func timeOf(ms int64) *time.Time {
 // Fields of x:, the rare ones: ro retry of, ec a failure code that has no byte, lo other runs lost since
 // the last failed attempt, lb labels, ra and rb the job that is its retry, and who retried, lg its stored
 // logs, ux end of an upload in pieces, k wait until its next look, sn and sk the schedule that made it, and
-// its tick; those of jobs that wait stand in wait.lua.
+// its tick; lk what limits tell it apart by; those of jobs that wait, and of limits, stand in
+// wait.lua and slots.lua.
 
 // decode makes a record of what was read.
 func (r *record) decode(id job.ID, h head, v sideValues, spec bool) (Record, error) {
@@ -87,6 +88,9 @@ func (r *record) decode(id job.ID, h head, v sideValues, spec bool) (Record, err
 	snap := &d.Snapshot
 	if name := v.rare["sn"]; name != "" {
 		snap.Schedule = &job.ScheduleTick{Name: name, Tick: rare.time("sk")}
+	}
+	if snap.LimitKey = v.rare["lk"]; r.state == job.Queued {
+		snap.Limit = limitOf(v.rare["lp"])
 	}
 	snap.After, snap.Hold = afterOf(v.rare["af"]), holdOf(v.rare)
 	if r.function > 0 {

@@ -37,6 +37,8 @@ const (
 	usedMaxMS     = 60_000  // … and after this much at most
 	tellMost      = 32      // jobs after one that has ended that are told in the call that ends it
 	tellSweep     = 200     // … and in a sweep
+	pumpMost      = 50      // tickets of a line that are looked at when a slot is free
+	classesSwept  = 20      // classes of limits that a sweep looks at, and slots of each
 	unusedMS      = 600_000 // a user that has no record this long after it registered never got one
 	// an undelivered callback keeps its record this long past the retention, at most
 	callbackHold = 86_400_000
@@ -52,7 +54,7 @@ type scripts struct {
 	claim, hold, settle, callback, open                                *redis.Script
 	log, logged                                                        *redis.Script
 	tick, schedule, unschedule                                         *redis.Script
-	enter, resolve, release                                            *redis.Script
+	enter, resolve, release, limits                                    *redis.Script
 	mend, prune, renew, tally                                          *redis.Script // of Fix
 }
 
@@ -84,7 +86,7 @@ func loadScripts(w words) scripts {
 	}
 	// A full Redis refuses new jobs and nothing else: what is there can still
 	// be finished, canceled, swept and removed.
-	const write, read, lib = "allow-oom", "no-writes", "base raise lib wait "
+	const write, read, lib = "allow-oom", "no-writes", "base raise lib wait slots "
 	return scripts{
 		create: script("", "base create"), createLong: script("", lib+"make create_long"),
 		take: script(write, "base raise take"), takeLong: script(write, lib+"take_long"),
@@ -101,8 +103,8 @@ func loadScripts(w words) scripts {
 		tick: script("", lib+"make stop tick"), schedule: script("", "base schedule"),
 		unschedule: script(write, "base unschedule"),
 		enter:      script(write, lib+"enter"), resolve: script(write, lib+"resolve"),
-		release: script(write, lib+"release"),
-		open:    script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
+		release: script(write, lib+"release"), limits: script(write, "base limits"),
+		open: script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
 	}
 }
 

@@ -46,6 +46,7 @@ func (s *sim) submit(p *proc) {
 		return
 	}
 	s.waitFor(p, j, &nj)
+	s.limit(j, &nj)
 	s.create(p, j, nj)
 }
 

@@ -46,6 +46,7 @@ type sim struct {
 	lastJump   int64
 	used       int // jobs that use files of others
 	waited     int // jobs that are after others, or held
+	limited    int // jobs with limits
 	slots      int // of a worker
 	swept      int64
 	watched    int64 // how much time sweepers have seen: a long gap counts little
@@ -122,7 +123,9 @@ type simJob struct {
 	short         bool // its retention is: it may be gone soon after its end
 	gone          bool // its record was
 	after         []*simJob
+	classes       []string // of limits
 	anyway, held  bool     // whatever becomes of those; it is held
+	freed         bool     // it is not held any more, for certain
 	entered       bool     // at all of these, for certain
 	free          int64    // watched time since when it waited for nothing; 0 = it doesn't
 	dead          bool     // it ended before its input was whole
@@ -359,6 +362,9 @@ func (s *sim) observe(j *simJob) {
 		}
 	}
 	s.judgeOrder(j, state)
+	if state == job.Running && j.state != job.Running && len(j.classes) > 0 {
+		s.judgeSlots(j)
+	}
 	if state == job.Queued && j.state != job.Queued && j.echo != nil {
 		s.after(nil, 0, j.echo) // a call that comes twice, at the worst time
 		j.echo = nil

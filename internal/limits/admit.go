@@ -3,6 +3,7 @@ package limits
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"longshore/internal/httpapi"
@@ -33,8 +34,10 @@ func (h *held) not(number uint64) (n int64) {
 	return n
 }
 
-// Any reports whether there are limits at all.
-func (r *Room) Any(ctx context.Context) bool { return len(r.current(ctx)) > 0 }
+// Any reports whether there are limits of what waits.
+func (r *Room) Any(ctx context.Context) bool {
+	return slices.ContainsFunc(r.current(ctx), (*limit).waits)
+}
 
 // Admit judges new jobs, in their order: errs is nil if all may come in, else it has why the others may not,
 // each an *httpapi.Error with code queue_full. done must be called when the records have been made, or
@@ -51,7 +54,7 @@ func (r *Room) Admit(ctx context.Context, jobs []jobstore.NewJob) (errs []error,
 			continue
 		}
 		for _, l := range limits {
-			if l.binds(&jobs[i]) {
+			if l.waits() && l.binds(&jobs[i]) {
 				bound[i], any = append(bound[i], l), true
 			}
 		}

@@ -22,6 +22,7 @@ type limit struct {
 	name, owner         string // owner is a tenant, or access.Installation
 	spec                answer.LimitSpec
 	perType, perTenant  bool
+	perKey              bool
 	age                 time.Duration // 0 = none
 	rev                 int64
 	changedBy, specText string
@@ -33,6 +34,7 @@ const (
 	maxDepth = 1_000_000_000
 	minAge   = time.Second
 	maxAge   = 366 * 24 * time.Hour
+	maxSlots = 1_000_000
 )
 
 const unknown = "unknown field"
@@ -82,6 +84,20 @@ func (r *reading) member(name string, value []byte) {
 			r.bad(at, "expected a whole number from 1 to "+strconv.Itoa(maxDepth))
 		}
 		r.spec.Depth = n
+	case "concurrency":
+		n, err := strconv.ParseInt(string(value), 10, 64)
+		if err != nil || n < 1 || n > maxSlots {
+			r.bad(at, "expected a whole number from 1 to "+strconv.Itoa(maxSlots))
+		}
+		r.spec.Concurrency = n
+	case "keep":
+		text, err := httpapi.TextOf(value)
+		if err != nil || text != keepRun && text != keepEnd {
+			r.bad(at, "expected run or end")
+		}
+		if r.spec.Keep = text; text == keepRun {
+			r.spec.Keep = "" // one form for what is usual
+		}
 	case "age":
 		text := string(value) // a bare number is seconds
 		if value[0] == '"' {
@@ -101,7 +117,7 @@ func (r *reading) match(value []byte) {
 	err := strictjson.Fields(value, func(name, value []byte) error {
 		at := "/match/" + pointerName(string(name))
 		to := map[string]*string{"type": &r.spec.Match.Type, "queue": &r.spec.Match.Queue,
-			"tenant": &r.spec.Match.Tenant}[string(name)]
+			"tenant": &r.spec.Match.Tenant, "key": &r.spec.Match.Key}[string(name)]
 		switch {
 		case to == nil:
 			r.bad(at, unknown)
@@ -119,6 +135,8 @@ func (r *reading) match(value []byte) {
 			err = checkTenants(text)
 		case "queue":
 			err = checkQueues(text)
+		case "key":
+			err = checkKeys(text)
 		default:
 			if why := access.CheckGlob(text); why != "" {
 				err = errors.New(why)
@@ -155,10 +173,17 @@ func checkQueues(glob string) error {
 	return nil
 }
 
+func checkKeys(glob string) error {
+	if _, err := path.Match(glob, ""); err != nil || glob == "" || len(glob) > httpapi.MaxLimitKey {
+		return errors.New("expected a key, or some with *, as acme-* (at most 256 bytes)")
+	}
+	return nil
+}
+
 func (r *reading) per(value []byte) {
 	var all []string
 	if json.Unmarshal(value, &all) != nil {
-		r.bad("/per", "expected a list of type and tenant")
+		r.bad("/per", "expected a list of type, tenant and key")
 		return
 	}
 	for i, one := range all {
@@ -169,8 +194,10 @@ func (r *reading) per(value []byte) {
 			to = &r.perType
 		case "tenant":
 			to = &r.perTenant
+		case "key":
+			to = &r.perKey
 		default:
-			r.bad(at, "expected type or tenant")
+			r.bad(at, "expected type, tenant or key")
 			return
 		}
 		if *to {
@@ -183,12 +210,13 @@ func (r *reading) per(value []byte) {
 // check says what is wrong with parts that are right each for itself, and gives them their one form.
 func (r *reading) check() {
 	m := &r.spec.Match
-	if r.spec.Depth == 0 && r.age == 0 {
-		r.bad("/depth", "expected depth, age or both: what there may be")
+	if r.spec.Depth == 0 && r.age == 0 && r.spec.Concurrency == 0 {
+		r.bad("/depth", "expected depth, age or concurrency: what there may be")
 	}
+	r.checkSlots()
 	if r.perType || r.perTenant {
-		if r.spec.Depth == 0 {
-			r.bad("/per", "is for depth: age is that of a queue, whoever's jobs wait there")
+		if r.spec.Depth == 0 && r.spec.Concurrency == 0 {
+			r.bad("/per", "is for depth and concurrency: age is that of a queue, whoever's jobs wait there")
 		}
 		if r.perTenant && r.owner != access.Installation {
 			r.bad("/per", "a tenant's limit is for that tenant alone")
@@ -198,12 +226,25 @@ func (r *reading) check() {
 		r.bad("/match/tenant", "a tenant's limit is for that tenant alone")
 	}
 	r.spec.Per = nil
-	for name, on := range map[string]bool{"tenant": r.perTenant, "type": r.perType} {
+	for name, on := range map[string]bool{"tenant": r.perTenant, "type": r.perType, "key": r.perKey} {
 		if on {
 			r.spec.Per = append(r.spec.Per, name)
 		}
 	}
 	slices.Sort(r.spec.Per)
+}
+
+// checkSlots says what is wrong with how many may run at once.
+func (r *reading) checkSlots() {
+	waits := r.spec.Depth > 0 || r.age > 0
+	switch {
+	case r.spec.Concurrency == 0 && r.spec.Keep != "":
+		r.bad("/keep", "is for concurrency")
+	case r.perKey && (waits || r.spec.Concurrency == 0):
+		r.bad("/per", "key is for concurrency alone: what waits isn't counted by keys")
+	case r.spec.Match.Key != "" && (waits || r.spec.Concurrency == 0):
+		r.bad("/match/key", "is for concurrency alone: what waits isn't counted by keys")
+	}
 }
 
 // A place is a queue.

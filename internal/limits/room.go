@@ -137,6 +137,9 @@ func (r *Room) Reload(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := r.sayThem(ctx, t); err != nil {
+		return err
+	}
 	r.table.Store(t)
 	r.mu.Lock()
 	defer r.mu.Unlock()

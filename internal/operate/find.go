@@ -266,7 +266,10 @@ func (d *Desk) Timeline(ctx context.Context, by access.View, id job.ID) (answer.
 	}
 	// Who pauses, and how many workers there are, is the installation's.
 	if w := t.Waiting; w != nil && !by.All() {
-		t.Waiting = &answer.Waiting{For: w.For, Until: w.Until}
+		t.Waiting = &answer.Waiting{For: w.For, Until: w.Until, Why: w.Why, Limit: w.Limit}
+		if w.For == job.WaitingJobs {
+			t.Waiting.Holders = w.Holders
+		}
 	}
 	slices.SortStableFunc(t.Entries[1:], func(a, b answer.TimelineEntry) int {
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(rank[a.What], rank[b.What]))

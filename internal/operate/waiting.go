@@ -8,6 +8,9 @@ import (
 	"longshore/job"
 )
 
+// mostHolders bounds how many jobs are named that another one waits for.
+const mostHolders = 5
+
 // waiting tells why a job doesn't start; nil of one that runs or has ended.
 func (d *Desk) waiting(ctx context.Context, snap *job.Snapshot) (*answer.Waiting, error) {
 	switch snap.State {
@@ -16,10 +19,21 @@ func (d *Desk) waiting(ctx context.Context, snap *job.Snapshot) (*answer.Waiting
 	case job.Awaiting:
 		w := answer.Waiting{For: job.WaitingJobs}
 		if snap.Held() {
-			w.For = job.WaitingRelease
+			w.For, w.Why = job.WaitingRelease, snap.Hold.Why
+			return &w, nil
+		}
+		for _, one := range snap.After {
+			if one.State == "" && len(w.Holders) < mostHolders {
+				w.Holders = append(w.Holders, one.ID)
+			}
 		}
 		return &w, nil
 	case job.Queued:
+		if snap.Limit != "" {
+			line, err := d.Store.LineOf(ctx, snap.ID)
+			return &answer.Waiting{For: job.WaitingLimit, Limit: snap.Limit, Holders: line.Holders,
+				Line: line.Waiting}, err
+		}
 	default:
 		return nil, nil
 	}

@@ -99,6 +99,9 @@ func (o Overview) WaitingFor(snap *job.Snapshot) job.Waiting {
 		}
 		return job.WaitingJobs
 	case job.Queued:
+		if snap.Limit != "" {
+			return job.WaitingLimit
+		}
 	default:
 		return ""
 	}

@@ -15,6 +15,8 @@ import (
 type Admitter interface {
 	// Any reports whether there is anything to judge by. It costs next to nothing where there isn't.
 	Any(ctx context.Context) bool
+	// Classify names the limits of jobs at once that a new job is one of, by its owner, type, queue and key.
+	Classify(n *jobstore.NewJob)
 	// Admit judges jobs in their order: errs is nil if all may come in, else it has why the others may not.
 	// done must be called when the records are there, or will not be.
 	Admit(ctx context.Context, jobs []jobstore.NewJob) (errs []error, done func())

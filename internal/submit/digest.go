@@ -43,6 +43,9 @@ func digest(r Request, payload []byte) string {
 			b = appendText(append(b, ','), string(id))
 		}
 	}
+	if r.LimitKey != "" {
+		b = appendText(append(b, ','), "limit "+r.LimitKey)
+	}
 	if r.Hold != "" {
 		b = appendText(append(b, ','), "hold "+r.Hold)
 	}

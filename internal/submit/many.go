@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -268,8 +269,41 @@ func (d *Submitter) createAdmitted(ctx context.Context, g *group, first bool) (b
 	return back, why
 }
 
-// createThese makes the records of jobs, which answer the lines at these places.
+// createThese makes the records of jobs, which answer the lines at these places. Those that limits of
+// jobs at once hold for are made in the order of their lines: it is the order in which they run.
 func (d *Submitter) createThese(ctx context.Context, g *group, jobs []jobstore.NewJob, at []int) {
+	limited := func(n jobstore.NewJob) bool { return len(n.Limits) > 0 }
+	if !slices.ContainsFunc(jobs, limited) {
+		d.createAny(ctx, g, jobs, at)
+		return
+	}
+	var rest, ordered []jobstore.NewJob
+	var restAt, orderedAt []int
+	for i, n := range jobs {
+		if limited(n) {
+			ordered, orderedAt = append(ordered, n), append(orderedAt, at[i])
+		} else {
+			rest, restAt = append(rest, n), append(restAt, at[i])
+		}
+	}
+	d.createAny(ctx, g, rest, restAt)
+	if g.before != nil {
+		<-g.before
+	}
+	for i := 0; i < len(ordered); i += oneCall {
+		end := min(i+oneCall, len(ordered))
+		d.createAny(ctx, g, ordered[i:end], orderedAt[i:end])
+	}
+}
+
+// oneCall is how many jobs go to the store in one call, at most.
+const oneCall = groupSize / 2
+
+// createAny makes the records of jobs in any order.
+func (d *Submitter) createAny(ctx context.Context, g *group, jobs []jobstore.NewJob, at []int) {
+	if len(jobs) == 0 {
+		return
+	}
 	created, errs := d.Store.CreateMany(context.WithoutCancel(ctx), jobs)
 	for j, i := range at {
 		if errs[j] != nil {

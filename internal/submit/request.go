@@ -40,6 +40,8 @@ type Request struct {
 	OnFailure   string        // of one of these: "run" = it runs all the same, else it is canceled
 	Hold        string        // why it waits until it is released; "" = it doesn't
 
+	LimitKey string // what limits of jobs at once tell it apart by; "" = nothing
+
 	// Input is the file of a type that takes one; it is read to its end. An
 	// error while reading fails the job with upload_incomplete.
 	Input       io.Reader

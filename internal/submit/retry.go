@@ -51,7 +51,8 @@ func (d *Submitter) Retry(ctx context.Context, by access.View, id job.ID,
 	}
 	r := Request{Type: old.Snapshot.Type, Payload: before, Priority: old.Snapshot.Priority,
 		Timeout: old.Timeout, MaxAttempts: old.Snapshot.MaxAttempts, Retention: old.Retention, RetryOf: id,
-		Owner: old.Owner, Labels: old.Snapshot.Labels, input: old.Spec.Input,
+		LimitKey: old.Snapshot.LimitKey,
+		Owner:    old.Owner, Labels: old.Snapshot.Labels, input: old.Spec.Input,
 		sealed: old.Spec.Sealed, retryBy: how.By, retryAgain: how.Anyway}
 	if err := r.waitsStill(ctx, d, &old); err != nil {
 		return job.Snapshot{}, err

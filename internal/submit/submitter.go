@@ -202,7 +202,7 @@ func (d *Submitter) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
 		RetryOf: r.RetryOf, RetryBy: r.retryBy, RetryAgain: r.retryAgain,
 		CallbackURL: r.CallbackURL, Labels: r.Labels, After: r.After, RunAnyway: r.OnFailure == runAnyway,
-		Hold: r.Hold, IdempotencyKey: r.IdempotencyKey, Owner: r.Owner,
+		Hold: r.Hold, LimitKey: r.LimitKey, IdempotencyKey: r.IdempotencyKey, Owner: r.Owner,
 		Function: info.Version}
 	d.checkPolicy(&n, info, now, bad)
 	checkNames(&n, r, now, bad)
@@ -218,6 +218,9 @@ func (d *Submitter) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 		return n, info, err
 	}
 	n.Lane, n.Spec.Payload = info.LaneFor(payload), payload
+	if d.Limits != nil {
+		d.Limits.Classify(&n)
+	}
 	if secrets := stillSecret(d.Catalog.Secrets(r.Type, payload), payload, r.sealed); len(secrets) > 0 {
 		if d.Sealer == nil {
 			return n, info, httpapi.InvalidAt("/payload"+secrets[0],

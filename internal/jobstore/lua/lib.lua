@@ -33,6 +33,7 @@ end
 local plan, mine, cores, own = {}, {}, {}, {}
 local rares, said = {}, {} -- fields of x:, by id and name, as this call has left them
 local successors -- of a job that ends (wait.lua)
+local line_up, leave -- of jobs with limits (slots.lua)
 local function todo(stage, ...)
   mine[#mine + 1] = { stage, ... }
 end
@@ -207,6 +208,10 @@ local function move(j, to)
     if to == 'running' then todo(1, count, 'runs:' .. j.head.queue, 1) end
     if RARE[to] then todo(3, 'ZADD', index_of(j, LETTERS[to]), int(t), j.id) end
     if RARE[from] then todo(6, 'ZREM', index_of(j, LETTERS[from]), j.id) end
+    if j.owes and (TERMINAL[to] or (from == 'running' or from == 'queued') and to ~= 'queued' and to ~= 'running') then
+      local lm = rare(j, 'lm')
+      if lm then todo(5, leave, j, lm, TERMINAL[to]) end
+    end
   end
   j.s, j.rev = to, raise(j.rev)
   put(j)
@@ -243,6 +248,11 @@ local function entry_of(j) return j.d > 1 and j.id .. w2(j.d) or j.id end
 -- push plans the ticket of a queued job, ahead of what waits if it was served before. A
 -- type that stands parked has a list of its own.
 local function push(j, ahead)
+  local lm = rare(j, 'lm')
+  if lm then
+    todo(5, line_up, j, lm, ahead)
+    return
+  end
   local queue, entry, kind = j.head.queue, entry_of(j), j.head.kind
   local Q = @QUEUE(queue)@
   local list, said = Q .. 'pending', ''
@@ -427,7 +437,7 @@ local function flush()
     for _, step in ipairs(stage) do
       local what = step[2]
       if type(what) == 'function' then
-        what(step[3], step[4])
+        what(step[3], step[4], step[5])
       elseif i == 7 then
         events[#events + 1] = what
       else

@@ -172,6 +172,7 @@ local function create(id, hash, digest, state, said, flags, fixed, payload, apar
     set_rare(j, sub(fields, i, i + 1), sub(fields, i + 4, i + 3 + size))
     i = i + 4 + size
   end
+  if rare(j, 'lm') then j.owes = true end
   if callback ~= '' then todo(2, 'HSET', P .. 'w:' .. id, 'u', callback) end
   todo(3, 'XADD', P .. 'all:' .. j.head.family, int(ms) .. '-' .. n, 'j', id)
   if m then todo(3, 'ZADD', P .. 'own', 0, m .. id) end

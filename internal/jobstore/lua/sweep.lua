@@ -253,7 +253,7 @@ end
 
 local KINDS = { 'n', 'hash', 'mend', 'string', 'heads', 'hash', 'last', 'string', 'sweep', 'string', 'walk', 'string', 'lease', 'zset',
   'when', 'zset', 'ends', 'zset', 'owes:webhook', 'zset', 'owes:after', 'zset', 'aside', 'zset', 'own', 'zset', 'tenants', 'set', 'ticks', 'zset',
-  'revs', 'string' }
+  'revs', 'string', 'limits', 'hash', 'classes', 'set', 'seats', 'string' }
 
 -- sound makes room where a strange hand has left a key of another type: it would stop each sweep and move.
 local function sound()
@@ -282,6 +282,24 @@ local function compare()
   walk = call('EXISTS', P .. 'walk', P .. 'mend') > 0 and 1 or 0
 end
 
+-- seats looks at some classes: slots of jobs that don't hold them any more are free, and lines go on that nobody moved, for
+-- a limit was raised, or removed.
+local function seats()
+  local page = call('SSCAN', P .. 'classes', call('GET', P .. 'seats') or '0', 'COUNT', @CLASSES@)
+  for _, class in ipairs(page[2]) do
+    local ok = pcall(function()
+      local _, to_end = bound(class)
+      for _, id in ipairs(call('SRANDMEMBER', P .. 'slots:' .. class, @CLASSES@)) do
+        local read, j = pcall(load, id)
+        if not (read and j and (HOLDS[j.s] or to_end and not TERMINAL[j.s])) then call('SREM', P .. 'slots:' .. class, id) end
+      end
+      pump(class)
+    end)
+    if not ok then spoilt(class) end
+  end
+  if page[1] == '0' then call('DEL', P .. 'seats') else call('SET', P .. 'seats', page[1]) end
+end
+
 local said = redis.pcall('GET', P .. 'sweep') -- a key of another type is none: sound makes room
 local last = type(said) == 'string' and tonumber(said) or nil
 local gap = last and t - last or @STALL@ + lease_ms
@@ -296,6 +314,7 @@ if gap < 0 or gap >= min_gap then
   most_told = @TELL_SWEEP@
   take('owes:after', pay)
   ended()
+  if call('EXISTS', P .. 'classes') == 1 then seats() end
   compare()
 end
 local ticks, most = {}, tonumber(ARGV[5])

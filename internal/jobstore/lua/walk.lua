@@ -68,6 +68,7 @@ for i = 3, #ARGV do
   waiting = waiting + call('LLEN', Q .. 'pending')
   for _, kind in ipairs(call('SMEMBERS', Q .. 'parked')) do waiting = waiting + call('LLEN', Q .. 'pending:type:' .. kind) end
 end
+for _, class in ipairs(call('SMEMBERS', P .. 'classes')) do waiting = waiting + call('LLEN', P .. 'line:' .. class) end
 if mending then call('DEL', cursor) end
 if not all and waiting < sum then
   call('SET', P .. 'walk', '2')

@@ -3,7 +3,7 @@ import { may, usePoll, useTick, type Job } from './api.js'
 import { clock, count, span } from './format.js'
 import { A, Say, Sec, Sign } from './parts.js'
 
-interface Waiting { for: string; until?: string; workers: number; slots: number; queued: number; pause?: { type?: string; queue?: string; by: string; why?: string } }
+interface Waiting { for: string; limit?: string; holders?: string[]; line?: number; why?: string; until?: string; workers: number; slots: number; queued: number; pause?: { type?: string; queue?: string; by: string; why?: string } }
 interface Entry { at: string; what: string; attempt?: number; worker?: string; by?: string; code?: string; message?: string; state?: string; other?: string }
 
 /** What a moment begins, until the next one: filled is work, hollow is waiting. */
@@ -57,6 +57,8 @@ export function Story({ job }: { job: Job }) {
 
 /** Why it doesn't start: the first question of a bad night. */
 function Why({ w }: { w: Waiting }) {
+  if (w.for === 'release') return <Fragment><b>Held</b>: <Say text={w.why} most={200} /></Fragment>
+  if (w.for === 'jobs' || w.for === 'limit') return <Fragment>{w.for === 'jobs' ? 'Waits for' : <Fragment>Waits for the limit <b><Say text={w.limit} most={64} /></b>{w.line ? `, with ${w.line - 1} others` : ''}; it is held by</Fragment>} {(w.holders ?? []).map((id, n) => <Fragment>{n ? ', ' : ''}<A class="go mono" to={'/jobs/' + id}>…{id.slice(-6)}</A></Fragment>)}</Fragment>
   if (w.pause) {
     const what = w.pause.type ?? w.pause.queue
     return <Fragment><b>{what} is paused</b> by <Say text={w.pause.by} most={60} />{w.pause.why && <Fragment>: “<Say text={w.pause.why} most={200} />”</Fragment>}{w.until ? `, until ${clock(w.until)}` : ''}. <A class="go" to="/queues#pauses">Open the pause</A></Fragment>

@@ -1,0 +1,82 @@
+package limits
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strconv"
+	"strings"
+
+	"longshore/internal/jobstore"
+)
+
+// A slot is held to a job's end, or for each run, which is the default.
+const (
+	keepRun = "run"
+	keepEnd = "end"
+)
+
+// mostOfJob is how many limits of jobs at once hold for one job.
+const mostOfJob = 4
+
+// waits tells that a limit is one of what waits.
+func (l *limit) waits() bool { return l.spec.Depth > 0 || l.age > 0 }
+
+// slots is a limit of jobs at once, as the store knows it.
+func (l *limit) slots() jobstore.Slots {
+	return jobstore.Slots{Limit: l.owner + "/" + l.name, Most: l.spec.Concurrency, ToEnd: l.spec.Keep == keepEnd}
+}
+
+// Classify names the limits of jobs at once that a new job is one of. One that is told apart by keys is
+// for jobs with a key.
+func (r *Room) Classify(n *jobstore.NewJob) {
+	var mine []*limit
+	for _, l := range r.current(context.Background()) { // a look has a bound of its own
+		if l.spec.Concurrency > 0 && l.binds(n) && (n.LimitKey != "" || !l.perKey && l.spec.Match.Key == "") &&
+			matches(l.spec.Match.Key, n.LimitKey) {
+			mine = append(mine, l)
+		}
+	}
+	if len(mine) == 0 {
+		return
+	}
+	slices.SortFunc(mine, func(a, b *limit) int {
+		return cmp.Or(cmp.Compare(a.owner, b.owner), cmp.Compare(a.name, b.name))
+	})
+	for _, l := range mine[:min(len(mine), mostOfJob)] {
+		n.Limits = append(n.Limits, l.slots().Class(l.apart(n)))
+	}
+}
+
+// apart is a hash of what a limit tells jobs apart by.
+func (l *limit) apart(n *jobstore.NewJob) string {
+	var of []string
+	if l.perTenant {
+		of = append(of, "tenant", n.Owner.Of())
+	}
+	if l.perType {
+		of = append(of, "type", n.Type)
+	}
+	if l.perKey {
+		of = append(of, "key", n.LimitKey)
+	}
+	if of == nil {
+		return "-"
+	}
+	sum := sha256.Sum256([]byte(strings.Join(of, "\x00")))
+	return hex.EncodeToString(sum[:10])
+}
+
+// sayThem has the scripts know the limits of jobs at once of a table.
+func (r *Room) sayThem(ctx context.Context, t *table) error {
+	var all []jobstore.Slots
+	for _, l := range t.limits {
+		if l.spec.Concurrency > 0 {
+			all = append(all, l.slots())
+		}
+	}
+	rev, _ := strconv.ParseInt(t.rev, 10, 64)
+	return r.Store.SetSlots(ctx, rev, all)
+}

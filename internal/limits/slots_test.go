@@ -1,0 +1,52 @@
+package limits_test
+
+import (
+	"slices"
+	"testing"
+
+	"longshore/internal/access"
+	"longshore/internal/jobstore"
+	"longshore/job"
+)
+
+// TestClassify names the limits of jobs at once that jobs are some of, and what tells them apart.
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 1)
+	for name, text := range map[string]string{
+		"customers": `{"concurrency":3,"per":["key"]}`,
+		"images":    `{"concurrency":2,"match":{"type":"image.*","queue":"cpu-*"}}`,
+		"acme":      `{"concurrency":1,"keep":"end","match":{"key":"acme-*"},"per":["type"]}`,
+		"waiting":   `{"depth":7}`,
+	} {
+		b.put(operator, name, text)
+	}
+	room := b.rooms[0]
+	classes := func(n jobstore.NewJob) []string {
+		room.Classify(&n)
+		return n.Limits
+	}
+	plain := jobstore.NewJob{Type: "text.transform", Lane: job.LaneIO, Priority: job.Default}
+	if got := classes(plain); got != nil {
+		t.Errorf("a job of no limit: %q", got)
+	}
+	image := plain
+	image.Type, image.Lane = "image.resize", job.LaneCPU
+	if got := classes(image); !slices.Equal(got, []string{"*/images:-"}) {
+		t.Errorf("an image: %q", got)
+	}
+	keyed, other := image, image
+	keyed.LimitKey, other.LimitKey = "acme-1", "acme-2"
+	one, two := classes(keyed), classes(other)
+	if len(one) != 3 || len(two) != 3 || one[0] != two[0] || one[1] == two[1] || one[2] != two[2] {
+		t.Errorf("two keys: %q, %q", one, two)
+	}
+	other = keyed
+	other.Owner = access.Owner{Tenant: "shop"}
+	if got := classes(other); !slices.Equal(got, one) {
+		t.Errorf("another tenant's, of limits that don't tell tenants apart: %q, %q", got, one)
+	}
+	if room.Any(t.Context()) != true {
+		t.Error("a limit of what waits isn't seen")
+	}
+}

@@ -28,7 +28,7 @@ func (j *Janitor) Vouch(ctx context.Context) (jobstore.Loss, error) {
 	if j.forgets {
 		return jobstore.Loss{}, nil
 	}
-	kept := jobstore.Life{}
+	var kept jobstore.Life
 	if known := j.store.Known(); known != nil {
 		kept = *known
 	} else {

@@ -55,7 +55,9 @@ type Store struct {
 
 	kept      func(context.Context) (Life, error) // see Kept
 	known     atomic.Pointer[Life]                // what the last Vouch without a loss has found
-	publishes atomic.Int64                        // when this process published types first, in ms by Redis's clock; 0 = not yet
+
+	// when this process published types first, in ms by Redis's clock; 0 = not yet
+	publishes atomic.Int64
 }
 
 // New returns a store on a client, which stays the caller's to close.

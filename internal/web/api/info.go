@@ -19,7 +19,7 @@ type Info struct {
 	Queues   func(context.Context) ([]httpapi.QueueInfo, error)
 	Workers  func(context.Context) ([]httpapi.WorkerInfo, error)
 	Reach    func(context.Context) error // nil: the job store answers
-	Whole    func(context.Context) error // job.ErrStoreReset: the job store has lost data; nil = not looked at
+	Whole    func(context.Context) error // job.ErrStoreReset: the store has lost data; nil = not looked at
 	Stopping context.Context             // ends when the server is to
 }
 

@@ -53,8 +53,8 @@ type Store struct {
 	creates, starts, finishes *batch.Batcher
 	reads                     *batch.Batcher // of lone jobs, by many callers
 
-	kept      func(context.Context) (Life, error) // see Kept
-	known     atomic.Pointer[Life]                // what the last Vouch without a loss has found
+	kept  func(context.Context) (Life, error) // see Kept
+	known atomic.Pointer[Life]                // what the last Vouch without a loss has found
 
 	// when this process published types first, in ms by Redis's clock; 0 = not yet
 	publishes atomic.Int64

@@ -163,7 +163,8 @@
 //
 // Redis answers before it has written to disk, so with the usual
 // "appendfsync everysec" a crash of its machine can lose the last second of
-// acknowledged jobs. A handler of lane io that ignores its context can't be
+// acknowledged jobs; more than that is noticed, by what is kept among the blobs
+// (docs/operate.md). A handler of lane io that ignores its context can't be
 // stopped, since it runs in the worker's process. A handler may run twice, and
 // only its result is fenced: what it does elsewhere must bear a repeat. A
 // folder of blobs must be one folder for all processes, which ties them to one

@@ -28,6 +28,7 @@ const (
 	RateLimited         Code = "rate_limited"
 	QueueFull           Code = "queue_full"
 	StoreFull           Code = "store_full"
+	StoreReset          Code = "store_reset"
 	Unavailable         Code = "unavailable"
 	Internal            Code = "internal"
 )
@@ -67,6 +68,7 @@ var statuses = map[Code]int{
 	TooLarge: http.StatusRequestEntityTooLarge, Unsupported: http.StatusUnsupportedMediaType,
 	RateLimited: http.StatusTooManyRequests, QueueFull: http.StatusTooManyRequests,
 	StoreFull:   http.StatusServiceUnavailable,
+	StoreReset:  http.StatusServiceUnavailable,
 	Unavailable: http.StatusServiceUnavailable, Internal: http.StatusInternalServerError,
 }
 

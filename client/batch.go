@@ -180,7 +180,7 @@ func (b *batch) answers(in io.Reader, came func()) (refused, err error) {
 		}
 		i := sent[answered]
 		answered++
-		if e := a.Refused(); e != nil && transient(e.Status) {
+		if e := a.Refused(); e != nil && transient(e.Status) && e.Code != StoreReset {
 			again, refused = append(again, i), e
 			continue
 		}
@@ -201,7 +201,8 @@ func (b *batch) answers(in io.Reader, came func()) (refused, err error) {
 
 // Poll returns those of up to 100 jobs that have another revision than the one
 // given, and the ids of those that are not there (any more), as soon as there
-// is one; after the wait, which the server may shorten, it returns none.
+// is one; after the wait, which the server may shorten, it returns none. Get tells of one that is missing
+// whether it is gone or may be lost (StoreReset).
 func (c *Client) Poll(ctx context.Context, revs []job.Rev,
 	wait time.Duration) (moved []job.Snapshot, missing []job.ID, err error) {
 	return c.pollMany(ctx, revs, wait, httpapi.UntilChange)

@@ -39,6 +39,7 @@ const (
 	RateLimited         = answer.RateLimited
 	QueueFull           = answer.QueueFull
 	StoreFull           = answer.StoreFull
+	StoreReset          = answer.StoreReset
 	Unavailable         = answer.Unavailable
 	Internal            = answer.Internal
 )

@@ -164,11 +164,18 @@ func (f Filter) query(limit int) url.Values {
 // Ready reports whether the server can do its work now, as its load balancer
 // asks it. Unlike the rest it needs no token, and is not repeated.
 func (c *Client) Ready(ctx context.Context) error {
+	_, err := c.Status(ctx)
+	return err
+}
+
+// Status is Ready, and what a server that is ready says: "ok", or "store_reset" where its Redis has lost
+// data, and nobody has accepted that yet.
+func (c *Client) Status(ctx context.Context) (string, error) {
 	var s httpapi.Status
 	if _, err := c.exchangeOnce(ctx, get(httpapi.PathReady, nil), &s); err != nil {
-		return fmt.Errorf("ask whether the server is ready: %w", err)
+		return "", fmt.Errorf("ask whether the server is ready: %w", err)
 	}
-	return nil
+	return s.Status, nil
 }
 
 // Clock returns the server's time of day, to the second. Like Ready it needs no token.

@@ -215,7 +215,7 @@ func (p *patience) pause(ctx context.Context, call call, err error) error {
 		return err
 	}
 	if passes := refused.Status == 0 || transient(refused.Status) || call.resumes &&
-		resumable(refused.Status); !passes {
+		resumable(refused.Status); !passes || refused.Code == StoreReset { // that ends by an operator alone
 		return err
 	}
 	if !call.safe || (call.body != nil && !call.body.again()) {

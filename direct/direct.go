@@ -157,7 +157,7 @@ func (c *Client) insist(ctx context.Context, do func() error) error {
 		}
 		refused := refusal.Of(err)
 		wait := waitAfter(refused, pause)
-		if !passing(refused.Status) || time.Now().Add(wait).After(until) {
+		if !passing(refused) || time.Now().Add(wait).After(until) {
 			return refused
 		}
 		if !said {

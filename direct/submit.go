@@ -176,7 +176,7 @@ func (c *Client) submitDrafts(ctx context.Context, drafts []submit.Draft,
 		var again []submit.Draft
 		var refused *Error
 		err := c.once(ctx, drafts, func(at int, a httpapi.BatchAnswer) error {
-			if e := a.Refused(); e != nil && passing(e.Status) {
+			if e := a.Refused(); e != nil && passing(e) {
 				again, refused = append(again, drafts[at]), e
 				return nil
 			}
@@ -232,8 +232,9 @@ func (c *Client) once(ctx context.Context, drafts []submit.Draft,
 }
 
 // passing reports whether a refusal may be none when the same comes again.
-func passing(status int) bool {
-	return status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests
+func passing(e *Error) bool {
+	return e.Code != httpapi.StoreReset && // that ends by an operator alone
+		(e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests)
 }
 
 // Retry makes a new job like an ended one and returns it; the old one stays as it

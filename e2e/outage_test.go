@@ -226,7 +226,7 @@ func TestRedisEmptied(t *testing.T) {
 			t.Fatal(err)
 		}
 		begun := time.Now()
-		if r := <-waiter; r.StatusCode != 404 && r.StatusCode != 503 {
+		if r := <-waiter; r.StatusCode != 503 {
 			t.Errorf("%s: waiter got %s: %s", round, r.Status, r.body)
 		}
 		if took := time.Since(begun); took > 20*time.Second {
@@ -239,11 +239,15 @@ func TestRedisEmptied(t *testing.T) {
 		eventually(t, "the loss is noticed", func() bool {
 			return len(web.said(lostData)) > noticed[0] && len(worker.said(lostData)) > noticed[1]
 		})
-		request(t, "GET", url+httpapi.JobPath(running.ID), nil).problem(t, 404, httpapi.NotFound)
+		request(t, "GET", url+httpapi.JobPath(running.ID), nil).problem(t, 503, httpapi.StoreReset)
 		fresh := submit(t, c, client.Submission{Type: "math.primes", Payload: map[string]int{"n": 100}})
 		if fresh = wait(t, c, fresh.ID); fresh.State != job.Succeeded {
 			t.Errorf("%s: new job ended as %+v", round, fresh)
 		}
+		in.accept(t, url, running.ID)
+		eventually(t, "the acceptance is noticed", func() bool {
+			return len(web.said("whole again")) > noticed[0] && len(worker.said("whole again")) > noticed[1]
+		})
 		worker.await(t, `"msg":"run has lost its job","job_id":"`+string(running.ID))
 	}
 	for _, p := range []*process{web, worker} {

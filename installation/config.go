@@ -17,7 +17,10 @@ type Config struct {
 	Prefix           string // of keys, channels and queues; "" = "longshore"
 	// file:///folder, file:folder for one in the working directory, or s3://bucket
 	BlobURL      string
-	MinFreeSpace int64         // of the blob folder's disk, that no writer may use; 0 = none
+	MinFreeSpace int64 // of the blob folder's disk, that no writer may use; 0 = none
+	// RedisForgets says that this Redis keeps nothing when it ends, by design: that jobs are gone is then no
+	// loss to be accepted.
+	RedisForgets bool
 	MaxJobs      int           // beyond which the submitter takes no more; 0 = no limit
 	Lease        time.Duration // of a running job; 0 = 8 s
 	Log          *slog.Logger  // nil = silent

@@ -2,6 +2,7 @@ package job
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -13,6 +14,9 @@ var (
 	ErrInUse    = errors.New("job's files are in use")
 	// ErrNoCallback says that the job was submitted without a callback URL.
 	ErrNoCallback = errors.New("job has no callback")
+	// ErrStoreReset says that the job isn't there and may have been: Redis came back empty or with older
+	// data, and nobody has accepted that loss yet. It wraps ErrNotFound.
+	ErrStoreReset = fmt.Errorf("the job store was reset, which may have lost it: %w", ErrNotFound)
 )
 
 // An InUseError says that a job can't be removed, since another one works on

@@ -92,7 +92,9 @@ func TestWhatHandlersReturn(t *testing.T) {
 	}
 	b.stop() // the worker deletes after it has recorded the end
 	for name, err := range b.sys.Blobs.Jobs(t.Context(), time.Now().Add(time.Hour)) {
-		t.Errorf("a failed run left blobs of %s, %v", name, err)
+		if name != "installation" { // what is kept of it
+			t.Errorf("a failed run left blobs of %s, %v", name, err)
+		}
 	}
 }
 

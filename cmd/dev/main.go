@@ -97,7 +97,7 @@ func (d *dev) run(ctx context.Context) (err error) {
 		Lease: d.config.Jobs.Lease, CallbackSecrets: d.config.Jobs.CallbackSecrets(),
 		AccessSecrets: d.config.HTTP.Access.Secrets(),
 		CallbackKeys:  d.config.Jobs.CallbackKeys(), CallbackAllow: d.config.Work.CallbackAllow,
-		CallbackPorts: d.config.Work.CallbackPorts, Log: d.log}
+		CallbackPorts: d.config.Work.CallbackPorts, RedisForgets: redis.Memory(), Log: d.log}
 	sys, err := connect.Open(ctx, where)
 	if err != nil {
 		return errors.Join(err, l.Close())

@@ -27,7 +27,7 @@ import (
 )
 
 func (p *cli) doctorCommand() *cobra.Command {
-	drop, fix, record := false, false, ""
+	drop, fix, accept, record := false, false, false, ""
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the configuration, the server, Redis, the blob store and the workers",
@@ -41,8 +41,10 @@ func (p *cli) doctorCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
-			case drop && fix || drop && record != "" || fix && record != "":
-				return usage("--drop-format-2, --fix and --record can't be combined")
+			case more(drop, fix, accept, record != ""):
+				return usage("--drop-format-2, --fix, --accept-loss and --record can't be combined")
+			case accept:
+				return p.acceptLoss(cmd.Context())
 			case drop:
 				return p.dropFormat2(cmd.Context())
 			case fix:
@@ -64,6 +66,8 @@ func (p *cli) doctorCommand() *cobra.Command {
 		"instead of checking, forget all jobs of releases before format 3, with their results; end all their processes first")
 	cmd.Flags().BoolVar(&fix, "fix", false,
 		"instead of checking, rebuild indexes, times, tickets and counters from the records; programs may run")
+	cmd.Flags().BoolVar(&accept, "accept-loss", false,
+		"instead of checking, accept that jobs are gone that Redis has lost: they are answered 404 again, and their files go")
 	cmd.Flags().StringVar(&record, "record", "",
 		"instead of checking, tell all that Redis has about the job with this id")
 	return cmd
@@ -167,9 +171,13 @@ func (d *doctor) server(ctx context.Context, s config.Enqueue) {
 	} else {
 		d.ok("version", "%s", version)
 	}
-	if err := c.Ready(ctx); err != nil {
+	switch status, err := c.Status(ctx); {
+	case err != nil:
 		d.fail(exitUnavailable, "ready", "look into the server's log, and check its REDIS_URL", "%v", err)
-	} else {
+	case status == string(httpapi.StoreReset) && s.Redis.URL.Reveal() == "": // else it is looked at from within
+		d.fail(exitOther, "data", fixLoss, "the server's Redis has lost jobs")
+		fallthrough
+	default:
 		d.ok("ready", "the server reaches its Redis")
 	}
 	queues, err := c.Queues(ctx)
@@ -323,6 +331,7 @@ func (d *doctor) installation(ctx context.Context, s config.Enqueue) {
 	} else {
 		d.ok("blob store", "%s: written, read and deleted", s.Blobs.URL)
 	}
+	d.data(ctx, sys)
 	d.records(ctx, sys.Store)
 	d.workers(ctx, sys)
 	d.schedulesIn(ctx, sys)

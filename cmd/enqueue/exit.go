@@ -89,7 +89,7 @@ func codeOf(refused *client.Error) int {
 	switch refused.Code {
 	case httpapi.NotFound:
 		return exitNotFound
-	case httpapi.Unavailable, httpapi.QueueFull, httpapi.StoreFull, httpapi.RateLimited:
+	case httpapi.Unavailable, httpapi.QueueFull, httpapi.StoreFull, httpapi.StoreReset, httpapi.RateLimited:
 		return exitUnavailable
 	case httpapi.Unauthorized:
 		return exitConfiguration // LONGSHORE_TOKEN is missing or wrong

@@ -14,6 +14,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"longshore/client"
 	"longshore/internal/httpapi"
 	"longshore/internal/printable"
 	"longshore/job"
@@ -85,6 +86,7 @@ type view struct {
 	ids     []job.ID
 	snaps   map[job.ID]job.Snapshot
 	gone    []job.ID
+	lost    error                // store_reset, of one that is gone
 	bars    map[job.ID]*watchBar // nil without a terminal
 	all     *mpb.Progress
 	printed map[job.ID]printed
@@ -158,6 +160,10 @@ func (v *view) follow(ctx context.Context, at installation) error {
 		for _, id := range missing {
 			v.snaps[id] = job.Snapshot{ID: id, Done: true}
 			v.gone = append(v.gone, id)
+			var refused *client.Error
+			if _, err := at.Get(ctx, id); errors.As(err, &refused) && refused.Code == httpapi.StoreReset {
+				v.lost = err
+			}
 		}
 		// a server that does not wait
 		if wait > 0 && len(moved)+len(missing) == 0 && time.Since(asked) < time.Second {
@@ -237,6 +243,9 @@ func (v *view) print() error {
 
 // verdict is the error of jobs that did not all succeed.
 func (v *view) verdict() error {
+	if v.lost != nil {
+		return v.lost
+	}
 	if len(v.gone) > 0 {
 		names := make([]string, len(v.gone))
 		for i, id := range v.gone {

@@ -1,5 +1,6 @@
 // Package blob is the seam to the files of jobs: inputs and outputs. A store
-// makes a blob visible whole or not at all, and never changes it afterwards.
+// makes a blob visible whole or not at all, and never changes it afterwards; one that is
+// written again is replaced in one step.
 //
 // Names are slash-separated: "<job>/<fence>/in" is a job's input that came in one
 // request, which held the fence, "<job>/in" one that came in pieces, and

@@ -284,7 +284,7 @@ func emptyRedis(ctx context.Context, n *nemesis) error {
 	}
 	heal()
 	<-time.After(10 * time.Second) // until the workers have told again what they can do, and jobs run
-	return nil
+	return n.machine.AcceptLoss(ctx)
 }
 
 func slow(_ context.Context, n *nemesis) error {

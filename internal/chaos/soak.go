@@ -121,7 +121,8 @@ func leftAfter(ctx context.Context, m *machine.Machine, admin redis.UniversalCli
 			left = append(left, fmt.Sprintf("%d records of jobs", len(keys)))
 		}
 		_ = filepath.WalkDir(blobs, func(path string, d os.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() && d.Name() != "store-id" {
+			if err == nil && d.Type().IsRegular() && d.Name() != "store-id" &&
+				!strings.HasSuffix(path, "/installation/life") {
 				left = append(left, "file "+path)
 			}
 			return nil // what goes meanwhile is not left

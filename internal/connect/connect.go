@@ -138,7 +138,8 @@ func (s *System) open(ctx context.Context, c Config) error {
 	s.Queue.OnLost(func(ctx context.Context, w queue.WorkerInfo) { s.Desk.NoteGone(ctx, w, "lost") })
 	s.Janitor = janitor.New(janitor.Config{Mend: s.Desk.Mend, Profiles: s.Desk.ProfileFolders,
 		Redis: s.Redis, Prefix: s.Prefix, Store: s.Store,
-		Tickets: s.Queue, Blobs: s.blobs, Functions: s.Functions, Submitter: s.mender(), Log: s.Log})
+		Tickets: s.Queue, Blobs: s.blobs, Functions: s.Functions, Submitter: s.mender(), Log: s.Log,
+		Forgets: c.RedisForgets})
 	return nil
 }
 

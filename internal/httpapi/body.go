@@ -26,6 +26,8 @@ type JobList struct {
 	Jobs []job.Snapshot `json:"jobs"`
 	// Missing names the jobs of a long-poll for many that are not there (any more).
 	Missing []job.ID `json:"missing,omitempty"`
+	// StoreReset names those of Missing that Redis may have lost: code store_reset.
+	StoreReset []job.ID `json:"store_reset,omitempty" doc:"those of missing that may be lost with the job store's data"`
 	// Next is the cursor of the next page, "" on the last one. It is opaque.
 	Next string `json:"next,omitempty" doc:"cursor of the next page; also of a page without jobs that is not complete"`
 	// Scanned and Complete are those of job.Page; a long-poll has neither.
@@ -69,7 +71,8 @@ type QueueList struct {
 
 // A Status is the answer to /healthz and /readyz when all is well.
 type Status struct {
-	Status string `json:"status"` // "ok"
+	// "ok"; of /readyz also "store_reset": Redis has lost data, and nobody has accepted that
+	Status string `json:"status" doc:"ok; of /readyz also store_reset: all works, but the job store has lost data"`
 }
 
 // ErrCount says what a count looks like.

@@ -31,6 +31,7 @@ const (
 	RateLimited         = answer.RateLimited
 	QueueFull           = answer.QueueFull
 	StoreFull           = answer.StoreFull
+	StoreReset          = answer.StoreReset
 	Unavailable         = answer.Unavailable
 	Internal            = answer.Internal
 )
@@ -65,6 +66,12 @@ func InvalidAt(pointer, detail string) *Error {
 // NoSuchJob is what is said of a job that isn't there, and of one that is not for who asks.
 func NoSuchJob() *Error {
 	return NewError(NotFound, "there is no such job, or its retention is over")
+}
+
+// StoreWasReset is what is said of a job that isn't there while it may be one that Redis has lost.
+func StoreWasReset() *Error {
+	return NewError(StoreReset, "the job store came back without some of its jobs, and this may be one of them").
+		WithRetryAfter(time.Minute)
 }
 
 // AsError returns err as an Error; one that is none becomes code internal.

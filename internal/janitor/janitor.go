@@ -8,6 +8,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -40,7 +41,9 @@ type Config struct {
 	Profiles func(context.Context) (map[string]bool, error)
 	// Mend makes pauses what they should be.
 	Mend func(context.Context) error
-	Log  *slog.Logger
+	// Forgets says that this Redis loses its data by design: that is no loss.
+	Forgets bool
+	Log     *slog.Logger
 }
 
 // A Janitor looks after an installation.
@@ -55,6 +58,11 @@ type Janitor struct {
 	mend      func(context.Context) error
 	profiles  func(context.Context) (map[string]bool, error)
 	log       *slog.Logger
+	forgets   bool
+
+	vouching sync.Mutex   // guards owed, and Store.Vouch
+	owed     bool         // what is kept is to be written, which failed
+	unread   atomic.Int64 // when the blob could not be read last, in Unix ns
 
 	gone  chan job.ID // whose blobs are to be deleted
 	looks chan job.ID // uploads to be looked after
@@ -62,10 +70,15 @@ type Janitor struct {
 
 // New returns a Janitor that does nothing yet.
 func New(c Config) *Janitor {
-	return &Janitor{redis: c.Redis, prefix: c.Prefix, store: c.Store, tickets: c.Tickets, blobs: c.Blobs,
+	j := &Janitor{redis: c.Redis, prefix: c.Prefix, store: c.Store, tickets: c.Tickets, blobs: c.Blobs,
 		functions: c.Functions, mend: c.Mend, profiles: c.Profiles, submitter: c.Submitter, log: c.Log,
-		gone:  make(chan job.ID, maxGone),
-		looks: make(chan job.ID, maxLooks)}
+		forgets: c.Forgets,
+		gone:    make(chan job.ID, maxGone),
+		looks:   make(chan job.ID, maxLooks)}
+	if !c.Forgets && c.Store != nil {
+		c.Store.Kept(j.kept)
+	}
+	return j
 }
 
 // Run does what every process does, until ctx ends. One that keeps leases runs the

@@ -25,12 +25,39 @@ const partialAge = time.Hour
 func (j *Janitor) SweepOrphans(ctx context.Context) error {
 	return loop.Background(ctx, j.log, time.Hour, "sweep orphan blobs", func(ctx context.Context) error {
 		return errors.Join(j.sweepOrphans(ctx, time.Now().Add(-orphanAge)),
-			j.submitter.SweepPartials(ctx, time.Now().Add(-partialAge)))
+			j.sweepPartials(ctx, time.Now().Add(-partialAge)))
 	})
+}
+
+// whole is nil while what Redis doesn't know is nobody's. Without what is kept nothing is sure.
+func (j *Janitor) whole(ctx context.Context) error {
+	loss, err := j.Vouch(ctx)
+	if err == nil && loss.Is() {
+		err = job.ErrStoreReset
+	}
+	return err
+}
+
+func (j *Janitor) sweepPartials(ctx context.Context, before time.Time) error {
+	if err := j.whole(ctx); err != nil {
+		return err
+	}
+	return j.submitter.SweepPartials(ctx, before)
+}
+
+// drop deletes what nobody knows, unless Redis has lost its data since that was asked.
+func (j *Janitor) drop(ctx context.Context, name string) error {
+	if err := j.store.Whole(ctx); err != nil {
+		return err
+	}
+	return j.blobs.Delete(ctx, name)
 }
 
 func (j *Janitor) sweepOrphans(ctx context.Context, before time.Time) error {
 	if _, err := j.blobs.SweepTemp(ctx, before); err != nil {
+		return err
+	}
+	if err := j.whole(ctx); err != nil {
 		return err
 	}
 	var functions, profiles []string
@@ -55,7 +82,7 @@ func (j *Janitor) sweepOrphans(ctx context.Context, before time.Time) error {
 			return err
 		}
 		if !there[0] || name != jobstore.Folder(id) { // the other is of a record of format 2, which are gone
-			if err := j.blobs.Delete(ctx, name); err != nil {
+			if err := j.drop(ctx, name); err != nil {
 				return err
 			}
 			j.log.InfoContext(ctx, "orphan blobs deleted", "job_id", name)
@@ -80,7 +107,7 @@ func (j *Janitor) sweepKept(ctx context.Context, what string, names []string,
 		if kept[name] {
 			continue
 		}
-		if err := j.blobs.Delete(ctx, name); err != nil {
+		if err := j.drop(ctx, name); err != nil {
 			return err
 		}
 		j.log.InfoContext(ctx, "blob that is kept no more deleted", "of", what, "blob", name)

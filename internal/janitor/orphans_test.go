@@ -1,6 +1,7 @@
 package janitor_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -73,4 +74,42 @@ func TestSweepOrphans(t *testing.T) {
 			blobtest.Get(t, sys.Blobs, "strange/in")
 		})
 	}
+}
+
+// TestNoSweepWhileLost holds that nothing is deleted while Redis may have lost who knows it, also if it loses
+// that in the middle of a sweep, and that an acceptance lets it go.
+func TestNoSweepWhileLost(t *testing.T) {
+	t.Parallel()
+	sys, err := connect.Open(t.Context(), connect.Config{BlobURL: "file://" + t.TempDir(),
+		RedisURL: redistest.URL(t), Prefix: redistest.Prefix(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Close()
+	if loss, err := sys.Janitor.Vouch(t.Context()); err != nil || loss.Is() {
+		t.Fatal(loss, err)
+	}
+	lost := jobstore.Folder(job.NewID(time.Now().Add(-48 * time.Hour)))
+	blobtest.Put(t, sys.Blobs, lost+"/in", "text")
+	if err := sys.Redis.Del(t.Context(), sys.Prefix+":meta").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time it is noted
+		err := janitor.SweepOrphansOnce(sys.Janitor, t.Context(), time.Now().Add(time.Hour))
+		if !errors.Is(err, job.ErrStoreReset) {
+			t.Errorf("swept: %v", err)
+		}
+		blobtest.Get(t, sys.Blobs, lost+"/in")
+	}
+	if err := janitor.Drop(sys.Janitor, t.Context(), lost); !errors.Is(err, job.ErrStoreReset) {
+		t.Errorf("dropped in the middle of a sweep: %v", err)
+	}
+	if loss, err := sys.Janitor.AcceptLoss(t.Context()); err != nil || !loss.Is() {
+		t.Fatal(loss, err)
+	}
+	if err := janitor.SweepOrphansOnce(sys.Janitor, t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	blobtest.Missing(t, sys.Blobs, lost+"/in")
+	blobtest.Get(t, sys.Blobs, janitor.LifeBlob)
 }

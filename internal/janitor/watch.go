@@ -2,28 +2,73 @@ package janitor
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
 
+	"longshore/internal/jobstore"
 	"longshore/internal/loop"
 	"longshore/internal/overview"
 )
 
-// watchData says so when Redis comes back without its data: the jobs that were
-// acknowledged before are gone, and clients are told that they don't exist.
+// watchData vouches again and again, and says so when Redis comes back without its data, or with older
+// ones, and when that is over.
 func (j *Janitor) watchData(ctx context.Context) error {
+	if j.forgets {
+		return j.watchEpoch(ctx)
+	}
+	var told jobstore.Loss
+	return loop.Background(ctx, j.log, watchEvery, "look whether redis has kept its data",
+		func(ctx context.Context) error {
+			loss, err := j.Vouch(ctx)
+			if err != nil && !loss.Is() {
+				return err
+			}
+			switch {
+			case loss.Is() && loss != told:
+				j.log.ErrorContext(ctx, "redis has lost its data: jobs that aren't there are answered store_reset, and no "+
+					"orphans are swept, until the right data are back or enqueue doctor --accept-loss has said that they are gone; "+
+					"see that it keeps them on disk", "from", loss.From, "to", loss.To)
+			case !loss.Is() && told.Is():
+				j.log.InfoContext(ctx, "redis's data are whole again, or their loss was accepted")
+			}
+			if told = loss; !loss.Is() {
+				return nil
+			}
+			return j.register(ctx)
+		})
+}
+
+// watchEvery is how often a process looks: a new one that is without data is noticed after that time.
+const watchEvery = 5 * time.Second
+
+// errElsewhere is for the operator: a process that starts is told at once, one that runs when Redis has lost
+// what it knew of the place only here.
+var errElsewhere = errors.New(
+	"BLOB_URL: other processes of this installation keep their files elsewhere; set the same for all")
+
+// register notes the files' place in a Redis that has lost it.
+func (j *Janitor) register(ctx context.Context) error {
+	place, err := j.store.RegisterBlobs(ctx, j.blobs.ID())
+	if err == nil && place != j.blobs.ID() {
+		err = errElsewhere
+	}
+	return err
+}
+
+// watchEpoch is watchData for a Redis that forgets by design.
+func (j *Janitor) watchEpoch(ctx context.Context) error {
 	known := ""
-	return loop.Background(ctx, j.log, 5*time.Second, "look whether redis has kept its data",
+	return loop.Background(ctx, j.log, watchEvery, "look whether redis has kept its data",
 		func(ctx context.Context) error {
 			epoch, err := j.store.Epoch(ctx)
 			if err != nil {
 				return err
 			}
 			if known != "" && epoch != known {
-				j.log.ErrorContext(ctx,
-					"redis has lost its data: all jobs from before are gone; see that it keeps them on disk")
-				_, err = j.store.RegisterBlobs(ctx, j.blobs.ID())
+				j.log.ErrorContext(ctx, "redis has lost its data: all jobs from before are gone")
+				err = j.register(ctx)
 			}
 			known = epoch
 			return err

@@ -153,7 +153,7 @@ func (v Views) Release(ctx context.Context, by access.View, id job.ID, who strin
 	case "ended":
 		return job.Snapshot{}, ErrEnded
 	}
-	if err := status(id, c.Reply); err != nil {
+	if err := v.s.answered(ctx, id, c.Reply); err != nil {
 		return job.Snapshot{}, err
 	}
 	return v.Get(ctx, by, id)

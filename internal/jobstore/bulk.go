@@ -36,7 +36,7 @@ func (s *Store) RequestCancelBy(ctx context.Context, id job.ID, by string) error
 func (s *Store) requestCancel(ctx context.Context, view access.View, id job.ID, by string) error {
 	errs, err := s.cancelMany(ctx, view, []job.ID{id}, by, "")
 	if err == nil {
-		err = errs[0]
+		err = s.missing(ctx, id, errs[0])
 	}
 	if errors.Is(err, ErrEnded) {
 		return nil

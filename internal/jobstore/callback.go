@@ -123,7 +123,7 @@ func (s *Store) callback(ctx context.Context, by access.View, id job.ID) (job.Ca
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.callback, 1, []*batch.Call{c}); err != nil {
 		return job.Callback{}, err
 	}
-	if err := status(id, c.Reply); err != nil {
+	if err := s.answered(ctx, id, c.Reply); err != nil {
 		return job.Callback{}, err
 	}
 	flat, _ := c.Reply[2].([]any)

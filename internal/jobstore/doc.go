@@ -49,7 +49,9 @@
 //	P:{k}:ticks       zset    all schedules, by when the next tick is due (ms); inf = never
 //	P:{k}:revs        string  the newest revision of a schedule
 //	P:{k}:rewind:<z>  string  cursor of a walk over when or owes after TIME went back
-//	P:meta            hash    format, partitions, epoch, blobs (id of the files' place), asynq (was probed)
+//	P:meta            hash    format, partitions, epoch, blobs (id of the files' place), asynq (was probed);
+//	                          of life.go: mark; marked, resumed, kept (when, ms); reset ("<ms>-<ms>");
+//	                          lost, accepted (epochs)
 //	P:blobs           string  tells a process of format 2 that it is not wanted
 //	P:{open}:all      zset    uploads in pieces that are open, by when they stop to count (ms)
 //	P:{open}:a:<a>    zset    those of one client address

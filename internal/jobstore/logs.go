@@ -88,7 +88,7 @@ func (s *Store) LogRuns(ctx context.Context, id job.ID) (runs []LogRun, state jo
 		return nil, "", err
 	}
 	if !cores[0].there {
-		return nil, "", job.ErrNotFound
+		return nil, "", s.missing(ctx, id, job.ErrNotFound)
 	}
 	r, err := parseRecord(cores[0].text)
 	if err != nil {

@@ -31,7 +31,7 @@ func (s *Store) GetMany(ctx context.Context, ids []job.ID) (readings []job.Readi
 		readings[i] = job.Reading{Snapshot: r.record.Snapshot, Err: r.err}
 		readings[i].ID = ids[i]
 	}
-	return readings, nil
+	return readings, s.missingOf(ctx, readings)
 }
 
 // Read returns all of a record, what the job is to do included.
@@ -45,7 +45,7 @@ func (s *Store) read(ctx context.Context, id job.ID, spec bool) (Record, error) 
 		return Record{}, err
 	}
 	found := readingOf(reply)
-	return found.record, found.err
+	return found.record, s.missing(ctx, id, found.err)
 }
 
 type listed struct {

@@ -52,7 +52,7 @@ type scripts struct {
 
 	uploaded, start, postpone, cancel, remove, sweep, walk, use, unuse *redis.Script
 	claim, hold, settle, callback, open                                *redis.Script
-	log, logged                                                        *redis.Script
+	log, logged, vouch, accept                                         *redis.Script
 	tick, schedule, unschedule                                         *redis.Script
 	enter, resolve, release, limits                                    *redis.Script
 	mend, prune, renew, tally                                          *redis.Script // of Fix
@@ -105,6 +105,7 @@ func loadScripts(w words) scripts {
 		enter:      script(write, lib+"enter"), resolve: script(write, lib+"resolve"),
 		release: script(write, lib+"release"), limits: script(write, "base limits"),
 		open: script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
+		vouch: script(write, "vouch"), accept: script(write, "accept"),
 	}
 }
 

@@ -1,6 +1,7 @@
 package jobstore
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -52,7 +53,11 @@ type Store struct {
 	creates, starts, finishes *batch.Batcher
 	reads                     *batch.Batcher // of lone jobs, by many callers
 
-	publishes atomic.Int64 // when this process published types first, in ms by Redis's clock; 0 = not yet
+	kept  func(context.Context) (Life, error) // see Kept
+	known atomic.Pointer[Life]                // what the last Vouch without a loss has found
+
+	// when this process published types first, in ms by Redis's clock; 0 = not yet
+	publishes atomic.Int64
 }
 
 // New returns a store on a client, which stays the caller's to close.

@@ -31,7 +31,7 @@ func (s *Store) use(ctx context.Context, by access.View, owner, user job.ID) err
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.use, 1, []*batch.Call{c}); err != nil {
 		return err
 	}
-	return status(owner, c.Reply)
+	return s.answered(ctx, owner, c.Reply)
 }
 
 // Unuse takes a registration back, of a job that was not made after all.
@@ -66,7 +66,7 @@ func (s *Store) remove(ctx context.Context, by access.View, id job.ID) error {
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.remove, 1, []*batch.Call{c}); err != nil {
 		return err
 	}
-	return status(id, c.Reply)
+	return s.answered(ctx, id, c.Reply)
 }
 
 // dropUsers strikes the users off that have ended, or that were never made, and

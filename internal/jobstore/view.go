@@ -32,7 +32,7 @@ func (v Views) Read(ctx context.Context, by access.View, id job.ID) (Record, err
 func (v Views) read(ctx context.Context, by access.View, id job.ID, spec bool) (Record, error) {
 	r, err := v.s.read(ctx, id, spec)
 	if err == nil && !by.Has(r.Owner) {
-		return Record{}, job.ErrNotFound
+		return Record{}, v.s.missing(ctx, id, job.ErrNotFound) // as for one that isn't there
 	}
 	return r, err
 }
@@ -44,6 +44,9 @@ func (v Views) GetMany(ctx context.Context, by access.View, ids []job.ID) ([]job
 		if r.Err == nil && !by.Has(ownerOf(&r.Snapshot)) {
 			readings[i] = job.Reading{Snapshot: job.Snapshot{ID: r.ID}, Err: job.ErrNotFound}
 		}
+	}
+	if err == nil {
+		err = v.s.missingOf(ctx, readings)
 	}
 	return readings, err
 }

@@ -38,6 +38,8 @@ func of(err error) *httpapi.Error {
 			"; ?again=true retries it once more")
 		e.Job = retried.As
 		return e
+	case errors.Is(err, job.ErrStoreReset): // before the one that it wraps
+		return httpapi.StoreWasReset()
 	case errors.Is(err, job.ErrNotFound), errors.Is(err, blob.ErrNotFound):
 		return httpapi.NoSuchJob()
 	case errors.Is(err, job.ErrNotEnded):

@@ -28,6 +28,7 @@ func TestTable(t *testing.T) {
 	}{
 		{job.ErrNotFound, httpapi.NotFound, 404, 0},
 		{blob.ErrNotFound, httpapi.NotFound, 404, 0},
+		{job.ErrStoreReset, httpapi.StoreReset, 503, time.Minute},
 		{job.ErrNotEnded, httpapi.Conflict, 409, 0},
 		{&job.InUseError{By: job.NewID(time.Now())}, httpapi.Conflict, 409, 0},
 		{jobstore.ErrMismatch, httpapi.IdempotencyMismatch, 422, 0},

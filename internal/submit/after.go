@@ -49,7 +49,10 @@ func (d *Submitter) checkAfter(ctx context.Context, r Request, n *jobstore.NewJo
 		case one.Err == nil:
 		case !errors.Is(one.Err, job.ErrNotFound):
 			return refusal.Of(one.Err)
-		case !d.known(ctx, n):
+		case d.known(ctx, n):
+		case errors.Is(one.Err, job.ErrStoreReset):
+			return refusal.Of(one.Err)
+		default:
 			return noSuchBefore(i)
 		}
 	}

@@ -146,7 +146,7 @@ func (d *Submitter) Resume(ctx context.Context, by Uploader, id job.ID) (*Resuma
 		return nil, noUpload(err)
 	}
 	if !by.began(r.Spec.Upload) {
-		return nil, noUpload(job.ErrNotFound)
+		return nil, noUpload(d.Store.Missing(ctx, id))
 	}
 	u := &Resumable{ID: id, submitter: d, pieces: pieces, fence: r.Fence, spec: r.Spec}
 	switch up := r.Spec.Upload; {
@@ -183,7 +183,7 @@ func (d *Submitter) Sees(ctx context.Context, by Uploader, id job.ID) error {
 	if by.Maker != "" {
 		r, err := d.Store.Views().Read(ctx, by.View, id)
 		if err == nil && !by.began(r.Spec.Upload) {
-			err = job.ErrNotFound
+			err = d.Store.Missing(ctx, id)
 		}
 		if err != nil {
 			return noUpload(err)
@@ -198,7 +198,7 @@ func (d *Submitter) Sees(ctx context.Context, by Uploader, id job.ID) error {
 	case err != nil:
 		return refusal.Of(err)
 	case revs[0].Missing || !by.Sees(revs[0].Tenant, revs[0].Owner):
-		return noUpload(job.ErrNotFound)
+		return noUpload(d.Store.Missing(ctx, id))
 	}
 	return nil
 }
@@ -210,7 +210,7 @@ func (u Uploader) began(up *jobstore.Upload) bool {
 }
 
 func noUpload(err error) error {
-	if errors.Is(err, job.ErrNotFound) {
+	if errors.Is(err, job.ErrNotFound) && !errors.Is(err, job.ErrStoreReset) {
 		return httpapi.NewError(httpapi.NotFound, "there is no such upload").Wrap(err)
 	}
 	return refusal.Of(err)
@@ -353,7 +353,7 @@ func (u *Resumable) Finish(ctx context.Context) error {
 // earlier call whose answer was lost, has said so. The job may have ended since.
 func (d *Submitter) whole(ctx context.Context, id job.ID, name string) (bool, error) {
 	r, err := d.Store.Read(ctx, id)
-	if errors.Is(err, job.ErrNotFound) {
+	if errors.Is(err, job.ErrNotFound) && !errors.Is(err, job.ErrStoreReset) { // then the bytes stay
 		return false, nil
 	}
 	if err != nil {
@@ -452,7 +452,7 @@ func (d *Submitter) SweepPartials(ctx context.Context, before time.Time) error {
 			r, err = d.Store.Read(ctx, id)
 		}
 		switch {
-		case err != nil && !errors.Is(err, job.ErrNotFound):
+		case err != nil && (!errors.Is(err, job.ErrNotFound) || errors.Is(err, job.ErrStoreReset)):
 			return fmt.Errorf("sweep partial blob of %s: %w", id, err)
 		case err == nil && r.Snapshot.State == job.Uploading && r.Spec.Upload != nil &&
 			r.Spec.Upload.Token == p.Token:

@@ -55,7 +55,7 @@ func (d *Submitter) unuse(ctx context.Context, owner, user job.ID) {
 func (d *Submitter) refer(ctx context.Context, r Request, user job.ID) (*jobstore.Input, error) {
 	if r.input != nil { // a retry's: it may be another job's in turn
 		err := d.Store.Use(ctx, r.input.Owner(), user)
-		if errors.Is(err, job.ErrNotFound) {
+		if errors.Is(err, job.ErrNotFound) && !errors.Is(err, job.ErrStoreReset) {
 			return nil, httpapi.NewError(httpapi.Conflict,
 				"its input is gone: the retention of the job that it came from is over").Wrap(err)
 		}
@@ -65,6 +65,8 @@ func (d *Submitter) refer(ctx context.Context, r Request, user job.ID) (*jobstor
 	mine := access.View{Tenant: r.Owner.Of(), Subject: r.fromSubject}
 	owner, err := d.Store.Views().Get(ctx, mine, r.From.Job)
 	switch {
+	case errors.Is(err, job.ErrStoreReset):
+		return nil, err
 	case errors.Is(err, job.ErrNotFound):
 		return nil, referenceError(httpapi.NotFound, pointer,
 			"there is no such job, or its retention is over")
@@ -81,6 +83,8 @@ func (d *Submitter) refer(ctx context.Context, r Request, user job.ID) (*jobstor
 		return nil, err
 	}
 	switch err := d.Store.Views().Use(ctx, mine, owner.ID, user); {
+	case errors.Is(err, job.ErrStoreReset):
+		return nil, err
 	case errors.Is(err, job.ErrNotFound): // it went in between
 		return nil, referenceError(httpapi.NotFound, pointer,
 			"there is no such job, or its retention is over")

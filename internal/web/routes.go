@@ -28,7 +28,7 @@ func routes(c Config, d Deps, waiters *push.Waiters, stopping context.Context) [
 		api.NewBatches(d.Submitter, uploads, stopping).Routes(),
 		api.NewJobs(d.Records, waiters, show).Routes(),
 		api.Results{Records: d.Records, Blobs: d.Blobs}.Routes(),
-		api.Info{Catalog: d.Catalog, Queues: d.Queues, Workers: d.Workers, Reach: d.Ready,
+		api.Info{Catalog: d.Catalog, Queues: d.Queues, Workers: d.Workers, Reach: d.Ready, Whole: d.Whole,
 			Stopping: stopping}.Routes(),
 		api.NewOperate(d.Operate, show, waiters, stopping).Routes(),
 		api.Schedules{Desk: d.Schedules, Show: show}.Routes(),

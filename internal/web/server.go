@@ -95,9 +95,11 @@ type Deps struct {
 	Queues    func(context.Context) ([]httpapi.QueueInfo, error)
 	Workers   func(context.Context) ([]httpapi.WorkerInfo, error)
 	Ready     func(context.Context) error // nil: the job store answers
-	Operate   api.Operator                // nil = nothing of it is served
-	Schedules api.Scheduler               // likewise
-	Limits    api.Limiter                 // likewise
+	// Whole is job.ErrStoreReset where the job store has lost data; nil = that is not looked at.
+	Whole     func(context.Context) error
+	Operate   api.Operator  // nil = nothing of it is served
+	Schedules api.Scheduler // likewise
+	Limits    api.Limiter   // likewise
 	// Scale says how many workers are wanted; nil = nobody is told.
 	Scale func(context.Context) (httpapi.Scale, error)
 	// Metrics are those of this process, and Installation those of all together, in the

@@ -169,6 +169,8 @@ export interface JobList {
     next?: string;
     /** jobs that were looked at for this page */
     scanned?: number;
+    /** those of missing that may be lost with the job store's data */
+    store_reset?: string[];
 }
 export interface KeyList {
     keys: APIKey[];
@@ -315,6 +317,7 @@ export interface Snapshot {
     waiting_for?: 'time' | 'paused' | 'worker' | 'slots' | 'jobs' | 'release';
 }
 export interface Status {
+    /** ok; of /readyz also store_reset: all works, but the job store has lost data */
     status: string;
 }
 export interface SubmitBody {

@@ -132,6 +132,8 @@ export class Feed {
   private missing(id: string, code: string, detail?: string) {
     if (code === 'not_found') {
       this.refuse(id, new Refused({ code, status: 404, detail: detail ?? 'there is no such job' }))
+    } else if (code === 'store_reset') {
+      this.refuse(id, new Refused({ code, status: 503, detail: detail ?? 'the job may be lost with the store\'s data' }))
     } else { // for the moment: full, or unreadable
       setTimeout(() => this.jobs.has(id) && this.tell('subscribe', [id]), 5000)
     }
@@ -250,10 +252,10 @@ export class Feed {
           wait: all.length > mostIDs ? '1s' : '25s' }
         const answer = await this.transport.once('/v1/jobs', 'GET', token, { query, signal: cut.signal, patience: 40_000 })
         if (!answer.ok) await this.refusal(answer, token)
-        const list = await answer.json() as { jobs: Job[]; missing?: string[] }
+        const list = await answer.json() as { jobs: Job[]; missing?: string[]; store_reset?: string[] }
         proven()
         list.jobs.forEach((job) => this.seen(job))
-        list.missing?.forEach((id) => this.missing(id, 'not_found'))
+        list.missing?.forEach((id) => this.missing(id, list.store_reset?.includes(id) ? 'store_reset' : 'not_found'))
       }
       return true
     } catch (error) {

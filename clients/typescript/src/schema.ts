@@ -188,6 +188,8 @@ export interface JobList {
   next?: string
   /** jobs that were looked at for this page */
   scanned?: number
+  /** those of missing that may be lost with the job store's data */
+  store_reset?: string[]
 }
 
 export interface KeyList {
@@ -355,6 +357,7 @@ export interface Snapshot {
 }
 
 export interface Status {
+  /** ok; of /readyz also store_reset: all works, but the job store has lost data */
   status: string
 }
 

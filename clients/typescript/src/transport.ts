@@ -126,6 +126,7 @@ export class Transport {
         await this.renew(token)
         continue
       }
+      if (refused.code === 'store_reset') throw refused // that ends by an operator alone
       // 429 and 503 say that nothing was done
       if (!passing.has(answer.status) || (!repeat && answer.status !== 429 && answer.status !== 503)) throw refused
       const after = retryAfter(answer.headers)

@@ -189,7 +189,8 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 			Workers:    func(ctx context.Context) ([]httpapi.WorkerInfo, error) { return workers(ctx, sys) },
 			WaitingFor: watch.WaitingFor, Scale: scale.Scale, Metrics: process.Text,
 			Installation: metrics.NewInstallation(numbersOf(sys)).Text,
-			Ready:        func(ctx context.Context) error { return sys.Redis.Ping(ctx).Err() }})
+			Ready:        func(ctx context.Context) error { return sys.Redis.Ping(ctx).Err() },
+			Whole:        sys.Store.Whole})
 	if err != nil {
 		return err
 	}

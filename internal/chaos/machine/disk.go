@@ -3,10 +3,12 @@
 package machine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -155,6 +157,16 @@ func (m *Machine) Sample() {
 			}
 		}
 	}
+}
+
+// AcceptLoss says that what Redis has lost is gone, as an operator would.
+func (m *Machine) AcceptLoss(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(m.config.Programs, "enqueue"), "doctor", "--accept-loss")
+	cmd.Env = m.Environ()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("accept the loss: %w: %s", err, out)
+	}
+	return nil
 }
 
 // EmptyRedis kills Redis and takes all its data. Restart starts it again.

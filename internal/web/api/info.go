@@ -2,12 +2,14 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"longshore/internal/access"
 	"longshore/internal/httpapi"
 	"longshore/internal/web/edge"
+	"longshore/job"
 	"longshore/tasks"
 )
 
@@ -17,6 +19,7 @@ type Info struct {
 	Queues   func(context.Context) ([]httpapi.QueueInfo, error)
 	Workers  func(context.Context) ([]httpapi.WorkerInfo, error)
 	Reach    func(context.Context) error // nil: the job store answers
+	Whole    func(context.Context) error // job.ErrStoreReset: the store has lost data; nil = not looked at
 	Stopping context.Context             // ends when the server is to
 }
 
@@ -105,6 +108,14 @@ func (h Info) ready(a *edge.Answer, r *http.Request) error {
 	defer cancel()
 	if err := h.Reach(limited); err != nil {
 		return unready("the job store can't be reached").Wrap(err)
+	}
+	// Not red: new jobs work, and a balancer that took every web out would help nobody.
+	if h.Whole != nil && errors.Is(h.Whole(limited), job.ErrStoreReset) {
+		if err := none.Read(r, nil); err != nil {
+			return err
+		}
+		edge.WriteJSON(a, http.StatusOK, httpapi.Status{Status: string(httpapi.StoreReset)})
+		return nil
 	}
 	return health(a, r)
 }

@@ -216,6 +216,9 @@ func (h *Jobs) seeMany(ctx context.Context, by access.View, l *listing,
 	for i, r := range readings {
 		if r.Err != nil {
 			list.Missing = append(list.Missing, ids[i])
+			if errors.Is(r.Err, job.ErrStoreReset) {
+				list.StoreReset = append(list.StoreReset, ids[i])
+			}
 			continue
 		}
 		list.Jobs = append(list.Jobs, h.show(r.Snapshot))

@@ -134,6 +134,9 @@ func (h Tokens) seen(ctx context.Context, who *access.Principal, by access.View,
 		return err
 	}
 	for _, r := range readings {
+		if errors.Is(r.Err, job.ErrStoreReset) {
+			return r.Err
+		}
 		if errors.Is(r.Err, job.ErrNotFound) || !who.Sees(string(r.ID)) {
 			return httpapi.InvalidAt(fmt.Sprintf("/jobs/%d", slices.Index(ids, r.ID)), "there is no such job")
 		}

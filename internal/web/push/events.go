@@ -180,7 +180,9 @@ func (h *Handler) stream(a *edge.Answer, r *http.Request, f *feed) error {
 }
 
 // awaits reports whether a job that isn't there is one that may still come.
-func (f *feed) awaits(r job.Reading) bool { return f.drawn && errors.Is(r.Err, job.ErrNotFound) }
+func (f *feed) awaits(r job.Reading) bool {
+	return f.drawn && errors.Is(r.Err, job.ErrNotFound) && !errors.Is(r.Err, job.ErrStoreReset)
+}
 
 // goOn is what follows the first look.
 func (h *Handler) goOn(ctx context.Context, f *feed, watch *hub.Watcher, credential *lasting) {

@@ -74,7 +74,10 @@ type missingJob struct {
 }
 
 func codeOfReading(err error) httpapi.Code {
-	if errors.Is(err, job.ErrNotFound) {
+	switch {
+	case errors.Is(err, job.ErrStoreReset):
+		return httpapi.StoreReset
+	case errors.Is(err, job.ErrNotFound):
 		return httpapi.NotFound
 	}
 	return httpapi.Unavailable // damaged, or of a newer version

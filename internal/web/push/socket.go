@@ -311,7 +311,11 @@ func (k *socket) sendOne(ctx context.Context, r job.Reading) error {
 	if r.Err != nil {
 		k.forget(r.ID)
 		m := notThere(r.ID)
-		if m.Code = codeOfReading(r.Err); m.Code != httpapi.NotFound {
+		switch m.Code = codeOfReading(r.Err); m.Code {
+		case httpapi.NotFound:
+		case httpapi.StoreReset:
+			m.Detail = httpapi.StoreWasReset().Detail
+		default:
 			m.Detail = "the job's record can't be read"
 		}
 		return k.write(ctx, m)

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"longshore/internal/connect"
+	"longshore/internal/jobstore"
+)
+
+const fixLoss = "if its right data are somewhere, stop all programs and put them back (docs/operate.md); " +
+	"else accept: enqueue doctor --accept-loss"
+
+// data says whether Redis has what it had.
+func (d *doctor) data(ctx context.Context, sys *connect.System) {
+	loss, err := sys.Janitor.Vouch(ctx)
+	switch {
+	case err != nil:
+		d.warn("data", "see that Redis and the blob store can be reached and written",
+			"whether Redis has lost jobs can't be seen: %v", err)
+	case loss.Is():
+		d.fail(exitOther, "data", fixLoss, "Redis has lost %s; what isn't there is answered store_reset, and "+
+			"no orphaned files are deleted", lostText(loss))
+	default:
+		d.ok("data", "Redis has lost none")
+	}
+}
+
+// lostText says which jobs are meant.
+func lostText(l jobstore.Loss) string {
+	until := l.To.UTC().Format(time.RFC3339)
+	if l.From.IsZero() {
+		return "the jobs from before " + until
+	}
+	return "jobs from " + l.From.UTC().Format(time.RFC3339) + " to " + until
+}
+
+// acceptLoss ends a loss of Redis's data, for all processes.
+func (p *cli) acceptLoss(ctx context.Context) error {
+	s, err := p.settings()
+	if err != nil {
+		return err
+	}
+	sys, err := connect.Open(ctx, connection(s))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sys.Close() }() // nothing is under way
+	loss, err := sys.Janitor.AcceptLoss(ctx)
+	if err != nil {
+		return err
+	}
+	if !loss.Is() {
+		p.say("Redis has lost nothing: there is nothing to accept")
+		return nil
+	}
+	p.say("accepted: %s are gone; their ids are answered 404, and their files go as orphans within a day or two",
+		lostText(loss))
+	return nil
+}
+
+// more reports whether more than one is so.
+func more(all ...bool) bool {
+	n := 0
+	for _, one := range all {
+		if one {
+			n++
+		}
+	}
+	return n > 1
+}

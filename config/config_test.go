@@ -151,12 +151,12 @@ func TestCallbacks(t *testing.T) {
 		t.Errorf("secrets %q", got)
 	}
 	want := config.Allow{"10.0.0.0/8", "fd00::/8", "::1", "hooks.internal:8080", "[::1]:80", "Sink"}
-	if !slices.Equal(c.Work.CallbackAllow, want) {
-		t.Errorf("allow %q", c.Work.CallbackAllow)
+	if !slices.Equal(c.Jobs.CallbackAllow, want) {
+		t.Errorf("allow %q", c.Jobs.CallbackAllow)
 	}
-	if keys := c.Jobs.CallbackKeys(); !slices.Equal(c.Work.CallbackPorts, config.Ports{25, 6379}) ||
+	if keys := c.Jobs.CallbackKeys(); !slices.Equal(c.Jobs.CallbackPorts, config.Ports{25, 6379}) ||
 		len(keys) != 2 || len(keys[1]) != 40 {
-		t.Errorf("ports %v, %d keys", c.Work.CallbackPorts, len(keys))
+		t.Errorf("ports %v, %d keys", c.Jobs.CallbackPorts, len(keys))
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +20,7 @@ import (
 	"longshore/internal/httpapi"
 	"longshore/internal/localredis"
 	"longshore/internal/localredis/redistest"
+	"longshore/internal/tooltest"
 	"longshore/job"
 )
 
@@ -241,4 +244,99 @@ func holdsNoSecret(t *testing.T, where, text string) {
 	if strings.Contains(text, "hunter") || strings.Contains(text, "whsec_") {
 		t.Errorf("%s tells a secret: %s", where, text)
 	}
+}
+
+// failsBadly is a function whose error is markup, and steers terminals.
+const failsBadly = `printf '<img src=x onerror=alert(1)> & \033]0;owned\007 <!channel>\n' >&2
+exit 1
+`
+
+// TestAlertKinds has jobs and a schedule fail, a worker die, and Redis fill up: an alert of each is told. What the
+// jobs wrote is text everywhere.
+func TestAlertKinds(t *testing.T) {
+	t.Parallel()
+	chromium := tooltest.Path(t, "chromium")
+	hook, channel := newSink(t, taken), newSink(t, taken)
+	heard, lines := hears(t, hook), hearsSlack(t, channel)
+	in := install(t, signing, allowing, "ALERT_URLS="+hook.URL+",slack+"+channel.URL+"/services/hunter3")
+	folder := t.TempDir()
+	if code, _, stderr := call(t, "", []string{"FUNCTIONS_DIR=" + folder}, "enqueue", "functions", "init", "sh",
+		"bad.job"); code != 0 {
+		t.Fatal(code, stderr)
+	}
+	for name, text := range map[string]string{"main.sh": failsBadly, "function.json": `{"doc":"It fails.",
+		"payload":{"type":"object"},"input":"none","max_attempts":1,"timeout":"90s"}`} {
+		if err := os.WriteFile(filepath.Join(folder, "bad.job", name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, url := in.web(t)
+	worker := in.worker(t, "FUNCTIONS_DIR="+folder)
+	served(t, url, "bad.job")
+	c := clientOf(t, url)
+	if _, err := c.PutSchedule(t.Context(), "nightly", client.ScheduleSpec{Every: "20s", Type: "bad.job"}); err != nil {
+		t.Fatal(err)
+	}
+	failed := wait(t, c, submit(t, c, client.Submission{Type: "bad.job"}).ID)
+	if failed.State != job.Failed || !strings.Contains(failed.Error.Message, "<img") {
+		t.Fatalf("%+v", failed)
+	}
+	groups, err := c.Failures(t.Context(), client.JobFilter{})
+	if err != nil || len(groups.Groups) != 1 {
+		t.Fatal(groups, err)
+	}
+	name := "failures:" + groups.Groups[0].Group
+	firing := func(name string) (m client.AlertMessage) {
+		list, err := c.Alerts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range list.Firing {
+			if m.Alert == name {
+				return m
+			}
+		}
+		return m
+	}
+	eventually(t, "failures are told, and counted", func() bool {
+		n, _ := heard.count("firing " + name)
+		return n == 1 && lines.count("[firing] "+name) == 1 && firing(name).Count >= 2
+	})
+	var end struct{ Trouble []string }
+	script(t, tsFolder(t), nil, &end, "alerts.mjs", chromium, url, "<img src=x onerror=alert(")
+	if len(end.Trouble) > 0 {
+		t.Error(end.Trouble)
+	}
+	code, listed, _ := call(t, "", []string{"LONGSHORE_URL=" + url}, "enqueue", "alerts", "ls")
+	if code != 0 || !strings.Contains(listed, "<img") || strings.ContainsAny(listed, "\x1b\x07") {
+		t.Errorf("ls: %d %q", code, listed)
+	}
+	lines.mu.Lock()
+	if text := strings.Join(lines.all, "\n"); !strings.Contains(text, "&lt;img") ||
+		strings.ContainsAny(text, "<>\x1b\x07") {
+		t.Errorf("slack got %q", text)
+	}
+	lines.mu.Unlock()
+
+	worker.signal(syscall.SIGKILL)
+	eventually(t, "a worker is lost, and the schedule's last job failed", func() bool {
+		lost, _ := heard.count("firing worker-lost")
+		schedule, _ := heard.count("firing schedule:nightly")
+		return lost == 1 && schedule == 1
+	})
+	rdb := redistest.ClientOf(t, in.redis.URL())
+	if err := rdb.ConfigSet(t.Context(), "maxmemory", "1mb").Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a full store is told", func() bool {
+		n, _ := heard.count("firing store-full")
+		return n == 1
+	})
+	if err := rdb.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the store has room again", func() bool {
+		n, _ := heard.count("resolved store-full")
+		return n == 1
+	})
 }

@@ -12,6 +12,7 @@ import (
 	"longshore/internal/httpapi"
 	"longshore/internal/overview"
 	"longshore/internal/printable"
+	"longshore/job"
 )
 
 // Kinds of alerts, with which their names begin.
@@ -66,8 +67,8 @@ type SeenSchedules struct {
 	All []answer.Schedule
 	// Missed are those that have missed ticks since the last look, with how many.
 	Missed map[string]int64
-	// Failed are the schedules whose last job failed.
-	Failed map[string]bool
+	// Last is the state of each schedule's last job.
+	Last map[string]job.State
 }
 
 // A Room is how much there is, in bytes. Full means that new jobs are refused; Edge that they nearly are.
@@ -259,7 +260,9 @@ func (s *Seen) schedules() (found []Condition) {
 			c.Count, c.More, c.Quiet = missed, true, calm
 			c.Summary = fmt.Sprintf("schedule %s missed ticks, which came too late", name)
 			c.Do = "see that a web process is there all the time, or let catch_up make the ticks later"
-		case s.Schedules.Failed[name]:
+		case open(s.Schedules.Last[name]):
+			c.Edge = true // how the one before ended is what is known
+		case s.Schedules.Last[name] == job.Failed:
 			c.Summary = fmt.Sprintf("the last job of schedule %s, %s, failed", name, is.LastJob)
 			c.Do = "enqueue timeline " + string(is.LastJob)
 		default:
@@ -267,12 +270,32 @@ func (s *Seen) schedules() (found []Condition) {
 		}
 		found = append(found, c)
 	}
-	if more := len(found) - maxSchedules; more > 0 {
-		found = append(found[:maxSchedules], Condition{Name: kindSchedule, Count: int64(more),
-			Summary: fmt.Sprintf("so it is with %d other schedules", more), Do: "enqueue doctor, enqueue schedules"})
+	return few(found)
+}
+
+// few has those of many schedules that have no alert of their own as one.
+func few(all []Condition) []Condition {
+	found, more := []Condition{}, int64(0)
+	for _, c := range all {
+		switch {
+		case c.Edge:
+			found = append(found, c) // which begins nothing
+		case len(found) < maxSchedules:
+			found = append(found, c)
+		default:
+			more++
+		}
+	}
+	if more > 0 {
+		found = append(found, Condition{Name: kindSchedule, Count: more,
+			Summary: fmt.Sprintf("%d more schedules are late, or fail", more),
+			Do:      "enqueue doctor, enqueue schedules"})
 	}
 	return found
 }
+
+// open reports whether a job is there, and has not ended.
+func open(is job.State) bool { return is != "" && !is.Terminal() }
 
 // ScheduleName is its name, with its tenant's where that isn't the usual one.
 func ScheduleName(s *answer.Schedule) string {

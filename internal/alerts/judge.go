@@ -38,7 +38,7 @@ type Condition struct {
 	Since time.Time // when it began, if that is known
 	Count int64     // how many; growing, it is told again after a while
 	More  bool      // Count comes on top of what was counted before
-	// Summary says what is wrong, Do what to do. Both are printable.
+	// Summary says what is wrong, Do what to do. Both are printable; empty at an Edge: what was said holds.
 	Summary, Do string
 }
 
@@ -131,7 +131,10 @@ func judge(now time.Time, all map[string]*held, ended []answer.AlertMessage, fou
 
 // see takes in what a look found of an alert.
 func (h *held) see(c Condition, usual time.Duration) {
-	h.Gone, h.Summary, h.Do = 0, c.Summary, c.Do
+	h.Gone = 0
+	if c.Summary != "" { // else what was said holds
+		h.Summary, h.Do = c.Summary, c.Do
+	}
 	if c.Quiet == 0 {
 		c.Quiet = usual
 	}

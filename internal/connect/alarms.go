@@ -128,7 +128,7 @@ func (a *alarms) schedules(ctx context.Context) (alerts.SeenSchedules, error) {
 	if err != nil {
 		return alerts.SeenSchedules{}, err
 	}
-	seen := alerts.SeenSchedules{All: list, Failed: map[string]bool{}}
+	seen := alerts.SeenSchedules{All: list, Last: map[string]job.State{}}
 	var ids []job.ID
 	whose := map[job.ID]string{}
 	for i := range list {
@@ -139,8 +139,8 @@ func (a *alarms) schedules(ctx context.Context) (alerts.SeenSchedules, error) {
 	}
 	jobs, err := a.sys.Store.GetMany(ctx, ids)
 	for _, snap := range jobs {
-		if snap.Err == nil && snap.State == job.Failed {
-			seen.Failed[whose[snap.ID]] = true
+		if snap.Err == nil {
+			seen.Last[whose[snap.ID]] = snap.State
 		}
 	}
 	return seen, err

@@ -149,7 +149,7 @@
 //   - a field of the record: a part in jobstore/layout.go, or a rare one in x: (jobstore/doc.go);
 //   - a priority, and with it a queue a lane: an entry of job.Priorities;
 //   - a code of refusals: a row of the table in internal/refusal;
-//   - something to be told of: a kind in internal/alerts/conditions.go, and a row of its table in docs/operate.md;
+//   - something to be told of: a kind in internal/alerts/conditions.go, and a row in docs/operate.md;
 //   - a setting: a field of config.Config with its doc, and its line in docs/settings.md;
 //   - a package: a line in floors_test.go, and a word on this page.
 //

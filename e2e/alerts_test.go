@@ -50,7 +50,8 @@ func hears(t *testing.T, s *sink) *told {
 
 func (a *told) take(t *testing.T, d delivery) {
 	var m client.AlertMessage
-	if err := json.Unmarshal(d.body, &m); err != nil || m.Since.IsZero() || m.Summary == "" || m.WhatToDo == "" {
+	if err := json.Unmarshal(d.body, &m); err != nil || m.Since.IsZero() || m.Summary == "" ||
+		m.WhatToDo == "" {
 		t.Errorf("message %s: %v", d.body, err)
 	}
 	id := d.header.Get("Webhook-Id")
@@ -119,9 +120,9 @@ func hearsSlack(t *testing.T, s *sink) *texts {
 	return all
 }
 
-// TestAlerts has a type that nobody serves, then a worker for it. Meanwhile all programs are killed, Redis too, and
-// the first message is cut off while it is received: each receiver is told once that it fires and once that
-// it is over, by ids that tell what comes again.
+// TestAlerts has a type that nobody serves, then a worker for it. Meanwhile all programs are killed,
+// Redis too, and the first message is cut off while it is received: each receiver is told once that it
+// fires and once that it is over, by ids that tell what comes again.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
 	hold, held := make(chan struct{}), make(chan struct{})
@@ -158,7 +159,6 @@ func TestAlerts(t *testing.T) {
 	syncAlways(t, in)
 	logs := []*process{worker, web}
 	web, url = in.web(t)
-	c = clientOf(t, url)
 	eventually(t, "all are told that nobody serves the type", func() bool {
 		n, _ := heard.count("firing " + name)
 		age, _ := heard.count("firing age:cpu-default")
@@ -210,13 +210,15 @@ func alertsShow(t *testing.T, url, name string) {
 	_, listed, _ := call(t, "", []string{"LONGSHORE_URL=" + url}, "enqueue", "alerts", "ls")
 	_, doctor, _ := call(t, "", []string{"LONGSHORE_URL=" + url}, "enqueue", "doctor")
 	for from, text := range map[string]string{"GET": body, "ls": listed, "doctor": doctor} {
-		if !strings.Contains(text, name) || !strings.Contains(text, "start a worker that has type math.primes") {
+		if !strings.Contains(text, name) ||
+			!strings.Contains(text, "start a worker that has type math.primes") {
 			t.Errorf("%s tells %s", from, text)
 		}
 		holdsNoSecret(t, from, text)
 	}
 	var list client.AlertList
-	if err := json.Unmarshal([]byte(body), &list); err != nil || len(list.Receivers) != 2 || list.LookedAt == nil ||
+	if err := json.Unmarshal([]byte(body), &list); err != nil || len(list.Receivers) != 2 ||
+		list.LookedAt == nil ||
 		list.Receivers[0].Kind != "slack" || list.Receivers[1].LastStatus != http.StatusOK ||
 		list.Receivers[1].Sent < 2 {
 		t.Errorf("%v: %+v", err, list)
@@ -251,8 +253,8 @@ const failsBadly = `printf '<img src=x onerror=alert(1)> & \033]0;owned\007 <!ch
 exit 1
 `
 
-// TestAlertKinds has jobs and a schedule fail, a worker die, and Redis fill up: an alert of each is told. What the
-// jobs wrote is text everywhere.
+// TestAlertKinds has jobs and a schedule fail, a worker die, and Redis fill up: an alert of each is told.
+// What the jobs wrote is text everywhere.
 func TestAlertKinds(t *testing.T) {
 	t.Parallel()
 	chromium := tooltest.Path(t, "chromium")
@@ -260,8 +262,8 @@ func TestAlertKinds(t *testing.T) {
 	heard, lines := hears(t, hook), hearsSlack(t, channel)
 	in := install(t, signing, allowing, "ALERT_URLS="+hook.URL+",slack+"+channel.URL+"/services/hunter3")
 	folder := t.TempDir()
-	if code, _, stderr := call(t, "", []string{"FUNCTIONS_DIR=" + folder}, "enqueue", "functions", "init", "sh",
-		"bad.job"); code != 0 {
+	if code, _, stderr := call(t, "", []string{"FUNCTIONS_DIR=" + folder}, "enqueue", "functions", "init",
+		"sh", "bad.job"); code != 0 {
 		t.Fatal(code, stderr)
 	}
 	for name, text := range map[string]string{"main.sh": failsBadly, "function.json": `{"doc":"It fails.",
@@ -274,7 +276,8 @@ func TestAlertKinds(t *testing.T) {
 	worker := in.worker(t, "FUNCTIONS_DIR="+folder)
 	served(t, url, "bad.job")
 	c := clientOf(t, url)
-	if _, err := c.PutSchedule(t.Context(), "nightly", client.ScheduleSpec{Every: "20s", Type: "bad.job"}); err != nil {
+	if _, err := c.PutSchedule(t.Context(), "nightly",
+		client.ScheduleSpec{Every: "20s", Type: "bad.job"}); err != nil {
 		t.Fatal(err)
 	}
 	failed := wait(t, c, submit(t, c, client.Submission{Type: "bad.job"}).ID)

@@ -41,7 +41,7 @@ const (
 	calm = 30 * time.Minute
 	// near is how long what is full must have room again: it swings as jobs come and go.
 	near = time.Minute
-	// maxGroups is how many groups of failures, and maxSchedules how many schedules, have an alert of their own.
+	// maxGroups is how many groups of failures have an alert of their own, maxSchedules how many schedules.
 	maxGroups    = 20
 	maxSchedules = 20
 	maxNamed     = 5 // workers in one summary
@@ -102,8 +102,8 @@ func (s *Seen) looked(kind string) bool {
 
 // Conditions is all that is wrong. age is how long the oldest job of a queue may wait.
 func (s *Seen) Conditions(age time.Duration) []Condition {
-	return slices.Concat(s.full(), s.ages(age), s.unserved(age), s.pauses(), s.workers(), s.lost(), s.schedules(),
-		s.failures())
+	return slices.Concat(s.full(), s.ages(age), s.unserved(age), s.pauses(), s.workers(), s.lost(),
+		s.schedules(), s.failures())
 }
 
 func (s *Seen) ages(age time.Duration) (found []Condition) {
@@ -220,9 +220,9 @@ func (s *Seen) failures() (found []Condition) {
 		return nil
 	}
 	for _, g := range s.Failures.Groups {
-		c := Condition{Name: kindFailures + ":" + g.Group, Quiet: calm, Since: g.First, Count: int64(g.N), More: true,
-			Summary: fmt.Sprintf("jobs of type %s fail, %s: %s", g.Type, g.Code, shown(g.Message)),
-			Do:      "enqueue failures, enqueue ls --group " + g.Group}
+		c := Condition{Name: kindFailures + ":" + g.Group, Quiet: calm, Since: g.First, Count: int64(g.N),
+			More: true, Summary: fmt.Sprintf("jobs of type %s fail, %s: %s", g.Type, g.Code, shown(g.Message)),
+			Do: "enqueue failures, enqueue ls --group " + g.Group}
 		found = append(found, c)
 	}
 	// Many groups at once have one cause, as a rule, and are told as one.
@@ -231,8 +231,8 @@ func (s *Seen) failures() (found []Condition) {
 		for _, c := range found[maxGroups:] {
 			n += c.Count
 		}
-		found = append(found[:maxGroups], Condition{Name: kindFailures + ":others", Quiet: calm, Count: n, More: true,
-			Summary: "jobs fail in many other ways", Do: "enqueue failures"})
+		found = append(found[:maxGroups], Condition{Name: kindFailures + ":others", Quiet: calm, Count: n,
+			More: true, Summary: "jobs fail in many other ways", Do: "enqueue failures"})
 	}
 	return found
 }

@@ -31,8 +31,8 @@ func ago(d time.Duration) *time.Time {
 	return &at
 }
 
-// TestConditions has for each thing that is wrong, and for what is nearly wrong, the names that are told: "~" of
-// what is at its edge.
+// TestConditions has for each thing that is wrong, and for what is nearly wrong, the names that are told:
+// "~" of what is at its edge.
 func TestConditions(t *testing.T) {
 	t.Parallel()
 	schedule := func(s answer.Schedule, missed int64, last job.State) *SeenSchedules {
@@ -41,11 +41,12 @@ func TestConditions(t *testing.T) {
 			Last: map[string]job.State{"nightly": last}}
 	}
 	worker := func(alarm string, lag int64) *answer.WorkerDetails {
-		return &answer.WorkerDetails{Workers: []answer.WorkerDetail{{ID: "abcdef", Host: "h", PID: 7, Alarm: alarm,
-			LagMS: lag}}}
+		return &answer.WorkerDetails{Workers: []answer.WorkerDetail{{ID: "abcdef", Host: "h", PID: 7,
+			Alarm: alarm, LagMS: lag}}}
 	}
 	gone := func(why string, at time.Duration) *answer.GoneWorkers {
-		return &answer.GoneWorkers{Workers: []answer.GoneWorker{{ID: "abcdef", Host: "h", Why: why, At: *ago(at)}}}
+		return &answer.GoneWorkers{Workers: []answer.GoneWorker{{ID: "abcdef", Host: "h", Why: why,
+			At: *ago(at)}}}
 	}
 	pause := func(p answer.Pause) *answer.PauseList { return &answer.PauseList{Pauses: []answer.Pause{p}} }
 	for _, c := range []struct {
@@ -69,7 +70,9 @@ func TestConditions(t *testing.T) {
 		{"an empty queue", Seen{Overview: waiting(time.Hour, func(o *overview.Overview) {
 			o.Queues[0].Pending = 0
 		})}, ""},
-		{"no worker", Seen{Overview: waiting(0, func(o *overview.Overview) { o.Workers = nil })}, "unserved:a.b"},
+		{"no worker", Seen{Overview: waiting(0, func(o *overview.Overview) {
+			o.Workers = nil
+		})}, "unserved:a.b"},
 		{"a worker that drains", Seen{Overview: waiting(0, func(o *overview.Overview) {
 			o.Workers[0].Draining = true
 		})}, "unserved:a.b"},
@@ -77,7 +80,8 @@ func TestConditions(t *testing.T) {
 			o.Workers, o.Paused = nil, map[string]bool{"a.b": true}
 		})}, ""},
 		{"a long pause", Seen{Pauses: pause(answer.Pause{Type: "a.b", At: ago(25 * time.Hour)})}, "paused:a.b"},
-		{"of a queue", Seen{Pauses: pause(answer.Pause{Queue: "io-low", At: ago(24 * time.Hour)})}, "paused:io-low"},
+		{"of a queue", Seen{Pauses: pause(answer.Pause{Queue: "io-low", At: ago(24 * time.Hour)})},
+			"paused:io-low"},
 		{"a shorter one", Seen{Pauses: pause(answer.Pause{Queue: "io-low", At: ago(23 * time.Hour)})}, ""},
 		{"nobody knows since when", Seen{Pauses: pause(answer.Pause{Queue: "io-low"})}, ""},
 		{"memory", Seen{Workers: worker("its memory grows", 10)}, "worker-memory"},
@@ -97,7 +101,8 @@ func TestConditions(t *testing.T) {
 		{"missed", Seen{Schedules: schedule(answer.Schedule{}, 2, "")}, "schedule:nightly"},
 		{"its job failed", Seen{Schedules: schedule(answer.Schedule{}, 0, job.Failed)}, "schedule:nightly"},
 		{"its job runs", Seen{Schedules: schedule(answer.Schedule{}, 0, job.Running)}, "~schedule:nightly"},
-		{"a schedule that is well", Seen{Schedules: schedule(answer.Schedule{Next: []time.Time{noon}}, 0, job.Succeeded)}, ""},
+		{"a schedule that is well", Seen{Schedules: schedule(answer.Schedule{Next: []time.Time{noon}}, 0,
+			job.Succeeded)}, ""},
 		{"a full store", Seen{Memory: &Room{Full: true, Edge: true}}, "store-full"},
 		{"nearly full", Seen{Memory: &Room{Edge: true}}, "~store-full"},
 		{"a full disk", Seen{Disk: &Room{Full: true, Edge: true}}, "disk-full"},
@@ -126,8 +131,10 @@ func TestStrangersTexts(t *testing.T) {
 	evil := "<!channel> & \x1b]0;owned\x07\r\nfiring x \u202e" + strings.Repeat("é", 300)
 	seen := Seen{Now: noon, Failures: &answer.Failures{Groups: []answer.FailureGroup{{Group: "0123456789ab",
 		Type: "a.b", Code: "error", Message: evil, N: 1}}},
-		Pauses:  &answer.PauseList{Pauses: []answer.Pause{{Type: "a.b", By: evil, Why: evil, At: ago(48 * time.Hour)}}},
-		Workers: &answer.WorkerDetails{Workers: []answer.WorkerDetail{{Host: evil, Alarm: evil, LagMS: 5000}}}}
+		Pauses: &answer.PauseList{Pauses: []answer.Pause{{Type: "a.b", By: evil, Why: evil,
+			At: ago(48 * time.Hour)}}},
+		Workers: &answer.WorkerDetails{Workers: []answer.WorkerDetail{{Host: evil, Alarm: evil,
+			LagMS: 5000}}}}
 	found := seen.Conditions(time.Minute)
 	if len(found) != 4 {
 		t.Fatal(len(found))

@@ -27,8 +27,8 @@ type Config struct {
 	Receivers []Receiver
 	// Signed sends webhooks, Plain a text to who knows no signatures.
 	Signed, Plain Poster
-	// Look sees what there is. since is until when failed jobs were counted; schedules says whether these are
-	// to be looked at. What can't be seen stays nil, and is told in the error.
+	// Look sees what there is. since is until when failed jobs were counted; schedules says whether these
+	// are to be looked at. What can't be seen stays nil, and is told in the error.
 	Look func(ctx context.Context, now, since time.Time, schedules bool) (Seen, error)
 }
 
@@ -41,8 +41,8 @@ type Desk struct {
 
 const (
 	usualAge = 5 * time.Minute
-	// usualQuiet is how long something must be gone until it is over, or a tenth of Age where that is less: what
-	// comes back within it is one alert, and not many.
+	// usualQuiet is how long something must be gone until it is over, or a tenth of Age where that is
+	// less: what comes back within it is one alert, and not many.
 	usualQuiet = 30 * time.Second
 	lookPeriod = 30 * time.Second // of one look, all its calls together
 	testWait   = 25 * time.Second
@@ -166,19 +166,24 @@ func (d *Desk) List(ctx context.Context) (answer.AlertList, error) {
 			list.Firing = append(list.Firing, h.message(name, firing))
 		}
 	}
-	slices.SortFunc(list.Firing, func(a, b answer.AlertMessage) int { return strings.Compare(a.Alert, b.Alert) })
+	slices.SortFunc(list.Firing, byName)
 	names := l.receivers()
-	slices.SortFunc(names, func(a, b string) int { return strings.Compare(l.fields["r:"+a]+a, l.fields["r:"+b]+b) })
+	slices.SortFunc(names, func(a, b string) int {
+		return strings.Compare(l.fields["r:"+a]+a, l.fields["r:"+b]+b)
+	})
 	for _, name := range names {
 		list.Receivers = append(list.Receivers, l.receiver(name))
 	}
 	return list, nil
 }
 
+func byName(a, b answer.AlertMessage) int { return strings.Compare(a.Alert, b.Alert) }
+
 // receiver is one as clients see it.
 func (l *look) receiver(name string) answer.AlertReceiver {
 	kind, host, _ := strings.Cut(l.fields["r:"+name], " ")
-	r := answer.AlertReceiver{Host: host, Kind: kind, Sent: l.number("ok:" + name), Dropped: l.number("bad:" + name)}
+	r := answer.AlertReceiver{Host: host, Kind: kind, Sent: l.number("ok:" + name),
+		Dropped: l.number("bad:" + name)}
 	for field := range l.fields {
 		if strings.HasPrefix(field, "n:"+name+":") {
 			r.Waiting++

@@ -63,8 +63,8 @@ type held struct {
 }
 
 func (h *held) message(name, state string) answer.AlertMessage {
-	return answer.AlertMessage{Alert: name, State: state, Since: time.UnixMilli(h.Since).UTC(), Count: h.Count,
-		Summary: h.Summary, WhatToDo: h.Do}
+	return answer.AlertMessage{Alert: name, State: state, Since: time.UnixMilli(h.Since).UTC(),
+		Count: h.Count, Summary: h.Summary, WhatToDo: h.Do}
 }
 
 // A verdict is what follows from a look.
@@ -75,7 +75,8 @@ type verdict struct {
 	untold int64                 // conditions that were left out
 }
 
-// judge compares what is held with what a look found. Alerts of kinds that were not looked at stay as they are.
+// judge compares what is held with what a look found. Alerts of kinds that were not looked at stay as they
+// are.
 func judge(now time.Time, all map[string]*held, ended []answer.AlertMessage, found []Condition,
 	looked func(kind string) bool, receivers []string, usual time.Duration) verdict {
 	v := verdict{set: map[string]string{}}
@@ -125,7 +126,7 @@ func judge(now time.Time, all map[string]*held, ended []answer.AlertMessage, fou
 			v.set["a:"+name] = ""
 		}
 	}
-	slices.SortStableFunc(v.notes, func(a, b note) int { return strings.Compare(a.Body.Alert, b.Body.Alert) })
+	slices.SortStableFunc(v.notes, func(a, b note) int { return byName(a.Body, b.Body) })
 	return v
 }
 
@@ -147,7 +148,8 @@ func (h *held) see(c Condition, usual time.Duration) {
 }
 
 // miss says what becomes of an alert that a look did not find: true, it is over.
-func (v *verdict) miss(name string, h *held, at int64, ended *[]answer.AlertMessage, receivers []string) bool {
+func (v *verdict) miss(name string, h *held, at int64, ended *[]answer.AlertMessage,
+	receivers []string) bool {
 	if h.Fired == 0 {
 		return true
 	}

@@ -20,13 +20,14 @@ type world struct {
 }
 
 func newWorld(receivers ...string) *world {
-	return &world{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), all: map[string]*held{}, receivers: receivers}
+	return &world{now: noon, all: map[string]*held{}, receivers: receivers}
 }
 
 // look is one look some time later; it answers what is told: "<state> <alert> <count>→<receiver>".
 func (w *world) look(after time.Duration, found ...Condition) string {
 	w.now = w.now.Add(after)
-	v := judge(w.now, w.all, w.ended, found, func(kind string) bool { return kind != "unseen" }, w.receivers, 30*time.Second)
+	looked := func(kind string) bool { return kind != "unseen" }
+	v := judge(w.now, w.all, w.ended, found, looked, w.receivers, 30*time.Second)
 	w.untold = v.untold
 	w.ended = (&look{fields: map[string]string{"ended": v.set["ended"]}}).endedOr(w.ended)
 	ids := map[string]string{}
@@ -61,7 +62,9 @@ func TestJudge(t *testing.T) {
 	x := Condition{Name: "x", Summary: "s"}
 	late := Condition{Name: "x", After: time.Minute}
 	edge := Condition{Name: "x", Edge: true}
-	count := func(n int64) Condition { return Condition{Name: "f:1", Count: n, More: true, Quiet: 30 * time.Minute} }
+	count := func(n int64) Condition {
+		return Condition{Name: "f:1", Count: n, More: true, Quiet: 30 * time.Minute}
+	}
 	some := func(c ...Condition) []Condition { return c }
 	for name, steps := range map[string][]step{
 		"once at its start and once at its end": {
@@ -108,7 +111,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestReceiversComeAndGo has who comes later hear of what fires, and nobody hear of the end of what he was not told.
+// TestReceiversComeAndGo has who comes later hear of what fires, and nobody hear of the end of what he was
+// not told.
 func TestReceiversComeAndGo(t *testing.T) {
 	t.Parallel()
 	w, x := newWorld(), Condition{Name: "x"}

@@ -24,7 +24,7 @@ type place struct {
 	ids map[string]bool
 }
 
-func newPlace(t *testing.T, answers func(n int, w http.ResponseWriter, r *http.Request)) *place {
+func newPlace(t *testing.T, answer1 func(n int, w http.ResponseWriter, r *http.Request)) *place {
 	t.Helper()
 	p := &place{ids: map[string]bool{}}
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -38,7 +38,7 @@ func newPlace(t *testing.T, answers func(n int, w http.ResponseWriter, r *http.R
 		p.ids[r.Header.Get("Webhook-Id")] = true
 		n := len(p.got)
 		p.mu.Unlock()
-		answers(n, w, r)
+		answer1(n, w, r)
 	}))
 	t.Cleanup(p.Close)
 	return p
@@ -52,10 +52,14 @@ func (p *place) has() (got []string, ids int) {
 
 func takes(int, http.ResponseWriter, *http.Request) {}
 
+func answers(status int) func(int, http.ResponseWriter, *http.Request) {
+	return func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+}
+
 func deskOf(t *testing.T, s *store, allow []string, urls ...string) *Desk {
 	t.Helper()
-	signed, err := webhook.NewSender(webhook.Config{Secrets: []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
-		Allow: allow})
+	signed, err := webhook.NewSender(webhook.Config{Allow: allow,
+		Secrets: []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +168,7 @@ func TestBadReceivers(t *testing.T) {
 	redirects := newPlace(t, func(_ int, w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 	})
-	gone := newPlace(t, func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) })
+	gone := newPlace(t, answers(http.StatusGone))
 	second := newPlace(t, func(n int, w http.ResponseWriter, _ *http.Request) {
 		if n == 1 {
 			w.WriteHeader(http.StatusInternalServerError)
@@ -186,7 +190,8 @@ func TestBadReceivers(t *testing.T) {
 			for _, r := range list.Receivers {
 				by["http://"+r.Host] = r
 			}
-			return err == nil && by[second.URL].Sent == 2 && by[gone.URL].Dropped == 2 && by[barred].Dropped == 2 &&
+			return err == nil && by[second.URL].Sent == 2 && by[gone.URL].Dropped == 2 &&
+				by[barred].Dropped == 2 &&
 				by[barred].LastError == string(webhook.CodeAddress) && by[redirects.URL].Waiting == 2 &&
 				by[redirects.URL].LastError == string(webhook.CodeRedirect)
 		})
@@ -205,7 +210,7 @@ func TestTest(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	good := newPlace(t, takes)
-	bad := newPlace(t, func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	bad := newPlace(t, answers(http.StatusBadGateway))
 	d, asked := deskOf(t, s, []string{"127.0.0.1"}, good.URL, bad.URL), deskOf(t, s, nil)
 	if none, err := asked.Test(t.Context()); err != nil || len(none.Receivers) > 0 {
 		t.Errorf("%+v, %v", none, err)
@@ -233,10 +238,10 @@ func TestTest(t *testing.T) {
 // TestReceiversAreRead has good and bad URLs; errors tell none of them.
 func TestReceiversAreRead(t *testing.T) {
 	t.Parallel()
-	list, err := ParseReceivers([]string{"https://a.example/x", "slack+https://hooks.slack.com/services/T/B/secret",
-		"https://a.example/x"})
-	if err != nil || len(list) != 2 || !NeedSecret(list) || list[1].host != "hooks.slack.com" || !list[1].slack ||
-		NeedSecret(list[1:]) {
+	list, err := ParseReceivers([]string{"https://a.example/x", "https://a.example/x",
+		"slack+https://hooks.slack.com/services/T/B/secret"})
+	if err != nil || len(list) != 2 || !NeedSecret(list) || list[1].host != "hooks.slack.com" ||
+		!list[1].slack || NeedSecret(list[1:]) {
 		t.Errorf("%+v, %v", list, err)
 	}
 	for _, urls := range [][]string{{"ftp://hunter2"}, {"https://u:hunter2@x"}, {"hunter2"}, {"https://"},

@@ -60,8 +60,8 @@ end
 return reply`)
 
 // applyScript writes what came of a look that read revision ARGV[1] ('*' = whatever it is): ARGV[2] pairs of
-// field and value, where ” takes the field away; then pairs of receiver and message. It answers 0 if
-// the revision is another one.
+// field and value, where an empty one takes the field away; then pairs of receiver and message. It answers
+// 0 if the revision is another one.
 var applyScript = redis.NewScript(header + `
 local rev = redis.call('HGET', key, 'rev') or '0'
 if ARGV[1] ~= '*' and rev ~= ARGV[1] then return 0 end
@@ -104,7 +104,8 @@ for _, field in ipairs(redis.call('HKEYS', key)) do
 end
 for r, fields in pairs(owed) do
   local whose, till = string.match(redis.call('HGET', key, 'c:' .. r) or '', '^(%S+) (%d+)$')
-  local free = not whose or whose == ARGV[1] or tonumber(till) <= now or tonumber(till) > now + tonumber(ARGV[2])
+  local left = tonumber(till or 0) - now
+  local free = not whose or whose == ARGV[1] or left <= 0 or left > tonumber(ARGV[2])
   local due, list = false, { r }
   if free and #fields > 0 then
     table.sort(fields)
@@ -125,9 +126,9 @@ end
 return reply`)
 
 // settleScript notes how an attempt ended, for whom the receiver ARGV[2] is his by ARGV[1], and makes it his
-// for ARGV[3] ms more. The message ARGV[4], as it was read in ARGV[5], goes where ARGV[6] is empty, else it is
-// that behind its new time, ARGV[7] ms ahead. ARGV[8] is the outcome, ARGV[9] what is counted: ok, bad or
-// ”. A repeat counts nothing.
+// for ARGV[3] ms more. The message ARGV[4], as it was read in ARGV[5], goes where ARGV[6] is empty, else
+// it is that behind its new time, ARGV[7] ms ahead. ARGV[8] is the outcome, ARGV[9] what is counted: ok,
+// bad or neither. A repeat counts nothing.
 var settleScript = redis.NewScript(header + `
 local claim = 'c:' .. ARGV[2]
 if string.match(redis.call('HGET', key, claim) or '', '^%S+') ~= ARGV[1] then return 0 end
@@ -141,8 +142,8 @@ return 1`)
 
 // releaseScript gives a receiver ARGV[2] back that is his by ARGV[1].
 var releaseScript = redis.NewScript(header + `
-local claim = 'c:' .. ARGV[2]
-if string.match(redis.call('HGET', key, claim) or '', '^%S+') == ARGV[1] then redis.call('HDEL', key, claim) end
+local claim = redis.call('HGET', key, 'c:' .. ARGV[2])
+if claim and string.match(claim, '^%S+') == ARGV[1] then redis.call('HDEL', key, 'c:' .. ARGV[2]) end
 return 1`)
 
 // knowScript says that there is a process that has some receivers: ARGV pairs of name, and kind with host.
@@ -226,7 +227,8 @@ type note struct {
 
 // apply writes fields, of which empty ones go, and notes. It answers false if somebody else has written since
 // rev was read; "*" = whoever has.
-func (s *store) apply(ctx context.Context, rev string, set map[string]string, notes []note) (bool, error) {
+func (s *store) apply(ctx context.Context, rev string, set map[string]string,
+	notes []note) (bool, error) {
 	args := []any{rev, len(set)}
 	for field, value := range set {
 		args = append(args, field, value)
@@ -306,8 +308,8 @@ func (s *store) settle(ctx context.Context, token string, o owed, is outcome) (b
 	if code == "" {
 		code = "-"
 	}
-	return settleScript.Run(ctx, s.rdb, []string{s.key}, token, o.To, claimLease.Milliseconds(), o.field, o.text,
-		left, is.delay.Milliseconds(), fmt.Sprintf("%d %s %s", is.status, code, o.ID), counts).Bool()
+	return settleScript.Run(ctx, s.rdb, []string{s.key}, token, o.To, claimLease.Milliseconds(), o.field,
+		o.text, left, is.delay.Milliseconds(), fmt.Sprintf("%d %s %s", is.status, code, o.ID), counts).Bool()
 }
 
 func (s *store) release(ctx context.Context, token, receiver string) error {

@@ -132,7 +132,8 @@ func TestClaims(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := claim(t, s, "other", "aa")["aa"]
-	if len(again) != 2 || again[0].due || again[0].tries != 1 || !again[1].due || again[0].ID != mine["aa"][0].ID {
+	if len(again) != 2 || again[0].due || again[0].tries != 1 || !again[1].due ||
+		again[0].ID != mine["aa"][0].ID {
 		t.Errorf("%+v", again)
 	}
 	// who has a claim dies: it ends by itself
@@ -149,8 +150,8 @@ func TestClaims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := l.receiver("aa"); r.Dropped != 1 || r.Sent != 0 || r.Waiting != 2 || r.LastError != "address_refused" ||
-		r.Host != "127.0.0.1:9" || r.Kind != "webhook" {
+	if r := l.receiver("aa"); r.Dropped != 1 || r.Sent != 0 || r.Waiting != 2 ||
+		r.LastError != "address_refused" || r.Host != "127.0.0.1:9" || r.Kind != "webhook" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -179,7 +180,8 @@ func TestBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range maxNotes + 7 {
-		owe(t, s, noteFor("aa", fmt.Sprint("alert ", i), firing), noteFor("bb", fmt.Sprint("alert ", i), firing))
+		name := fmt.Sprint("alert ", i)
+		owe(t, s, noteFor("aa", name, firing), noteFor("bb", name, firing))
 	}
 	l, err := s.all(ctx)
 	if err != nil {

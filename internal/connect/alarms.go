@@ -26,8 +26,8 @@ func (s *System) openAlerts(c Config) error {
 	if err != nil {
 		return fmt.Errorf("%w: ALERT_URLS: %w", ErrSettings, err)
 	}
-	config := alerts.Config{Redis: s.Redis, Prefix: s.Prefix, Log: s.Log, Age: c.AlertAge, Receivers: receivers,
-		Look: (&alarms{sys: s}).look}
+	config := alerts.Config{Redis: s.Redis, Prefix: s.Prefix, Log: s.Log, Age: c.AlertAge,
+		Receivers: receivers, Look: (&alarms{sys: s}).look}
 	if len(receivers) > 0 {
 		s.plain, err = webhook.NewSender(webhook.Config{Unsigned: true, Allow: c.CallbackAllow,
 			Ports: c.CallbackPorts})
@@ -39,8 +39,8 @@ func (s *System) openAlerts(c Config) error {
 	if s.Callbacks != nil {
 		config.Signed = s.Callbacks
 	} else if alerts.NeedSecret(receivers) {
-		return fmt.Errorf("%w: ALERT_URLS: CALLBACK_SECRETS or CALLBACK_KEY is missing, which signs what they get",
-			ErrSettings)
+		return fmt.Errorf("%w: ALERT_URLS: CALLBACK_SECRETS or CALLBACK_KEY is missing, which signs what "+
+			"they get", ErrSettings)
 	}
 	s.Alerts = alerts.New(config)
 	return nil
@@ -56,7 +56,8 @@ type alarms struct {
 }
 
 // look reads all that an alert may be about. What fails stays nil, so that nobody takes it for well.
-func (a *alarms) look(ctx context.Context, until, since time.Time, ticks bool) (seen alerts.Seen, err error) {
+func (a *alarms) look(ctx context.Context, until, since time.Time, ticks bool) (seen alerts.Seen,
+	err error) {
 	var errs []error
 	try := func(what string, f func() error) {
 		if err := f(); err != nil {

@@ -30,8 +30,10 @@ func (h Alerts) Routes() []edge.Route {
 	test := edge.At("POST", httpapi.PathAlerts+"/test", "test-alerts",
 		"Send a message to each receiver of alerts, and tell what became of it, within 25 s")
 	return []edge.Route{
-		{Op: list, Access: edge.Bearer, Scope: access.Numbers, Wide: true, Handle: h.list, Body: answer.AlertList{}},
-		{Op: test, Access: edge.Bearer, Scope: access.Operate, Wide: true, Handle: h.test, Body: answer.AlertTest{}},
+		{Op: list, Access: edge.Bearer, Scope: access.Numbers, Wide: true, Handle: h.list,
+			Body: answer.AlertList{}},
+		{Op: test, Access: edge.Bearer, Scope: access.Operate, Wide: true, Handle: h.test,
+			Body: answer.AlertTest{}},
 	}
 }
 

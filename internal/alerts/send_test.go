@@ -117,6 +117,8 @@ func TestSendOnce(t *testing.T) {
 	let := make(chan struct{})
 	good := newPlace(t, takes)
 	bad := newPlace(t, func(int, http.ResponseWriter, *http.Request) { <-let })
+	goOn := sync.OnceFunc(func() { close(let) })
+	t.Cleanup(goOn)
 	var desks []*Desk
 	for range 4 {
 		desks = append(desks, deskOf(t, s, []string{"127.0.0.1"}, good.URL, bad.URL))
@@ -138,7 +140,7 @@ func TestSendOnce(t *testing.T) {
 			got, _ := good.has()
 			return len(got) == 6
 		})
-		close(let)
+		goOn()
 		eventually(t, "the bad one has all", func() bool {
 			got, _ := bad.has()
 			for _, d := range desks {

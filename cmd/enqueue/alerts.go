@@ -74,6 +74,9 @@ func (p *cli) alertsCommand() *cobra.Command {
 }
 
 func printAlerts(t *tabwriter.Writer, list client.AlertList) {
+	if len(list.Firing) == 0 {
+		fmt.Fprintf(t, "none is firing; %d receivers are told\n", len(list.Receivers))
+	}
 	for _, a := range list.Firing {
 		printable.Fprintf(t, "firing\t%s\tsince %s\t%s\n", a.Alert, clock(a.Since)[:19], a.Summary)
 		printable.Fprintf(t, "\t\t\t→ %s\n", a.WhatToDo)

@@ -111,8 +111,9 @@
 // # Floors 4 and 5: assemblies
 //
 // [longshore/internal/connect] turns settings into a connected installation;
-// [longshore/internal/janitor] is what each process does to keep it in order, and
-// [longshore/internal/overview] what it looks like.
+// [longshore/internal/janitor] is what each process does to keep it in order,
+// [longshore/internal/overview] what it looks like, and [longshore/internal/alerts] tells people what is
+// wrong with it: what there is to see, connect/alarms.go asks for.
 // [longshore/internal/tus] speaks the protocol of uploads in pieces; what such an
 // upload is, its job's record and a partial blob say.
 // [longshore/internal/web] serves HTTP; it speaks to the records through small
@@ -148,6 +149,7 @@
 //   - a field of the record: a part in jobstore/layout.go, or a rare one in x: (jobstore/doc.go);
 //   - a priority, and with it a queue a lane: an entry of job.Priorities;
 //   - a code of refusals: a row of the table in internal/refusal;
+//   - something to be told of: a kind in internal/alerts/conditions.go, and a row in docs/operate.md;
 //   - a setting: a field of config.Config with its doc, and its line in docs/settings.md;
 //   - a package: a line in floors_test.go, and a word on this page.
 //

@@ -101,6 +101,7 @@ var floors = map[string]int{
 	"internal/web/edge": 3,
 	// 4: assemblies
 	"internal/janitor":       4,
+	"internal/alerts":        4, // what is wrong, and who is told
 	"internal/connect":       4,
 	"internal/tus":           4,
 	"internal/web/api":       4,
@@ -147,7 +148,7 @@ const programs = 7
 
 // sideways lists imports within one floor that are meant.
 var sideways = map[string][]string{
-	"internal/connect": {"internal/janitor"},                    // each connected process has one
+	"internal/connect": {"internal/janitor", "internal/alerts"}, // each connected process has one
 	"internal/httpapi": {"answer"},                              // how both sides of HTTP answer
 	"internal/stream":  {"internal/jq"},                         // stages that filter and map
 	"internal/memory":  {"internal/family"},                     // what the system says of a process
@@ -191,7 +192,8 @@ var keepers = map[string][]string{
 	"github.com/hibiken/asynq": {"internal/queue"},
 	"github.com/redis/go-redis/v9": {"internal/redisdb", "internal/access/store", "internal/batch",
 		"internal/lock", "internal/functions/registry", "internal/operate", "internal/jobstore",
-		"internal/queue", "internal/limits", "internal/scaling", "internal/connect", "internal/janitor", "internal/chaos"},
+		"internal/queue", "internal/limits", "internal/scaling", "internal/connect", "internal/janitor",
+		"internal/alerts", "internal/chaos"},
 	"github.com/robfig/cron/v3":          {"internal/cron"}, // in a test: what others mean by an expression
 	"github.com/alicebob/miniredis/v2":   {"internal/localredis"},
 	"github.com/sethvargo/go-envconfig":  {"config"},

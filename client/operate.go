@@ -48,6 +48,12 @@ type (
 	GoneWorker = answer.GoneWorker
 	// A Profile is what a process held when its memory went short.
 	Profile = answer.Profile
+	// An AlertList is what is wrong now, what was, and who is told.
+	AlertList = answer.AlertList
+	// An AlertMessage is an alert as it is listed, and as its receivers get it.
+	AlertMessage = answer.AlertMessage
+	// An AlertTest is what became of test messages.
+	AlertTest = answer.AlertTest
 	// A WorkerMessage goes with what workers are told.
 	WorkerMessage = answer.WorkerMessage
 )
@@ -228,6 +234,21 @@ func (c *Client) Profiles(ctx context.Context) ([]Profile, error) {
 // Profile opens one part of a profile: heap, as go tool pprof reads it, or goroutines.
 func (c *Client) Profile(ctx context.Context, id job.ID, part string) (*File, error) {
 	return c.open(ctx, id, httpapi.PathProfiles+"/"+url.PathEscape(string(id))+"/"+url.PathEscape(part))
+}
+
+// Alerts tells what is wrong now, what was, and who is told.
+func (c *Client) Alerts(ctx context.Context) (AlertList, error) {
+	return ask[AlertList](ctx, c, "list alerts", httpapi.PathAlerts, nil)
+}
+
+// TestAlerts has a message sent to each receiver of alerts, and tells what became of it.
+func (c *Client) TestAlerts(ctx context.Context) (tested AlertTest, err error) {
+	_, err = c.exchangeOnce(ctx, call{method: http.MethodPost, path: httpapi.PathAlerts + "/test",
+		limit: time.Minute}, &tested)
+	if err != nil {
+		return tested, fmt.Errorf("test alerts: %w", err)
+	}
+	return tested, nil
 }
 
 // TellWorker tells a worker, or for "all" each, to drain, resume or stop.

@@ -122,8 +122,29 @@ func (j *Jobs) check(m *mistakes) {
 	if n := len(j.CallbackKeys()); n > 2 || n == 0 && j.CallbackKey.IsSet() {
 		m.expect("CALLBACK_KEY", "one key, or two separated by a comma")
 	}
+	j.checkAlerts(m)
 	// the most that a submission may ask for
 	within(m, "RETENTION", j.Retention, time.Second, 366*24*time.Hour)
+}
+
+func (j *Jobs) checkAlerts(m *mistakes) {
+	within(m, "ALERT_AGE", j.AlertAge, time.Second, 24*time.Hour)
+	urls := j.AlertURLs()
+	if len(urls) > 8 {
+		m.expect("ALERT_URLS", "at most 8 URLs, separated by commas")
+	}
+	for _, text := range urls {
+		plain, slack := strings.CutPrefix(text, "slack+")
+		u, err := url.Parse(plain)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil ||
+			strings.Contains(plain, "#") || len(plain) > 2048 {
+			m.expect("ALERT_URLS", "http, https or slack+https URLs without user, password or fragment, "+
+				"separated by commas; a comma within one as %2C")
+		}
+		if !slack && !j.Callbacks.IsSet() && !j.CallbackKey.IsSet() {
+			m.add("ALERT_URLS", "CALLBACK_SECRETS or CALLBACK_KEY is missing, which signs what they get")
+		}
+	}
 }
 
 // webhookSecret reports whether a text is a secret of Standard Webhooks.

@@ -51,6 +51,13 @@ type Jobs struct {
 	Callbacks Secret `env:"CALLBACK_SECRETS" doc:"secret that signs callbacks, whsec_ and 24 to 64 bytes in base64; two, separated by a comma, while receivers change over; without one or a CALLBACK_KEY no callback_url is accepted"`
 	// CallbackKey holds one or two keys; CallbackKeys splits them.
 	CallbackKey Secret `env:"CALLBACK_KEY" doc:"key from which each receiver's own secret and ed25519 key pair are derived (enqueue callback-secret prints them), at least 32 characters and given to nobody; two, separated by a comma, while receivers change over"`
+
+	CallbackAllow Allow `env:"CALLBACK_ALLOW" doc:"places beyond the public internet that callbacks and alerts may go to: networks (10.0.0.0/8), addresses, hosts or host:port, separated by commas"`
+	CallbackPorts Ports `env:"CALLBACK_PORTS" doc:"ports that callbacks and alerts may go to although they are barred (docs/webhooks.md), separated by commas"`
+
+	// Alerts holds up to eight URLs, which hold secrets; AlertURLs splits them.
+	Alerts   Secret        `env:"ALERT_URLS" doc:"whom to tell what is wrong, and that it is over (docs/operate.md): up to 8 URLs, separated by commas; each gets a webhook, signed as callbacks are, and one of slack+https://… a line of text. Set it for web and worker alike"`
+	AlertAge time.Duration `env:"ALERT_AGE" doc:"how long the oldest job of a queue may wait before that is an alert, 1s to 24h"`
 }
 
 // Web says how the web server serves.
@@ -228,8 +235,6 @@ type Work struct {
 	ChildMemory       Bytes   `env:"CHILD_MEMORY" doc:"memory that one job of lane cpu may use"`
 	MaxOutput         Bytes   `env:"MAX_OUTPUT" doc:"the most bytes that one job may write, all its outputs together; a payload's max_bytes can only lower it"`
 	LeftBehind        int     `env:"MAX_LEFT_BEHIND" doc:"jobs of lane io that go on though they were to end, at which the worker takes no more, lets the others end and exits with code 75, to be started anew; 0 = never"`
-	CallbackAllow     Allow   `env:"CALLBACK_ALLOW" doc:"places beyond the public internet that callbacks may go to: networks (10.0.0.0/8), addresses, hosts or host:port, separated by commas"`
-	CallbackPorts     Ports   `env:"CALLBACK_PORTS" doc:"ports that callbacks may go to although they are barred (docs/webhooks.md), separated by commas"`
 	MetricsAddr       Address `env:"METRICS_ADDR" doc:"where a worker answers GET /metrics for Prometheus, as 9100 or 127.0.0.1:9100; without a host only this machine may ask; empty = nowhere, and nothing is counted"`
 	Functions         Functions
 	FunctionsWarm     int           `env:"FUNCTIONS_WARM" doc:"warm processes of functions of mode lambda that are kept between jobs, of all functions together; the one used least recently ends; 0 = as many as there are slots"`
@@ -288,7 +293,9 @@ func defaultBlobs() Blobs { return Blobs{URL: "file:data/blobs"} }
 
 func defaultSpace() Space { return Space{MinFree: 64 * MiB} }
 
-func defaultJobs() Jobs { return Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour} }
+func defaultJobs() Jobs {
+	return Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour, AlertAge: 5 * time.Minute}
+}
 
 func defaultHTTP() HTTP {
 	return HTTP{Port: 8080, MaxUpload: defaultMaxUpload, UploadExpiry: 24 * time.Hour, MaxPerAddress: 256,
@@ -447,3 +454,6 @@ func (j Jobs) CallbackSecrets() []string { return split(j.Callbacks.Reveal()) }
 
 // CallbackKeys returns the keys of receivers' own secrets, the newest first.
 func (j Jobs) CallbackKeys() []string { return split(j.CallbackKey.Reveal()) }
+
+// AlertURLs returns the receivers of alerts.
+func (j Jobs) AlertURLs() []string { return split(j.Alerts.Reveal()) }

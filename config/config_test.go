@@ -45,7 +45,7 @@ func TestDefaults(t *testing.T) {
 	}
 	redis := config.Redis{URL: config.NewSecret("redis://127.0.0.1:6379"), MaxConnections: 4,
 		Prefix: "longshore"}
-	jobs := config.Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour}
+	jobs := config.Jobs{Lease: 8 * time.Second, Retention: 24 * time.Hour, AlertAge: 5 * time.Minute}
 	http := config.HTTP{Access: defaultAccess, Port: 8080, MaxUpload: 5 << 30, UploadExpiry: 24 * time.Hour,
 		MaxPerAddress: 256, MaxOpen: 100_000, AddressOpen: 1000, MinRate: 1 << 10,
 		ScaleTarget: 10 * time.Second, HireFireValue: "wanted", MaxWait: 25 * time.Second, MaxWaiters: 20_000,
@@ -109,7 +109,7 @@ func TestValues(t *testing.T) {
 			Prefix: "Team-7",
 		},
 		Blobs: config.Blobs{URL: "file:///var/lib/long%20shore"},
-		Jobs:  config.Jobs{Lease: 90 * time.Second, Retention: 2 * time.Hour},
+		Jobs:  config.Jobs{Lease: 90 * time.Second, Retention: 2 * time.Hour, AlertAge: 5 * time.Minute},
 		Space: config.Space{MinFree: 64 << 20}, Deployed: config.Deployed{Allowed: config.DeployModules},
 		HTTP: config.HTTP{
 			Access: defaultAccess, Token: config.NewSecret("hunter2-0123456789abcdef"),
@@ -151,12 +151,12 @@ func TestCallbacks(t *testing.T) {
 		t.Errorf("secrets %q", got)
 	}
 	want := config.Allow{"10.0.0.0/8", "fd00::/8", "::1", "hooks.internal:8080", "[::1]:80", "Sink"}
-	if !slices.Equal(c.Work.CallbackAllow, want) {
-		t.Errorf("allow %q", c.Work.CallbackAllow)
+	if !slices.Equal(c.Jobs.CallbackAllow, want) {
+		t.Errorf("allow %q", c.Jobs.CallbackAllow)
 	}
-	if keys := c.Jobs.CallbackKeys(); !slices.Equal(c.Work.CallbackPorts, config.Ports{25, 6379}) ||
+	if keys := c.Jobs.CallbackKeys(); !slices.Equal(c.Jobs.CallbackPorts, config.Ports{25, 6379}) ||
 		len(keys) != 2 || len(keys[1]) != 40 {
-		t.Errorf("ports %v, %d keys", c.Work.CallbackPorts, len(keys))
+		t.Errorf("ports %v, %d keys", c.Jobs.CallbackPorts, len(keys))
 	}
 }
 
@@ -214,6 +214,9 @@ func TestMistakes(t *testing.T) {
 			strings.Repeat(strings.Repeat("hunter2", 5)+",", 3)},
 		"CALLBACK_PORTS": {"hunter2", "0", "65536", "-1", "25 26"},
 		"CALLBACK_ALLOW": {"http://hunter2", "10.0.0.0/33", "hunter2:x", "h:0", "a b", "*"},
+		"ALERT_URLS": {"hunter2", "ftp://hunter2", "https://u:hunter2@h", "slack+https://", "https://h/#hunter2",
+			"slack+hunter2", "https://no.secret/hunter2", strings.Repeat("slack+https://h/hunter2,", 9)},
+		"ALERT_AGE":      {"0", "500ms", "25h", "hunter2"},
 		"LOG_FORMAT":     {"hunter2"},
 		"LOG_LEVEL":      {"hunter2"},
 		"SCALE_TARGET":   {"0", "2h", "hunter2"},

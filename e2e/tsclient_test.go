@@ -26,7 +26,7 @@ func tsFolder(t *testing.T) string {
 	dir := t.TempDir()
 	clients := jsClients(t)
 	for _, name := range []string{"chromium.mjs", "ts-node.mjs", "ts-react.mjs", "ts-browser.mjs",
-		"dashboard.mjs"} {
+		"dashboard.mjs", "alerts.mjs"} {
 		copyFile(t, filepath.Join(clients, name), filepath.Join(dir, name))
 	}
 	for _, name := range []string{"longshore.js", "react.js"} {

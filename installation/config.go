@@ -41,6 +41,11 @@ type Config struct {
 	CallbackAllow []string
 	// CallbackPorts lists barred ports that callbacks may go to.
 	CallbackPorts []uint16
+	// AlertURLs, up to eight as ALERT_URLS in docs/settings.md, are told what is wrong; a worker sends it.
+	// They hold secrets.
+	AlertURLs []string
+	// AlertAge is how long the oldest job of a queue may wait; 0 = 5 min.
+	AlertAge time.Duration
 }
 
 // ErrSettings marks an error that other settings would mend, not time.

@@ -315,7 +315,8 @@ func (w *worker) run(ctx context.Context) error {
 	published := make(chan struct{})
 	wg.Go(func() { w.publish(background, sync.OnceFunc(func() { close(published) })) })
 	wg.Go(func() {
-		w.sys.Background(background, w.keeper.Run, w.sys.Janitor.Sweeper().Run, w.sys.Janitor.SweepOrphans)
+		w.sys.Background(background, w.keeper.Run, w.sys.Janitor.Sweeper().Run, w.sys.Janitor.SweepOrphans,
+			w.sys.Alerts.Run)
 	})
 
 	delivering, last := context.WithCancel(ctx)

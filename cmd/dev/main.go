@@ -96,8 +96,9 @@ func (d *dev) run(ctx context.Context) (err error) {
 		MinFreeSpace: int64(d.config.Space.MinFree), MaxJobs: d.config.HTTP.Ceilings.Jobs,
 		Lease: d.config.Jobs.Lease, CallbackSecrets: d.config.Jobs.CallbackSecrets(),
 		AccessSecrets: d.config.HTTP.Access.Secrets(),
-		CallbackKeys:  d.config.Jobs.CallbackKeys(), CallbackAllow: d.config.Work.CallbackAllow,
-		CallbackPorts: d.config.Work.CallbackPorts, RedisForgets: redis.Memory(), Log: d.log}
+		CallbackKeys:  d.config.Jobs.CallbackKeys(), CallbackAllow: d.config.Jobs.CallbackAllow,
+		CallbackPorts: d.config.Jobs.CallbackPorts, AlertURLs: d.config.Jobs.AlertURLs(),
+		AlertAge: d.config.Jobs.AlertAge, RedisForgets: redis.Memory(), Log: d.log}
 	sys, err := connect.Open(ctx, where)
 	if err != nil {
 		return errors.Join(err, l.Close())

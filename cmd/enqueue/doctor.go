@@ -201,6 +201,8 @@ func (d *doctor) server(ctx context.Context, s config.Enqueue) {
 		d.served(ctx, c)
 		list, err := c.Schedules(ctx, "")
 		d.schedules(list, err, time.Now())
+		firing, err := c.Alerts(ctx)
+		d.alerts(firing, err)
 		var types []string
 		for _, q := range queues {
 			for _, p := range q.Parked {
@@ -335,6 +337,7 @@ func (d *doctor) installation(ctx context.Context, s config.Enqueue) {
 	d.records(ctx, sys.Store)
 	d.workers(ctx, sys)
 	d.schedulesIn(ctx, sys)
+	d.alertsIn(ctx, sys)
 	o, err := sys.Overview(ctx)
 	if err != nil {
 		d.fail(exitUnavailable, "queues", "", "%v", err)

@@ -39,7 +39,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	log := program.Logger(c.Log, stdout)
 	where := program.Connection(c.Redis, c.Blobs, c.Jobs, c.Space, log)
 	where.AccessSecrets = c.Sealing.Secrets()
-	where.CallbackAllow, where.CallbackPorts = c.Work.CallbackAllow, c.Work.CallbackPorts
 	quiet, stop := program.Quiet()
 	defer stop()
 	return program.Worker(ctx, where, c.Work, c.Memory, c.Recycle, c.Deployed, c.Stop,

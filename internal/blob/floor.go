@@ -25,11 +25,14 @@ func (f *Floor) Room(n int64) error {
 		return nil
 	}
 	free, total, err := f.Space()
-	if err != nil || free-n >= min(f.Min, total/spaceShare) {
+	if err != nil || free-n >= FloorOf(f.Min, total) {
 		return nil
 	}
 	return ErrNoSpace
 }
+
+// FloorOf is what is to stay free of a space of total bytes, where least are wished for.
+func FloorOf(least, total int64) int64 { return min(least, total/spaceShare) }
 
 // floorStep is how much is written between two looks at the space, in bytes.
 const floorStep = 1 << 20

@@ -20,6 +20,7 @@ import (
 	"longshore/installation"
 	"longshore/internal/access"
 	accessstore "longshore/internal/access/store"
+	"longshore/internal/alerts"
 	"longshore/internal/blob"
 	"longshore/internal/functions/registry"
 	"longshore/internal/janitor"
@@ -56,6 +57,8 @@ type System struct {
 	Functions *registry.Store
 	// Callbacks sends signed callbacks; nil where no secret is set.
 	Callbacks *webhook.Sender
+	// Alerts tells what is wrong; whoever looks after the installation runs it.
+	Alerts *alerts.Desk
 	// Prefix of all keys and channels.
 	Prefix string
 	// MinFreeSpace is the config's.
@@ -72,7 +75,8 @@ type System struct {
 	// Desk is where operators work; whoever can make retries sets its Retry.
 	Desk *operate.Desk
 
-	blobs place // the same as Blobs
+	blobs place           // the same as Blobs
+	plain *webhook.Sender // of alerts that aren't signed; nil = there is nobody to tell
 
 	memory *redisdb.Memory
 	jobs   census
@@ -136,6 +140,9 @@ func (s *System) open(ctx context.Context, c Config) error {
 	s.Desk = operate.New(&operate.Desk{Redis: s.Redis, Prefix: s.Prefix, Store: s.Store, Queue: s.Queue,
 		Blobs: s.Blobs, Log: c.Log})
 	s.Queue.OnLost(func(ctx context.Context, w queue.WorkerInfo) { s.Desk.NoteGone(ctx, w, "lost") })
+	if err := s.openAlerts(c); err != nil {
+		return err
+	}
 	s.Janitor = janitor.New(janitor.Config{Mend: s.Desk.Mend, Profiles: s.Desk.ProfileFolders,
 		Redis: s.Redis, Prefix: s.Prefix, Store: s.Store,
 		Tickets: s.Queue, Blobs: s.blobs, Functions: s.Functions, Submitter: s.mender(), Log: s.Log,
@@ -192,6 +199,9 @@ func (s *System) Close() error {
 	}
 	if s.Callbacks != nil {
 		s.Callbacks.CloseIdleConnections()
+	}
+	if s.plain != nil {
+		s.plain.CloseIdleConnections()
 	}
 	return errors.Join(err, s.Redis.Close())
 }

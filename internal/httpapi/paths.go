@@ -19,6 +19,7 @@ const (
 	// PathProfiles has what processes held when their memory went short.
 	PathProfiles = "/v1/profiles"
 	PathBulk     = "/v1/bulk"
+	PathAlerts   = "/v1/alerts"
 
 	PathSchedules = "/v1/schedules"
 	PathLimits    = "/v1/limits"

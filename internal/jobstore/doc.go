@@ -61,6 +61,7 @@
 //	P:types:seen      zset    those types, by the time of their last publication (ms)
 //	P:workers         zset    living workers (internal/queue), by their last sign of life (ms)
 //	P:minded          string  somebody has looked after parked tickets; some seconds
+//	P:alerts          hash    what is wrong, and who is to be told (internal/alerts)
 //	P:warned:<type>   string  that nobody serves the type was logged; a minute
 //	P:events          channel id (16), rev (4), state letter of each change, many in a message
 //	P:logs            channel id (16): its log has new lines, which somebody follows

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,8 +21,8 @@ type Memory struct {
 const (
 	// lookTimeout bounds a look, so that a Redis that hangs doesn't stop the next.
 	lookTimeout = time.Second
-	// memoryFull is the part of maxmemory, in percent, from which Redis counts as full.
-	memoryFull = 80
+	// MemoryFull is the part of maxmemory, in percent, from which Redis counts as full.
+	MemoryFull = 80
 )
 
 // NewMemory returns a watch; Look makes it know something.
@@ -61,12 +62,37 @@ func anyFull(ctx context.Context, rdb redis.UniversalClient) (full bool, err err
 }
 
 func isFull(ctx context.Context, node redis.Cmdable) (bool, error) {
+	used, limit, err := usedOf(ctx, node)
+	return limit > 0 && used >= limit/100*MemoryFull, err
+}
+
+func usedOf(ctx context.Context, node redis.Cmdable) (used, limit int64, err error) {
 	text, err := node.Info(ctx, "memory").Result()
 	if err != nil {
-		return false, err
+		return 0, 0, err
 	}
 	info := parseInfo(text)
-	used, _ := strconv.ParseInt(info["used_memory"], 10, 64)
-	limit, _ := strconv.ParseInt(info["maxmemory"], 10, 64) // 0 = none; absent from the stand-in in memory
-	return limit > 0 && used >= limit/100*memoryFull, nil
+	used, _ = strconv.ParseInt(info["used_memory"], 10, 64)
+	limit, _ = strconv.ParseInt(info["maxmemory"], 10, 64) // 0 = none; absent from the stand-in in memory
+	return used, limit, nil
+}
+
+// Used is what a Redis holds and may hold, in bytes; of a Cluster, the node that is fullest. A limit of 0:
+// there is none.
+func Used(ctx context.Context, rdb redis.UniversalClient) (used, limit int64, err error) {
+	cluster, ok := rdb.(*redis.ClusterClient)
+	if !ok {
+		return usedOf(ctx, rdb)
+	}
+	var mu sync.Mutex
+	err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		u, l, err := usedOf(ctx, node)
+		mu.Lock()
+		defer mu.Unlock()
+		if l > 0 && (limit == 0 || float64(u)/float64(l) > float64(used)/float64(limit)) {
+			used, limit = u, l
+		}
+		return err
+	})
+	return used, limit, err
 }

@@ -27,14 +27,15 @@ func TestOperateScopes(t *testing.T) {
 		"bulk":     {access.Operate, false, false}, "cancel-operation": {access.Operate, false, false},
 		"pause-queue": act, "resume-queue": act, "pause-type": act, "resume-type": act, "tell-worker": act,
 		"list-pauses": look, "list-workers": look, "gone-workers": look, "list-profiles": look,
-		"get-profile": {access.Admin, true, false},
+		"get-profile": {access.Admin, true, false}, "list-alerts": look, "test-alerts": act,
 	}
 	waiters := push.NewWaiters(nil, 0, 0, 0)
 	before := map[string]bool{}
 	for _, rt := range routes(Config{}, Deps{}, waiters, t.Context()) {
 		before[rt.Op.OperationID] = true
 	}
-	for _, rt := range routes(Config{}, Deps{Operate: struct{ api.Operator }{}}, waiters, t.Context()) {
+	for _, rt := range routes(Config{}, Deps{Operate: struct{ api.Operator }{},
+		Alerts: struct{ api.Alerter }{}}, waiters, t.Context()) {
 		name := rt.Op.OperationID
 		if before[name] {
 			continue

@@ -33,6 +33,7 @@ func routes(c Config, d Deps, waiters *push.Waiters, stopping context.Context) [
 		api.NewOperate(d.Operate, show, waiters, stopping).Routes(),
 		api.Schedules{Desk: d.Schedules, Show: show}.Routes(),
 		api.Limits{Desk: d.Limits, Log: c.Log}.Routes(),
+		api.Alerts{Desk: d.Alerts}.Routes(),
 		api.Keys{Store: d.Access, Log: c.Log}.Routes(),
 		api.Functions{Store: d.Functions, Uploads: uploads, Log: c.Log}.Routes(),
 		api.Scaling{Scale: d.Scale, Token: c.HireFire, Latency: c.HireFireLatency}.Routes(),

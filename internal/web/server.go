@@ -80,7 +80,7 @@ type Config struct {
 }
 
 // Deps are what a Server works with; all are required but Operate, Schedules,
-// Limits, Scale, Metrics, Installation and
+// Limits, Alerts, Scale, Metrics, Installation and
 // WaitingFor.
 type Deps struct {
 	Submitter api.Submitter
@@ -100,6 +100,7 @@ type Deps struct {
 	Operate   api.Operator  // nil = nothing of it is served
 	Schedules api.Scheduler // likewise
 	Limits    api.Limiter   // likewise
+	Alerts    api.Alerter   // likewise
 	// Scale says how many workers are wanted; nil = nobody is told.
 	Scale func(context.Context) (httpapi.Scale, error)
 	// Metrics are those of this process, and Installation those of all together, in the

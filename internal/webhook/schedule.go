@@ -31,19 +31,27 @@ func pause(attempt int) time.Duration {
 // jittered is d, up to a fifth shorter or longer.
 func jittered(d time.Duration) time.Duration { return d*4/5 + rand.N(d*2/5+1) }
 
+// Again says whether an attempt, counted from 1, that ended so is followed by another one, and when.
+func Again(attempt int, r Result) (delay time.Duration, again bool) {
+	switch {
+	case r.Code == "", r.Code == CodeGone, r.Code == CodeURL, r.Code == CodeAddress, attempt >= maxAttempts:
+		return 0, false
+	}
+	// A receiver may ask for more time, not for less, and not for ever.
+	return max(jittered(pause(attempt)), min(r.RetryAfter, maxPause)), true
+}
+
 // settle says what follows from an attempt.
 func settle(c jobstore.CallbackClaim, r Result) jobstore.CallbackSettlement {
 	s := jobstore.CallbackSettlement{Claim: c, Status: r.Status, Code: string(r.Code)}
-	attempt := c.Attempts + 1
+	delay, again := Again(c.Attempts+1, r)
 	switch {
 	case r.Code == "":
 		s.Outcome = jobstore.CallbackDelivered
-	case r.Code == CodeGone, r.Code == CodeURL, r.Code == CodeAddress, attempt >= maxAttempts:
-		s.Outcome = jobstore.CallbackFailed
+	case again:
+		s.Outcome, s.Delay = jobstore.CallbackRetry, delay
 	default:
-		s.Outcome = jobstore.CallbackRetry
-		// A receiver may ask for more time, not for less, and not for ever.
-		s.Delay = max(jittered(pause(attempt)), min(r.RetryAfter, maxPause))
+		s.Outcome = jobstore.CallbackFailed
 	}
 	return s
 }

@@ -55,8 +55,10 @@ type Sender struct {
 	client *http.Client
 }
 
-// Config of a Sender. It needs Secrets or Keys.
+// Config of a Sender. It needs Secrets or Keys, or Unsigned.
 type Config struct {
+	// Unsigned says that nothing is signed: for receivers that know no signatures.
+	Unsigned bool
 	// Secrets, one or two of the form whsec_<base64> of 24 to 64 bytes, sign for all
 	// receivers alike.
 	Secrets []string
@@ -74,9 +76,12 @@ type Config struct {
 
 // NewSender returns a sender.
 func NewSender(c Config) (*Sender, error) {
-	s, err := newSigner(c.Secrets, c.Keys)
-	if err != nil {
-		return nil, err
+	var s signer
+	if !c.Unsigned {
+		var err error
+		if s, err = newSigner(c.Secrets, c.Keys); err != nil {
+			return nil, err
+		}
 	}
 	g, err := newGuard(c.Allow, c.Ports...)
 	if err != nil {

@@ -141,5 +141,7 @@ func (s signer) sign(h http.Header, to *url.URL, id string, at time.Time, body [
 	}
 	h.Set(headerID, id)
 	h.Set(headerTimestamp, timestamp)
-	h.Set(headerSignature, strings.Join(signatures, " "))
+	if len(signatures) > 0 {
+		h.Set(headerSignature, strings.Join(signatures, " "))
+	}
 }

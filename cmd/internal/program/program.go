@@ -155,5 +155,7 @@ func Connection(r config.Redis, b config.Blobs, j config.Jobs, s config.Space,
 		RedisReplicated: r.Ack == config.Replicated, MaxConnections: r.MaxConnections,
 		Prefix: r.Prefix, BlobURL: b.URL, S3KeyID: b.KeyID.Reveal(), S3SecretKey: b.SecretKey.Reveal(),
 		S3SessionToken: b.SessionToken.Reveal(), S3Region: b.Region, MinFreeSpace: int64(s.MinFree),
-		Lease: j.Lease, CallbackSecrets: j.CallbackSecrets(), CallbackKeys: j.CallbackKeys(), Log: log}
+		Lease: j.Lease, CallbackSecrets: j.CallbackSecrets(), CallbackKeys: j.CallbackKeys(),
+		CallbackAllow: j.CallbackAllow, CallbackPorts: j.CallbackPorts, AlertURLs: j.AlertURLs(),
+		AlertAge: j.AlertAge, Log: log}
 }

@@ -185,6 +185,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 		web.Deps{Submitter: submitter, Uploads: uploads, Records: records{sys.Store.Views(), sys},
 			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Access: sys.Access, Minter: tokens,
 			Functions: deployments, Operate: sys.Desk, Schedules: room, Limits: sys.Limits,
+			Alerts:     sys.Alerts,
 			Queues:     func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
 			Workers:    func(ctx context.Context) ([]httpapi.WorkerInfo, error) { return workers(ctx, sys) },
 			WaitingFor: watch.WaitingFor, Scale: scale.Scale, Metrics: process.Text,
@@ -209,6 +210,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	wg.Go(func() {
 		sys.Background(background, keeper.Run, waiters.Run, guard.Run, sweeper.Run, room.Run,
 			sys.Janitor.SweepOrphans, sys.WatchRoom, sys.Limits.Run, watch.Run, scale.Run, sys.Desk.Run,
+			sys.Alerts.Run,
 			func(ctx context.Context) error {
 				if published != nil {
 					return nil // a worker of this process watches

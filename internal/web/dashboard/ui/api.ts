@@ -37,6 +37,7 @@ export interface Worker {
   started_at?: string; types?: string[]; control?: boolean; bad?: string[]
 }
 export interface Pause { queue?: string; lane?: string; priority?: string; type?: string; why: string; by: string; at: string; until?: string; state: string; not_obeyed_by?: { host: string; pid: number }[] }
+export interface Alert { alert: string; state: string; since: string; count?: number; summary: string; what_to_do: string }
 export interface Operation {
   id: string; rev: number; done: boolean; state: State; kind: string; action: string; filter?: Record<string, string>; why?: string; by?: string
   created_at: string; finished_at?: string; n: number; moved: number; skipped?: Record<string, number>
@@ -49,7 +50,7 @@ export interface Schema {
   writeOnly?: boolean; examples?: unknown[]; maxItems?: number; minItems?: number; additionalProperties?: boolean | Schema; anyOf?: Schema[]; oneOf?: Schema[]
 }
 
-interface Shared { counts?: Counts; stats?: Stats; queues?: Queue[]; workers?: Worker[]; pauses?: Pause[]; denied: boolean; away?: number; signed: boolean; said: string }
+interface Shared { counts?: Counts; stats?: Stats; queues?: Queue[]; workers?: Worker[]; pauses?: Pause[]; alerts?: Alert[]; denied: boolean; away?: number; signed: boolean; said: string }
 
 let shared: Shared = { denied: false, signed: !!kept(), said: '' }
 const hearers = new Set<() => void>()
@@ -217,7 +218,8 @@ export function useFrame() {
     set({ queues: list?.queues, workers: own?.workers ?? list?.workers })
   }, 2000)
   usePoll(async (signal) => {
-    const [stats, pauses] = await Promise.all([may<Stats>('/v1/stats?window=1h', { signal }), may<{ pauses: Pause[] }>('/v1/pauses', { signal })])
-    set({ stats, pauses: pauses?.pauses })
+    const [stats, pauses, alerts] = await Promise.all([may<Stats>('/v1/stats?window=1h', { signal }), may<{ pauses: Pause[] }>('/v1/pauses', { signal }),
+      may<{ firing: Alert[] }>('/v1/alerts', { signal })])
+    set({ stats, pauses: pauses?.pauses, alerts: alerts?.firing })
   }, 10_000)
 }

@@ -48,10 +48,15 @@ export function Overview({ query }: { query: URLSearchParams }) {
 
 /** What is wrong comes first: what, since when, what to do. When nothing is wrong the list is gone. */
 function Alarms() {
+  const alerts = useShared((s) => s.alerts), told = new Set(alerts?.map((a) => a.alert))
   const stats = useShared((s) => s.stats), pauses = useShared((s) => s.pauses), queues = useShared((s) => s.queues), workers = useShared((s) => s.workers)
   const all: VNode[] = []
   const row = (key: string, sign: string, tint: string, text: ComponentChildren, what: ComponentChildren, when: string, doing: ComponentChildren) =>
     all.push(<li key={key}><Sign of={sign} tint={tint} /><p>{text}<br /><span class="soft">{what}</span></p><span class="when">{when}</span><div class="do">{doing}</div></li>)
+  for (const a of alerts ?? []) {
+    row('a' + a.alert, 'alarm', 'failed', <b>{a.alert}</b>, <Fragment>{a.summary}{a.count ? ` (${count(a.count)})` : ''}<br />{a.what_to_do}</Fragment>,
+      `since ${clock(a.since, false)}, ${span(Date.now() - Date.parse(a.since))}`, opens(a.alert))
+  }
   const points = stats?.points ?? [], since = failingSince(points)
   if (since !== undefined) {
     const n = points.slice(since).reduce((a, p) => a + (p.ended.failed ?? 0), 0), at = points[since]!.at
@@ -60,6 +65,7 @@ function Alarms() {
   }
   for (const p of pauses ?? []) {
     const what = p.type ?? `${p.lane}, ${p.priority}`
+    if (told.has('paused:' + (p.type ?? p.queue))) continue
     row('p' + what, 'paused', 'retrying', <b>{what} is paused</b>, <Fragment>Why: “{p.why || 'not said'}”, by {p.by}. {p.until ? `Until ${clock(p.until)}.` : 'Nothing ends a pause but you.'}</Fragment>,
       `since ${clock(p.at, false)}, ${span(Date.now() - Date.parse(p.at))}`, <A class="btn" to="/queues#pauses">Open the pause</A>)
   }
@@ -74,11 +80,21 @@ function Alarms() {
     row('none', 'alarm', 'failed', <b>No worker is there</b>, <Fragment>{count(waits.reduce((n, q) => n + q.pending, 0))} jobs wait. Start one with this server’s Redis and blobs: <code>worker</code></Fragment>,
       'oldest ' + span(Math.max(...waits.map((q) => q.latency_ms))), null)
   }
-  for (const q of queues ?? []) for (const p of q.parked ?? []) if (!p.served) {
+  for (const q of queues ?? []) for (const p of q.parked ?? []) if (!p.served && !told.has('unserved:' + p.type)) {
     row('u' + q.queue + p.type, 'alarm', 'retrying', <b>{p.type}: {count(p.pending)} wait, and no worker takes the type</b>, 'Start a worker that has it, or cancel them.', '', <A class="btn" to={'/jobs?type=' + encodeURIComponent(p.type)}>Open the jobs</A>)
   }
   if (!all.length) return null
   return <Sec id="a" title="To do" end={all.length === 1 ? '1 alarm' : all.length + ' alarms'}><ul class="alarms">{all}</ul></Sec>
+}
+
+/** opens is the page on which an alert can be looked into. */
+function opens(alert: string) {
+  const kind = alert.split(':')[0]!, about = alert.slice(kind.length + 1)
+  const to: Record<string, [string, string]> = { failures: ['/failures', 'Open the groups'], paused: ['/queues#pauses', 'Open the pause'], age: ['/queues', 'Open the queues'],
+    unserved: ['/jobs?type=' + encodeURIComponent(about), 'Open the jobs'], 'worker-memory': ['/queues#workers', 'Open the workers'],
+    'worker-lag': ['/queues#workers', 'Open the workers'], 'worker-lost': ['/queues#workers', 'Open the workers'] }
+  const at = to[kind]
+  return at ? <A class="btn" to={at[0]}>{at[1]}</A> : null
 }
 
 function Charts({ stats, window }: { stats?: Stats; window: string }) {

@@ -122,7 +122,8 @@
 // limits, errors, the log), and over it stand wings that never import each other:
 // [longshore/internal/web/api] answers at once, [longshore/internal/web/push] lets
 // clients wait (long-polls, event streams, sockets), [longshore/internal/web/upload]
-// takes uploads in pieces, [longshore/internal/web/login] has the pages by which people log in, and
+// takes uploads in pieces, [longshore/internal/web/login] has the pages by which people log in,
+// [longshore/internal/web/release] the page behind a link in a mail that releases a held job, and
 // [longshore/internal/web/dashboard] has the pages under /ui/, which ask the API as any client does.
 // A new route is one line in Routes of the handler that serves
 // it: there its method and path, its description and who may use it stand together, and a parameter's

@@ -108,6 +108,7 @@ var floors = map[string]int{
 	"internal/web/push":      4,
 	"internal/web/upload":    4,
 	"internal/web/login":     4,
+	"internal/web/release":   4,
 	"internal/web/dashboard": 4,
 	// 5: takes a ticket, runs it, records it
 	"worker":       5,

@@ -13,6 +13,7 @@ import (
 	"longshore/internal/web/edge"
 	"longshore/internal/web/login"
 	"longshore/internal/web/push"
+	"longshore/internal/web/release"
 	"longshore/internal/web/upload"
 	"longshore/job"
 )
@@ -46,6 +47,7 @@ func routes(c Config, d Deps, waiters *push.Waiters, stopping context.Context) [
 			c.Gate.Open()}).
 			Routes(),
 		upload.Handler{Protocol: d.Uploads, Uploads: uploads, Stopping: stopping}.Routes(),
+		release.Page{Records: d.Records}.Routes(),
 		dashboard.Routes(),
 	)
 }

@@ -64,7 +64,7 @@ func (s *Store) Signing(ctx context.Context) ([]Signing, error) {
 // The ages of a signing key.
 const (
 	SigningMonth = 30 * 24 * time.Hour
-	signingGone  = SigningMonth + 72*time.Hour // longer than what it signed lives
+	signingGone  = 2*SigningMonth + 72*time.Hour // longer than what it signed lives
 )
 
 // Sign makes a new signing key, unless there is a young one.

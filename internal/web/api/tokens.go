@@ -83,6 +83,7 @@ func (h Tokens) revoke(a *edge.Answer, r *http.Request) error {
 const (
 	usualTTL      = 15 * time.Minute
 	maxTTL        = 24 * time.Hour
+	mailTTL       = 30 * 24 * time.Hour // of one that only releases jobs: a person may take days to say yes
 	maxTokenJobs  = 100
 	maxTokenJSON  = 4 << 10 // bytes of its payload, and of its controls
 	maxInputBytes = 1 << 60
@@ -175,9 +176,13 @@ func principalOf(a *edge.Answer, body answer.NewToken, now time.Time) (*access.P
 	}
 	ttl := usualTTL
 	if body.TTL != "" {
+		most := maxTTL
+		if body.Submit == nil && body.Subject == "" && slices.Equal(body.Scopes, []string{"jobs:release"}) {
+			most = mailTTL
+		}
 		var err error
-		if ttl, err = httpapi.ParseDuration(body.TTL); err != nil || ttl < time.Second || ttl > maxTTL {
-			return nil, invalidAt("/ttl", "expected a duration from 1s to 24h")
+		if ttl, err = httpapi.ParseDuration(body.TTL); err != nil || ttl < time.Second || ttl > most {
+			return nil, invalidAt("/ttl", "expected a duration from 1s to 24h, or to 720h for jobs:release alone")
 		}
 	}
 	scopes, err := access.ParseScopes(body.Scopes)

@@ -5,8 +5,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -75,6 +77,9 @@ func (g *guard) check(rt *Route, a *Answer, r *http.Request) error {
 	credential, err := credentialOf(rt, r, g.open)
 	if err != nil {
 		return err
+	}
+	if credential.inQuery {
+		a.shown = credential.text
 	}
 	if g.open && !r.ProtoAtLeast(1, 1) { // nginx says nothing else of itself where it isn't told to
 		return httpapi.NewError(httpapi.Forbidden, "HTTP/1.0 is how some proxies pass requests on; "+
@@ -315,6 +320,10 @@ func credentialOf(rt *Route, r *http.Request, open bool) (c credential, err erro
 			r.URL.RawQuery = without(query)
 		}
 	}
+	if rt.InForm {
+		tokens := formTokens(r)
+		found, c.sent, c.inQuery = append(found, tokens...), c.sent || tokens != nil, tokens != nil
+	}
 	if len(found) > 1 {
 		return c, httpapi.NewError(httpapi.Invalid, "there is more than one credential").
 			WithStatus(http.StatusBadRequest)
@@ -327,7 +336,23 @@ func credentialOf(rt *Route, r *http.Request, open bool) (c credential, err erro
 
 // readable reports whether a page's token in the address is taken.
 func (rt *Route) readable(method string) bool {
-	return rt.Scope == access.JobsRead && (method == http.MethodGet || method == http.MethodHead)
+	return (rt.Scope == access.JobsRead || rt.InAddress) && (method == http.MethodGet || method == http.MethodHead)
+}
+
+// maxForm bounds a form that holds a token, in bytes.
+const maxForm = 16 << 10
+
+// formTokens are those in a form's fields.
+func formTokens(r *http.Request) []string {
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/x-www-form-urlencoded" {
+		return nil
+	}
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
+	if err != nil || len(text) > maxForm {
+		return nil
+	}
+	fields, _ := url.ParseQuery(string(text)) // what can't be read has none
+	return fields[queryToken]
 }
 
 func without(query url.Values) string {

@@ -26,6 +26,8 @@ type Answer struct {
 	idle    time.Duration // how long the client may take no byte
 	slid    time.Time     // when the deadline was set
 
+	shown string // a page's token that stood in the address, or in a form
+
 	route    *Route // nil: none matched
 	status   int    // 0: nothing written yet
 	bytes    int64
@@ -35,6 +37,10 @@ type Answer struct {
 	mending  bool  // a problem is being written in place of a plain text
 	swallow  bool  // that text's body
 }
+
+// Shown is the page's token that the request had in its address, or in a form; "" = none. A page may
+// have its own form send it.
+func (a *Answer) Shown() string { return a.shown }
 
 // Unwrap is for http.ResponseController.
 func (a *Answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

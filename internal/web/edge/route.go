@@ -38,8 +38,10 @@ type Route struct {
 	Whole  bool          // no page's token may, whatever its scopes
 	Late   time.Duration // how long after its token's end a page may go on
 	JSON   bool          // the body is JSON, read before the handler
-	Probe  bool          // asked every few seconds: logged at debug level
-	Fresh  bool          // what it changes needs a login of the last minutes, as all of scope admin does
+	// InAddress has a page's token taken from the address, as all reads of jobs do, InForm from a form.
+	InAddress, InForm bool
+	Probe             bool // asked every few seconds: logged at debug level
+	Fresh             bool // what it changes needs a login of the last minutes, as all of scope admin does
 	// Refuse shows a refusal as a page; nil: it is a problem in JSON.
 	Refuse func(*Answer, *http.Request, *httpapi.Error)
 	// Handle serves it. Body, if it answers with JSON, is the zero value of what, and

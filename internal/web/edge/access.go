@@ -336,7 +336,8 @@ func credentialOf(rt *Route, r *http.Request, open bool) (c credential, err erro
 
 // readable reports whether a page's token in the address is taken.
 func (rt *Route) readable(method string) bool {
-	return (rt.Scope == access.JobsRead || rt.InAddress) && (method == http.MethodGet || method == http.MethodHead)
+	return (rt.Scope == access.JobsRead || rt.InAddress) &&
+		(method == http.MethodGet || method == http.MethodHead)
 }
 
 // maxForm bounds a form that holds a token, in bytes.

@@ -82,7 +82,7 @@ func afterOf(list string) []job.After {
 // enterNew enters a job that was just made at those that it is after. Where that fails a sweep does it.
 func (s *Store) enterNew(ctx context.Context, n *NewJob) {
 	if len(n.After) > 0 {
-		_ = s.enter(ctx, n.ID, n.After)
+		_ = s.enter(ctx, n.ID, n.Owner.Of(), n.After)
 	}
 }
 
@@ -101,17 +101,22 @@ func (s *Store) enterAgain(ctx context.Context, id job.ID) error {
 			open = append(open, one.ID)
 		}
 	}
-	return s.enter(ctx, id, open)
-}
-
-// enter enters a job at others that it is after, and strikes off what has ended.
-func (s *Store) enter(ctx context.Context, id job.ID, before []job.ID) error {
-	if len(before) == 0 {
+	if len(open) == 0 {
 		return nil
 	}
+	r, err := s.read(ctx, id, false)
+	if err != nil {
+		return fmt.Errorf("who %s is of: %w", id, err)
+	}
+	return s.enter(ctx, id, r.Owner.Of(), open)
+}
+
+// enter enters a job of a tenant at others that it is after, and strikes off what has ended. Another
+// tenant's is as if it were gone.
+func (s *Store) enter(ctx context.Context, id job.ID, tenant string, before []job.ID) error {
 	calls := make([]*batch.Call, len(before))
 	for i, one := range before {
-		calls[i] = s.call(one, id.Raw())
+		calls[i] = s.call(one, id.Raw(), tenant)
 	}
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.enter, bulkSize, calls); err != nil {
 		return fmt.Errorf("enter %s: %w", id, err)

@@ -177,11 +177,11 @@ type Created struct {
 // Snapshot returns the job as it was created from n; ok is false if only the
 // record can tell.
 func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
-	if !c.New || c.at == 0 || len(n.After) > 0 {
+	if !c.New || c.at == 0 || len(n.After) > 0 || len(n.Limits) > 0 {
 		return snap, false
 	}
 	snap = job.Snapshot{ID: c.ID, Type: n.Type, State: n.state(), Rev: 1, Lane: n.Lane, Priority: n.Priority,
-		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, Labels: n.Labels,
+		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, Labels: n.Labels, LimitKey: n.LimitKey,
 		CreatedAt: time.UnixMilli(c.at).UTC()}
 	tellOwner(&snap, n.Owner)
 	if n.Hold != "" {

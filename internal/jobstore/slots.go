@@ -19,8 +19,17 @@ type Slots struct {
 // by.
 func (s Slots) Class(by string) string { return s.Limit + ":" + by }
 
-// SetSlots says how many jobs of each limit may run at once, by the table of limits of a revision: an
-// older one changes nothing. Jobs of limits that are not in it run as if there were none.
+// SlotsRev is the revision of the table of limits that was said last; 0 = none was.
+func (s *Store) SlotsRev(ctx context.Context) (int64, error) {
+	rev, err := s.rdb.HGet(ctx, s.bases[0]+"limits", "rev").Int64()
+	if failed(err) {
+		return 0, err
+	}
+	return rev, nil
+}
+
+// SetSlots says how many jobs of each limit may run at once, by the table of limits of a revision,
+// which who says it has just read. Jobs of limits that are not in it run as if there were none.
 func (s *Store) SetSlots(ctx context.Context, rev int64, all []Slots) error {
 	args := []any{rev}
 	for _, one := range all {

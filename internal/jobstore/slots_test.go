@@ -149,12 +149,12 @@ func TestAtOnce(t *testing.T) {
 		if ids, _ = s.takes(t, first, 10); !slices.Equal(ids, idsOf(jobs[5:7])) {
 			t.Fatalf("raised by two %v start", ids)
 		}
-		s.limits(t, 1) // an older table
+		s.limits(t, 3, Slots{Limit: "*/three", Most: 1}) // lowered: seven run
 		s.turn(t, time.Second)
 		if ids, _ = s.takes(t, first, 10); len(ids) > 0 {
-			t.Fatalf("by an older table %v start", ids)
+			t.Fatalf("lowered to one %v start", ids)
 		}
-		s.limits(t, 3)
+		s.limits(t, 4)
 		s.turn(t, time.Second)
 		if ids, _ = s.takes(t, first, 10); !slices.Equal(ids, idsOf(jobs[7:])) {
 			t.Fatalf("without a limit %v start", ids)
@@ -166,7 +166,7 @@ func TestAtOnce(t *testing.T) {
 func TestTwoLimits(t *testing.T) {
 	t.Parallel()
 	overParts(t, func(t *testing.T, s *turned) {
-		key, all := Slots{Limit: "t/key", Most: 1}, Slots{Limit: "t/all", Most: 2}
+		key, all := Slots{Limit: "t/key", Most: 1, ToEnd: true}, Slots{Limit: "t/all", Most: 2}
 		s.limits(t, 1, key, all)
 		class := func(by string) []string { return []string{key.Class(by), all.Class("-")} }
 		first := limited("", class("a")...)
@@ -240,6 +240,133 @@ func TestSlotsMended(t *testing.T) {
 			s.rdb.LLen(t.Context(), base+"line:"+one.Class("a")).Val())
 		if left != "0 0 0" {
 			t.Errorf("left are %s classes, slots, tickets", left)
+		}
+	})
+}
+
+// TestOrderOfTwo holds the order of a key while its jobs wait for a limit that others fill, or some of
+// them need no more than the key's.
+func TestOrderOfTwo(t *testing.T) {
+	t.Parallel()
+	overParts(t, func(t *testing.T, s *turned) {
+		key, wide := Slots{Limit: "t/key", Most: 1, ToEnd: true}, Slots{Limit: "t/wide", Most: 3}
+		s.limits(t, 1, key, wide)
+		first := limited("", wide.Class("-"))
+		others := []NewJob{first, limited(first.ID, wide.Class("-")), limited(first.ID, wide.Class("-"))}
+		var hooks []NewJob
+		for i := range 6 {
+			classes := []string{key.Class("a"), wide.Class("-")}
+			if i%2 == 1 {
+				classes = classes[:1]
+			}
+			hooks = append(hooks, limited(first.ID, classes...))
+		}
+		for _, n := range append(slices.Clone(others), hooks...) {
+			mustCreate(t, s.Store, n)
+		}
+		ids, fences := s.takes(t, first, 10)
+		if !slices.Equal(ids, idsOf(others)) {
+			t.Fatalf("%v start", ids)
+		}
+		for i, id := range ids {
+			s.finish(t, id, fences[i], End{Outcome: Succeeded})
+		}
+		for i, n := range hooks {
+			ids, fences := s.takes(t, first, 10)
+			if !slices.Equal(ids, []job.ID{n.ID}) {
+				t.Fatalf("%d: %v start", i, ids)
+			}
+			s.finish(t, n.ID, fences[0], End{Outcome: Succeeded})
+		}
+	})
+}
+
+// TestNobodyStarves holds that a job of two busy classes gets its turn: it waits for those only that
+// stood in the second line when it came there.
+func TestNobodyStarves(t *testing.T) {
+	t.Parallel()
+	overParts(t, func(t *testing.T, s *turned) {
+		a, b := Slots{Limit: "t/a", Most: 1}, Slots{Limit: "t/b", Most: 1}
+		s.limits(t, 1, a, b)
+		first := limited("", a.Class("-"))
+		both := limited(first.ID, a.Class("-"), b.Class("-"))
+		jobs := []NewJob{first, limited(first.ID, b.Class("-")), both}
+		for i := range 40 {
+			jobs = append(jobs, limited(first.ID, []Slots{a, b}[i%2].Class("-")))
+		}
+		for _, n := range jobs {
+			mustCreate(t, s.Store, n)
+		}
+		ran := 0
+		for range 50 {
+			ids, fences := s.takes(t, first, 1)
+			if len(ids) == 0 {
+				break
+			}
+			if ran++; ids[0] == both.ID && ran > 24 {
+				t.Errorf("it is number %d", ran)
+			}
+			s.finish(t, ids[0], fences[0], End{Outcome: Succeeded})
+		}
+		if ran != len(jobs) {
+			t.Errorf("%d of %d ran", ran, len(jobs))
+		}
+	})
+}
+
+// TestDeadLine has a slot come free before a line of jobs that were canceled, and of one that can't be
+// read.
+func TestDeadLine(t *testing.T) {
+	t.Parallel()
+	overParts(t, func(t *testing.T, s *turned) {
+		one := Slots{Limit: "t/one", Most: 1}
+		s.limits(t, 1, one)
+		first := limited("", one.Class("-"))
+		dead := make([]NewJob, 2500)
+		ids := make([]job.ID, len(dead))
+		for i := range dead {
+			dead[i] = limited(first.ID, one.Class("-"))
+			ids[i] = dead[i].ID
+		}
+		strange, last := limited(first.ID, one.Class("-")), limited(first.ID, one.Class("-"))
+		mustCreate(t, s.Store, first)
+		_, errs := s.CreateMany(t.Context(), dead)
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+		mustCreate(t, s.Store, strange)
+		mustCreate(t, s.Store, last)
+		running, fences := s.takes(t, first, 10)
+		if _, err := s.CancelMany(t.Context(), ids, "", job.Filter{}); err != nil || len(running) != 1 {
+			t.Fatal(err, running)
+		}
+		s.rdb.Set(t.Context(), s.base(strange.ID)+"x:"+strange.ID.Raw(), "strange", 0)
+		s.finish(t, first.ID, fences[0], End{Outcome: Succeeded})
+		s.turn(t, 2*time.Second)
+		if ids, _ := s.takes(t, first, 10); !slices.Equal(ids, []job.ID{last.ID}) {
+			t.Errorf("behind the dead %v start", ids)
+		}
+	})
+}
+
+// TestManyLimits says more limits than a script can unpack.
+func TestManyLimits(t *testing.T) {
+	t.Parallel()
+	overParts(t, func(t *testing.T, s *turned) {
+		all := make([]Slots, 9000)
+		for i := range all {
+			all[i] = Slots{Limit: fmt.Sprint("t/", i), Most: 1}
+		}
+		s.limits(t, 7, all...)
+		if rev, err := s.SlotsRev(t.Context()); err != nil || rev != 7 {
+			t.Errorf("revision %d, %v", rev, err)
+		}
+		first := limited("", all[8999].Class("-"))
+		second := limited(first.ID, all[8999].Class("-"))
+		mustCreate(t, s.Store, first)
+		mustCreate(t, s.Store, second)
+		if ids, _ := s.takes(t, first, 10); len(ids) != 1 {
+			t.Errorf("%d start", len(ids))
 		}
 	})
 }

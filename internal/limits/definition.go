@@ -174,7 +174,7 @@ func checkQueues(glob string) error {
 }
 
 func checkKeys(glob string) error {
-	if _, err := path.Match(glob, ""); err != nil || glob == "" || len(glob) > httpapi.MaxLimitKey {
+	if glob == "" || len(glob) > httpapi.MaxLimitKey {
 		return errors.New("expected a key, or some with *, as acme-* (at most 256 bytes)")
 	}
 	return nil

@@ -109,7 +109,11 @@ func (r *Room) Reload(ctx context.Context) error {
 	}
 	old := r.table.Load()
 	if rev == old.rev {
-		r.table.Store(&table{rev: rev, limits: old.limits, at: time.Now()})
+		t := &table{rev: rev, limits: old.limits, at: time.Now()}
+		if err := r.saidAnew(ctx, t); err != nil {
+			return err
+		}
+		r.table.Store(t)
 		if len(old.limits) > 0 && !r.samples() {
 			return r.learn(ctx)
 		}

@@ -24,9 +24,12 @@ const mostOfJob = 4
 // waits tells that a limit is one of what waits.
 func (l *limit) waits() bool { return l.spec.Depth > 0 || l.age > 0 }
 
+// keeps tells that a slot is held to its job's end.
+func (l *limit) keeps() bool { return l.spec.Keep == keepEnd }
+
 // slots is a limit of jobs at once, as the store knows it.
 func (l *limit) slots() jobstore.Slots {
-	return jobstore.Slots{Limit: l.owner + "/" + l.name, Most: l.spec.Concurrency, ToEnd: l.spec.Keep == keepEnd}
+	return jobstore.Slots{Limit: l.owner + "/" + l.name, Most: l.spec.Concurrency, ToEnd: l.keeps()}
 }
 
 // Classify names the limits of jobs at once that a new job is one of. One that is told apart by keys is
@@ -35,25 +38,32 @@ func (r *Room) Classify(n *jobstore.NewJob) {
 	var mine []*limit
 	for _, l := range r.current(context.Background()) { // a look has a bound of its own
 		if l.spec.Concurrency > 0 && l.binds(n) && (n.LimitKey != "" || !l.perKey && l.spec.Match.Key == "") &&
-			matches(l.spec.Match.Key, n.LimitKey) {
+			matchesKey(l.spec.Match.Key, n.LimitKey) {
 			mine = append(mine, l)
 		}
 	}
 	if len(mine) == 0 {
 		return
 	}
+	// Those held to the end come first, and of them one counts: a job that waits for a slot of another
+	// limit holds its place in the order already.
+	rank := map[bool]int{true: 0, false: 1}
 	slices.SortFunc(mine, func(a, b *limit) int {
-		return cmp.Or(cmp.Compare(a.owner, b.owner), cmp.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(rank[a.keeps()], rank[b.keeps()]), cmp.Compare(a.owner, b.owner),
+			cmp.Compare(a.name, b.name))
 	})
-	for _, l := range mine[:min(len(mine), mostOfJob)] {
-		n.Limits = append(n.Limits, l.slots().Class(l.apart(n)))
+	for i, l := range mine {
+		if (i == 0 || !l.keeps()) && len(n.Limits) < mostOfJob {
+			n.Limits = append(n.Limits, l.slots().Class(l.apart(n)))
+		}
 	}
 }
 
-// apart is a hash of what a limit tells jobs apart by.
+// apart is a hash of what a limit tells jobs apart by. Keys are of a tenant's own choosing, so two
+// tenants' are never the same.
 func (l *limit) apart(n *jobstore.NewJob) string {
 	var of []string
-	if l.perTenant {
+	if l.perTenant || l.perKey {
 		of = append(of, "tenant", n.Owner.Of())
 	}
 	if l.perType {
@@ -67,6 +77,42 @@ func (l *limit) apart(n *jobstore.NewJob) string {
 	}
 	sum := sha256.Sum256([]byte(strings.Join(of, "\x00")))
 	return hex.EncodeToString(sum[:10])
+}
+
+// matchesKey reports whether a pattern lets a key, which may hold any sign: * alone is special.
+func matchesKey(glob, key string) bool {
+	first, rest, more := strings.Cut(glob, "*")
+	if glob == "" || !more {
+		return glob == "" || glob == key
+	}
+	if !strings.HasPrefix(key, first) {
+		return false
+	}
+	key = key[len(first):]
+	for {
+		part, next, more := strings.Cut(rest, "*")
+		if !more {
+			return strings.HasSuffix(key, part)
+		}
+		i := strings.Index(key, part)
+		if i < 0 {
+			return false
+		}
+		key, rest = key[i+len(part):], next
+	}
+}
+
+// saidAnew says the limits of jobs at once again where the scripts know another table than ours.
+func (r *Room) saidAnew(ctx context.Context, t *table) error {
+	if !slices.ContainsFunc(t.limits, func(l *limit) bool { return l.spec.Concurrency > 0 }) {
+		return nil
+	}
+	rev, _ := strconv.ParseInt(t.rev, 10, 64)
+	said, err := r.Store.SlotsRev(ctx)
+	if err != nil || said == rev {
+		return err
+	}
+	return r.sayThem(ctx, t)
 }
 
 // sayThem has the scripts know the limits of jobs at once of a table.

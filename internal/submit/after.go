@@ -49,7 +49,7 @@ func (d *Submitter) checkAfter(ctx context.Context, r Request, n *jobstore.NewJo
 		case one.Err == nil:
 		case !errors.Is(one.Err, job.ErrNotFound):
 			return refusal.Of(one.Err)
-		case d.known(ctx, n):
+		case d.repeats(ctx, n):
 		case errors.Is(one.Err, job.ErrStoreReset):
 			return refusal.Of(one.Err)
 		default:
@@ -57,6 +57,20 @@ func (d *Submitter) checkAfter(ctx context.Context, r Request, n *jobstore.NewJo
 		}
 	}
 	return nil
+}
+
+// repeats reports whether a request is a repeat of one that has made a job. An upload that died has made
+// none.
+func (d *Submitter) repeats(ctx context.Context, n *jobstore.NewJob) bool {
+	if n.Digest == "" {
+		return false
+	}
+	id, err := d.Store.Find(ctx, *n)
+	if err != nil {
+		return false
+	}
+	snap, err := d.Store.Get(ctx, id)
+	return err == nil && (snap.State != job.Failed || snap.StartedAt != nil)
 }
 
 func noSuchBefore(i int) error {

@@ -32,6 +32,7 @@ end
 -- The plan: of one job (mine) until it is decided, then of the call (plan).
 local plan, mine, cores, own = {}, {}, {}, {}
 local rares, said = {}, {} -- fields of x:, by id and name, as this call has left them
+local blank = {} -- ids of which what x: has is another job's, that was there before
 local successors -- of a job that ends (wait.lua)
 local line_up, leave -- of jobs with limits (slots.lua)
 local function todo(stage, ...)
@@ -172,7 +173,7 @@ end
 -- rare reads a field of x:, and set_rare plans one; '' takes it away.
 local function rare(j, field)
   if not j.hx then return nil end
-  local value = said[j.id .. field] or rares[j.id .. field] or call('HGET', P .. 'x:' .. j.id, field)
+  local value = said[j.id .. field] or rares[j.id .. field] or not blank[j.id] and call('HGET', P .. 'x:' .. j.id, field)
   return value and value ~= '' and value or nil
 end
 local function set_rare(j, field, value)

@@ -53,6 +53,7 @@ end
 
 -- clear makes room for another job under the same id, whose rev goes on.
 local function clear(j)
+  blank[j.id] = true
   forget(j)
   for i = #mine, 1, -1 do
     if mine[i][2] == 'SET' and mine[i][3] == P .. 'c:' .. j.id then table.remove(mine, i) end
@@ -131,6 +132,7 @@ local function create(id, hash, digest, state, said, flags, fixed, payload, apar
   local reply = other and other ~= id and named(other, digest, sub(claimed, 17), fence, from, lease_ms, whose) or
     there and prior(there, digest, digest_of(there), fence, from, lease_ms, whose)
   if reply then return reply end
+  if there and there.owes and call('ZSCORE', P .. 'owes:after', id) then return { 'claimed' } end -- others are still to hear of it
   if there then
     rev = clear(there)
   elseif chosen ~= '0' and call('EXISTS', P .. 'c:' .. id) == 1 then

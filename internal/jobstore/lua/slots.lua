@@ -15,19 +15,20 @@ local function bound(class)
   return tonumber(most), keep == 'end'
 end
 
--- seat gives a job its slots, all of them or none, and returns the class that has none left. Its turn has come, or it
--- stands behind those that wait already.
+-- seat gives a job slots of its classes, one after another, and returns the first that has none for it. What it has got it
+-- keeps meanwhile. All jobs ask in one order, those held to the end first: so none waits for another in a circle, none is
+-- passed for ever by others that need less, and in a class of the first kind all stand in the order in which they came.
+-- turn is the class whose line it comes from.
 local function seat(id, lm, turn)
   for class in string.gmatch(lm, '%S+') do
-    local most = bound(class)
-    if most and call('SISMEMBER', P .. 'slots:' .. class, id) == 0 and
-        (call('SCARD', P .. 'slots:' .. class) >= most or not turn and call('EXISTS', P .. 'line:' .. class) == 1) then
-      return class
+    local slots, most = P .. 'slots:' .. class, bound(class)
+    if call('SISMEMBER', slots, id) == 0 then
+      if most and (call('SCARD', slots) >= most or class ~= turn and call('EXISTS', P .. 'line:' .. class) == 1) then
+        return class
+      end
+      call('SADD', slots, id)
+      call('SADD', P .. 'classes', class)
     end
-  end
-  for class in string.gmatch(lm, '%S+') do
-    call('SADD', P .. 'slots:' .. class, id)
-    call('SADD', P .. 'classes', class)
   end
 end
 
@@ -38,36 +39,57 @@ local function to_pending(queue, entry, ahead)
   if call(ahead and 'RPUSH' or 'LPUSH', Q .. 'pending', entry) == 1 then @RING(queue)@ end
 end
 
+-- stand puts a ticket into a class's line, behind those that are there, or ahead.
+local function stand(id, entry, class, ahead)
+  call(ahead and 'RPUSH' or 'LPUSH', P .. 'line:' .. class, entry)
+  call('HSET', P .. 'x:' .. id, 'lp', class)
+  call('SADD', P .. 'classes', class)
+end
+
+-- pass has the next of a line go on, whose slot is free: to the workers, or into the line of its next class.
+local function pass(entry, class)
+  local id = sub(entry, 1, 16)
+  local j = load(id)
+  if not j or j.s ~= 'queued' or entry_of(j) ~= entry then return false end
+  local full = seat(id, rare(j, 'lm') or '', class)
+  if full then
+    stand(id, entry, full)
+  else
+    call('HDEL', P .. 'x:' .. id, 'lp')
+    to_pending(j.head.queue, entry)
+  end
+  return true
+end
+
 -- pump gives the slots of a class that are free to the oldest of its line. Who had to wait for another's end comes behind
--- all that are pending: of many keys none is served again before the others.
+-- all that are pending: of many keys none is served again before the others. What a call can't do, the next sweep does.
 local function pump(class)
   local slots, line, most = P .. 'slots:' .. class, P .. 'line:' .. class, bound(class)
-  for _ = 1, @PUMP@ do
-    local entry = (not most or call('SCARD', slots) < most) and call('RPOP', line)
+  local passed, dropped = 0, 0
+  while not most or call('SCARD', slots) < most do
+    if passed >= @PUMP@ or dropped >= 20 * @PUMP@ then
+      call('SADD', P .. 'hurry', class)
+      break
+    end
+    local entry = call('RPOP', line)
     if not entry then break end
-    local id = sub(entry, 1, 16)
-    local ok, j = pcall(load, id)
-    if ok and j and j.s == 'queued' and entry_of(j) == entry then
-      local full = seat(id, rare(j, 'lm') or '', true)
-      if full then
-        call('RPUSH', P .. 'line:' .. full, entry)
-        call('HSET', P .. 'x:' .. id, 'lp', full)
-        call('SADD', P .. 'classes', full)
-      else
-        call('HDEL', P .. 'x:' .. id, 'lp')
-        to_pending(j.head.queue, entry)
-      end
-    else -- of a job that has moved on, or is gone: nobody knows its queue any more
+    local ok, went = pcall(pass, entry, class)
+    if ok and went then
+      passed = passed + 1
+    else -- of a job that has moved on, or is gone, or can't be read: nobody knows its queue any more
+      dropped = dropped + 1
       for _, queue in ipairs({ @QUEUES@ }) do call('UNLINK', @QUEUE(queue)@ .. 't:' .. entry) end
+      if not ok then call('ZADD', P .. 'when', int(t + @PUSH@), sub(entry, 1, 16)) end
     end
   end
   if call('EXISTS', slots, line) == 0 then call('SREM', P .. 'classes', class) end
 end
 
--- spoilt makes room where keys of classes are of another type: their jobs go on without a limit, until slots are told anew.
+-- spoilt makes room where keys of classes are of another type. The walk gives their jobs new tickets.
 local function spoilt(lm)
   for class in string.gmatch(lm, '%S+') do call('DEL', P .. 'slots:' .. class, P .. 'line:' .. class) end
   call('HSET', P .. 'n', 'bad', '1')
+  call('SET', P .. 'mend', '3')
 end
 
 -- line_up gives the ticket of a job with limits to the workers, or has it stand in a line.
@@ -75,15 +97,14 @@ line_up = function(j, lm, ahead)
   local entry = entry_of(j)
   call('HSET', @QUEUE(j.head.queue)@ .. 't:' .. entry, 'msg', '@MSG@' .. hex(j.id))
   local ok, full = pcall(seat, j.id, lm)
-  if not ok then spoilt(lm) end
-  if not ok or not full then
+  if ok and full then
+    stand(j.id, entry, full, ahead)
+    ok = pcall(pump, full)
+  else
+    call('HDEL', P .. 'x:' .. j.id, 'lp')
     to_pending(j.head.queue, entry, ahead)
-    return
   end
-  call(ahead and 'RPUSH' or 'LPUSH', P .. 'line:' .. full, entry)
-  call('HSET', P .. 'x:' .. j.id, 'lp', full)
-  call('SADD', P .. 'classes', full)
-  pump(full)
+  if not ok then spoilt(lm) end
 end
 
 -- leave gives the slots of a job back, for good or of limits that are for a run. Of one that ends in a line the ticket stays

@@ -253,7 +253,7 @@ end
 
 local KINDS = { 'n', 'hash', 'mend', 'string', 'heads', 'hash', 'last', 'string', 'sweep', 'string', 'walk', 'string', 'lease', 'zset',
   'when', 'zset', 'ends', 'zset', 'owes:webhook', 'zset', 'owes:after', 'zset', 'aside', 'zset', 'own', 'zset', 'tenants', 'set', 'ticks', 'zset',
-  'revs', 'string', 'limits', 'hash', 'classes', 'set', 'seats', 'string' }
+  'revs', 'string', 'limits', 'hash', 'classes', 'set', 'seats', 'string', 'hurry', 'set' }
 
 -- sound makes room where a strange hand has left a key of another type: it would stop each sweep and move.
 local function sound()
@@ -283,20 +283,26 @@ local function compare()
 end
 
 -- seats looks at some classes: slots of jobs that don't hold them any more are free, and lines go on that nobody moved, for
--- a limit was raised, or removed.
+-- a limit was raised, or removed. First come those that a pump left before it was done.
+local function look_over(class)
+  local ok = pcall(function()
+    local _, to_end = bound(class)
+    for _, id in ipairs(call('SRANDMEMBER', P .. 'slots:' .. class, @CLASSES@)) do
+      local read, j = pcall(load, id)
+      local holds = read and j and (HOLDS[j.s] or to_end and not TERMINAL[j.s])
+      if not holds and (read or not string.find(tostring(j), 'future', 1, true)) then call('SREM', P .. 'slots:' .. class, id) end
+    end
+    pump(class)
+  end)
+  if not ok then spoilt(class) end
+end
+
 local function seats()
-  local page = call('SSCAN', P .. 'classes', call('GET', P .. 'seats') or '0', 'COUNT', @CLASSES@)
-  for _, class in ipairs(page[2]) do
-    local ok = pcall(function()
-      local _, to_end = bound(class)
-      for _, id in ipairs(call('SRANDMEMBER', P .. 'slots:' .. class, @CLASSES@)) do
-        local read, j = pcall(load, id)
-        if not (read and j and (HOLDS[j.s] or to_end and not TERMINAL[j.s])) then call('SREM', P .. 'slots:' .. class, id) end
-      end
-      pump(class)
-    end)
-    if not ok then spoilt(class) end
-  end
+  for _, class in ipairs(call('SPOP', P .. 'hurry', @CLASSES@)) do look_over(class) end
+  if call('EXISTS', P .. 'hurry') == 1 then more = 1 end
+  local page = redis.pcall('SSCAN', P .. 'classes', call('GET', P .. 'seats') or '0', 'COUNT', @CLASSES@)
+  if page.err then page = { '0', {} } end
+  for _, class in ipairs(page[2]) do look_over(class) end
   if page[1] == '0' then call('DEL', P .. 'seats') else call('SET', P .. 'seats', page[1]) end
 end
 
@@ -314,7 +320,7 @@ if gap < 0 or gap >= min_gap then
   most_told = @TELL_SWEEP@
   take('owes:after', pay)
   ended()
-  if call('EXISTS', P .. 'classes') == 1 then seats() end
+  if call('EXISTS', P .. 'classes', P .. 'hurry') > 0 then seats() end
   compare()
 end
 local ticks, most = {}, tonumber(ARGV[5])

@@ -48,9 +48,10 @@ func TestHeldUntilReleased(t *testing.T) {
 	books := map[string]*book{}
 	for name, follow := range map[string]follower{"long-poll": each(followByLongPoll), "SSE": each(followByEvents),
 		"WebSocket": followBySocket, "Go client": followByClient} {
-		books[name] = newBook(t, name)
+		b := newBook(t, name)
+		books[name] = b
 		following.Go(func() {
-			if err := follow(t.Context(), url, []job.ID{held.ID, after.ID}, books[name]); err != nil {
+			if err := follow(t.Context(), url, []job.ID{held.ID, after.ID}, b); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		})

@@ -86,6 +86,8 @@ export interface BatchLine {
     input?: unknown;
     /** names and values to find the job by, at most 8: in JSON an object of strings, else user=7,batch=x */
     labels?: Record<string, string>;
+    /** what limits of jobs at once tell it apart by, as a customer: one line, at most 256 bytes */
+    limit_key?: string;
     /** how often to try */
     max_attempts?: number;
     /** what to do where one of these doesn't succeed: cancel, the default, or run */
@@ -290,6 +292,10 @@ export interface Snapshot {
     /** what the job is found by */
     labels?: Record<string, string>;
     lane: 'cpu' | 'io';
+    /** the limit of jobs at once that it waits for, as it was when the job was read */
+    limit?: string;
+    /** what limits tell it apart by, as a customer */
+    limit_key?: string;
     links?: Links;
     max_attempts: number;
     outputs?: Output[];
@@ -314,7 +320,7 @@ export interface Snapshot {
     type: string;
     usage?: Usage;
     /** what the job waits for, reckoned when it is read */
-    waiting_for?: 'time' | 'paused' | 'worker' | 'slots' | 'jobs' | 'release';
+    waiting_for?: 'time' | 'paused' | 'worker' | 'slots' | 'jobs' | 'release' | 'limit';
 }
 export interface Status {
     /** ok; of /readyz also store_reset: all works, but the job store has lost data */
@@ -333,6 +339,8 @@ export interface SubmitBody {
     input?: unknown;
     /** names and values to find the job by, at most 8: in JSON an object of strings, else user=7,batch=x */
     labels?: Record<string, string>;
+    /** what limits of jobs at once tell it apart by, as a customer: one line, at most 256 bytes */
+    limit_key?: string;
     /** how often to try */
     max_attempts?: number;
     /** what to do where one of these doesn't succeed: cancel, the default, or run */

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +23,7 @@ import (
 // pieces plays a server of tus. Each PATCH takes as many bytes as cuts says,
 // then the connection breaks; beyond the last one they take all.
 type pieces struct {
+	mu       sync.Mutex // one request may be given up while the next one is here
 	size     int64
 	got      []byte
 	cuts     []int64
@@ -30,7 +33,16 @@ type pieces struct {
 	asked    []string
 }
 
+// methods are those of the requests that have come.
+func (p *pieces) methods() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.asked)
+}
+
 func (p *pieces) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.asked = append(p.asked, r.Method)
 	h := w.Header()
 	if list := p.refuse[r.Method]; len(list) > 0 && r.URL.Path != httpapi.SubmitPath("file.checksum") {
@@ -106,8 +118,8 @@ func TestUpload(t *testing.T) {
 			snap, err := c.Upload(t.Context(),
 				Submission{Type: "file.checksum", Payload: map[string]int{"n": 1}, Filename: "a b",
 					Timeout: time.Minute, ContentType: "text/plain"}, bytes.NewReader(data), int64(len(data)))
-			if last := p.asked[len(p.asked)-1]; last != test.last {
-				t.Errorf("asked %v, want %s at the end", p.asked, test.last)
+			if asked := p.methods(); asked[len(asked)-1] != test.last {
+				t.Errorf("asked %v, want %s at the end", asked, test.last)
 			}
 			if test.status != 0 {
 				if refused := (*Error)(nil); !errors.As(err, &refused) || refused.Status != test.status {
@@ -145,8 +157,8 @@ func TestUploadIsKept(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("err = %v", err)
 		}
-		if last := p.asked[len(p.asked)-1]; (last == http.MethodDelete) != dropped {
-			t.Errorf("key %q: asked %v", key, p.asked)
+		if asked := p.methods(); (asked[len(asked)-1] == http.MethodDelete) != dropped {
+			t.Errorf("key %q: asked %v", key, asked)
 		}
 		cancel()
 	}

@@ -48,9 +48,12 @@ func mutants() map[string]rules {
 		"goes too early":     instead("return not open_after(af) and (not ho", "return (not ho"),
 		"goes unreleased":    instead("(not ho or rare(j, 'hr'))", "true"),
 		"never enters again": without("tell('enter', j)"),
-		"no slots":           instead("call('SCARD', P .. 'slots:' .. class) >= most", "false"),
-		"a slot leaks":       without("if not (read and j and (HOLDS[j.s] or to_end and not TERMINAL[j.s])) then call('SREM', P .. 'slots:' .. class, id) end"),
-		"no wake":            without("if j.owes then successors(j) end"),
+		"no slots":           instead("call('SCARD', slots) >= most or", "false or"),
+		"a slot leaks": {script: func(src string) string { // leave gives it back, or else a sweep
+			return strings.ReplaceAll(strings.ReplaceAll(src, "if lm then todo(5, leave, j, lm, TERMINAL[to]) end", ""),
+				"then call('SREM', P .. 'slots:' .. class, id) end", "then end")
+		}},
+		"no wake": without("if j.owes then successors(j) end"),
 		"a failure is nothing": instead("if letter ~= '@succeeded@' and not whatever then",
 			"if false then"),
 		"an end in no list":     without("call('RPUSH', P .. 'end:' .. h.due, unpack(h))"),

@@ -22,6 +22,16 @@ type Hold struct {
 // Held tells that a job waits for its release.
 func (s *Snapshot) Held() bool { return s.Hold != nil && s.Hold.ReleasedAt == nil && !s.Done }
 
+// OpenOf are those that are open.
+func OpenOf(all []After) (ids []ID) {
+	for _, one := range all {
+		if one.State == "" {
+			ids = append(ids, one.ID)
+		}
+	}
+	return ids
+}
+
 // Culprit says which of the jobs that one is after is why it can't run; "" of none.
 func Culprit(all []After) string {
 	for _, one := range all {

@@ -73,21 +73,6 @@ func (p *cli) doctorCommand() *cobra.Command {
 	return cmd
 }
 
-// dropFormat2 makes room for records of format 3 where there are some of format 2. It says what goes.
-func (p *cli) dropFormat2(ctx context.Context) error {
-	s, err := p.settings()
-	if err != nil {
-		return err
-	}
-	was, err := connect.DropFormat2(ctx, connection(s))
-	if err != nil {
-		return err
-	}
-	p.say("records of format 2 are gone: %d open jobs, %d ended ones, %d callbacks that were to be delivered",
-		was.Open, was.Ended, was.Callbacks)
-	return nil
-}
-
 // doctorTimeout bounds all checks together.
 const doctorTimeout = time.Minute
 

@@ -59,6 +59,21 @@ func (p *cli) acceptLoss(ctx context.Context) error {
 	return nil
 }
 
+// dropFormat2 makes room for records of format 3 where there are some of format 2. It says what goes.
+func (p *cli) dropFormat2(ctx context.Context) error {
+	s, err := p.settings()
+	if err != nil {
+		return err
+	}
+	was, err := connect.DropFormat2(ctx, connection(s))
+	if err != nil {
+		return err
+	}
+	p.say("records of format 2 are gone: %d open jobs, %d ended ones, %d callbacks that were to be delivered",
+		was.Open, was.Ended, was.Callbacks)
+	return nil
+}
+
 // more reports whether more than one is so.
 func more(all ...bool) bool {
 	n := 0

@@ -95,12 +95,7 @@ func (s *Store) enterAgain(ctx context.Context, id job.ID) error {
 		}
 		return fmt.Errorf("what %s is after: %w", id, err)
 	}
-	var open []job.ID
-	for _, one := range afterOf(list) {
-		if one.State == "" {
-			open = append(open, one.ID)
-		}
-	}
+	open := job.OpenOf(afterOf(list))
 	if len(open) == 0 {
 		return nil
 	}

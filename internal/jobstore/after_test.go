@@ -342,3 +342,23 @@ func TestAfterTold(t *testing.T) {
 		}
 	})
 }
+
+// TestAfterAnothers holds that a job after one of another tenant is as if that were gone, whatever has
+// let it in.
+func TestAfterAnothers(t *testing.T) {
+	t.Parallel()
+	overParts(t, func(t *testing.T, s *turned) {
+		theirs := simple()
+		mustCreate(t, s.Store, theirs)
+		mine := after(theirs.ID)
+		mine.Owner = access.Owner{Tenant: "mine"}
+		mustCreate(t, s.Store, mine)
+		snap := s.wants(t, "after another tenant's", mine.ID, job.Canceled)
+		if snap.Error == nil || snap.Error.Code != job.DependencyGone || snap.After[0].State != job.AfterGone {
+			t.Errorf("it says %+v, %+v", snap.Error, snap.After)
+		}
+		if n := s.rdb.Exists(t.Context(), s.base(theirs.ID)+"d:"+theirs.ID.Raw()).Val(); n > 0 {
+			t.Error("it is entered there")
+		}
+	})
+}

@@ -22,11 +22,8 @@ func (d *Desk) waiting(ctx context.Context, snap *job.Snapshot) (*answer.Waiting
 			w.For, w.Why = job.WaitingRelease, snap.Hold.Why
 			return &w, nil
 		}
-		for _, one := range snap.After {
-			if one.State == "" && len(w.Holders) < mostHolders {
-				w.Holders = append(w.Holders, one.ID)
-			}
-		}
+		w.Holders = job.OpenOf(snap.After)
+		w.Holders = w.Holders[:min(len(w.Holders), mostHolders)]
 		return &w, nil
 	case job.Queued:
 		if snap.Limit != "" {

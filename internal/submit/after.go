@@ -65,12 +65,8 @@ func (d *Submitter) repeats(ctx context.Context, n *jobstore.NewJob) bool {
 	if n.Digest == "" {
 		return false
 	}
-	id, err := d.Store.Find(ctx, *n)
-	if err != nil {
-		return false
-	}
-	snap, err := d.Store.Get(ctx, id)
-	return err == nil && (snap.State != job.Failed || snap.StartedAt != nil)
+	there, err := d.there(ctx, *n)
+	return err == nil && there
 }
 
 func noSuchBefore(i int) error {
@@ -83,12 +79,7 @@ func (r *Request) waitsStill(ctx context.Context, d *Submitter, old *jobstore.Re
 	if old.Snapshot.Hold != nil && old.Snapshot.Hold.ReleasedAt == nil {
 		r.Hold = old.Snapshot.Hold.Why
 	}
-	var open []job.ID
-	for _, one := range old.Snapshot.After {
-		if one.State == "" {
-			open = append(open, one.ID)
-		}
-	}
+	open := job.OpenOf(old.Snapshot.After)
 	if len(open) == 0 {
 		return nil
 	}

@@ -12,8 +12,8 @@ import (
 	"longshore/job"
 )
 
-// there reports whether a job has the key or the id of a new upload already, and
-// will keep it.
+// there reports whether a job has the key or the id of a new one already, and will keep it: an upload
+// that died doesn't.
 func (d *Submitter) there(ctx context.Context, n jobstore.NewJob) (bool, error) {
 	id, err := d.Store.Find(ctx, n)
 	if errors.Is(err, job.ErrNotFound) || errors.Is(err, jobstore.ErrMismatch) {

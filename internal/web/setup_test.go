@@ -436,13 +436,6 @@ func setup(t testing.TB, change ...func(*web.Config)) *bench {
 	return b
 }
 
-type reply struct {
-	status int
-	header http.Header
-	body   string
-	t      testing.TB
-}
-
 // do sends a request; headers come in pairs.
 func (b *bench) do(method, path, body string, headers ...string) reply {
 	b.Helper()
@@ -477,37 +470,6 @@ func (b *bench) send(method, path string, body io.Reader, headers ...string) rep
 		b.Fatal(err)
 	}
 	return reply{resp.StatusCode, resp.Header, string(text), b.TB}
-}
-
-func (r reply) snapshot() (snap job.Snapshot) {
-	r.t.Helper()
-	if err := json.Unmarshal([]byte(r.body), &snap); err != nil {
-		r.t.Fatalf("answer %d is no snapshot: %v\n%s", r.status, err, r.body)
-	}
-	return snap
-}
-
-// problem checks that the answer is a problem of this status and code, with
-// these pointers.
-func (r reply) problem(status int, code httpapi.Code, pointers ...string) {
-	r.t.Helper()
-	var e httpapi.Error
-	err := json.Unmarshal([]byte(r.body), &e)
-	if err != nil || r.status != status || e.Status != status || e.Code != code ||
-		r.header.Get("Content-Type") != httpapi.TypeProblem {
-		r.t.Errorf("got %d %s %s, want problem %d %s", r.status, r.header.Get("Content-Type"), r.body, status, code)
-		return
-	}
-	var got []string
-	for _, p := range e.Errors {
-		got = append(got, p.Pointer)
-		if p.Detail == "" {
-			r.t.Errorf("no detail for %s", p.Pointer)
-		}
-	}
-	if pointers != nil && !slices.Equal(got, pointers) {
-		r.t.Errorf("pointers %q, want %q (%s)", got, pointers, r.body)
-	}
 }
 
 func newSnapshot(state job.State, rev int64) job.Snapshot {

@@ -1,8 +1,9 @@
 -- The words of limits on how many of a kind may run at once. A job keeps in x: lm, the classes that it belongs to, each
 -- a limit's name, a colon and a hash of what the limit tells apart; and lp, the class in whose line its ticket
 -- stands, if it does. Key limits has of each limit how many may hold a slot, and whether they do so to their 'end' or for a
--- 'run'. The set slots:<class> has who holds one: a job that has its ticket among the pending ones, or runs. All other
--- queued jobs of the class stand in the list line:<class>, oldest last; classes are all of which there is one of the two.
+-- 'run'. The set slots:<class> has who holds one: a job that has its ticket among the pending ones, or runs, or waits in the
+-- line of its next class. All other queued jobs of the class stand in the list line:<class>, oldest last; classes are all of
+-- which there is one of the two.
 --
 -- A slot is taken when a ticket goes to the pending ones, not when a worker pops it: workers take as ever, and a
 -- line of a million costs them nothing. What is done here happens when records are written already, one after

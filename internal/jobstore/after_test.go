@@ -354,7 +354,8 @@ func TestAfterAnothers(t *testing.T) {
 		mine.Owner = access.Owner{Tenant: "mine"}
 		mustCreate(t, s.Store, mine)
 		snap := s.wants(t, "after another tenant's", mine.ID, job.Canceled)
-		if snap.Error == nil || snap.Error.Code != job.DependencyGone || snap.After[0].State != job.AfterGone {
+		if snap.Error == nil || snap.Error.Code != job.DependencyGone ||
+			snap.After[0].State != job.AfterGone {
 			t.Errorf("it says %+v, %+v", snap.Error, snap.After)
 		}
 		if n := s.rdb.Exists(t.Context(), s.base(theirs.ID)+"d:"+theirs.ID.Raw()).Val(); n > 0 {

@@ -16,6 +16,8 @@ type BatchAnswer struct {
 	ID      job.ID `json:"id,omitempty" doc:"the job's id"`
 	Created bool   `json:"created,omitempty" doc:"the job is new: neither key nor id named one that was there"`
 
+	Joined *bool `json:"joined,omitempty" doc:"false: the job was there before, and is not of the batch that the line names"`
+
 	Code   Code      `json:"code,omitempty" doc:"why the line was refused"`
 	Status int       `json:"status,omitempty" doc:"what a request of its own would have been answered with"`
 	Title  string    `json:"title,omitempty"`

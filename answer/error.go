@@ -27,6 +27,7 @@ const (
 	Unsupported         Code = "unsupported"
 	RateLimited         Code = "rate_limited"
 	QueueFull           Code = "queue_full"
+	BatchClosed         Code = "batch_closed"
 	StoreFull           Code = "store_full"
 	StoreReset          Code = "store_reset"
 	Unavailable         Code = "unavailable"
@@ -62,7 +63,7 @@ type Error struct {
 // statuses is the one table from codes to HTTP.
 var statuses = map[Code]int{
 	Invalid: http.StatusUnprocessableEntity, NotFound: http.StatusNotFound, Conflict: http.StatusConflict,
-	AlreadyRetried:      http.StatusConflict,
+	AlreadyRetried: http.StatusConflict, BatchClosed: http.StatusConflict,
 	IdempotencyMismatch: http.StatusUnprocessableEntity, Unauthorized: http.StatusUnauthorized,
 	TokenExpired: http.StatusUnauthorized, Forbidden: http.StatusForbidden, StepUp: http.StatusForbidden,
 	TooLarge: http.StatusRequestEntityTooLarge, Unsupported: http.StatusUnsupportedMediaType,

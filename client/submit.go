@@ -41,6 +41,11 @@ type Submission struct {
 	// Hold is why it is to wait until somebody releases it, at most 200 bytes; "" = it isn't.
 	Hold string
 
+	// Batch is one that the job is to be of, see OpenBatch, and Name what it is called there: others of it may be
+	// after the name, and a repeat with it is the same job.
+	Batch job.ID
+	Name  string
+
 	// LimitKey is what limits of jobs at once tell it apart by, as a customer: at most 256 bytes; "" = nothing.
 	LimitKey string
 

@@ -74,6 +74,10 @@ type Snapshot struct {
 	// LimitKey is what limits tell it apart by, Limit is the one that it waits for.
 	LimitKey string `json:"limit_key,omitempty" doc:"what limits tell it apart by, as a customer"`
 	Limit    string `json:"limit,omitempty" doc:"the limit of jobs at once that it waits for, as it was when the job was read"`
+	// Batch is the one that the job is of, and Name what it is called there; Jobs is how far a batch is.
+	Batch ID     `json:"batch,omitempty" doc:"the batch that the job is of"`
+	Name  string `json:"name,omitempty" doc:"what the job is called in its batch, or the batch itself"`
+	Jobs  *Tally `json:"jobs,omitempty" doc:"of a batch: how far its jobs are"`
 	// Tenant and Subject are whose the job is; "" = of the tenant default, of no user in particular.
 	Tenant  string `json:"tenant,omitempty" doc:"whose the job is, where that isn't default"`
 	Subject string `json:"subject,omitempty" doc:"the app's own name of the user whose the job is"`
@@ -249,9 +253,11 @@ const (
 	// Of canceled jobs: one that they are after didn't succeed, or its record went before it was heard of.
 	DependencyFailed Code = "dependency_failed"
 	DependencyGone   Code = "dependency_gone"
+	// Of a batch: not all of its jobs succeeded.
+	JobsFailed Code = "jobs_failed"
 )
 
 // Codes lists the codes above.
 var Codes = []Code{HandlerError, Timeout, OutOfMemory, Crashed, Poisoned, UploadIncomplete, CorruptInput,
 	RecordTooLong, OutputLimit, WindowLimit, StepLimit, ImageTooLarge, TypeMismatch, StorageError,
-	Unsupported, DependencyFailed, DependencyGone}
+	Unsupported, DependencyFailed, DependencyGone, JobsFailed}

@@ -29,7 +29,7 @@ var States = []State{Uploading, Awaiting, Scheduled, Queued, Running, Retrying, 
 var moves = map[State][]State{
 	"":        {Uploading, Awaiting, Scheduled, Queued},
 	Uploading: {Awaiting, Scheduled, Queued, Failed, Canceled, Expired},
-	Awaiting:  {Scheduled, Queued, Canceled, Expired},
+	Awaiting:  {Scheduled, Queued, Succeeded, Failed, Canceled, Expired}, // the ends are a batch's
 	Scheduled: {Queued, Canceled, Expired},
 	Queued:    {Running, Scheduled, Canceled, Expired},
 	Running:   {Succeeded, Failed, Retrying, Queued, Scheduled, Canceled},

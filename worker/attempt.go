@@ -200,6 +200,9 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 
 	var result []byte
 	err := context.Cause(ctx)
+	if err == nil && unreadable == nil && a.started.Spec.Gather != "" {
+		unreadable = a.gather(ctx, run)
+	}
 	switch {
 	case err != nil:
 	case unreadable != nil:

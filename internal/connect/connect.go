@@ -249,6 +249,17 @@ func (s *System) Release(ctx context.Context, by access.View, id job.ID, who str
 	return s.Store.Views().Release(ctx, by, id, who)
 }
 
+// CloseBatch lets no more jobs into a batch.
+func (s *System) CloseBatch(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error) {
+	return s.Store.Views().CloseBatch(ctx, by, id, who)
+}
+
+// BatchJobs reads some of the jobs of a batch.
+func (s *System) BatchJobs(ctx context.Context, by access.View, id job.ID, cursor string, most int) ([]job.Reading,
+	string, error) {
+	return s.Store.Views().BatchJobs(ctx, by, id, cursor, most)
+}
+
 // Delete forgets an ended job and deletes its blobs.
 func (s *System) Delete(ctx context.Context, by access.View, id job.ID) error {
 	if err := s.Store.Views().Remove(ctx, by, id); err != nil {

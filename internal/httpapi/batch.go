@@ -1,12 +1,17 @@
 package httpapi
 
 import (
+	"net/url"
+
 	"longshore/answer"
 	"longshore/job"
 )
 
 // PathBatch takes many jobs as lines of JSON, and answers with as many.
 const PathBatch = PathJobs + "/batch"
+
+// PathBatches are those that end when their jobs have.
+const PathBatches = "/v1/batches"
 
 // TypeNDJSON is the media type of lines of JSON, one value each.
 const TypeNDJSON = "application/x-ndjson"
@@ -27,3 +32,6 @@ func Refusal(line int64, e *Error) BatchAnswer { return answer.Refusal(line, e) 
 
 // ParseBatchAnswer reads one line.
 func ParseBatchAnswer(text []byte) (BatchAnswer, error) { return answer.ParseBatchAnswer(text) }
+
+// BatchPath is a batch's; as a job it has JobPath too.
+func BatchPath(id job.ID) string { return PathBatches + "/" + url.PathEscape(string(id)) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ const (
 	InLine                        // the JSON of one job of a batch
 	InQuery                       // a parameter
 	InHeader                      // a header, see Control.Header
+	InBatch                       // the JSON of a batch
 	InSchedule                    // the JSON of a schedule, whose jobs have it
 )
 
@@ -47,6 +49,7 @@ const (
 	MaxAfter      = 100               // jobs that one may be after
 	MaxHold       = 200               // bytes
 	MaxLimitKey   = 256               // bytes
+	MaxName       = 64                // bytes
 )
 
 // A Control is one thing that a submission may say beside its type, its payload and
@@ -84,22 +87,26 @@ var Controls = []Control{
 		Doc: "do not start before this time"},
 	{Name: "timeout", Field: "Timeout", Kind: KindDuration, In: always,
 		Doc: "time limit of one attempt"},
-	{Name: "expires_in", Field: "ExpiresIn", Kind: KindDuration, In: always,
+	{Name: "expires_in", Field: "ExpiresIn", Kind: KindDuration, In: always | InBatch,
 		Doc: "give up unless started within this time"},
 	{Name: "max_attempts", Field: "MaxAttempts", Kind: KindCount, In: always, Max: MaxAttempts,
 		Doc: "how often to try"},
-	{Name: "retention", Field: "Retention", Kind: KindDuration, In: always,
+	{Name: "retention", Field: "Retention", Kind: KindDuration, In: always | InBatch,
 		Doc: "how long to keep the job after its end"},
-	{Name: "callback_url", Field: "CallbackURL", Kind: KindText, In: always, Format: "uri",
+	{Name: "callback_url", Field: "CallbackURL", Kind: KindText, In: always | InBatch, Format: "uri",
 		Doc: "post the job, signed, to this address when it has ended: http or https, at most 2048 bytes"},
-	{Name: "labels", Field: "Labels", Kind: KindLabels, In: everywhere,
+	{Name: "labels", Field: "Labels", Kind: KindLabels, In: everywhere | InBatch,
 		Doc: "names and values to find the job by, at most 8: in JSON an object of strings, else user=7,batch=x"},
 	{Name: "after", Field: "After", Kind: KindJobs, In: everywhere,
-		Doc: "ids of jobs that have to end before it, at most 100: in JSON an array, else with commas"},
+		Doc: "ids of jobs that have to end before it, or their names in the same batch, at most 100: in JSON an array, else with commas"},
 	{Name: "on_failure", Field: "OnFailure", Kind: KindText, In: everywhere, Enum: []string{"cancel", "run"},
 		Doc: "what to do where one of these doesn't succeed: cancel, the default, or run"},
 	{Name: "hold", Field: "Hold", Kind: KindText, In: everywhere, MaxLength: MaxHold,
 		Doc: "why it is to wait until somebody releases it: one line, at most 200 bytes"},
+	{Name: "batch", Field: "Batch", Kind: KindText, In: everywhere, Format: "uuid",
+		Doc: "the batch that the job is to be of"},
+	{Name: "name", Field: "Name", Kind: KindText, In: everywhere | InBatch, MaxLength: MaxName, ASCII: true,
+		Doc: "what the job is called in its batch, for others to be after it: a repeat with the same name is the same job"},
 	{Name: "limit_key", Field: "LimitKey", Kind: KindText, In: always, MaxLength: MaxLimitKey,
 		Doc: "what limits of jobs at once tell it apart by, as a customer: one line, at most 256 bytes"},
 	{Name: "filename", Field: "Filename", Kind: KindText, In: InQuery,
@@ -271,7 +278,7 @@ func (f Fields[T]) Set(to *T, i int, text string) error {
 func (f Fields[T]) setJobs(to *T, i int, ids []job.ID) error {
 	var each []job.ID
 	for _, id := range ids {
-		if _, err := job.ParseID(string(id)); err != nil {
+		if _, err := job.ParseID(string(id)); err != nil && !IsName(string(id)) {
 			return errors.New("expected jobs' ids")
 		}
 		if !slices.Contains(each, id) {
@@ -284,6 +291,14 @@ func (f Fields[T]) setJobs(to *T, i int, ids []job.ID) error {
 	f.at(to, i).Set(reflect.ValueOf(each))
 	return nil
 }
+
+// IsName tells that a text may be the name of a job in its batch.
+func IsName(text string) bool {
+	_, err := job.ParseID(text)
+	return err != nil && batchName.MatchString(text)
+}
+
+var batchName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // setLabels sets a field to labels; without any it is as if none were said.
 func (f Fields[T]) setLabels(to *T, i int, l job.Labels) {

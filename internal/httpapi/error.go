@@ -30,6 +30,7 @@ const (
 	Unsupported         = answer.Unsupported
 	RateLimited         = answer.RateLimited
 	QueueFull           = answer.QueueFull
+	BatchClosed         = answer.BatchClosed
 	StoreFull           = answer.StoreFull
 	StoreReset          = answer.StoreReset
 	Unavailable         = answer.Unavailable

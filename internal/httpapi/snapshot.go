@@ -45,6 +45,7 @@ func AppendSnapshot(dst []byte, s *job.Snapshot) ([]byte, error) {
 	if s.Limit != "" {
 		w.text(`,"limit":`, s.Limit)
 	}
+	w.batch(s)
 	if s.Tenant != "" {
 		w.text(`,"tenant":`, s.Tenant)
 	}
@@ -177,4 +178,17 @@ func (w *snapshotWriter) other(before string, value any) {
 	w.note(err)
 	w.WriteString(before)
 	w.Write(bytes.TrimSuffix(text, []byte("\n")))
+}
+
+// batch writes what a job of a batch, or a batch itself, has.
+func (w *snapshotWriter) batch(s *job.Snapshot) {
+	if s.Batch != "" {
+		w.text(`,"batch":`, string(s.Batch))
+	}
+	if s.Name != "" {
+		w.text(`,"name":`, s.Name)
+	}
+	if s.Jobs != nil {
+		w.other(`,"jobs":`, s.Jobs)
+	}
 }

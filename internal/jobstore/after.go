@@ -35,7 +35,7 @@ const (
 const afterSize = 17
 
 // waits tells that a job begins with waiting for others, or for a yes.
-func (n *NewJob) waits() bool { return len(n.After) > 0 || n.Hold != "" }
+func (n *NewJob) waits() bool { return len(n.After) > 0 || n.Hold != "" || n.Type == job.BatchType }
 
 // rare are the fields of x: that a new job has, as create reads them.
 func (n *NewJob) rare() string {
@@ -49,6 +49,11 @@ func (n *NewJob) rare() string {
 		b.WriteString(value)
 	}
 	add("lb", n.Labels.String())
+	add("bn", n.Name)
+	if n.Type == job.BatchType {
+		add("ba", batchOpen)
+		add("th", n.Then.Raw())
+	}
 	add("ho", n.Hold)
 	add("lm", strings.Join(n.Limits, " "))
 	add("lk", n.LimitKey)

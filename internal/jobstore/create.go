@@ -26,7 +26,9 @@ type Spec struct {
 	// values, finds none.
 	Sealed []string `json:"s,omitempty"`
 	Input  *Input   `json:"i,omitempty"`
-	Upload *Upload  `json:"u,omitempty"`
+	// Gather is a batch: the input is what became of its jobs, which the worker gathers before it starts.
+	Gather job.ID  `json:"g,omitempty"`
+	Upload *Upload `json:"u,omitempty"`
 }
 
 // An Input is the file that a job works on: its own, or by reference another
@@ -81,7 +83,7 @@ type sealedSpec struct {
 
 // encode is the spec as key p: has it; "" of one that says nothing.
 func (s Spec) encode() (string, error) {
-	if s.Input == nil && s.Upload == nil && (len(s.Payload) == 0 || string(s.Payload) == "{}") {
+	if s.Input == nil && s.Upload == nil && s.Gather == "" && (len(s.Payload) == 0 || string(s.Payload) == "{}") {
 		return "", nil
 	}
 	if len(s.Sealed) > 0 {
@@ -90,7 +92,7 @@ func (s Spec) encode() (string, error) {
 		b, err := json.Marshal(kept)
 		return string(b), err
 	}
-	if s.Input == nil && s.Upload == nil { // checked JSON: nothing to look at again
+	if s.Input == nil && s.Upload == nil && s.Gather == "" { // checked JSON: nothing to look at again
 		return `{"p":` + string(s.Payload) + "}", nil
 	}
 	b, err := json.Marshal(s)
@@ -100,7 +102,7 @@ func (s Spec) encode() (string, error) {
 // place says where what a job is to do is kept: in its record, or apart.
 func (n *NewJob) place() (within, apart string, err error) {
 	spec := n.Spec
-	if spec.Input == nil && spec.Upload == nil && n.UploadFence == "" && len(spec.Payload) <= shortPayload &&
+	if spec.Input == nil && spec.Upload == nil && spec.Gather == "" && n.UploadFence == "" && len(spec.Payload) <= shortPayload &&
 		len(spec.Sealed) == 0 {
 		if string(spec.Payload) == "{}" {
 			return "", "", nil
@@ -140,6 +142,13 @@ type NewJob struct {
 	LimitKey string
 	Owner    access.Owner
 	Labels   job.Labels // to find it by
+	// Batch is the one that the job is of, "" = none; Name is what it is called there, or of what a batch
+	// is called.
+	Batch job.ID
+	Name  string
+	// Then is the id of the job that comes when a batch has ended, "" = none. It is set for those of type
+	// job.BatchType alone.
+	Then job.ID
 
 	// UploadFence, if set, makes the job uploading: it holds a lease under this
 	// fence until Uploaded, and Spec is given there.
@@ -177,11 +186,11 @@ type Created struct {
 // Snapshot returns the job as it was created from n; ok is false if only the
 // record can tell.
 func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
-	if !c.New || c.at == 0 || len(n.After) > 0 || len(n.Limits) > 0 {
+	if !c.New || c.at == 0 || n.Type == job.BatchType || len(n.After) > 0 || len(n.Limits) > 0 {
 		return snap, false
 	}
 	snap = job.Snapshot{ID: c.ID, Type: n.Type, State: n.state(), Rev: 1, Lane: n.Lane, Priority: n.Priority,
-		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, Labels: n.Labels, LimitKey: n.LimitKey,
+		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, Labels: n.Labels, LimitKey: n.LimitKey, Batch: n.Batch, Name: n.Name,
 		CreatedAt: time.UnixMilli(c.at).UTC()}
 	tellOwner(&snap, n.Owner)
 	if n.Hold != "" {
@@ -344,7 +353,7 @@ func (s *Store) longCalls(ctx context.Context, rdb redis.UniversalClient, script
 // plain tells that the short way of creation may do.
 func (n *NewJob) plain() bool {
 	return n.UploadFence == "" && n.RunAt.IsZero() && n.ExpiresIn == 0 && n.RetryOf == "" &&
-		n.CallbackURL == "" && len(n.Labels) == 0 && !n.waits() && len(n.Limits) == 0 && n.LimitKey == "" && n.Owner.Subject == "" && n.Claim <= claimMS*time.Millisecond
+		n.CallbackURL == "" && len(n.Labels) == 0 && n.Batch == "" && !n.waits() && len(n.Limits) == 0 && n.LimitKey == "" && n.Owner.Subject == "" && n.Claim <= claimMS*time.Millisecond
 }
 
 // names is the first text of the short way: the id in both spellings, the idempotency
@@ -379,6 +388,10 @@ func (n *NewJob) parts(apart string) (flags uint32, parts string) {
 	if code := n.Owner.Code(); code != "" {
 		flags |= flagM
 		parts += code
+	}
+	if n.Batch != "" {
+		flags |= flagB
+		parts += n.Batch.Raw()
 	}
 	if n.Function > 0 {
 		flags |= flagF

@@ -23,6 +23,8 @@
 //	P:{k}:s:<id>      list    story: what the record can't tell, "<ms> <what> <attempts> <who>"
 //	P:{k}:l:<id>:<n>  list    newest lines of the log of a run under way, by its delivery; a day
 //	P:{k}:u:<id>      hash    jobs that use this one's files → TIME they registered (ms)
+//	P:{k}:b:<id>      hash    a partition's share of a batch: counts (lua/batches.lua)
+//	P:{k}:m:<id>      list    … and its jobs there, as they were made
 //	P:{k}:w:<id>      hash    callback and how its delivery goes (callback.go)
 //	P:{k}:i:<hash>    string  idempotency key → id and the request's digest; lives as long as the record
 //	P:{k}:c:<id>      string  a chosen id whose record went within its hour
@@ -40,6 +42,7 @@
 //	P:{k}:n           hash    counters: <f><state letter>; R<f><state letter> of removed jobs; list:<queue>
 //	                          entries of its pending list; runs:<queue> jobs of it that run;
 //	                          bad: one of them was no number
+//	P:{k}:owes:batch  zset    batches of which something has changed here, by when to look at them (ms)
 //	P:{k}:aside       zset    what can't be read, by the time it was found (ms)
 //	P:{k}:memo:<t>    string  what a worker's last claim popped, for its repeat; a minute
 //	P:{k}:sweep       string  TIME of the last sweep (ms)

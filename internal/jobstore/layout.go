@@ -101,7 +101,7 @@ var rareStates = []job.State{job.Failed, job.Canceled, job.Expired, job.Awaiting
 var codes = []job.Code{"", job.HandlerError, job.Timeout, job.OutOfMemory, job.Crashed, job.Poisoned,
 	job.UploadIncomplete, job.CorruptInput, job.RecordTooLong, job.OutputLimit, job.WindowLimit,
 	job.StepLimit, job.ImageTooLarge, job.TypeMismatch, job.StorageError, job.Unsupported,
-	job.DependencyFailed, job.DependencyGone}
+	job.DependencyFailed, job.DependencyGone, job.JobsFailed}
 
 const otherCode = 255
 
@@ -109,7 +109,7 @@ const otherCode = 255
 func (w words) constants() map[string]string {
 	c := map[string]string{
 		"VERSION": `\` + strconv.Itoa(recordVersion), "VERSION_NUMBER": strconv.Itoa(recordVersion),
-		"TENANT": access.DefaultTenant, "PREFIX": w.prefix, "NOW": w.now,
+		"TENANT": access.DefaultTenant, "PREFIX": w.prefix, "NOW": w.now, "BATCH": job.BatchType,
 		"OTHER_CODE": strconv.Itoa(otherCode), "MAX_HEADS": strconv.Itoa(maxHeads),
 		"MAX_STORY": strconv.Itoa(maxStory), "RETRIED": retriedLetter,
 		"MAX_ERRORS": strconv.Itoa(job.MaxErrors),
@@ -118,7 +118,7 @@ func (w words) constants() map[string]string {
 	for name, ms := range map[string]int64{"LOOK": lookMS, "LOOK_MAX": lookMaxMS, "PUSH": pushMS,
 		"STALL": stallMS, "SUSPECT": suspectLosses, "POISONED": poisonLosses, "PACE": paceMS,
 		"YOUNG": youngMS, "PATIENT": patientLosses, "REST": restMS, "REST_MAX": restMaxMS,
-		"TELL": tellMost, "PUMP": pumpMost, "CLASSES": classesSwept, "TELL_SWEEP": tellSweep, "PARTS": int64(w.parts), "USED_MIN": usedMinMS, "USED_MAX": usedMaxMS, "CALLBACK_HOLD": callbackHold, "CLAIM": claimMS} {
+		"TELL": tellMost, "PUMP": pumpMost, "CLASSES": classesSwept, "TELL_SWEEP": tellSweep, "PARTS": int64(w.parts), "USED_MIN": usedMinMS, "BATCH_PAUSE": batchPause, "USED_MAX": usedMaxMS, "CALLBACK_HOLD": callbackHold, "CLAIM": claimMS} {
 		c[name] = strconv.FormatInt(ms, 10)
 	}
 	for name, flag := range map[string]uint32{"R": flagR, "L": flagL, "E": flagE, "K": flagK, "C": flagC,
@@ -178,6 +178,7 @@ type record struct {
 	expires      int64
 	function     int64 // number of a deployed function's version; 0 = none
 	digest       string
+	batch        job.ID
 	owner        string // its code
 	names        string // part U
 	family, text string // of a head without a number
@@ -287,7 +288,10 @@ func parseRecord(core string) (record, error) {
 		if !r.has(part.flag) {
 			continue
 		}
-		if text := p.next(part.size); part.flag == flagF {
+		switch text := p.next(part.size); part.flag {
+		case flagB:
+			r.batch = job.FromRaw(text)
+		case flagF:
 			r.function = uint32At(text, 0)
 		}
 	}

@@ -33,6 +33,7 @@ const (
 	sweepLimit    = 100     // due entries taken a partition and index
 	dueLimit      = 2_000   // due schedules that a sweep names, a partition
 	walkChunk     = 200     // jobs of one step of a walk after lost tickets
+	batchPause    = 100     // a batch tells this seldom how far it is
 	usedMinMS     = 5_000   // the end of a job whose files are used is looked at again after this
 	usedMaxMS     = 60_000  // … and after this much at most
 	tellMost      = 32      // jobs after one that has ended that are told in the call that ends it
@@ -55,6 +56,7 @@ type scripts struct {
 	log, logged, vouch, accept                                         *redis.Script
 	tick, schedule, unschedule                                         *redis.Script
 	enter, resolve, release, limits                                    *redis.Script
+	close, counted, shares, paid                                       *redis.Script // of batches
 	mend, prune, renew, tally                                          *redis.Script // of Fix
 }
 
@@ -86,7 +88,7 @@ func loadScripts(w words) scripts {
 	}
 	// A full Redis refuses new jobs and nothing else: what is there can still
 	// be finished, canceled, swept and removed.
-	const write, read, lib = "allow-oom", "no-writes", "base raise lib wait slots "
+	const write, read, lib = "allow-oom", "no-writes", "base raise lib wait slots batches "
 	return scripts{
 		create: script("", "base create"), createLong: script("", lib+"make create_long"),
 		take: script(write, "base raise take"), takeLong: script(write, lib+"take_long"),
@@ -103,6 +105,8 @@ func loadScripts(w words) scripts {
 		tick: script("", lib+"make stop tick"), schedule: script("", "base schedule"),
 		unschedule: script(write, "base unschedule"),
 		enter:      script(write, lib+"enter"), resolve: script(write, lib+"resolve"),
+		close: script(write, lib+"close"), counted: script(write, lib+"counted"),
+		shares: script(write, lib+"shares"), paid: script(write, "base paid"),
 		release: script(write, lib+"release"), limits: script(write, "base limits"),
 		open: script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
 		vouch: script(write, "vouch"), accept: script(write, "accept"),

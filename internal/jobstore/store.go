@@ -193,6 +193,10 @@ func status(id job.ID, reply []any) error {
 		return ErrUnserved
 	case "mismatch":
 		return ErrMismatch
+	case "nobatch":
+		return ErrNoBatch
+	case "sealed":
+		return ErrBatchClosed
 	case "claimed":
 		return ErrClaimed
 	case "open":

@@ -113,6 +113,7 @@ func (w *Sweeper) walk(ctx context.Context, part int, sum *Swept) error {
 
 func (w *Sweeper) round(ctx context.Context, found []finding, sum *Swept) error {
 	var used, uploads, entering []job.ID
+	var batches []finding
 	var errs []error
 	for _, f := range found {
 		switch f.kind {
@@ -129,8 +130,13 @@ func (w *Sweeper) round(ctx context.Context, found []finding, sum *Swept) error 
 			entering = append(entering, f.ticket.ID)
 		case "after":
 			errs = append(errs, w.Store.settleAway(ctx, f.ticket.ID, f.state, f.after))
+		case "batch", "shares":
+			batches = append(batches, f)
 		case "gone":
 			sum.Removed++
+			if f.ticket.Type == job.BatchType {
+				errs = append(errs, w.Store.dropShares(ctx, f.ticket.ID))
+			}
 			if w.Gone != nil {
 				errs = append(errs, w.Gone(ctx, f.ticket.ID)) // what stays is an orphan, found later
 			}
@@ -151,6 +157,9 @@ func (w *Sweeper) round(ctx context.Context, found []finding, sum *Swept) error 
 	for _, id := range used {
 		_, err := w.Store.dropUsers(ctx, id)
 		errs = append(errs, err)
+	}
+	for _, f := range batches {
+		errs = append(errs, w.Store.lookAtBatch(ctx, f))
 	}
 	if w.Upload != nil {
 		for _, id := range uploads { // last: these wait for the disk

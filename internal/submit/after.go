@@ -39,6 +39,9 @@ func (d *Submitter) checkAfter(ctx context.Context, r Request, n *jobstore.NewJo
 	if len(r.After) == 0 || r.RetryOf != "" {
 		return nil
 	}
+	if err := d.resolveNames(ctx, &r, n); err != nil {
+		return err
+	}
 	mine := access.View{Tenant: r.Owner.Of(), Subject: r.fromSubject}
 	readings, err := d.Store.Views().GetMany(ctx, mine, r.After)
 	if err != nil {

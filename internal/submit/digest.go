@@ -43,6 +43,9 @@ func digest(r Request, payload []byte) string {
 			b = appendText(append(b, ','), string(id))
 		}
 	}
+	if r.Batch != "" {
+		b = appendText(append(b, ','), "batch "+string(r.Batch))
+	}
 	if r.LimitKey != "" {
 		b = appendText(append(b, ','), "limit "+r.LimitKey)
 	}

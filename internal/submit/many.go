@@ -11,6 +11,7 @@ import (
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
 	"longshore/internal/refusal"
+	"longshore/job"
 )
 
 // A Draft is one line of a batch on its way in: a request, or what is wrong
@@ -311,6 +312,9 @@ func (d *Submitter) createAny(ctx context.Context, g *group, jobs []jobstore.New
 			continue
 		}
 		g.answers[i].ID, g.answers[i].Created = created[j].ID, created[j].New
+		if n := &jobs[j]; !created[j].New && n.Batch != "" {
+			d.tellJoined(ctx, &g.answers[i], n.Batch)
+		}
 	}
 }
 
@@ -335,6 +339,16 @@ func (d *Submitter) createAlone(ctx context.Context, g *group, r alone, until ti
 		return
 	}
 	g.answers[r.at].ID, g.answers[r.at].Created = snap.ID, created
+	if in := r.request.Batch; !created && in != snap.Batch {
+		g.answers[r.at].Joined = new(bool)
+	}
+}
+
+// tellJoined says of a job that was there before whether it is of the batch that a line names.
+func (d *Submitter) tellJoined(ctx context.Context, a *httpapi.BatchAnswer, in job.ID) {
+	if snap, err := d.Store.Get(ctx, a.ID); err == nil && snap.Batch != in {
+		a.Joined = new(bool)
+	}
 }
 
 func (d *Submitter) refuseLine(ctx context.Context, g *group, i int, err error) {

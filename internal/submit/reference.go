@@ -24,6 +24,13 @@ type Reference struct {
 // copied: the new job registers as its user first, so that it stays.
 func (d *Submitter) submitReference(ctx context.Context, r Request,
 	n jobstore.NewJob) (job.Snapshot, bool, error) {
+	if r.gather != "" {
+		if err := d.Store.Use(ctx, r.gather, n.ID); err != nil {
+			return job.Snapshot{}, false, refusal.Of(err)
+		}
+		n.Spec.Gather = r.gather
+		return d.create(ctx, n)
+	}
 	input, err := d.refer(ctx, r, n.ID)
 	if err != nil {
 		// A repeat must find its job even where the file is gone by now.

@@ -40,6 +40,9 @@ type Request struct {
 	OnFailure   string        // of one of these: "run" = it runs all the same, else it is canceled
 	Hold        string        // why it waits until it is released; "" = it doesn't
 
+	Batch job.ID // that the job is to be of; "" = none
+	Name  string // what it is called there; its key then
+
 	LimitKey string // what limits of jobs at once tell it apart by; "" = nothing
 
 	// Input is the file of a type that takes one; it is read to its end. An
@@ -63,10 +66,12 @@ type Request struct {
 	sealed      []string        // … places that the old job's secrets are at
 	retryBy     string          // … who retries
 	retryAgain  bool            // … although the job was retried before
+	gather      job.ID          // the batch of whose jobs the input is to tell what became of them
+	line        int             // of a batch that comes whole, for a key of jobs without a name; 0 = none
 	fromSubject string          // set by Permit: whose the job in From must be; "" = any of the tenant's
 }
 
 // hasInput reports whether the request brings a file, of whatever kind.
 func (r Request) hasInput() bool { return r.Input != nil || r.referred() }
 
-func (r Request) referred() bool { return r.From != nil || r.input != nil }
+func (r Request) referred() bool { return r.From != nil || r.input != nil || r.gather != "" }

@@ -42,7 +42,8 @@ func (d *Submitter) Retry(ctx context.Context, by access.View, id job.ID,
 		return job.Snapshot{}, httpapi.NewError(httpapi.Conflict, "the job has not ended")
 	}
 	info, known := d.Catalog.Lookup(old.Snapshot.Type)
-	if known && info.Input == tasks.InputRequired && old.Spec.Input == nil {
+	if known && info.Input == tasks.InputRequired && old.Spec.Input == nil &&
+		old.Spec.Gather == "" {
 		return job.Snapshot{}, httpapi.NewError(httpapi.Conflict, "the job's input never arrived whole")
 	}
 	before, err := d.unsealed(old.Snapshot.Type, old.Spec, how)
@@ -52,7 +53,7 @@ func (d *Submitter) Retry(ctx context.Context, by access.View, id job.ID,
 	r := Request{Type: old.Snapshot.Type, Payload: before, Priority: old.Snapshot.Priority,
 		Timeout: old.Timeout, MaxAttempts: old.Snapshot.MaxAttempts, Retention: old.Retention, RetryOf: id,
 		LimitKey: old.Snapshot.LimitKey,
-		Owner:    old.Owner, Labels: old.Snapshot.Labels, input: old.Spec.Input,
+		Owner:    old.Owner, Labels: old.Snapshot.Labels, input: old.Spec.Input, gather: old.Spec.Gather,
 		sealed: old.Spec.Sealed, retryBy: how.By, retryAgain: how.Anyway}
 	if err := r.waitsStill(ctx, d, &old); err != nil {
 		return job.Snapshot{}, err

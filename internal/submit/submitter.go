@@ -197,12 +197,13 @@ func (d *Submitter) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 			bad("/input/job", "expected a job's id")
 		}
 	}
+	checkMember(&r, bad)
 	now := time.Now()
 	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Priority: r.Priority, RunAt: r.RunAt,
 		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
 		RetryOf: r.RetryOf, RetryBy: r.retryBy, RetryAgain: r.retryAgain,
 		CallbackURL: r.CallbackURL, Labels: r.Labels, After: r.After, RunAnyway: r.OnFailure == runAnyway,
-		Hold: r.Hold, LimitKey: r.LimitKey, IdempotencyKey: r.IdempotencyKey, Owner: r.Owner,
+		Hold: r.Hold, LimitKey: r.LimitKey, Batch: r.Batch, Name: r.Name, IdempotencyKey: r.IdempotencyKey, Owner: r.Owner,
 		Function: info.Version}
 	d.checkPolicy(&n, info, now, bad)
 	checkNames(&n, r, now, bad)

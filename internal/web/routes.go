@@ -26,7 +26,7 @@ func routes(c Config, d Deps, waiters *push.Waiters, stopping context.Context) [
 	return slices.Concat(
 		api.Submissions{Submitter: d.Submitter, Records: d.Records, Catalog: d.Catalog, Uploads: uploads,
 			Waiter: waiters, Show: show}.Routes(),
-		api.NewBatches(d.Submitter, uploads, stopping).Routes(),
+		api.NewBatches(d.Submitter, d.Records, show, uploads, stopping).Routes(),
 		api.NewJobs(d.Records, waiters, show).Routes(),
 		api.Results{Records: d.Records, Blobs: d.Blobs}.Routes(),
 		api.Info{Catalog: d.Catalog, Queues: d.Queues, Workers: d.Workers, Reach: d.Ready, Whole: d.Whole,

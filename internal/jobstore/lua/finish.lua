@@ -14,6 +14,7 @@ for k = 1, m do
   local from, core, key = 4 * k - 3, records[k], keys[k]
   out[k] = 0
   if @MAY(running>succeeded)@ and core and sub(core, 1, 2) == '@VERSION@@running@' and byte(core, 19) == @F_R@ and
+      byte(core, 20) % (2 * @F_B@) < @F_B@ and
       sub(core, 36, 47) == sub(ARGV[from], 17) and not seen[key] then
     local number = sub(core, 3, 10)
     local h = heads[number]

@@ -35,6 +35,7 @@ local rares, said = {}, {} -- fields of x:, by id and name, as this call has lef
 local blank = {} -- ids of which what x: has is another job's, that was there before
 local successors -- of a job that ends (wait.lua)
 local line_up, leave -- of jobs with limits (slots.lua)
+local touched, notice, left_batch, drop_share = {} -- batches of which a job has ended, and what then (batches.lua)
 local function todo(stage, ...)
   mine[#mine + 1] = { stage, ... }
 end
@@ -113,7 +114,10 @@ local function load(id)
   local from = at
   if has(f2, @F_M@) then j.m = sub(core, part(12), at - 1) end
   for _, fixed in ipairs({ { @F_T@, 25 }, { @F_B@, 16 }, { @F_F@, 4 } }) do
-    if has(f2, fixed[1]) then part(fixed[2]) end
+    if has(f2, fixed[1]) then
+      local i = part(fixed[2])
+      if fixed[1] == @F_B@ then j.b = sub(core, i, at - 1) end
+    end
   end
   if has(f2, @F_I@) then j.ik = sub(core, part(16), at - 1) end
   if has(f2, @F_D@) then j.dg = sub(core, part(16), at - 1) end
@@ -214,6 +218,7 @@ local function move(j, to)
       if lm then todo(5, leave, j, lm, TERMINAL[to]) end
     end
   end
+  if from ~= to and j.b and TERMINAL[to] then todo(1, left_batch, j.b, LETTERS[to], j.id) end
   j.s, j.rev = to, raise(j.rev)
   put(j)
   todo(7, j.id .. j.rev .. LETTERS[to])
@@ -376,6 +381,7 @@ local function forget(j)
     keys[#keys + 1] = P .. 'w:' .. j.id
     keys[#keys + 1] = P .. 'd:' .. j.id
   end
+  if j.head.kind == '@BATCH@' then drop_share(j.id) end
   todo(6, unpack(keys))
   own[j.id] = false
 end
@@ -426,8 +432,9 @@ local function side(command, key, ...)
   end
 end
 
--- flush writes the plan, stage by stage.
-local function flush()
+-- flush writes the plan, stage by stage, then what comes of it for batches.
+local flush
+flush = function()
   local stages, events = { {}, {}, {}, {}, {}, {}, {} }, {}
   for _, step in ipairs(plan) do
     local stage = stages[step[1]]
@@ -447,6 +454,12 @@ local function flush()
     end
   end
   if events[1] then call('PUBLISH', '@PREFIX@:events', table.concat(events)) end
+  if next(touched) then
+    local list = touched
+    touched = {}
+    for b in pairs(list) do decide(notice, b) end
+    flush()
+  end
 end
 
 -- each runs f for every job of the call, whose id is the first of its width texts, and
@@ -463,6 +476,6 @@ end
 
 -- set_aside is for what can't be read: no index leads to it any more, doctor names it.
 local function set_aside(id)
-  for _, set in ipairs({ 'lease', 'when', 'owes:webhook', 'owes:after' }) do todo(6, 'ZREM', P .. set, id) end
+  for _, set in ipairs({ 'lease', 'when', 'owes:webhook', 'owes:after', 'owes:batch' }) do todo(6, 'ZREM', P .. set, id) end
   todo(2, 'ZADD', P .. 'aside', int(t), id)
 end

@@ -55,6 +55,14 @@ end
 local function clear(j)
   blank[j.id] = true
   forget(j)
+  if j.b then -- it is counted anew
+    local b, letter = j.b, LETTERS[j.s]
+    todo(1, function()
+      call('HINCRBY', share_of(b), 'n', -1)
+      call('HINCRBY', share_of(b), letter, -1)
+      call('LREM', P .. 'm:' .. b, -1, j.id)
+    end)
+  end
   for i = #mine, 1, -1 do
     if mine[i][2] == 'SET' and mine[i][3] == P .. 'c:' .. j.id then table.remove(mine, i) end
     if mine[i] and mine[i][1] == 6 then mine[i][1] = 2 end -- before the new one's
@@ -132,6 +140,10 @@ local function create(id, hash, digest, state, said, flags, fixed, payload, apar
   local reply = other and other ~= id and named(other, digest, sub(claimed, 17), fence, from, lease_ms, whose) or
     there and prior(there, digest, digest_of(there), fence, from, lease_ms, whose)
   if reply then return reply end
+  local b = has(f2, @F_B@) and sub(fixed, 1 + (m and 12 or 0) + (has(f2, @F_T@) and 25 or 0)) or nil
+  b = b and sub(b, 1, 16)
+  local why = b and no_room(b, head.tenant)
+  if why then return why end
   if there and there.owes and call('ZSCORE', P .. 'owes:after', id) then return { 'claimed' } end -- others are still to hear of it
   if there then
     rev = clear(there)
@@ -175,6 +187,11 @@ local function create(id, hash, digest, state, said, flags, fixed, payload, apar
     i = i + 4 + size
   end
   if rare(j, 'lm') then j.owes = true end
+  if b then
+    j.b = b
+    todo(1, joined, b, id)
+  end
+  if head.kind == '@BATCH@' then todo(2, 'HSET', P .. 'b:' .. id, 'o', head.tenant) end
   if callback ~= '' then todo(2, 'HSET', P .. 'w:' .. id, 'u', callback) end
   todo(3, 'XADD', P .. 'all:' .. j.head.family, int(ms) .. '-' .. n, 'j', id)
   if m then todo(3, 'ZADD', P .. 'own', 0, m .. id) end

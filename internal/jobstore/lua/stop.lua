@@ -3,6 +3,10 @@
 -- doorbell also rings at the web process that receives an upload.
 local function stop(j, cap, by)
   if by ~= '' and not j.cr then story(j, 'cancel', by) end
+  if j.s == 'waiting' and is_batch(j) then
+    if not j.cr then stop_batch(j, 'canceled') end
+    return
+  end
   if j.s ~= 'running' then
     if j.s == 'uploading' then bell(j) end
     finish(j, 'canceled')

@@ -68,6 +68,8 @@ local function expire(j)
   elseif call('EXISTS', users(j)) == 1 then
     end_at(j.id, t + math.min(math.max(over, @USED_MIN@), @USED_MAX@), 1000)
     tell('used', j)
+  elseif kept(j) then
+    end_at(j.id, t + math.min(math.max(over, 10 * @USED_MAX@), 60 * @USED_MAX@), 60000)
   elseif j.owes and call('ZSCORE', P .. 'owes:after', j.id) then
     end_at(j.id, t + @LOOK@, 1000)
   elseif j.owes and over < @CALLBACK_HOLD@ and call('ZSCORE', P .. 'owes:webhook', j.id) then
@@ -82,6 +84,9 @@ end
 local function due(j)
   if TERMINAL[j.s] then
     unlook(j)
+  elseif j.s == 'waiting' and is_batch(j) then
+    local word, pause = look_batch(j)
+    if word ~= 'open' then tell('batch', j, word, int(pause)) end
   elseif j.x and j.x <= t and j.st == 0 and may(j.s, 'expired') then
     local was = j.s
     finish(j, 'expired')
@@ -167,6 +172,21 @@ local function guard(id, set, f)
   found[#found + 1] = { 'bad', { id, 0, '', '' } }
 end
 
+-- batches tells how far those are of which something has changed. Where there are many partitions, Go does.
+local function batches()
+  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'owes:batch', '-inf', int(t), 'LIMIT', 0, limit)) do
+    if @PARTS@ > 1 then
+      call('ZADD', P .. 'owes:batch', int(t + @STALL@), id) -- who is told now may die
+      found[#found + 1] = { 'shares', { id, 0, '', '' }, int(t + @STALL@) }
+    else
+      guard(id, 'owes:batch', function(j)
+        todo(2, 'ZREM', P .. 'owes:batch', id)
+        if j.s == 'waiting' and is_batch(j) then judge(j, share(id)) end
+      end)
+    end
+  end
+end
+
 local function take(set, f)
   local ids = call('ZRANGEBYSCORE', P .. set, '-inf', int(t), 'LIMIT', 0, limit)
   if #ids == limit then more = 1 end
@@ -242,6 +262,9 @@ local function rewind()
   walk_over('owes:after', function(id, score)
     if score > t then call('ZADD', P .. 'owes:after', int(t), id) end
   end)
+  walk_over('owes:batch', function(id, score)
+    if score > t then call('ZADD', P .. 'owes:batch', int(t), id) end
+  end)
   walk_over('owes:webhook', function(id, score)
     if score <= t then return end
     -- It waits for its pause or its claim at most; one that was never claimed for nothing.
@@ -252,7 +275,7 @@ local function rewind()
 end
 
 local KINDS = { 'n', 'hash', 'mend', 'string', 'heads', 'hash', 'last', 'string', 'sweep', 'string', 'walk', 'string', 'lease', 'zset',
-  'when', 'zset', 'ends', 'zset', 'owes:webhook', 'zset', 'owes:after', 'zset', 'aside', 'zset', 'own', 'zset', 'tenants', 'set', 'ticks', 'zset',
+  'when', 'zset', 'ends', 'zset', 'owes:webhook', 'zset', 'owes:after', 'zset', 'owes:batch', 'zset', 'aside', 'zset', 'own', 'zset', 'tenants', 'set', 'ticks', 'zset',
   'revs', 'string', 'limits', 'hash', 'classes', 'set', 'seats', 'string', 'hurry', 'set' }
 
 -- sound makes room where a strange hand has left a key of another type: it would stop each sweep and move.
@@ -313,12 +336,13 @@ if gap < 0 or gap >= min_gap then
   sound()
   call('SET', P .. 'sweep', int(t))
   if gap < 0 or gap > @STALL@ then rearm(gap) end
-  if gap < 0 then call('MSET', P .. 'rewind:when', '0', P .. 'rewind:owes:after', '0', P .. 'rewind:owes:webhook', '0') end
+  if gap < 0 then call('MSET', P .. 'rewind:when', '0', P .. 'rewind:owes:after', '0', P .. 'rewind:owes:batch', '0', P .. 'rewind:owes:webhook', '0') end
   rewind()
   take('lease', leased)
   take('when', due)
   most_told = @TELL_SWEEP@
   take('owes:after', pay)
+  batches()
   ended()
   if call('EXISTS', P .. 'classes', P .. 'hurry') > 0 then seats() end
   compare()

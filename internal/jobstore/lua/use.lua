@@ -4,7 +4,7 @@
 return each(4, function(id, user, tenant, owner)
   local j = load(id)
   if not j or hidden(j, tenant, owner) then return { 'gone' } end
-  if not TERMINAL[j.s] then return { 'open' } end
+  if not TERMINAL[j.s] and not is_batch(j) then return { 'open' } end
   todo(2, 'HSET', users(j), user, int(t))
   return { 'ok' }
 end)

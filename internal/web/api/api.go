@@ -21,6 +21,9 @@ import (
 type Submitter interface {
 	Submit(ctx context.Context, r submit.Request) (snap job.Snapshot, created bool, err error)
 	Retry(ctx context.Context, by access.View, id job.ID, how submit.Again) (job.Snapshot, error)
+	// OpenBatch makes a batch, and the jobs that it was given, for each of which it answers.
+	OpenBatch(ctx context.Context, b submit.Batch) (snap job.Snapshot, created bool, answers []httpapi.BatchAnswer,
+		err error)
 	SubmitBatch(ctx context.Context, next func() ([]submit.Draft, error),
 		answer func([]httpapi.BatchAnswer) error) error
 }
@@ -35,6 +38,10 @@ type Records interface {
 	CancelBy(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error)
 	// Release lets a held job go; who is who does.
 	Release(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error)
+	// CloseBatch lets no more jobs into a batch; BatchJobs reads some of its jobs, and says where to go on.
+	CloseBatch(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error)
+	BatchJobs(ctx context.Context, by access.View, id job.ID, cursor string, most int) (jobs []job.Reading,
+		next string, err error)
 	Delete(ctx context.Context, by access.View, id job.ID) error
 	Callback(ctx context.Context, by access.View, id job.ID) (job.Callback, error)
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"longshore/internal/httpapi"
 	"longshore/internal/submit"
 	"longshore/internal/web/edge"
+	"longshore/job"
 )
 
 // Batches takes many jobs in a request.
@@ -23,17 +25,20 @@ type Batches struct {
 	uploads   *edge.Uploads
 	stopping  context.Context // ends when the server is to
 	memory    *answerMemory
+	records   Records
+	show      Show
 }
 
 // NewBatches returns the handler.
-func NewBatches(submitter Submitter, uploads *edge.Uploads, stopping context.Context) *Batches {
-	return &Batches{submitter, uploads, stopping, newAnswerMemory()}
+func NewBatches(submitter Submitter, records Records, show Show, uploads *edge.Uploads,
+	stopping context.Context) *Batches {
+	return &Batches{submitter, uploads, stopping, newAnswerMemory(), records, show}
 }
 
 // Routes are what it serves.
 func (h *Batches) Routes() []edge.Route {
-	return []edge.Route{{Op: batchOperation(), Access: edge.Bearer, Scope: access.JobsSubmit, Whole: true,
-		Handle: h.batch}}
+	return append(h.batchRoutes(), edge.Route{Op: batchOperation(), Access: edge.Bearer, Scope: access.JobsSubmit,
+		Whole: true, Handle: h.batch})
 }
 
 // batch takes jobs as lines and answers each line, while more come. The answers
@@ -46,6 +51,10 @@ func (h *Batches) batch(a *edge.Answer, r *http.Request) error {
 	if err := checkBatch(r); err != nil {
 		return err
 	}
+	var in job.ID
+	if err := intoParams.Read(r, &in); err != nil {
+		return err
+	}
 	leave, err := h.uploads.Enter(a)
 	if err != nil {
 		return err
@@ -54,7 +63,7 @@ func (h *Batches) batch(a *edge.Answer, r *http.Request) error {
 	defer a.Duplex()()
 	body := a.Body
 	out := newAnswerBuffer(h.memory)
-	lines := &batchLines{who: a.Who, tenant: a.Tenant(), stopping: h.stopping, out: out,
+	lines := &batchLines{in: in, who: a.Who, tenant: a.Tenant(), stopping: h.stopping, out: out,
 		lines: submit.NewLines(r.Body, httpapi.MaxBatchLine)}
 	defer context.AfterFunc(h.stopping, func() {
 		if body != nil {
@@ -106,21 +115,12 @@ func checkBatch(r *http.Request) error {
 	default:
 		return httpapi.NewError(httpapi.Unsupported, "expected Content-Type "+httpapi.TypeNDJSON).Wrap(err)
 	}
-	if r.URL.RawQuery != "" {
-		return httpapi.InvalidAt("?"+firstName(r), "unknown parameter")
-	}
 	return nil
-}
-
-func firstName(r *http.Request) string {
-	for name := range r.URL.Query() {
-		return name
-	}
-	return ""
 }
 
 // batchLines reads the drafts of one request.
 type batchLines struct {
+	in       job.ID // the batch that all are to be of which name no other; "" = none
 	who      *access.Principal
 	tenant   string
 	stopping context.Context
@@ -156,6 +156,7 @@ func (b *batchLines) next() ([]submit.Draft, error) {
 	drafts := make([]submit.Draft, len(lines))
 	for i, l := range lines {
 		if drafts[i] = submit.Read(l); drafts[i].Err == nil {
+			drafts[i].Request.Batch = cmp.Or(drafts[i].Request.Batch, b.in)
 			drafts[i].Err = drafts[i].Request.Permit(b.who, b.tenant)
 		}
 	}
@@ -169,7 +170,7 @@ func batchOperation() huma.Operation {
 	}
 	return huma.Operation{
 		Method: http.MethodPost, Path: httpapi.PathBatch, OperationID: "submit-batch",
-		Summary: "Submit many jobs, one a line",
+		Summary: "Submit many jobs, one a line", Parameters: intoParams.Describe(),
 		Description: "Each line is a job as in POST /v1/jobs, with an optional id or idempotency_key, which makes a " +
 			"repeat of the line harmless. Each line that is not empty is answered by one line, in order and while the " +
 			"request is still sent: with the job's id, or with what is wrong with the line, which hinders no other. A " +

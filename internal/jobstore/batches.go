@@ -1,0 +1,383 @@
+package jobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"longshore/internal/access"
+	"longshore/internal/batch"
+	"longshore/job"
+)
+
+// A batch is a job that waits for others, of which more may come until it is closed. Its jobs lie in any
+// partition; what each partition knows of a batch is its share (lua/batches.lua). All that is counted is
+// counted by the scripts that make and end jobs, so it is as true as the records. A look at a batch adds its
+// shares up. Where there is one partition the scripts look themselves, at once.
+
+// Why a batch takes no job, or isn't one.
+var (
+	ErrNoBatch     = errors.New("no such batch")
+	ErrBatchClosed = errors.New("batch takes no more jobs")
+)
+
+// How a batch stands, as x: has it.
+const (
+	batchOpen     = "open"
+	batchClosed   = "closed"
+	batchCanceled = "canceled"
+	batchExpired  = "expired"
+)
+
+// shareHold is how long shares in other partitions stay beyond the time that a batch can take: until then
+// those have heard that it is gone.
+const shareHold = 7 * 24 * time.Hour
+
+// batchPage is how many jobs of a batch are looked at in one call.
+const batchPage = 500
+
+// OpenBatch makes a batch: a NewJob of type job.BatchType. It may be repeated as Create may.
+func (s *Store) OpenBatch(ctx context.Context, n NewJob) (Created, error) {
+	if n.Type != job.BatchType || n.ExpiresIn <= 0 {
+		return Created{}, errors.New("not a batch, or one that never ends")
+	}
+	if len(s.bases) == 1 {
+		return s.Create(ctx, n)
+	}
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // its own partition's comes with the record
+		for k, base := range s.bases {
+			if k == s.part(n.ID) {
+				continue
+			}
+			key := base + "b:" + n.ID.Raw()
+			p.HSet(ctx, key, "o", n.Owner.Of())
+			p.PExpire(ctx, key, n.ExpiresIn+n.Retention+shareHold)
+		}
+		return nil
+	})
+	if err != nil {
+		return Created{}, fmt.Errorf("shares of batch %s: %w", n.ID, err)
+	}
+	return s.Create(ctx, n)
+}
+
+// CloseBatch lets no more jobs into a batch, which ends when those that are there have. Errors:
+// job.ErrNotFound, ErrNoBatch of another job.
+func (v Views) CloseBatch(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error) {
+	c := v.s.callFor(by, id, who)
+	if err := batch.RunAll(ctx, v.s.rdb, v.s.scripts.close, 1, []*batch.Call{c}); err != nil {
+		return job.Snapshot{}, err
+	}
+	if text(c.Reply[0]) == "other" {
+		return job.Snapshot{}, ErrNoBatch
+	}
+	if err := v.s.answered(ctx, id, c.Reply); err != nil {
+		return job.Snapshot{}, err
+	}
+	if len(v.s.bases) > 1 {
+		_ = v.s.addUp(ctx, id, true) // where that fails a sweep does it
+	}
+	return v.Get(ctx, by, id)
+}
+
+// A share is what a partition knows of a batch.
+type share struct {
+	total, succeeded, failed, canceled, expired int64
+	sealed                                      bool
+	bad                                         string
+}
+
+// shares asks all partitions, which seal theirs if how is "1", or drop it if how is "over".
+func (s *Store) shares(ctx context.Context, id job.ID, how string) (sum share, err error) {
+	calls := make([]*batch.Call, len(s.bases))
+	for k, base := range s.bases {
+		calls[k] = &batch.Call{Key: base, Args: []any{id.Raw(), how}}
+	}
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.shares, 1, calls); err != nil {
+		return share{}, fmt.Errorf("shares of batch %s: %w", id, err)
+	}
+	sum.sealed = true
+	for _, c := range calls {
+		if len(c.Reply) != 7 {
+			return share{}, fmt.Errorf("shares of batch %s: %w", id, status(id, c.Reply))
+		}
+		sum.total += integer(c.Reply[0])
+		sum.succeeded += integer(c.Reply[1])
+		sum.failed += integer(c.Reply[2])
+		sum.canceled += integer(c.Reply[3])
+		sum.expired += integer(c.Reply[4])
+		sum.sealed = sum.sealed && integer(c.Reply[5]) == 1
+		sum.bad += text(c.Reply[6])
+	}
+	return sum, nil
+}
+
+// addUp tells a batch what its shares say. Where it is closed they are sealed first.
+func (s *Store) addUp(ctx context.Context, id job.ID, closed bool) error {
+	how := ""
+	if closed {
+		how = "1"
+	}
+	sum, err := s.shares(ctx, id, how)
+	if err != nil {
+		return err
+	}
+	return s.counted(ctx, id, sum)
+}
+
+func (s *Store) counted(ctx context.Context, id job.ID, sum share) error {
+	bad := sum.bad[:min(len(sum.bad), 100*16)]
+	c := s.call(id, sum.total, sum.succeeded, sum.failed, sum.canceled, sum.expired, flagText(sum.sealed), bad)
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.counted, 1, []*batch.Call{c}); err != nil {
+		return fmt.Errorf("count batch %s: %w", id, err)
+	}
+	return nil
+}
+
+// lookAtBatch goes on with a batch that a sweep has found.
+func (s *Store) lookAtBatch(ctx context.Context, f finding) error {
+	id := f.ticket.ID
+	if f.kind == "shares" { // something has changed in one partition
+		core, err := s.read(ctx, id, false)
+		switch {
+		case errors.Is(err, job.ErrNotFound):
+		case err != nil:
+			return err
+		case !core.Snapshot.Done:
+			tally := core.Snapshot.Jobs
+			if err := s.addUp(ctx, id, tally != nil && !tally.Open); err != nil {
+				return err
+			}
+		}
+		for _, base := range s.bases {
+			if err := s.scripts.paid.Run(ctx, s.rdb, []string{base}, id.Raw(), f.state).Err(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(s.bases) > 1 {
+		if err := s.addUp(ctx, id, true); err != nil {
+			return err
+		}
+	}
+	pause := int64(0)
+	if len(f.after) > 0 {
+		pause = integer(f.after[0])
+	}
+	switch f.state {
+	case batchCanceled, batchExpired:
+		return s.stopJobsOf(ctx, id, f.state)
+	case batchClosed:
+		// Damage, an older process that knows no batches: the counts may never come to their end.
+		if pause >= lookMaxMS {
+			return s.recount(ctx, id)
+		}
+	}
+	return nil
+}
+
+// stopJobsOf cancels the jobs of a batch that was canceled, or whose time is over: those that run only
+// of the first. A batch none of whose jobs is open has ended, whatever its counts say.
+func (s *Store) stopJobsOf(ctx context.Context, id job.ID, how string) error {
+	which := ""
+	if how == batchExpired {
+		for _, s := range []job.State{job.Uploading, job.Awaiting, job.Scheduled, job.Queued, job.Retrying} {
+			which += stateLetters[s]
+		}
+	}
+	err := s.eachOf(ctx, id, func(page []job.ID) error {
+		revs, err := s.Revs(ctx, page)
+		if err != nil {
+			return err
+		}
+		var open []job.ID
+		for _, r := range revs {
+			if !r.Done && !r.Missing {
+				open = append(open, r.ID)
+			}
+		}
+		if len(open) == 0 {
+			return nil
+		}
+		_, err = s.cancelMany(ctx, access.Everything, open, "batch "+string(id), which)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("jobs of batch %s: %w", id, err)
+	}
+	return s.recount(ctx, id)
+}
+
+// recount ends a batch none of whose jobs is open, as their records say.
+func (s *Store) recount(ctx context.Context, id job.ID) error {
+	sum, open := share{sealed: true}, false
+	err := s.eachOf(ctx, id, func(page []job.ID) error {
+		readings, err := s.GetMany(ctx, page)
+		if err != nil {
+			return err
+		}
+		for i := range readings {
+			sum.total++
+			switch state := readings[i].State; {
+			case readings[i].Err != nil || state == job.Failed: // one that is gone or damaged did not succeed for sure
+				sum.failed++
+				sum.bad += readings[i].ID.Raw()
+			case state == job.Succeeded:
+				sum.succeeded++
+			case state == job.Canceled:
+				sum.canceled++
+			case state == job.Expired:
+				sum.expired++
+			default:
+				open = true
+			}
+		}
+		return nil
+	})
+	if err != nil || open {
+		return err
+	}
+	return s.counted(ctx, id, sum)
+}
+
+// eachOf calls f for the jobs of a batch, page by page.
+func (s *Store) eachOf(ctx context.Context, id job.ID, f func([]job.ID) error) error {
+	for cursor := (batchCursor{}); ; {
+		page, next, err := s.batchIDs(ctx, id, cursor, batchPage)
+		if err != nil {
+			return err
+		}
+		if len(page) > 0 {
+			if err := f(page); err != nil {
+				return err
+			}
+		}
+		if len(page) == 0 {
+			return nil
+		}
+		cursor = next
+	}
+}
+
+// A batchCursor is where in the jobs of a batch somebody is who looks through them.
+type batchCursor struct{ part, at int }
+
+// batchIDs are some of a batch's jobs, partition by partition in the order in which they were made, and
+// where to go on: behind the last partition there is none.
+func (s *Store) batchIDs(ctx context.Context, id job.ID, from batchCursor, most int) ([]job.ID, batchCursor, error) {
+	for from.part < len(s.bases) {
+		raws, err := s.rdb.LRange(ctx, s.bases[from.part]+"m:"+id.Raw(), int64(from.at),
+			int64(from.at+most-1)).Result()
+		if err != nil {
+			return nil, from, fmt.Errorf("jobs of batch %s: %w", id, err)
+		}
+		if len(raws) == 0 {
+			from = batchCursor{part: from.part + 1}
+			continue
+		}
+		ids := make([]job.ID, len(raws))
+		for i, raw := range raws {
+			ids[i] = job.FromRaw(raw)
+		}
+		return ids, batchCursor{from.part, from.at + len(raws)}, nil
+	}
+	return nil, from, nil
+}
+
+// BatchJobs reads some of the jobs of a batch, 1 to 500, each with an error of its own, and says where to
+// go on, "" = that was all. A job whose record is gone is job.ErrNotFound. Errors: job.ErrNotFound,
+// ErrNoBatch, ErrBadCursor.
+func (v Views) BatchJobs(ctx context.Context, by access.View, id job.ID, cursor string, most int) (
+	jobs []job.Reading, next string, err error) {
+	from := batchCursor{}
+	if cursor != "" {
+		if from, err = parsebatchCursor(cursor); err != nil {
+			return nil, "", err
+		}
+	}
+	r, err := v.read(ctx, by, id, false)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case r.Snapshot.Type != job.BatchType:
+		return nil, "", ErrNoBatch
+	}
+	ids, behind, err := v.s.batchIDs(ctx, id, from, min(max(most, 1), batchPage))
+	if err != nil || len(ids) == 0 {
+		return nil, "", err
+	}
+	jobs, err = v.GetMany(ctx, by, ids)
+	return jobs, fmt.Sprintf("%d.%d", behind.part, behind.at), err
+}
+
+func parsebatchCursor(text string) (c batchCursor, err error) {
+	part, at, ok := strings.Cut(text, ".")
+	c.part, err = strconv.Atoi(part)
+	if ok && err == nil {
+		c.at, err = strconv.Atoi(at)
+	}
+	if !ok || err != nil || c.part < 0 || c.at < 0 {
+		return c, ErrBadCursor
+	}
+	return c, nil
+}
+
+// dropShares forgets what other partitions know of a batch whose record has gone.
+func (s *Store) dropShares(ctx context.Context, id job.ID) error {
+	if len(s.bases) == 1 {
+		return nil
+	}
+	_, err := s.shares(ctx, id, "over")
+	return err
+}
+
+// Named finds the jobs that names in a batch stand for, "" of one that isn't there.
+func (s *Store) Named(ctx context.Context, owner access.Owner, in job.ID, names []string) ([]job.ID, error) {
+	ids, cmds := make([]job.ID, len(names)), make([]*redis.StringCmd, len(names))
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, name := range names {
+			hash := claimHash(owner, NameKey(in, name))
+			cmds[i] = p.Get(ctx, s.bases[int(hash[15]&(job.Shards-1))%len(s.bases)]+"i:"+hash)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("names in batch %s: %w", in, err)
+	}
+	for i, cmd := range cmds {
+		if prior := cmd.Val(); len(prior) >= 16 {
+			ids[i] = job.FromRaw(prior[:16])
+		}
+	}
+	return ids, nil
+}
+
+// NameKey is the idempotency key of a job with a name in a batch: it is claimed as any other.
+func NameKey(in job.ID, name string) string { return "batch " + string(in) + " " + name }
+
+// tellBatch puts into a snapshot how far a batch is.
+func tellBatch(snap *job.Snapshot, rare map[string]string) {
+	t := &job.Tally{Open: rare["ba"] == batchOpen && !snap.Done}
+	if raw := rare["th"]; raw != "" {
+		t.Then = job.FromRaw(raw)
+	}
+	if counts := strings.Fields(rare["bc"]); len(counts) == 6 {
+		for i, into := range []*int64{&t.Total, &t.Succeeded, &t.Failed, &t.Canceled, &t.Expired} {
+			*into = integer(counts[i+1])
+		}
+	}
+	for bad := rare["bi"]; len(bad) >= 16; bad = bad[16:] {
+		t.Unsuccessful = append(t.Unsuccessful, job.FromRaw(bad[:16]))
+	}
+	snap.Jobs = t
+	if !snap.Done && !t.Open && t.Total > 0 {
+		part := float64(t.Ended()) / float64(t.Total)
+		snap.Overall = &part
+	}
+}

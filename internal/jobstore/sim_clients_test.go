@@ -47,6 +47,7 @@ func (s *sim) submit(p *proc) {
 	}
 	s.waitFor(p, j, &nj)
 	s.limit(j, &nj)
+	s.join(j, &nj)
 	s.create(p, j, nj)
 }
 
@@ -103,6 +104,10 @@ func (s *sim) create(p *proc, j *simJob, nj NewJob) {
 		switch {
 		case errors.Is(err, ErrClaimed) && j.short:
 			j.gone = true // before an answer came
+			return
+		case errors.Is(err, ErrBatchClosed): // it came late, and isn't made
+			delete(s.jobs, id)
+			s.order = slices.DeleteFunc(s.order, func(one job.ID) bool { return one == id })
 			return
 		case err != nil:
 			s.violate("%s: create: %v", id, err)

@@ -53,7 +53,11 @@ func mutants() map[string]rules {
 			return strings.ReplaceAll(strings.ReplaceAll(src, "if lm then todo(5, leave, j, lm, TERMINAL[to]) end", ""),
 				"then call('SREM', P .. 'slots:' .. class, id) end", "then end")
 		}},
-		"no wake": without("if j.owes then successors(j) end"),
+		"a batch ends early":   instead("sealed and s + f + c + x >= n", "sealed"),
+		"an end isn't counted": without("if from ~= to and j.b and TERMINAL[to] then todo(1, left_batch, j.b, LETTERS[to], j.id) end"),
+		"no end, in short":     instead("byte(core, 20) % (2 * @F_B@) < @F_B@ and", "true and"),
+		"the batch isn't kept": instead("elseif kept(j) then", "elseif false then"),
+		"no wake":              without("if j.owes then successors(j) end"),
 		"a failure is nothing": instead("if letter ~= '@succeeded@' and not whatever then",
 			"if false then"),
 		"an end in no list":     without("call('RPUSH', P .. 'end:' .. h.due, unpack(h))"),

@@ -40,6 +40,7 @@ type sim struct {
 	jobs       map[job.ID]*simJob
 	order      []job.ID
 	files      []*simFile
+	batch      *simBatch
 	entered    map[string]int64 // when an upload's fence came into a record
 	faults     bool
 	stalled    int64 // Redis answers nobody before this
@@ -124,6 +125,7 @@ type simJob struct {
 	gone          bool // its record was
 	after         []*simJob
 	classes       []string // of limits
+	member        bool     // of the batch
 	anyway, held  bool     // whatever becomes of those; it is held
 	freed         bool     // it is not held any more, for certain
 	entered       bool     // at all of these, for certain

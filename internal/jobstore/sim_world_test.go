@@ -64,6 +64,7 @@ func (s *sim) sweep(p *proc) {
 	})
 	s.judgeLeases()
 	s.judgeFree()
+	s.judgeBatch()
 }
 
 // grant notes that a lease was given to a job, or renewed.
@@ -334,6 +335,7 @@ func world(t testing.TB, seed uint64, prefix string, r rules) *sim {
 		s.spawn(fmt.Sprintf("worker%d", i), true)
 	}
 	const jobs, faultTime, calm = 20, 90_000, 400_000
+	s.openBatch()
 	for i := range jobs {
 		p := webs[i%2]
 		s.after(nil, s.rng.Int64N(80_000), func() { s.submit(p) })
@@ -383,6 +385,9 @@ func (s *sim) runUntil(done func() bool) {
 }
 
 func (s *sim) allEnded() bool {
+	if s.batch != nil && !s.batch.done {
+		return false
+	}
 	for _, j := range s.jobs {
 		if !j.gone && !j.state.Terminal() && (j.state != "" || j.file == nil && !j.creator.dead) {
 			return false // a living creator asks until the job is there
@@ -413,10 +418,13 @@ func (s *sim) judge() {
 		if j.canceledAt > 0 && j.state != job.Canceled {
 			s.violate("%s: ended as %s after an accepted cancel", id, j.state)
 		}
-		s.judgeFall(j)
+		if s.batch == nil || !s.batch.canceled || !j.member {
+			s.judgeFall(j)
+		}
 		s.judgeCallback(j)
 	}
 	s.judgeFiles()
+	s.judgeCounts()
 	if len(s.violations) > 0 {
 		return
 	}

@@ -40,14 +40,18 @@ func ReadBatch(text []byte) (Batch, error) {
 	if err := b.read(text, o); err != nil {
 		return b, err
 	}
+	for name, given := range map[string]bool{"/type": b.Type != job.BatchType, "/payload": b.Payload != nil,
+		"/input": b.From != nil} {
+		if given {
+			return b, httpapi.InvalidAt(name, "a batch does no work: what is to be done are its jobs")
+		}
+	}
 	return b, nil
 }
 
 // member takes those that only a batch has.
 func (b *Batch) member(name string, value []byte) (known bool, err error) {
 	switch name {
-	case "type", "payload", "input":
-		return false, nil
 	case "on_failure":
 		b.OnFailure, err = httpapi.TextOf(value)
 		if err == nil && b.OnFailure != "" && b.OnFailure != "cancel" && b.OnFailure != runAnyway {

@@ -36,7 +36,7 @@ func TestControlFlags(t *testing.T) {
 		case c.Kind == httpapi.KindLabels:
 			good, bad = "batch=x,user=7", []string{"soon", "a=1,a=2", "B=1"}
 		case c.Kind == httpapi.KindJobs:
-			good, bad = "019eb1a0-1111-7abc-8abc-0123456789ab", []string{"", "soon", ",", "019eb1a0-1111-7abc-8abc-0123456789ab,x"}
+			good, bad = "019eb1a0-1111-7abc-8abc-0123456789ab", []string{"", "so on", ",", "019eb1a0-1111-7abc-8abc-0123456789ab,x y"}
 		case c.MaxLength > 0 && !c.ASCII:
 			bad = []string{"", strings.Repeat("x", c.MaxLength+1), "two\nlines"}
 		case c.Enum != nil:

@@ -42,8 +42,13 @@ func goodOf(c httpapi.Control) string {
 	}
 }
 
+// notJobs is neither an id nor a name.
+const notJobs = "so on"
+
 func badOf(c httpapi.Control) string {
 	switch {
+	case c.Kind == httpapi.KindJobs:
+		return notJobs
 	case c.Kind != httpapi.KindText, c.Enum != nil:
 		return "soon"
 	case c.ASCII:
@@ -61,7 +66,7 @@ func inJSON(c httpapi.Control, value string) string {
 		text, _ := json.Marshal(labels)
 		return string(text)
 	}
-	if c.Kind == httpapi.KindJobs && value != "soon" {
+	if c.Kind == httpapi.KindJobs && value != notJobs {
 		text, _ := json.Marshal(strings.Split(value, ","))
 		return string(text)
 	}

@@ -117,7 +117,9 @@ const (
 var rules = map[string]rule{
 	"health": {"", true, shared}, "ready": {"", true, shared}, "openapi": {"", true, shared},
 	"submit": {"jobs:submit", true, makes}, "submit-type": {"jobs:submit", true, makes},
-	"submit-batch": {"jobs:submit", false, makes}, "create-upload": {"jobs:submit", true, makes},
+	"open-batch": {"jobs:submit", false, makes}, "close-batch": {"jobs:submit", false, aJob},
+	"list-batch-jobs": {"jobs:read", false, aJob},
+	"submit-batch":    {"jobs:submit", false, makes}, "create-upload": {"jobs:submit", true, makes},
 	"describe-uploads": {"jobs:submit", true, shared}, "describe-upload": {"jobs:submit", true, shared},
 	"get-upload": {"jobs:submit", true, aJob}, "append-upload": {"jobs:submit", true, aJob},
 	"delete-upload": {"jobs:submit", true, aJob}, "override-upload": {"jobs:submit", true, aJob},

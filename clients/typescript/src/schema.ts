@@ -68,6 +68,8 @@ export interface BatchAnswer {
   errors?: Pointer[]
   /** the job's id */
   id?: string
+  /** false: the job was there before, and is not of the batch that the line names */
+  joined?: boolean
   /** number of the line, from 1; empty ones count */
   line: number
   /** in how many seconds to send the line again */
@@ -78,8 +80,10 @@ export interface BatchAnswer {
 }
 
 export interface BatchLine {
-  /** ids of jobs that have to end before it, at most 100: in JSON an array, else with commas */
+  /** ids of jobs that have to end before it, or their names in the same batch, at most 100: in JSON an array, else with commas */
   after?: string[]
+  /** the batch that the job is to be of */
+  batch?: string
   /** post the job, signed, to this address when it has ended: http or https, at most 2048 bytes */
   callback_url?: string
   /** give up unless started within this time */
@@ -98,6 +102,8 @@ export interface BatchLine {
   limit_key?: string
   /** how often to try */
   max_attempts?: number
+  /** what the job is called in its batch, for others to be after it: a repeat with the same name is the same job */
+  name?: string
   /** what to do where one of these doesn't succeed: cancel, the default, or run */
   on_failure?: 'cancel' | 'run'
   /** an object by the type's schema */
@@ -112,6 +118,20 @@ export interface BatchLine {
   timeout?: string | number
   /** the kind of work */
   type: string
+}
+
+export interface BatchOpened {
+  batch: Snapshot
+  /** an answer for each of the jobs that were given */
+  jobs?: BatchAnswer[]
+}
+
+export interface BatchPage {
+  /** those whose records are gone, or can't be read */
+  gone?: string[]
+  jobs: Snapshot[]
+  /** cursor of the next page; absent on the last one */
+  next?: string
 }
 
 export interface Callback {
@@ -311,6 +331,8 @@ export interface Snapshot {
   /** the jobs that have to end before it */
   after?: After[]
   attempt: number
+  /** the batch that the job is of */
+  batch?: string
   cancel_requested: boolean
   created_at: string
   done: boolean
@@ -322,6 +344,8 @@ export interface Snapshot {
   /** why it waits until somebody releases it, or did */
   hold?: Hold
   id: string
+  /** of a batch: how far its jobs are */
+  jobs?: Tally
   /** what the job is found by */
   labels?: Record<string, string>
   lane: 'cpu' | 'io'
@@ -331,6 +355,8 @@ export interface Snapshot {
   limit_key?: string
   links?: Links
   max_attempts: number
+  /** what the job is called in its batch, or the batch itself */
+  name?: string
   outputs?: Output[]
   /** how far the job is from the first byte of its upload to its result, 0 to 1; it never goes back; null = not known */
   overall: number | null
@@ -362,8 +388,10 @@ export interface Status {
 }
 
 export interface SubmitBody {
-  /** ids of jobs that have to end before it, at most 100: in JSON an array, else with commas */
+  /** ids of jobs that have to end before it, or their names in the same batch, at most 100: in JSON an array, else with commas */
   after?: string[]
+  /** the batch that the job is to be of */
+  batch?: string
   /** post the job, signed, to this address when it has ended: http or https, at most 2048 bytes */
   callback_url?: string
   /** give up unless started within this time */
@@ -378,6 +406,8 @@ export interface SubmitBody {
   limit_key?: string
   /** how often to try */
   max_attempts?: number
+  /** what the job is called in its batch, for others to be after it: a repeat with the same name is the same job */
+  name?: string
   /** what to do where one of these doesn't succeed: cancel, the default, or run */
   on_failure?: 'cancel' | 'run'
   /** an object by the type's schema */
@@ -392,6 +422,20 @@ export interface SubmitBody {
   timeout?: string | number
   /** the kind of work */
   type: string
+}
+
+export interface Tally {
+  canceled: number
+  expired: number
+  failed: number
+  /** more jobs may come */
+  open: boolean
+  succeeded: number
+  /** the job that comes when the batch has ended */
+  then?: string
+  total: number
+  /** the first of those that failed, were canceled or expired, 100 at most */
+  unsuccessful?: string[]
 }
 
 export interface Token {

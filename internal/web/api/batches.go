@@ -67,7 +67,7 @@ func (h *Batches) batchRoutes() []edge.Route {
 		{Op: open, Access: edge.Bearer, Scope: access.JobsSubmit, Whole: true, JSON: true, Handle: h.open,
 			Body: answer.BatchOpened{}},
 		{Op: end, Access: edge.Bearer, Scope: access.JobsSubmit, Whole: true, Handle: h.close, Body: job.Snapshot{}},
-		{Op: list, Access: edge.Bearer, Scope: access.JobsRead, Job: true, Handle: h.jobs, Body: answer.BatchPage{}},
+		{Op: list, Access: edge.Bearer, Scope: access.JobsRead, Whole: true, Handle: h.jobs, Body: answer.BatchPage{}},
 	}
 }
 

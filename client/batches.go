@@ -42,7 +42,8 @@ func (c *Client) OpenBatch(ctx context.Context, b Batch) (job.Snapshot, []BatchA
 }
 
 // OpenBatchJSON is OpenBatch with what comes then as JSON, as in POST /v1/jobs; nil = b says.
-func (c *Client) OpenBatchJSON(ctx context.Context, b Batch, then json.RawMessage) (job.Snapshot, []BatchAnswer, error) {
+func (c *Client) OpenBatchJSON(ctx context.Context, b Batch, then json.RawMessage) (job.Snapshot,
+	[]BatchAnswer, error) {
 	text, err := b.json(then)
 	if err != nil {
 		return job.Snapshot{}, nil, fmt.Errorf("open a batch: %w", err)
@@ -59,7 +60,8 @@ func (c *Client) OpenBatchJSON(ctx context.Context, b Batch, then json.RawMessag
 }
 
 func (b Batch) json(then json.RawMessage) ([]byte, error) {
-	spec := answer.BatchSpec{Name: b.Name, Labels: b.Labels, CallbackURL: b.CallbackURL, OnFailure: b.OnFailure, Then: then}
+	spec := answer.BatchSpec{Name: b.Name, Labels: b.Labels, CallbackURL: b.CallbackURL,
+		OnFailure: b.OnFailure, Then: then}
 	if b.ExpiresIn > 0 {
 		spec.ExpiresIn = httpapi.FormatDuration(b.ExpiresIn)
 	}

@@ -177,11 +177,14 @@ func TestBatchWhole(t *testing.T) {
 	}
 	failing := `[{"type":"batch.work","payload":{"do":"fail"}},{"type":"batch.work"}]`
 	_, b, _ = open(`{"jobs":`+failing+`,"then":{"type":"batch.gather"}}`, "")
-	if end := wait(t, c, b.Batch.ID); end.State != job.Failed || end.Error == nil || end.Error.Code != job.JobsFailed || end.Jobs.Failed != 1 ||
-		end.Jobs.Succeeded != 1 || len(end.Jobs.Unsuccessful) != 1 || end.Jobs.Unsuccessful[0] != b.Jobs[0].ID {
+	if end := wait(t, c, b.Batch.ID); end.State != job.Failed || end.Error == nil ||
+		end.Error.Code != job.JobsFailed || end.Jobs.Failed != 1 ||
+		end.Jobs.Succeeded != 1 || len(end.Jobs.Unsuccessful) != 1 ||
+		end.Jobs.Unsuccessful[0] != b.Jobs[0].ID {
 		t.Errorf("batch of which one fails: %+v %+v", end, end.Jobs)
 	}
-	if then := wait(t, c, b.Batch.Jobs.Then); then.State != job.Canceled || then.Error == nil || then.Error.Code != job.DependencyFailed {
+	if then := wait(t, c, b.Batch.Jobs.Then); then.State != job.Canceled || then.Error == nil ||
+		then.Error.Code != job.DependencyFailed {
 		t.Errorf("then: %+v", then)
 	}
 	_, b, _ = open(`{"jobs":`+failing+`,"then":{"type":"batch.gather"},"on_failure":"run"}`, "")
@@ -197,7 +200,8 @@ func TestBatchWhole(t *testing.T) {
 	if _, err := c.Cancel(t.Context(), b.Batch.ID); err != nil {
 		t.Fatal(err)
 	}
-	if end := wait(t, c, b.Batch.ID); end.State != job.Canceled || end.Jobs.Canceled != 1 || end.Jobs.Succeeded != 1 {
+	if end := wait(t, c, b.Batch.ID); end.State != job.Canceled || end.Jobs.Canceled != 1 ||
+		end.Jobs.Succeeded != 1 {
 		t.Errorf("canceled: %+v %+v", end, end.Jobs)
 	}
 	_, b, _ = open(`{"expires_in":"1s","jobs":`+held+`}`, "")
@@ -261,7 +265,8 @@ func TestBatchKills(t *testing.T) {
 		worker = in.worker(t, "FUNCTIONS_DIR="+functions)
 	}
 	for i, id := range ids {
-		if end := wait(t, c, id); end.State != job.Succeeded || end.Jobs.Total != each || end.Jobs.Succeeded != each {
+		if end := wait(t, c, id); end.State != job.Succeeded || end.Jobs.Total != each ||
+			end.Jobs.Succeeded != each {
 			t.Errorf("batch: %+v %+v", end, end.Jobs)
 		}
 		if got := resultsOf(t, wait(t, c, thens[i])); len(got) != each {

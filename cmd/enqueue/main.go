@@ -85,7 +85,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	root.Flags().BoolVar(&version, "version", false, "print the version and exit")
 	root.PersistentFlags().StringVar(&p.format, "format", "text",
 		"how data is written: text, json or jsonl (with --wait: a line for each change)")
-	root.AddCommand(p.submitCommand(), p.batchCommand(), p.batchesCommand(), p.getCommand(), p.waitCommand(), p.watchCommand(),
+	root.AddCommand(p.submitCommand(), p.batchCommand(), p.batchesCommand(), p.getCommand(),
+		p.waitCommand(), p.watchCommand(),
 		p.fetchCommand(), p.cancelCommand(), p.retryCommand(), p.releaseCommand(),
 		p.deleteCommand(), p.listCommand(),
 		p.queuesCommand(), p.typesCommand(), p.doctorCommand(), p.secretCommand(), p.keysCommand(),

@@ -250,12 +250,14 @@ func (s *System) Release(ctx context.Context, by access.View, id job.ID, who str
 }
 
 // CloseBatch lets no more jobs into a batch.
-func (s *System) CloseBatch(ctx context.Context, by access.View, id job.ID, who string) (job.Snapshot, error) {
+func (s *System) CloseBatch(ctx context.Context, by access.View, id job.ID,
+	who string) (job.Snapshot, error) {
 	return s.Store.Views().CloseBatch(ctx, by, id, who)
 }
 
 // BatchJobs reads some of the jobs of a batch.
-func (s *System) BatchJobs(ctx context.Context, by access.View, id job.ID, cursor string, most int) ([]job.Reading,
+func (s *System) BatchJobs(ctx context.Context, by access.View, id job.ID, cursor string,
+	most int) ([]job.Reading,
 	string, error) {
 	return s.Store.Views().BatchJobs(ctx, by, id, cursor, most)
 }

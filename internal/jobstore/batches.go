@@ -49,7 +49,8 @@ func (s *Store) OpenBatch(ctx context.Context, n NewJob) (Created, error) {
 	if len(s.bases) == 1 {
 		return s.Create(ctx, n)
 	}
-	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // its own partition's comes with the record
+	// its own partition's comes with the record
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for k, base := range s.bases {
 			if k == s.part(n.ID) {
 				continue
@@ -132,7 +133,8 @@ func (s *Store) addUp(ctx context.Context, id job.ID, closed bool) error {
 
 func (s *Store) counted(ctx context.Context, id job.ID, sum share) error {
 	bad := sum.bad[:min(len(sum.bad), 100*16)]
-	c := s.call(id, sum.total, sum.succeeded, sum.failed, sum.canceled, sum.expired, flagText(sum.sealed), bad)
+	c := s.call(id, sum.total, sum.succeeded, sum.failed, sum.canceled, sum.expired,
+		flagText(sum.sealed), bad)
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.counted, 1, []*batch.Call{c}); err != nil {
 		return fmt.Errorf("count batch %s: %w", id, err)
 	}
@@ -225,7 +227,8 @@ func (s *Store) recount(ctx context.Context, id job.ID) error {
 		for i := range readings {
 			sum.total++
 			switch state := readings[i].State; {
-			case readings[i].Err != nil || state == job.Failed: // one that is gone or damaged did not succeed for sure
+			// one that is gone or damaged did not succeed for sure
+			case readings[i].Err != nil || state == job.Failed:
 				sum.failed++
 				sum.bad += readings[i].ID.Raw()
 			case state == job.Succeeded:
@@ -270,7 +273,8 @@ type batchCursor struct{ part, at int }
 
 // batchIDs are some of a batch's jobs, partition by partition in the order in which they were made, and
 // where to go on: behind the last partition there is none.
-func (s *Store) batchIDs(ctx context.Context, id job.ID, from batchCursor, most int) ([]job.ID, batchCursor, error) {
+func (s *Store) batchIDs(ctx context.Context, id job.ID, from batchCursor, most int) ([]job.ID,
+	batchCursor, error) {
 	for from.part < len(s.bases) {
 		raws, err := s.rdb.LRange(ctx, s.bases[from.part]+"m:"+id.Raw(), int64(from.at),
 			int64(from.at+most-1)).Result()

@@ -190,7 +190,8 @@ func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
 		return snap, false
 	}
 	snap = job.Snapshot{ID: c.ID, Type: n.Type, State: n.state(), Rev: 1, Lane: n.Lane, Priority: n.Priority,
-		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, Labels: n.Labels, LimitKey: n.LimitKey, Batch: n.Batch, Name: n.Name,
+		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, Labels: n.Labels, LimitKey: n.LimitKey,
+		Batch: n.Batch, Name: n.Name,
 		CreatedAt: time.UnixMilli(c.at).UTC()}
 	tellOwner(&snap, n.Owner)
 	if n.Hold != "" {
@@ -382,39 +383,6 @@ func (n *NewJob) digest() string {
 }
 
 const noDigest = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-
-// parts are those that a new record has behind X, and their flags.
-func (n *NewJob) parts(apart string) (flags uint32, parts string) {
-	if code := n.Owner.Code(); code != "" {
-		flags |= flagM
-		parts += code
-	}
-	if n.Batch != "" {
-		flags |= flagB
-		parts += n.Batch.Raw()
-	}
-	if n.Function > 0 {
-		flags |= flagF
-		parts += functionBytes(n.Function)
-	}
-	if n.IdempotencyKey != "" {
-		flags |= flagI
-		parts += claimHash(n.Owner, n.IdempotencyKey)
-	}
-	if n.Claim > 0 {
-		flags |= flagD
-		parts += n.digest()
-	}
-	if n.Owner.Subject != "" {
-		flags |= flagU
-		text := encodeNames(names{subject: n.Owner.Subject})
-		parts += string([]byte{byte(len(text))}) + text
-	}
-	if apart != "" {
-		flags |= flagP
-	}
-	return flags, parts
-}
 
 // createArgs are a job's texts of the long way.
 func (s *Store) createArgs(c *batch.Call) ([]any, error) {

@@ -41,3 +41,36 @@ func digestBytes(digest string) string {
 	sum := sha256.Sum256([]byte(digest))
 	return string(sum[:16])
 }
+
+// parts are those that a new record has behind X, and their flags.
+func (n *NewJob) parts(apart string) (flags uint32, parts string) {
+	if code := n.Owner.Code(); code != "" {
+		flags |= flagM
+		parts += code
+	}
+	if n.Batch != "" {
+		flags |= flagB
+		parts += n.Batch.Raw()
+	}
+	if n.Function > 0 {
+		flags |= flagF
+		parts += functionBytes(n.Function)
+	}
+	if n.IdempotencyKey != "" {
+		flags |= flagI
+		parts += claimHash(n.Owner, n.IdempotencyKey)
+	}
+	if n.Claim > 0 {
+		flags |= flagD
+		parts += n.digest()
+	}
+	if n.Owner.Subject != "" {
+		flags |= flagU
+		text := encodeNames(names{subject: n.Owner.Subject})
+		parts += string([]byte{byte(len(text))}) + text
+	}
+	if apart != "" {
+		flags |= flagP
+	}
+	return flags, parts
+}

@@ -8,7 +8,8 @@ import (
 	"longshore/job"
 )
 
-// A simBatch is the one batch of a world. It is open from its beginning, and closed, or canceled, while jobs come.
+// A simBatch is the one batch of a world. It is open from its beginning, and closed, or canceled, while jobs
+// come.
 type simBatch struct {
 	id       job.ID
 	closed   bool // no job is to come into it any more
@@ -20,7 +21,8 @@ type simBatch struct {
 // openBatch makes the batch, and sees to its end.
 func (s *sim) openBatch() {
 	s.batch = &simBatch{id: s.newID("")}
-	nj := NewJob{ID: s.batch.id, Type: job.BatchType, Lane: job.LaneIO, Priority: job.Default, Timeout: time.Second,
+	nj := NewJob{ID: s.batch.id, Type: job.BatchType, Lane: job.LaneIO, Priority: job.Default,
+		Timeout:     time.Second,
 		MaxAttempts: 1, Retention: 24 * time.Hour, ExpiresIn: 24 * time.Hour}
 	s.redis(func(ctx context.Context) {
 		if _, err := s.store.OpenBatch(ctx, nj); err != nil {
@@ -109,7 +111,8 @@ func (s *sim) judgeCounts() {
 			want[j.state]++
 		}
 	}
-	if got.Succeeded != want[job.Succeeded] || got.Failed != want[job.Failed] || got.Canceled != want[job.Canceled] ||
+	if got.Succeeded != want[job.Succeeded] || got.Failed != want[job.Failed] ||
+		got.Canceled != want[job.Canceled] ||
 		got.Expired != want[job.Expired] || got.Total != got.Ended() {
 		s.violate("%s: the batch has %+v of %v", b.id, *got, want)
 	}

@@ -179,8 +179,10 @@ func (d *Submitter) checkBatch(b *Batch) (jobstore.NewJob, error) {
 		wrong = append(wrong, httpapi.Pointer{Pointer: pointer, Detail: detail})
 	}
 	now := time.Now()
-	n := jobstore.NewJob{ID: b.ID, Type: job.BatchType, Lane: job.LaneIO, ExpiresIn: b.ExpiresIn, Retention: b.Retention,
-		CallbackURL: b.CallbackURL, Labels: b.Labels, Name: b.Name, IdempotencyKey: b.IdempotencyKey, Owner: b.Owner}
+	n := jobstore.NewJob{ID: b.ID, Type: job.BatchType, Lane: job.LaneIO, ExpiresIn: b.ExpiresIn,
+		Retention:   b.Retention,
+		CallbackURL: b.CallbackURL, Labels: b.Labels, Name: b.Name, IdempotencyKey: b.IdempotencyKey,
+		Owner: b.Owner}
 	if n.ExpiresIn == 0 {
 		n.ExpiresIn = batchExpires
 	}

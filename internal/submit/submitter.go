@@ -203,7 +203,8 @@ func (d *Submitter) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
 		RetryOf: r.RetryOf, RetryBy: r.retryBy, RetryAgain: r.retryAgain,
 		CallbackURL: r.CallbackURL, Labels: r.Labels, After: r.After, RunAnyway: r.OnFailure == runAnyway,
-		Hold: r.Hold, LimitKey: r.LimitKey, Batch: r.Batch, Name: r.Name, IdempotencyKey: r.IdempotencyKey, Owner: r.Owner,
+		Hold: r.Hold, LimitKey: r.LimitKey, Batch: r.Batch, Name: r.Name, IdempotencyKey: r.IdempotencyKey,
+		Owner:    r.Owner,
 		Function: info.Version}
 	d.checkPolicy(&n, info, now, bad)
 	checkNames(&n, r, now, bad)

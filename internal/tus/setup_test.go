@@ -68,6 +68,17 @@ func (r records) Release(ctx context.Context, by access.View, id job.ID, who str
 	return r.System.Release(ctx, by, id, who)
 }
 
+func (r records) CloseBatch(ctx context.Context, by access.View, id job.ID,
+	who string) (job.Snapshot, error) {
+	return r.System.CloseBatch(ctx, by, id, who)
+}
+
+func (r records) BatchJobs(ctx context.Context, by access.View, id job.ID, cursor string,
+	most int) ([]job.Reading,
+	string, error) {
+	return r.System.BatchJobs(ctx, by, id, cursor, most)
+}
+
 type config struct {
 	expiry, idle, lockWait time.Duration
 	most, rate             int64

@@ -478,7 +478,8 @@ func newSnapshot(state job.State, rev int64) job.Snapshot {
 }
 
 // OpenBatch makes a job that stands for a batch.
-func (s *store) OpenBatch(ctx context.Context, b submit.Batch) (job.Snapshot, bool, []httpapi.BatchAnswer, error) {
+func (s *store) OpenBatch(ctx context.Context, b submit.Batch) (job.Snapshot, bool,
+	[]httpapi.BatchAnswer, error) {
 	snap, created, err := s.Submit(ctx, b.Request)
 	return snap, created, nil, err
 }
@@ -489,7 +490,8 @@ func (s *store) CloseBatch(_ context.Context, by access.View, id job.ID, _ strin
 	return s.seen(by, id)
 }
 
-func (s *store) BatchJobs(_ context.Context, by access.View, id job.ID, _ string, _ int) ([]job.Reading, string,
+func (s *store) BatchJobs(_ context.Context, by access.View, id job.ID, _ string,
+	_ int) ([]job.Reading, string,
 	error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,7 +22,8 @@ type Submitter interface {
 	Submit(ctx context.Context, r submit.Request) (snap job.Snapshot, created bool, err error)
 	Retry(ctx context.Context, by access.View, id job.ID, how submit.Again) (job.Snapshot, error)
 	// OpenBatch makes a batch, and the jobs that it was given, for each of which it answers.
-	OpenBatch(ctx context.Context, b submit.Batch) (snap job.Snapshot, created bool, answers []httpapi.BatchAnswer,
+	OpenBatch(ctx context.Context, b submit.Batch) (snap job.Snapshot, created bool,
+		answers []httpapi.BatchAnswer,
 		err error)
 	SubmitBatch(ctx context.Context, next func() ([]submit.Draft, error),
 		answer func([]httpapi.BatchAnswer) error) error

@@ -37,7 +37,8 @@ func NewBatches(submitter Submitter, records Records, show Show, uploads *edge.U
 
 // Routes are what it serves.
 func (h *Batches) Routes() []edge.Route {
-	return append(h.batchRoutes(), edge.Route{Op: batchOperation(), Access: edge.Bearer, Scope: access.JobsSubmit,
+	return append(h.batchRoutes(), edge.Route{Op: batchOperation(), Access: edge.Bearer,
+		Scope: access.JobsSubmit,
 		Whole: true, Handle: h.batch})
 }
 

@@ -66,8 +66,10 @@ func (h *Batches) batchRoutes() []edge.Route {
 	return []edge.Route{
 		{Op: open, Access: edge.Bearer, Scope: access.JobsSubmit, Whole: true, JSON: true, Handle: h.open,
 			Body: answer.BatchOpened{}},
-		{Op: end, Access: edge.Bearer, Scope: access.JobsSubmit, Whole: true, Handle: h.close, Body: job.Snapshot{}},
-		{Op: list, Access: edge.Bearer, Scope: access.JobsRead, Whole: true, Handle: h.jobs, Body: answer.BatchPage{}},
+		{Op: end, Access: edge.Bearer, Scope: access.JobsSubmit, Whole: true, Handle: h.close,
+			Body: job.Snapshot{}},
+		{Op: list, Access: edge.Bearer, Scope: access.JobsRead, Whole: true, Handle: h.jobs,
+			Body: answer.BatchPage{}},
 	}
 }
 

@@ -55,6 +55,7 @@ type scripts struct {
 	log, logged, vouch, accept                                         *redis.Script
 	tick, schedule, unschedule                                         *redis.Script
 	enter, resolve, release, limits                                    *redis.Script
+	change, resend                                                     *redis.Script
 	mend, prune, renew, tally                                          *redis.Script // of Fix
 }
 
@@ -104,6 +105,7 @@ func loadScripts(w words) scripts {
 		unschedule: script(write, "base unschedule"),
 		enter:      script(write, lib+"enter"), resolve: script(write, lib+"resolve"),
 		release: script(write, lib+"release"), limits: script(write, "base limits"),
+		change: script(write, lib+"change"), resend: script(write, lib+"resend"),
 		open: script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
 		vouch: script(write, "vouch"), accept: script(write, "accept"),
 	}

@@ -214,8 +214,8 @@ type BulkChange struct {
 	Priority string `json:"priority,omitempty"`
 }
 
-// A JobChange is what a job that waits is to have otherwise; of one that has ended only retention can be. What
-// is absent stays.
+// A JobChange is what a job that waits is to have otherwise; of one that has ended only retention can be.
+// What is absent stays.
 type JobChange struct {
 	RunAt       *time.Time   `json:"run_at,omitempty" doc:"not before this time; one that is over: at once"`
 	Priority    job.Priority `json:"priority,omitempty" enum:"high,default,low"`

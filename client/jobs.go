@@ -45,8 +45,8 @@ func (c *Client) Release(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	return c.snapshot(ctx, "release", id, call{method: http.MethodPost, path: httpapi.ReleasePath(id), safe: true})
 }
 
-// A Change is what a job that waits is to have otherwise; of one that has ended only Retention can be. What is
-// absent stays.
+// A Change is what a job that waits is to have otherwise; of one that has ended only Retention can be.
+// What is absent stays.
 type Change = answer.JobChange
 
 // Change has a job that waits wait otherwise and returns it. rev is the revision that it is to have, 0 = any:
@@ -81,11 +81,12 @@ func (c *Client) Callback(ctx context.Context, id job.ID) (job.Callback, error) 
 	return cb, nil
 }
 
-// ResendCallback has the webhook of a job that has ended sent once more, and tells how its delivery goes. One that
-// is still to be delivered is due at once.
+// ResendCallback has the webhook of a job that has ended sent once more, and tells how its delivery goes.
+// One that is still to be delivered is due at once.
 func (c *Client) ResendCallback(ctx context.Context, id job.ID) (job.Callback, error) {
 	var cb job.Callback
-	if _, err := c.exchange(ctx, call{method: http.MethodPost, path: httpapi.ResendPath(id), safe: true}, &cb); err != nil {
+	call := call{method: http.MethodPost, path: httpapi.ResendPath(id), safe: true}
+	if _, err := c.exchange(ctx, call, &cb); err != nil {
 		return job.Callback{}, fmt.Errorf("resend the callback of job %s: %w", id, err)
 	}
 	return cb, nil

@@ -39,7 +39,8 @@ func (c *Client) Release(ctx context.Context, id job.ID) (job.Snapshot, error) {
 }
 
 // Change has a job that waits wait otherwise and returns it, as client.Client.Change does.
-func (c *Client) Change(ctx context.Context, id job.ID, change client.Change, rev int64) (job.Snapshot, error) {
+func (c *Client) Change(ctx context.Context, id job.ID, change client.Change,
+	rev int64) (job.Snapshot, error) {
 	return c.snapshot(ctx, "change", id, func(ctx context.Context, id job.ID) (job.Snapshot, error) {
 		text, err := json.Marshal(change)
 		if err != nil {

@@ -12,8 +12,8 @@ import (
 	"longshore/job"
 )
 
-// TestCallbackResend sends a callback once more that its receiver gave up, one that it took, and many; each try is
-// told with what the receiver said.
+// TestCallbackResend sends a callback once more that its receiver gave up, one that it took, and many; each try
+// is told with what the receiver said.
 func TestCallbackResend(t *testing.T) {
 	t.Parallel()
 	in := install(t, signing, allowing)
@@ -48,8 +48,8 @@ func TestCallbackResend(t *testing.T) {
 	without := submit(t, c, primesOf(3, nil))
 	wait(t, c, without.ID)
 	awaitCallback(t, c, id, delivered)
-	code, out, stderr = call(t, "", env, "enqueue", "callback", "resend", "--state", "succeeded", "--yes", "--format",
-		"json")
+	code, out, stderr = call(t, "", env, "enqueue", "callback", "resend", "--state", "succeeded", "--yes",
+		"--format", "json")
 	if code != 0 || !strings.Contains(out, `"moved": 1`) || !strings.Contains(out, `"no_callback": 1`) {
 		t.Errorf("many: %d %s %s", code, out, stderr)
 	}

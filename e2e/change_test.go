@@ -14,8 +14,8 @@ import (
 	"longshore/job"
 )
 
-// TestChange has jobs that wait wait otherwise: over HTTP, by the Go client, by the command line at a server and
-// at Redis, and many at a time; and refuses what can't be.
+// TestChange has jobs that wait wait otherwise: over HTTP, by the Go client, by the command line at a server
+// and at Redis, and many at a time; and refuses what can't be.
 func TestChange(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -26,8 +26,9 @@ func TestChange(t *testing.T) {
 	one := submit(t, c, primesOf(1, nil))
 	path := site + httpapi.JobPath(one.ID)
 	for body, status := range map[string]int{
-		``: 400, `{}`: 422, `[]`: 422, `{"queue":"x"}`: 422, `{"run_at":"tomorrow"}`: 422, `{"priority":"urgent"}`: 422,
-		`{"timeout":"0s"}`: 422, `{"timeout":"9999h"}`: 422, `{"max_attempts":0}`: 422, `{"max_attempts":101}`: 422,
+		``: 400, `{}`: 422, `[]`: 422, `{"queue":"x"}`: 422, `{"run_at":"tomorrow"}`: 422,
+		`{"priority":"urgent"}`: 422,
+		`{"timeout":"0s"}`:      422, `{"timeout":"9999h"}`: 422, `{"max_attempts":0}`: 422, `{"max_attempts":101}`: 422,
 		`{"retention":"1ms"}`: 422, `{"expires_in":"-1s"}`: 422, `{"expires_at":"2001-01-01T00:00:00Z"}`: 422,
 		`{"expires_at":7}`: 422, `{"labels":["a"]}`: 422, `{"run_at":"2099-01-01T00:00:00Z"}`: 422,
 		`{"priority":"low","priority":"high"}`:                                     400,
@@ -55,8 +56,8 @@ func TestChange(t *testing.T) {
 		t.Errorf("%+v, %v", snap, err)
 	}
 	for i, env := range [][]string{atServer, in.env} {
-		code, out, stderr := call(t, "", env, "enqueue", "change", string(one.ID), "--expires-in", "2h", "--timeout",
-			fmt.Sprint(i+1, "m"), "--max-attempts", "7", "--format", "json")
+		code, out, stderr := call(t, "", env, "enqueue", "change", string(one.ID), "--expires-in", "2h",
+			"--timeout", fmt.Sprint(i+1, "m"), "--max-attempts", "7", "--format", "json")
 		var said job.Snapshot
 		if err := json.Unmarshal([]byte(out), &said); err != nil || code != 0 || said.MaxAttempts != 7 ||
 			said.ExpiresAt == nil {
@@ -89,7 +90,8 @@ func TestChange(t *testing.T) {
 			t.Errorf("%+v", snap)
 		}
 	}
-	if code, _, _ = call(t, "", atServer, "enqueue", "change", "--state", "queued", "--timeout", "1m"); code != 2 {
+	code, _, _ = call(t, "", atServer, "enqueue", "change", "--state", "queued", "--timeout", "1m")
+	if code != 2 {
 		t.Errorf("a timeout of many: %d", code)
 	}
 	for _, body := range []string{`{"action":"change","filter":{"state":"queued"}}`,
@@ -120,7 +122,8 @@ func TestChange(t *testing.T) {
 	}
 	long := submit(t, c, primesOf(2_000_000_000, nil))
 	eventually(t, "it runs", func() bool { return look(t, c, long.ID).State == job.Running })
-	r = request(t, "PATCH", site+httpapi.JobPath(long.ID), strings.NewReader(`{"priority":"low"}`), "If-Match: \"1\"")
+	r = request(t, "PATCH", site+httpapi.JobPath(long.ID), strings.NewReader(`{"priority":"low"}`),
+		"If-Match: \"1\"")
 	if r.StatusCode != 409 || !strings.Contains(string(r.body), "already_started") {
 		t.Errorf("what runs: %d %s", r.StatusCode, r.body)
 	}

@@ -109,7 +109,8 @@ type CallbackSettlement struct {
 func (s *Store) SettleCallbacks(ctx context.Context, settlements []CallbackSettlement) error {
 	calls := make([]*batch.Call, len(settlements))
 	for i, t := range settlements {
-		calls[i] = s.call(t.Claim.ID, t.Claim.Number, string(t.Outcome), ms(t.Delay), t.Status, t.Code, t.Answer)
+		calls[i] = s.call(t.Claim.ID, t.Claim.Number, string(t.Outcome), ms(t.Delay), t.Status, t.Code,
+			t.Answer)
 	}
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.settle, bulkSize, calls); err != nil {
 		return fmt.Errorf("settle callbacks: %w", err)
@@ -161,8 +162,8 @@ func triesOf(fields map[string]string, attempts int) []job.CallbackTry {
 		if len(parts) != 4 {
 			continue // of a process of an older release
 		}
-		try := job.CallbackTry{At: time.UnixMilli(integer(parts[0])).UTC(), Attempt: n, Status: int(integer(parts[1])),
-			Answer: parts[3]}
+		try := job.CallbackTry{At: time.UnixMilli(integer(parts[0])).UTC(), Attempt: n,
+			Status: int(integer(parts[1])), Answer: parts[3]}
 		if parts[2] != "-" {
 			try.Error = parts[2]
 		}
@@ -190,7 +191,8 @@ func (s *Store) ResendMany(ctx context.Context, ids []job.ID, by string, f job.F
 	return s.resend(ctx, ViewOf(f), ids, by, letters(f))
 }
 
-func (s *Store) resend(ctx context.Context, view access.View, ids []job.ID, by, letters string) ([]error, error) {
+func (s *Store) resend(ctx context.Context, view access.View, ids []job.ID, by, letters string) ([]error,
+	error) {
 	calls, errs := make([]*batch.Call, len(ids)), make([]error, len(ids))
 	for i, id := range ids {
 		calls[i] = s.callFor(view, id, by, letters)

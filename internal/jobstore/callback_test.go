@@ -332,7 +332,8 @@ func TestDamagedCallback(t *testing.T) {
 	}
 }
 
-// TestResend sends a callback once more, delivered or given up, with a new count of attempts; and tells of each try.
+// TestResend sends a callback once more, delivered or given up, with a new count of attempts; and tells of
+// each try.
 func TestResend(t *testing.T) {
 	t.Parallel()
 	s := turnedStore(t)

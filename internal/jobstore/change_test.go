@@ -61,16 +61,16 @@ func TestChangeQueued(t *testing.T) {
 		}
 		s.turn(t, time.Minute)
 		s.wants(t, "before its time", n.ID, job.Scheduled)
-		if snap = s.changes(t, n.ID, Change{RunAt: s.at(0), Labels: &job.Labels{}}, nil); len(snap.Labels) > 0 ||
-			snap.State != job.Queued {
+		snap = s.changes(t, n.ID, Change{RunAt: s.at(0), Labels: &job.Labels{}}, nil)
+		if len(snap.Labels) > 0 || snap.State != job.Queued {
 			t.Errorf("%+v", snap)
 		}
 		ids, fences := s.takes(t, from(n, job.High), 10)
 		if !slices.Equal(ids, []job.ID{n.ID}) {
 			t.Fatalf("at its time %v", ids)
 		}
-		for _, c := range []Change{{Priority: job.Low}, {RunAt: s.at(time.Hour)}, {ExpiresAt: s.at(time.Hour)},
-			{Retention: time.Hour * 9}} {
+		for _, c := range []Change{{Priority: job.Low}, {RunAt: s.at(time.Hour)},
+			{ExpiresAt: s.at(time.Hour)}, {Retention: time.Hour * 9}} {
 			s.changes(t, n.ID, c, ErrStarted, 999)
 		}
 		s.changes(t, n.ID, Change{Priority: job.High, RunAt: s.at(0)}, nil) // as it is
@@ -141,7 +141,8 @@ func TestChangeWaiting(t *testing.T) {
 			s.changes(t, id, Change{RunAt: later, Priority: job.Low}, nil)
 		}
 		s.end(t, before, End{Outcome: Succeeded})
-		if _, err := s.Uploaded(t.Context(), uploads.ID, uploads.UploadFence, Spec{Input: &Input{Blob: "b"}}); err != nil {
+		spec := Spec{Input: &Input{Blob: "b"}}
+		if _, err := s.Uploaded(t.Context(), uploads.ID, uploads.UploadFence, spec); err != nil {
 			t.Fatal(err)
 		}
 		s.turn(t, time.Second)
@@ -158,8 +159,8 @@ func TestChangeWaiting(t *testing.T) {
 	})
 }
 
-// TestChangeInLine keeps the place of a job in the line of a limit when its queue is another, and gives up its
-// place and its slot when it is to wait for a time.
+// TestChangeInLine keeps the place of a job in the line of a limit when its queue is another, and gives up
+// its place and its slot when it is to wait for a time.
 func TestChangeInLine(t *testing.T) {
 	t.Parallel()
 	overParts(t, func(t *testing.T, s *turned) {
@@ -232,7 +233,8 @@ func TestChangeInlineHead(t *testing.T) {
 	for _, p := range []job.Priority{job.High, job.Low} {
 		s.changes(t, n.ID, Change{Priority: p}, nil)
 		r, err := s.Read(t.Context(), n.ID)
-		if err != nil || r.Snapshot.Priority != p || string(r.Spec.Payload) != `{"n":1}` || r.Snapshot.MaxAttempts != 3 {
+		if err != nil || r.Snapshot.Priority != p || string(r.Spec.Payload) != `{"n":1}` ||
+			r.Snapshot.MaxAttempts != 3 {
 			t.Fatalf("%+v, %v", r, err)
 		}
 	}

@@ -27,7 +27,8 @@ func parseChange(said *answer.BulkChange) (c jobstore.Change, err error) {
 		}
 		c.RunAt = &at
 	}
-	if c.Priority = job.Priority(said.Priority); c.Priority != "" && !slices.Contains(job.Priorities, c.Priority) {
+	c.Priority = job.Priority(said.Priority)
+	if c.Priority != "" && !slices.Contains(job.Priorities, c.Priority) {
 		return c, httpapi.InvalidAt("/change/priority", "expected "+job.PriorityNames())
 	}
 	return c, nil

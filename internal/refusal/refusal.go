@@ -51,7 +51,8 @@ func of(err error) *httpapi.Error {
 	case errors.Is(err, jobstore.ErrEnded):
 		return httpapi.NewError(httpapi.Conflict, "the job has ended")
 	case errors.Is(err, jobstore.ErrStarted):
-		return httpapi.NewError(httpapi.AlreadyStarted, "the job runs, or has begun: that can't be changed any more")
+		return httpapi.NewError(httpapi.AlreadyStarted,
+			"the job runs, or has begun: that can't be changed any more")
 	case errors.Is(err, jobstore.ErrRev):
 		return httpapi.NewError(httpapi.PreconditionFailed, "the job has another revision than If-Match names")
 	case errors.As(err, &used):

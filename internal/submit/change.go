@@ -20,7 +20,8 @@ import (
 type Change = jobstore.Change
 
 // changeable are the controls that a job's change may name, beside expires_at.
-var changeable = []string{"priority", "run_at", "timeout", "expires_in", "max_attempts", "retention", "labels"}
+var changeable = []string{"priority", "run_at", "timeout", "expires_in", "max_attempts", "retention",
+	"labels"}
 
 // ReadChange reads the JSON of a change, strictly. The error is an *httpapi.Error.
 func ReadChange(text []byte) (Change, error) {

@@ -21,7 +21,8 @@ import (
 type Submitter interface {
 	Submit(ctx context.Context, r submit.Request) (snap job.Snapshot, created bool, err error)
 	Retry(ctx context.Context, by access.View, id job.ID, how submit.Again) (job.Snapshot, error)
-	// Change has a job that waits wait otherwise. revs are those that it may have, none: any; who is who asks.
+	// Change has a job that waits wait otherwise. revs are those that it may have, none: any; who is who
+	// asks.
 	Change(ctx context.Context, by access.View, id job.ID, c submit.Change, revs []int64,
 		who string) (job.Snapshot, error)
 	SubmitBatch(ctx context.Context, next func() ([]submit.Draft, error),

@@ -22,13 +22,14 @@ type changing struct {
 
 var changeParams = edge.Params[changing]{
 	idParam(func(to *changing, id job.ID) { to.id = id }),
-	{Name: "If-Match", In: edge.Header, Doc: "revisions that the job may have, as ETag tells them: 412 if it has another",
+	{Name: "If-Match", In: edge.Header,
+		Doc:    "revisions that the job may have, as ETag tells them: 412 if it has another",
 		Schema: &huma.Schema{Type: huma.TypeString},
 		Read:   func(to *changing, text string) error { to.revs = revsOf(text); return nil }},
 }
 
-// revsOf reads If-Match (RFC 9110, section 13.1.1). A tag that a proxy has made weak counts, and one that no job can
-// have matches none.
+// revsOf reads If-Match (RFC 9110, section 13.1.1). A tag that a proxy has made weak counts, and one that no
+// job can have matches none.
 func revsOf(header string) []int64 {
 	var revs []int64
 	for tag := range strings.SplitSeq(header, ",") {
@@ -48,9 +49,9 @@ func revsOf(header string) []int64 {
 func changeOperation() huma.Operation {
 	op := edge.At("PATCH", httpapi.PathJobs+"/{id}", "change-job", "Have a job that waits wait otherwise")
 	op.Parameters, op.RequestBody = changeParams.Describe(), edge.JSONBody[answer.JobChange]()
-	op.Description = "What runs, or has begun, is 409 already_started; of a job that has ended only retention can be changed. " +
-		"A queued job whose priority is another goes to the end of the other queue; one that stands in the line of a limit " +
-		"keeps its place. What is so already is no change."
+	op.Description = "What runs, or has begun, is 409 already_started; of a job that has ended only retention " +
+		"can be changed. A queued job whose priority is another goes to the end of the other queue; one that " +
+		"stands in the line of a limit keeps its place. What is so already is no change."
 	return op
 }
 

@@ -12,8 +12,8 @@ import (
 	"longshore/job"
 )
 
-// TestCallbackResend sends a callback once more that its receiver gave up, one that it took, and many; each try
-// is told with what the receiver said.
+// TestCallbackResend sends a callback once more that its receiver gave up, one that it took, and many; each
+// try is told with what the receiver said.
 func TestCallbackResend(t *testing.T) {
 	t.Parallel()
 	in := install(t, signing, allowing)

@@ -9,8 +9,8 @@ import (
 	"longshore/job"
 )
 
-// TestBulkChange changes those that wait, and keeps the filter where no older release finds it: it would take an
-// action that it doesn't know for a retry.
+// TestBulkChange changes those that wait, and keeps the filter where no older release finds it: it would take
+// an action that it doesn't know for a retry.
 func TestBulkChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -36,7 +36,8 @@ func TestBulkChange(t *testing.T) {
 		}
 	}
 	b.carryOn()
-	if o = b.done(o.ID); o.State != succeeded || o.Moved < 1 || o.Skipped["moved_on"] < 1 || b.retries.Load() != 0 {
+	o = b.done(o.ID)
+	if o.State != succeeded || o.Moved < 1 || o.Skipped["moved_on"] < 1 || b.retries.Load() != 0 {
 		t.Errorf("%+v", o)
 	}
 	snap, err := b.Store.Get(t.Context(), n2.ID)

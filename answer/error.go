@@ -18,6 +18,8 @@ const (
 	NotFound            Code = "not_found"
 	Conflict            Code = "conflict"
 	AlreadyRetried      Code = "already_retried"
+	AlreadyStarted      Code = "already_started"
+	PreconditionFailed  Code = "precondition_failed"
 	IdempotencyMismatch Code = "idempotency_mismatch"
 	Unauthorized        Code = "unauthorized"
 	TokenExpired        Code = "token_expired"
@@ -64,6 +66,7 @@ type Error struct {
 var statuses = map[Code]int{
 	Invalid: http.StatusUnprocessableEntity, NotFound: http.StatusNotFound, Conflict: http.StatusConflict,
 	AlreadyRetried: http.StatusConflict, BatchClosed: http.StatusConflict,
+	AlreadyStarted: http.StatusConflict, PreconditionFailed: http.StatusPreconditionFailed,
 	IdempotencyMismatch: http.StatusUnprocessableEntity, Unauthorized: http.StatusUnauthorized,
 	TokenExpired: http.StatusUnauthorized, Forbidden: http.StatusForbidden, StepUp: http.StatusForbidden,
 	TooLarge: http.StatusRequestEntityTooLarge, Unsupported: http.StatusUnsupportedMediaType,

@@ -169,7 +169,7 @@ type Waiting struct {
 // A TimelineEntry is one thing that happened.
 type TimelineEntry struct {
 	At      time.Time `json:"at"`
-	What    string    `json:"what" enum:"created,released,due,started,failed_attempt,lost,postponed,cancel_requested,retried,callback,finished"`
+	What    string    `json:"what" enum:"created,changed,released,due,started,failed_attempt,lost,postponed,cancel_requested,retried,callback_resend,callback,finished"`
 	Attempt int       `json:"attempt,omitempty"`
 	Worker  string    `json:"worker,omitempty"`
 	By      string    `json:"by,omitempty"`
@@ -199,12 +199,32 @@ type JobFilter struct {
 
 // A BulkRequest asks for the same for many jobs.
 type BulkRequest struct {
-	Action string    `json:"action"` // retry, cancel or delete
-	Filter JobFilter `json:"filter"`
-	DryRun bool      `json:"dry_run,omitempty"`
-	Before string    `json:"before,omitempty" doc:"only jobs that were there by then, as a dry run told; now by default"`
-	Max    int64     `json:"max,omitempty" doc:"at most so many; 0 = all"`
-	Why    string    `json:"why,omitempty"`
+	Action string      `json:"action"` // retry, cancel, delete, change or resend (callbacks)
+	Filter JobFilter   `json:"filter"`
+	DryRun bool        `json:"dry_run,omitempty"`
+	Before string      `json:"before,omitempty" doc:"only jobs that were there by then, as a dry run told; now by default"`
+	Max    int64       `json:"max,omitempty" doc:"at most so many; 0 = all"`
+	Why    string      `json:"why,omitempty"`
+	Change *BulkChange `json:"change,omitempty" doc:"with action change: what they are to have otherwise"`
+}
+
+// A BulkChange is what many jobs are to have otherwise.
+type BulkChange struct {
+	RunAt    string `json:"run_at,omitempty" doc:"not before this time; one that is over: at once"`
+	Priority string `json:"priority,omitempty"`
+}
+
+// A JobChange is what a job that waits is to have otherwise; of one that has ended only retention can be.
+// What is absent stays.
+type JobChange struct {
+	RunAt       *time.Time   `json:"run_at,omitempty" doc:"not before this time; one that is over: at once"`
+	Priority    job.Priority `json:"priority,omitempty" enum:"high,default,low"`
+	Labels      *job.Labels  `json:"labels,omitempty" doc:"all of them: an empty object takes them away"`
+	ExpiresAt   *time.Time   `json:"expires_at,omitempty" doc:"give up unless started by this time"`
+	ExpiresIn   string       `json:"expires_in,omitempty" doc:"the same, as a duration from now; 0s: it never expires"`
+	Timeout     string       `json:"timeout,omitempty" doc:"time limit of one attempt, a duration"`
+	MaxAttempts int          `json:"max_attempts,omitempty" doc:"how often to try"`
+	Retention   string       `json:"retention,omitempty" doc:"how long to keep the job after its end, a duration"`
 }
 
 // A DryRun is what an operation would do.
@@ -239,6 +259,7 @@ type Operation struct {
 	Kind       string           `json:"kind" enum:"bulk,control"`
 	Action     string           `json:"action"`
 	Filter     *JobFilter       `json:"filter,omitempty"`
+	Change     *BulkChange      `json:"change,omitempty"`
 	Why        string           `json:"why,omitempty"`
 	By         string           `json:"by,omitempty"`
 	CreatedAt  time.Time        `json:"created_at"`

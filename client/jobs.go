@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"net/http"
@@ -43,6 +45,26 @@ func (c *Client) Release(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	return c.snapshot(ctx, "release", id, call{method: http.MethodPost, path: httpapi.ReleasePath(id), safe: true})
 }
 
+// A Change is what a job that waits is to have otherwise; of one that has ended only Retention can be.
+// What is absent stays.
+type Change = answer.JobChange
+
+// Change has a job that waits wait otherwise and returns it. rev is the revision that it is to have, 0 = any:
+// the error of one that has another has the code precondition_failed, that of one that has begun meanwhile
+// already_started. What is so already is no change, so a repeat does no harm.
+func (c *Client) Change(ctx context.Context, id job.ID, change Change, rev int64) (job.Snapshot, error) {
+	text, err := json.Marshal(change)
+	if err != nil {
+		return job.Snapshot{}, fmt.Errorf("change job %s: %w", id, err)
+	}
+	header := http.Header{"Content-Type": {httpapi.TypeJSON}}
+	if rev != 0 {
+		header.Set("If-Match", strconv.Quote(strconv.FormatInt(rev, 10)))
+	}
+	return c.snapshot(ctx, "change", id, call{method: http.MethodPatch, path: httpapi.JobPath(id), safe: true,
+		header: header, body: newBody(bytes.NewReader(text), int64(len(text)))})
+}
+
 // Retry makes a new job like an ended one and returns it; the old one stays as
 // it ended. It is not repeated by itself: a repeat would make another job.
 func (c *Client) Retry(ctx context.Context, id job.ID) (job.Snapshot, error) {
@@ -55,6 +77,17 @@ func (c *Client) Callback(ctx context.Context, id job.ID) (job.Callback, error) 
 	var cb job.Callback
 	if _, err := c.exchange(ctx, get(httpapi.CallbackPath(id), nil), &cb); err != nil {
 		return job.Callback{}, fmt.Errorf("look up the callback of job %s: %w", id, err)
+	}
+	return cb, nil
+}
+
+// ResendCallback has the webhook of a job that has ended sent once more, and tells how its delivery goes.
+// One that is still to be delivered is due at once.
+func (c *Client) ResendCallback(ctx context.Context, id job.ID) (job.Callback, error) {
+	var cb job.Callback
+	call := call{method: http.MethodPost, path: httpapi.ResendPath(id), safe: true}
+	if _, err := c.exchange(ctx, call, &cb); err != nil {
+		return job.Callback{}, fmt.Errorf("resend the callback of job %s: %w", id, err)
 	}
 	return cb, nil
 }

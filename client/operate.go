@@ -38,6 +38,8 @@ type (
 	DryRun = answer.DryRun
 	// An Operation is something that is done to many jobs, or told to workers.
 	Operation = answer.Operation
+	// A BulkChange is what many jobs are to have otherwise.
+	BulkChange = answer.BulkChange
 	// A Pause holds jobs of a queue, or of a type, back.
 	Pause = answer.Pause
 	// A PauseRequest says why, and for how long.

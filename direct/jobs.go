@@ -2,14 +2,17 @@ package direct
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"time"
 
+	"longshore/client"
 	"longshore/internal/access"
 	"longshore/internal/hub"
 	"longshore/internal/loop"
 	"longshore/internal/refusal"
+	"longshore/internal/submit"
 	"longshore/job"
 )
 
@@ -32,6 +35,26 @@ func (c *Client) Cancel(ctx context.Context, id job.ID) (job.Snapshot, error) {
 func (c *Client) Release(ctx context.Context, id job.ID) (job.Snapshot, error) {
 	return c.snapshot(ctx, "release", id, func(ctx context.Context, id job.ID) (job.Snapshot, error) {
 		return c.sys.Release(ctx, access.Everything, id, "")
+	})
+}
+
+// Change has a job that waits wait otherwise and returns it, as client.Client.Change does.
+func (c *Client) Change(ctx context.Context, id job.ID, change client.Change,
+	rev int64) (job.Snapshot, error) {
+	return c.snapshot(ctx, "change", id, func(ctx context.Context, id job.ID) (job.Snapshot, error) {
+		text, err := json.Marshal(change)
+		if err != nil {
+			return job.Snapshot{}, err
+		}
+		wanted, err := submit.ReadChange(text)
+		if err != nil {
+			return job.Snapshot{}, err
+		}
+		var revs []int64
+		if rev != 0 {
+			revs = []int64{rev}
+		}
+		return c.submitter.Change(ctx, access.Everything, id, wanted, revs, "")
 	})
 }
 

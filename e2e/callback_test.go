@@ -134,7 +134,7 @@ func TestCallback(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cb, err := c.Callback(t.Context(), later.ID); err != nil ||
-		cb != (job.Callback{URL: hook, State: job.CallbackWaiting}) {
+		cb.URL != hook || cb.State != job.CallbackWaiting || cb.Attempts != 0 {
 		t.Errorf("before the end: %+v, %v", cb, err)
 	}
 	if _, err := c.Cancel(t.Context(), later.ID); err != nil {

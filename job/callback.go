@@ -29,4 +29,15 @@ type Callback struct {
 	LastError   string     `json:"last_error,omitempty"`
 	DeliveredAt *time.Time `json:"delivered_at,omitempty"`
 	GaveUpAt    *time.Time `json:"gave_up_at,omitempty"`
+	// Tries are the newest attempts, oldest first.
+	Tries []CallbackTry `json:"tries,omitempty"`
+}
+
+// A CallbackTry is one attempt to deliver a callback.
+type CallbackTry struct {
+	At      time.Time `json:"at"`
+	Attempt int       `json:"attempt"`
+	Status  int       `json:"status,omitempty" doc:"HTTP's; absent: there was no answer"`
+	Error   string    `json:"error,omitempty" doc:"as last_error; absent: the receiver took it"`
+	Answer  string    `json:"answer,omitempty" doc:"the first 256 bytes of what the receiver said, control characters as escapes"`
 }

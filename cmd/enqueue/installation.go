@@ -27,6 +27,7 @@ type installation interface {
 	Cancel(context.Context, job.ID) (job.Snapshot, error)
 	Retry(context.Context, job.ID) (job.Snapshot, error)
 	Release(context.Context, job.ID) (job.Snapshot, error)
+	Change(ctx context.Context, id job.ID, change client.Change, rev int64) (job.Snapshot, error)
 	Delete(context.Context, job.ID) error
 	Follow(context.Context, job.ID) iter.Seq2[job.Snapshot, error]
 	Poll(ctx context.Context, revs []job.Rev, wait time.Duration) (moved []job.Snapshot, missing []job.ID,

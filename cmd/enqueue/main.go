@@ -87,7 +87,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		"how data is written: text, json or jsonl (with --wait: a line for each change)")
 	root.AddCommand(p.submitCommand(), p.batchCommand(), p.batchesCommand(), p.getCommand(),
 		p.waitCommand(), p.watchCommand(),
-		p.fetchCommand(), p.cancelCommand(), p.retryCommand(), p.releaseCommand(),
+		p.fetchCommand(), p.cancelCommand(), p.retryCommand(), p.releaseCommand(), p.changeCommand(),
+		p.callbackCommand(),
 		p.deleteCommand(), p.listCommand(),
 		p.queuesCommand(), p.typesCommand(), p.doctorCommand(), p.secretCommand(), p.keysCommand(),
 		p.usersCommand(), p.functionsCommand(), p.countCommand(), p.statsCommand(), p.failuresCommand(),

@@ -338,13 +338,14 @@ func isWorker(name string) bool {
 	return name == "all" || len(name) == 6 && !strings.ContainsAny(name, ".-_")
 }
 
-// A bulkWish is what retry, cancel and delete of many are asked for.
+// A bulkWish is what retry, cancel, delete and change of many are asked for.
 type bulkWish struct {
 	filter client.JobFilter
 	max    int64
 	yes    bool
 	dry    bool
 	why    string
+	change *client.BulkChange // of change
 }
 
 // bulkFlags give a command that is for one job flags that select many.
@@ -373,7 +374,7 @@ func (b *bulkWish) one(args []string) (bool, error) {
 
 // bulk does the same to many jobs: it tells how many that are, asks, and follows it.
 func (p *cli) bulk(ctx context.Context, c *client.Client, action string, b *bulkWish) error {
-	ask := client.BulkRequest{Action: action, Filter: b.filter, Max: b.max, Why: b.why}
+	ask := client.BulkRequest{Action: action, Filter: b.filter, Max: b.max, Why: b.why, Change: b.change}
 	found, err := c.DryRun(ctx, ask)
 	if err != nil {
 		return err

@@ -21,6 +21,8 @@ const (
 	NotFound            = answer.NotFound
 	Conflict            = answer.Conflict
 	AlreadyRetried      = answer.AlreadyRetried
+	AlreadyStarted      = answer.AlreadyStarted
+	PreconditionFailed  = answer.PreconditionFailed
 	IdempotencyMismatch = answer.IdempotencyMismatch
 	Unauthorized        = answer.Unauthorized
 	TokenExpired        = answer.TokenExpired

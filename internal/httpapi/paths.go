@@ -58,6 +58,9 @@ func ReleasePath(id job.ID) string { return ofJob(id, "/release") }
 // CallbackPath tells how the delivery of a job's webhook goes.
 func CallbackPath(id job.ID) string { return ofJob(id, "/callback") }
 
+// ResendPath has a job's callback sent once more, by POST.
+func ResendPath(id job.ID) string { return ofJob(id, "/callback/resend") }
+
 // EventsPath is the stream of a job's changes, as Server-Sent Events.
 func EventsPath(id job.ID) string { return ofJob(id, "/events") }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"time"
 
 	"longshore/internal/access"
@@ -18,6 +20,8 @@ import (
 //	la  last attempt                ls  its HTTP status, 0 = none
 //	le  its error code              s   delivered or failed, once it is over
 //	e   when that was               d   how long it waits at most, for its next attempt or its claim (ms)
+//	b   attempts before it was sent once more; pauses are reckoned from there
+//	y<n> the n-th attempt, of the newest: "<ms> <status> <code, - of none> <what the receiver said>"
 //
 // The script that ends a job enters it in the zset of callbacks that are due;
 // a claim moves it ahead in there by its lease; a settlement moves it to its
@@ -97,6 +101,7 @@ type CallbackSettlement struct {
 	Delay   time.Duration // of retry and release
 	Status  int           // HTTP's; 0 = none
 	Code    string        // of the error; "" = none
+	Answer  string        // what the receiver said, fit for people; of some bytes
 }
 
 // SettleCallbacks ends claims. It may be repeated; what another one has claimed
@@ -104,7 +109,8 @@ type CallbackSettlement struct {
 func (s *Store) SettleCallbacks(ctx context.Context, settlements []CallbackSettlement) error {
 	calls := make([]*batch.Call, len(settlements))
 	for i, t := range settlements {
-		calls[i] = s.call(t.Claim.ID, t.Claim.Number, string(t.Outcome), ms(t.Delay), t.Status, t.Code)
+		calls[i] = s.call(t.Claim.ID, t.Claim.Number, string(t.Outcome), ms(t.Delay), t.Status, t.Code,
+			t.Answer)
 	}
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.settle, bulkSize, calls); err != nil {
 		return fmt.Errorf("settle callbacks: %w", err)
@@ -131,6 +137,7 @@ func (s *Store) callback(ctx context.Context, by access.View, id job.ID) (job.Ca
 	cb := job.Callback{URL: f.m["u"], State: job.CallbackWaiting, Attempts: int(f.num("a")),
 		LastStatus: int(f.num("ls")), LastError: f.m["le"], NextAttemptAt: f.time("nx"),
 		LastAttemptAt: f.time("la")}
+	cb.Tries = triesOf(f.m, cb.Attempts)
 	switch CallbackOutcome(f.m["s"]) {
 	case CallbackDelivered:
 		cb.State, cb.DeliveredAt = job.CallbackDelivered, f.time("e")
@@ -145,4 +152,56 @@ func (s *Store) callback(ctx context.Context, by access.View, id job.ID) (job.Ca
 		return job.Callback{}, fmt.Errorf("callback of %s: field %s: %w", id, f.bad, job.ErrDamaged)
 	}
 	return cb, nil
+}
+
+// triesOf are the attempts of which something is kept, oldest first.
+func triesOf(fields map[string]string, attempts int) []job.CallbackTry {
+	var tries []job.CallbackTry
+	for n := max(attempts-maxTries, 0) + 1; n <= attempts; n++ {
+		parts := strings.SplitN(fields["y"+strconv.Itoa(n)], " ", 4)
+		if len(parts) != 4 {
+			continue // of a process of an older release
+		}
+		try := job.CallbackTry{At: time.UnixMilli(integer(parts[0])).UTC(), Attempt: n,
+			Status: int(integer(parts[1])), Answer: parts[3]}
+		if parts[2] != "-" {
+			try.Error = parts[2]
+		}
+		tries = append(tries, try)
+	}
+	return tries
+}
+
+// Resend has the callback of a job that has ended sent once more; who is who asks. One that is still to be
+// delivered is due now. Errors: job.ErrNotFound, job.ErrNoCallback, job.ErrNotEnded, job.ErrDamaged.
+func (v Views) Resend(ctx context.Context, by access.View, id job.ID, who string) (job.Callback, error) {
+	errs, err := v.s.resend(ctx, by, []job.ID{id}, who, "")
+	if err == nil {
+		err = v.s.missing(ctx, id, errs[0])
+	}
+	if err != nil {
+		return job.Callback{}, err
+	}
+	return v.Callback(ctx, by, id)
+}
+
+// ResendMany has the callbacks of jobs sent once more that are in a state that the filter means. Each has an
+// error of its own: nil, ErrMoved, or as Resend has them; err is Redis's. It may be repeated.
+func (s *Store) ResendMany(ctx context.Context, ids []job.ID, by string, f job.Filter) ([]error, error) {
+	return s.resend(ctx, ViewOf(f), ids, by, letters(f))
+}
+
+func (s *Store) resend(ctx context.Context, view access.View, ids []job.ID, by, letters string) ([]error,
+	error) {
+	calls, errs := make([]*batch.Call, len(ids)), make([]error, len(ids))
+	for i, id := range ids {
+		calls[i] = s.callFor(view, id, by, letters)
+	}
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.resend, bulkSize, calls); err != nil {
+		return nil, err
+	}
+	for i, c := range calls {
+		errs[i] = status(ids[i], c.Reply)
+	}
+	return errs, nil
 }

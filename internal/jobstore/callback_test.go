@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"longshore/internal/access"
 	"longshore/job"
 )
 
@@ -152,7 +153,7 @@ func TestNoEndNoCallback(t *testing.T) {
 	if got := s.claims(t, time.Minute); got != nil {
 		t.Errorf("due: %+v", got)
 	}
-	if cb := s.callback(t, n.ID); cb != (job.Callback{URL: hook, State: job.CallbackWaiting}) {
+	if cb := s.callback(t, n.ID); !cmp.Equal(cb, job.Callback{URL: hook, State: job.CallbackWaiting}) {
 		t.Errorf("callback %+v", cb)
 	}
 	if _, err := s.Callback(t.Context(), plain.ID); !errors.Is(err, job.ErrNoCallback) {
@@ -329,4 +330,61 @@ func TestDamagedCallback(t *testing.T) {
 	if _, err := s.Callback(t.Context(), bad.ID); !errors.Is(err, job.ErrDamaged) {
 		t.Errorf("damaged callback: %v", err)
 	}
+}
+
+// TestResend sends a callback once more, delivered or given up, with a new count of attempts; and tells of
+// each try.
+func TestResend(t *testing.T) {
+	t.Parallel()
+	s := turnedStore(t)
+	resend := func(id job.ID, want error) {
+		t.Helper()
+		if _, err := s.Views().Resend(t.Context(), access.Everything, id, "me"); !errors.Is(err, want) {
+			t.Errorf("resend: %v, want %v", err, want)
+		}
+	}
+	none, open, n := simple(), withCallback(), s.endedWithCallback(t)
+	mustCreate(t, s.Store, none)
+	mustCreate(t, s.Store, open)
+	resend(none.ID, job.ErrNoCallback)
+	resend(open.ID, job.ErrNotEnded)
+	resend(job.NewID(time.Now()), job.ErrNotFound)
+	deliver := func(attempts int, outcome CallbackOutcome) {
+		t.Helper()
+		claims := s.claims(t, time.Minute)
+		if len(claims) != 1 || claims[0].Attempts != attempts {
+			t.Fatalf("%+v, want one after %d attempts", claims, attempts)
+		}
+		s.settle(t, CallbackSettlement{Claim: claims[0], Outcome: outcome, Delay: time.Hour, Status: 500,
+			Code: "http_status", Answer: "no room, come again"})
+	}
+	deliver(0, CallbackRetry)
+	resend(n.ID, nil) // it waits for an hour no more
+	deliver(1, CallbackFailed)
+	resend(n.ID, nil)
+	resend(n.ID, nil) // it is due already
+	if cb := s.callback(t, n.ID); cb.State != job.CallbackPending || cb.GaveUpAt != nil {
+		t.Errorf("%+v", cb)
+	}
+	for i := range maxTries {
+		deliver(i, CallbackRetry)
+		resend(n.ID, nil)
+	}
+	deliver(maxTries, CallbackDelivered)
+	cb := s.callback(t, n.ID)
+	if cb.State != job.CallbackDelivered || cb.Attempts != maxTries+3 || len(cb.Tries) != maxTries {
+		t.Fatalf("%+v", cb)
+	}
+	last := cb.Tries[maxTries-1]
+	if last.Attempt != cb.Attempts || last.Status != 500 || last.Error != "http_status" ||
+		last.Answer != "no room, come again" || last.At.UnixMilli() != s.now {
+		t.Errorf("%+v", last)
+	}
+	for range 2 {
+		errs, err := s.ResendMany(t.Context(), []job.ID{n.ID, none.ID}, "op:1", job.Filter{State: job.Succeeded})
+		if err != nil || errs[0] != nil || !errors.Is(errs[1], ErrMoved) {
+			t.Errorf("%v, %v", errs, err)
+		}
+	}
+	deliver(0, CallbackDelivered) // a new count
 }

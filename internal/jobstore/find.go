@@ -373,9 +373,9 @@ func (s *Store) addFailures(ctx context.Context, f job.Filter, entries []listEnt
 // A Story is one line of what a job's record can't tell.
 type Story struct {
 	At      time.Time
-	What    string // "lost", "cancel", "retried", "postponed" or "released"
+	What    string // "lost", "cancel", "retried", "postponed", "released" or "changed"
 	Attempt int    // attempts that had ended
-	About   string // who, or, of a lost one, which worker
+	About   string // who, or, of a lost one, which worker; of a changed one what, and who
 }
 
 // Story returns the lines of a job's story, oldest first.

@@ -21,6 +21,7 @@ type head struct {
 	queue, kind        string
 	maxAttempts        int
 	timeout, retention time.Duration
+	failed             time.Duration // retention of a job that failed: the same, today
 	tenant, family     string
 }
 
@@ -32,10 +33,14 @@ func familyOf(tenant, kind string) string {
 
 // headText writes the head of a new job.
 func headText(n *NewJob) string {
-	retention := ms(n.Retention)
-	return queueName(n.Lane, n.Priority) + " " + strconv.Itoa(n.MaxAttempts) + " " + ms(n.Timeout) + " " +
-		retention + " " + retention +
-		" " + n.Owner.Of() + " " + n.Type
+	h := head{queue: queueName(n.Lane, n.Priority), maxAttempts: n.MaxAttempts, timeout: n.Timeout,
+		retention: n.Retention, failed: n.Retention, tenant: n.Owner.Of(), kind: n.Type}
+	return h.text()
+}
+
+func (h *head) text() string {
+	return h.queue + " " + strconv.Itoa(h.maxAttempts) + " " + ms(h.timeout) + " " + ms(h.retention) + " " +
+		ms(h.failed) + " " + h.tenant + " " + h.kind
 }
 
 func parseHead(text string) (h head, err error) {
@@ -48,7 +53,7 @@ func parseHead(text string) (h head, err error) {
 		timeout:   time.Duration(n.parse(w[2])) * time.Millisecond,
 		retention: time.Duration(n.parse(w[3])) * time.Millisecond, kind: w[6], tenant: w[5],
 		family: familyOf(w[5], w[6])}
-	n.parse(w[4])
+	h.failed = time.Duration(n.parse(w[4])) * time.Millisecond
 	return h, n.err("head")
 }
 
@@ -71,8 +76,7 @@ func (h *heads) said(n *NewJob) string {
 	if said != "" {
 		return said
 	}
-	sum := sha256.Sum256([]byte(text))
-	said = string(sum[:8]) + familyOf(n.Owner.Of(), n.Type) + text
+	said = saidOf(text, familyOf(n.Owner.Of(), n.Type))
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.written) >= maxCached || h.written == nil {
@@ -80,6 +84,12 @@ func (h *heads) said(n *NewJob) string {
 	}
 	h.written[text] = said
 	return said
+}
+
+// saidOf is the text of a head behind its number and its family.
+func saidOf(text, family string) string {
+	sum := sha256.Sum256([]byte(text))
+	return string(sum[:8]) + family + text
 }
 
 func (h *heads) get(code string) (head, bool) {

@@ -90,6 +90,9 @@ var states = func() map[string]job.State {
 // counted and found apart.
 const retriedLetter = "F"
 
+// maxTries is how many tries of a callback are kept.
+const maxTries = 12
+
 // maxStory is how many lines of a job's story are kept.
 const maxStory = 64
 
@@ -112,8 +115,8 @@ func (w words) constants() map[string]string {
 		"TENANT": access.DefaultTenant, "PREFIX": w.prefix, "NOW": w.now, "BATCH": job.BatchType,
 		"OTHER_CODE": strconv.Itoa(otherCode), "MAX_HEADS": strconv.Itoa(maxHeads),
 		"MAX_STORY": strconv.Itoa(maxStory), "RETRIED": retriedLetter,
-		"MAX_ERRORS": strconv.Itoa(job.MaxErrors),
-		"NO_USAGE":   strings.Repeat(`\255`, 4) + strings.Repeat(`\0`, 8), "MSG": luaBytes(ticketMessage("")),
+		"MAX_ERRORS": strconv.Itoa(job.MaxErrors), "MAX_TRIES": strconv.Itoa(maxTries),
+		"NO_USAGE": strings.Repeat(`\255`, 4) + strings.Repeat(`\0`, 8), "MSG": luaBytes(ticketMessage("")),
 	}
 	for name, ms := range map[string]int64{"LOOK": lookMS, "LOOK_MAX": lookMaxMS, "PUSH": pushMS,
 		"STALL": stallMS, "SUSPECT": suspectLosses, "POISONED": poisonLosses, "PACE": paceMS,

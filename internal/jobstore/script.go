@@ -57,6 +57,7 @@ type scripts struct {
 	tick, schedule, unschedule                                         *redis.Script
 	enter, resolve, release, limits                                    *redis.Script
 	close, counted, shares, paid                                       *redis.Script // of batches
+	change, resend                                                     *redis.Script
 	mend, prune, renew, tally                                          *redis.Script // of Fix
 }
 
@@ -108,6 +109,7 @@ func loadScripts(w words) scripts {
 		close: script(write, lib+"close"), counted: script(write, lib+"counted"),
 		shares: script(write, lib+"shares"), paid: script(write, "base paid"),
 		release: script(write, lib+"release"), limits: script(write, "base limits"),
+		change: script(write, lib+"change"), resend: script(write, lib+"resend"),
 		open: script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
 		vouch: script(write, "vouch"), accept: script(write, "accept"),
 	}

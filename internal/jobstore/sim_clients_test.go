@@ -115,6 +115,11 @@ func (s *sim) create(p *proc, j *simJob, nj NewJob) {
 		}
 		j.acked = true
 	})
+	if s.changes {
+		for range s.rng.IntN(5) {
+			s.after(p, s.rng.Int64N(10_000), func() { s.change(p, j) })
+		}
+	}
 	if s.rng.IntN(3) == 0 {
 		s.after(p, s.rng.Int64N(30_000), func() { s.cancel(p, j) })
 	}

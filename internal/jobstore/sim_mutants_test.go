@@ -57,7 +57,11 @@ func mutants() map[string]rules {
 		"an end isn't counted": without("if from ~= to and j.b and TERMINAL[to] then todo(1, left_batch, j.b, LETTERS[to], j.id) end"),
 		"no end, in short":     instead("byte(core, 20) % (2 * @F_B@) < @F_B@ and", "true and"),
 		"the batch isn't kept": instead("elseif kept(j) then", "elseif false then"),
-		"no wake":              without("if j.owes then successors(j) end"),
+		"a changed one has no ticket": instead("    move(j, 'queued')\n  else\n    enqueue(j)",
+			"    move(j, 'queued')\n  else\n    j.d = j.d + 1\n    move(j, 'queued')"),
+		"changed to a time, it starts": instead("schedule(j, 'scheduled', at)\n    if limits",
+			"j.at = at\n    move(j, 'queued')\n    if limits"),
+		"no wake": without("if j.owes then successors(j) end"),
 		"a failure is nothing": instead("if letter ~= '@succeeded@' and not whatever then",
 			"if false then"),
 		"an end in no list":     without("call('RPUSH', P .. 'end:' .. h.due, unpack(h))"),
@@ -77,7 +81,7 @@ var known = map[string]uint64{"rearmed in full": 1, "taken over unseen": 4, "no 
 	"no claim numbers": 2, "no rearming": 3, "cancel loses": 14, "cancel loses, short": 14,
 	"no fence, in short": 20, "no taking over": 1, "users dropped": 1, "callbacks not rewound": 3,
 	"no numbers of lists": 6, "the dead keep it": 1, "no kill clock": 13, "no memo": 1,
-	"a list isn't trimmed": 1}
+	"a list isn't trimmed": 1, "a changed one has no ticket": 24, "changed to a time, it starts": 0}
 
 // TestSimulationNotices leaves out one rule at a time and wants a violation.
 func TestSimulationNotices(t *testing.T) {

@@ -21,9 +21,13 @@ func (s *sim) take(p *proc) {
 	n := p.free
 	p.taking, p.free = true, 0
 	lane := []job.Lane{job.LaneCPU, job.LaneIO}[s.rng.IntN(2)]
+	priority := job.Default
+	if s.changes {
+		priority = job.Priorities[s.rng.IntN(len(job.Priorities))]
+	}
 	if p.claimer.open == nil {
 		p.claimer.serial++
-		p.claimer.open = &claimCall{lane, job.Default, s.rng.IntN(len(s.store.bases)), n, newFences(n),
+		p.claimer.open = &claimCall{lane, priority, s.rng.IntN(len(s.store.bases)), n, newFences(n),
 			servedTypes(p.claimer.Types)}
 	}
 	open, serial, sent := *p.claimer.open, p.claimer.serial, s.mono

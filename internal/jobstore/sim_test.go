@@ -45,9 +45,11 @@ type sim struct {
 	faults     bool
 	stalled    int64 // Redis answers nobody before this
 	lastJump   int64
-	used       int // jobs that use files of others
-	waited     int // jobs that are after others, or held
-	limited    int // jobs with limits
+	used       int  // jobs that use files of others
+	waited     int  // jobs that are after others, or held
+	limited    int  // jobs with limits
+	changes    bool // jobs are changed while they wait
+	changed    int
 	slots      int // of a worker
 	swept      int64
 	watched    int64 // how much time sweepers have seen: a long gap counts little
@@ -143,6 +145,7 @@ type simJob struct {
 	deaths        int    // … and has done so
 	lostAt        int64  // when its run was lost, 0 = it was not, or runs again
 	echo          func() // in a quiet world: the call that started it, once more
+	notBefore     int64  // Redis's time that a change has given it; 0 = none
 	slowest       int64  // the longest that a lost run took to run again
 }
 
@@ -163,6 +166,9 @@ func newSim(t testing.TB, rdb redis.UniversalClient, prefix string, seed uint64,
 	s := &sim{rng: rand.New(rand.NewPCG(seed, 7)), ids: rand.New(rand.NewPCG(seed, 8)), rdb: rdb,
 		jobs:    map[job.ID]*simJob{},
 		entered: map[string]int64{}, faults: true, rules: r, slots: 3, mono: 1_700_000_000_000}
+	if s.changes = seed%8 == 0; s.changes {
+		s.slots = 1 // so that there is a queue
+	}
 	parts := 1
 	if seed%8 == 7 {
 		parts = 16
@@ -364,6 +370,12 @@ func (s *sim) observe(j *simJob) {
 		}
 	}
 	s.judgeOrder(j, state)
+	if state == job.Running && j.state != job.Running {
+		if m.started < j.notBefore {
+			s.violate("%s: started %d ms before its time", j.id, j.notBefore-m.started)
+		}
+		j.notBefore = 0
+	}
 	if state == job.Running && j.state != job.Running && len(j.classes) > 0 {
 		s.judgeSlots(j)
 	}

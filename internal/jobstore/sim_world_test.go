@@ -453,16 +453,18 @@ func seeds(t *testing.T, usual int) int {
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	prefix := redistest.Prefix(t)
-	var ended, used, waited int
+	var ended, used, waited, changed int
 	for seed := range uint64(seeds(t, 40)) {
 		s := world(t, seed, fmt.Sprintf("%s-%d", prefix, seed), rules{})
 		if len(s.violations) > 0 {
 			t.Fatalf("seed %d: %s", seed, s.report())
 		}
 		ended, used, waited = ended+len(s.order), used+s.used, waited+s.waited
+		changed += s.changed
 	}
-	t.Logf("%d jobs ended as they must, %d of them used files of others, %d waited", ended, used, waited)
-	if used == 0 || waited == 0 {
-		t.Error("no job used files of another one, or none waited")
+	t.Logf("%d jobs ended as they must, %d of them used files of others, %d waited, %d changes", ended, used,
+		waited, changed)
+	if used == 0 || waited == 0 || changed == 0 {
+		t.Error("no job used files of another one, or none waited, or was changed")
 	}
 }

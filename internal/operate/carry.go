@@ -200,6 +200,10 @@ func (d *Desk) claim(ctx context.Context, id job.ID) (*carrying, error) {
 		c.note(id, httpapi.AsError(err))
 		return nil, c.step(ctx, "", page{}, failed)
 	}
+	if c.change, err = parseChange(o.Change); err != nil {
+		c.note(id, httpapi.AsError(err))
+		return nil, c.step(ctx, "", page{}, failed)
+	}
 	c.cursor, c.page, c.next = fields["cursor"], fields["page"], fields["next"]
 	return c, nil
 }
@@ -321,6 +325,10 @@ func (c *carrying) do(ctx context.Context, ids []job.ID) (page, error) {
 		errs, err = c.Store.CancelMany(ctx, ids, c.by, c.filter)
 	case Delete:
 		errs, err = c.remove(ctx, ids)
+	case Change:
+		errs, err = c.Store.ChangeMany(ctx, ids, c.change, c.by, c.filter)
+	case Resend:
+		errs, err = c.Store.ResendMany(ctx, ids, c.by, c.filter)
 	default:
 		errs, err = c.retry(ctx, ids)
 	}
@@ -335,6 +343,8 @@ func (c *carrying) do(ctx context.Context, ids []job.ID) (page, error) {
 			p.moved++
 		case c.replay && c.action == Delete && errors.Is(err, job.ErrNotFound):
 			p.moved++ // it was there when the page was noted
+		case errors.Is(err, job.ErrNoCallback):
+			p.skipped["no_callback"]++
 		case errors.Is(err, jobstore.ErrMoved):
 			p.skipped["moved_on"]++
 		default:

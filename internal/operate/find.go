@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"longshore/answer"
@@ -241,6 +242,10 @@ func (d *Desk) Timeline(ctx context.Context, by access.View, id job.ID) (answer.
 			e.What = "cancel_requested"
 		case "retried":
 			e.Other = snap.RetriedAs
+		case "resend":
+			e.What = "callback_resend"
+		case "changed":
+			e.Message, e.By = changed(line.About)
 		}
 		add(e)
 	}
@@ -285,8 +290,8 @@ func versionOf(f *job.FunctionRun) int64 {
 }
 
 // rank orders what happened in one moment.
-var rank = map[string]int{"released": 1, "due": 2, "started": 3, "failed_attempt": 4, "lost": 4,
-	"cancel_requested": 5, "finished": 6, "callback": 7, "retried": 8}
+var rank = map[string]int{"changed": 1, "released": 1, "due": 2, "started": 3, "failed_attempt": 4, "lost": 4,
+	"cancel_requested": 5, "finished": 6, "callback_resend": 7, "callback": 7, "retried": 8}
 
 func (d *Desk) addCallback(ctx context.Context, has bool, id job.ID, add func(answer.TimelineEntry)) error {
 	if !has {
@@ -299,7 +304,15 @@ func (d *Desk) addCallback(ctx context.Context, has bool, id job.ID, add func(an
 	if err != nil {
 		return err
 	}
-	if cb.LastAttemptAt != nil {
+	for _, try := range cb.Tries {
+		e := answer.TimelineEntry{At: try.At, What: "callback", Attempt: try.Attempt, Code: try.Error,
+			Message: try.Answer}
+		if try.Status > 0 {
+			e.Message = strings.TrimSpace(fmt.Sprintf("HTTP %d %s", try.Status, try.Answer))
+		}
+		add(e)
+	}
+	if len(cb.Tries) == 0 && cb.LastAttemptAt != nil { // by a process of an older release
 		e := answer.TimelineEntry{At: *cb.LastAttemptAt, What: "callback", Attempt: cb.Attempts,
 			Code: cb.LastError, Message: string(cb.State)}
 		if cb.LastStatus > 0 {

@@ -17,6 +17,7 @@ import (
 	"longshore/answer"
 	"longshore/internal/access"
 	"longshore/internal/httpapi"
+	"longshore/internal/jobstore"
 	"longshore/job"
 )
 
@@ -25,6 +26,8 @@ const (
 	Retry  = "retry"
 	Cancel = "cancel"
 	Delete = "delete"
+	Change = "change"
+	Resend = "resend" // callbacks
 
 	queued    = "queued"
 	running   = "running"
@@ -67,14 +70,15 @@ type task struct {
 	max    int64
 	said   answer.JobFilter // with times, not durations
 	before time.Time
+	change jobstore.Change // of action change
 }
 
 // checkBulk checks what is asked for.
 func (d *Desk) checkBulk(ctx context.Context, b answer.BulkRequest) (t task, err error) {
 	switch b.Action {
-	case Retry, Cancel, Delete:
+	case Retry, Cancel, Delete, Change, Resend:
 	default:
-		return t, httpapi.InvalidAt("/action", "expected retry, cancel or delete")
+		return t, httpapi.InvalidAt("/action", "expected retry, cancel, delete, change or resend")
 	}
 	if b.Max < 0 {
 		return t, httpapi.InvalidAt("/max", "expected a whole number from 0")
@@ -83,6 +87,12 @@ func (d *Desk) checkBulk(ctx context.Context, b answer.BulkRequest) (t task, err
 		return t, httpapi.InvalidAt("/why", fmt.Sprintf("expected at most %d bytes", maxWhy))
 	}
 	t = task{action: b.Action, max: b.Max, said: b.Filter}
+	if (b.Change != nil) != (b.Action == Change) {
+		return t, httpapi.InvalidAt("/change", "stands with action change, and only there")
+	}
+	if t.change, err = parseChange(b.Change); err != nil {
+		return t, err
+	}
 	if t.filter, err = ParseFilter(b.Filter, "/filter/"); err != nil {
 		return t, err
 	}
@@ -92,7 +102,8 @@ func (d *Desk) checkBulk(ctx context.Context, b answer.BulkRequest) (t task, err
 	if b.Action == Retry && t.filter.State == "" {
 		t.filter.State = job.Failed
 	}
-	if s := t.filter.State; s != "" && s.Terminal() != (b.Action != Cancel) {
+	open := b.Action == Cancel || b.Action == Change
+	if s := t.filter.State; s != "" && (s.Terminal() == open || b.Action == Change && s == job.Running) {
 		return t, httpapi.InvalidAt("/filter/state", "no job in this state can be the one to "+b.Action)
 	}
 	if t.before, err = d.clock(ctx); err != nil {
@@ -123,9 +134,13 @@ func (d *Desk) checkBulk(ctx context.Context, b answer.BulkRequest) (t task, err
 	return t, nil
 }
 
-// same names what does the same: the action and the filter as they were asked for.
-func (t *task) same(asked answer.JobFilter) string {
-	text, _ := json.Marshal(asked) // texts: can't fail
+// same names what does the same: the action, the filter and the change as they were asked for.
+func (t *task) same(asked answer.BulkRequest) string {
+	text, _ := json.Marshal(asked.Filter) // texts: can't fail
+	if asked.Change != nil {
+		change, _ := json.Marshal(asked.Change)
+		text = append(text, change...)
+	}
 	sum := sha256.Sum256(append([]byte(t.action+" "), text...))
 	return hex.EncodeToString(sum[:16])
 }
@@ -198,7 +213,7 @@ func (d *Desk) Bulk(ctx context.Context, view access.View, b answer.BulkRequest,
 	if err != nil {
 		return answer.Operation{}, err
 	}
-	id, same := job.NewID(t.before), t.same(b.Filter)
+	id, same := job.NewID(t.before), t.same(b)
 	first, err := d.Redis.SetNX(ctx, d.sameKey(same), string(id), sameFor).Result()
 	if err != nil {
 		return answer.Operation{}, err
@@ -216,9 +231,19 @@ func (d *Desk) Bulk(ctx context.Context, view access.View, b answer.BulkRequest,
 	if t.said.Label != "" {
 		field = labelField
 	}
-	err = d.create(ctx, id, t.before, "kind", bulk, "action", t.action, field, string(filter), "before",
-		t.before.UnixMilli(), "max", t.max, "why", b.Why, "by", by, "state", queued, "n", n, "same", same)
-	if err != nil {
+	fields := []any{"kind", bulk, "action", t.action, "before", t.before.UnixMilli(), "max", t.max, "why", b.Why,
+		"by", by, "state", queued, "n", n, "same", same}
+	if b.Action == Change || b.Action == Resend {
+		field = apartField
+	}
+	if b.Change != nil {
+		change, err := json.Marshal(b.Change)
+		if err != nil {
+			return answer.Operation{}, err
+		}
+		fields = append(fields, "change", string(change))
+	}
+	if err = d.create(ctx, id, t.before, append(fields, field, string(filter))...); err != nil {
 		return answer.Operation{}, err
 	}
 	if err := d.Redis.ZAdd(ctx, d.openKey(), member(id, t.before)).Err(); err != nil {
@@ -329,9 +354,11 @@ func (d *Desk) Operations(ctx context.Context, by access.View, limit int) (answe
 
 // Where an operation keeps its filter. One with a label is kept apart: a process of a release without
 // labels would leave it out and carry the operation on over more jobs; so it finds no filter and fails it.
+// So is that of an action that older releases don't know, which they would take for a retry.
 const (
 	filterField = "filter"
 	labelField  = "filter+label"
+	apartField  = "filter+action"
 )
 
 func decode(id job.ID, f map[string]string) answer.Operation {
@@ -348,7 +375,11 @@ func decode(id job.ID, f map[string]string) answer.Operation {
 		Before: at("before"), Max: num("max"), N: num("n"), Moved: num("moved"), Skipped: map[string]int64{},
 		Errors: []answer.OperationError{}}
 	o.Done = o.FinishedAt != nil
-	if text := cmp.Or(f[labelField], f[filterField]); text != "" {
+	if f["change"] != "" {
+		o.Change = new(answer.BulkChange)
+		_ = json.Unmarshal([]byte(f["change"]), o.Change)
+	}
+	if text := cmp.Or(f[apartField], f[labelField], f[filterField]); text != "" {
 		o.Filter = new(answer.JobFilter)
 		_ = json.Unmarshal([]byte(text), o.Filter) // what it can't read it doesn't show
 	}

@@ -42,6 +42,8 @@ func of(err error) *httpapi.Error {
 		return httpapi.StoreWasReset()
 	case errors.Is(err, job.ErrNotFound), errors.Is(err, blob.ErrNotFound):
 		return httpapi.NoSuchJob()
+	case errors.Is(err, job.ErrNoCallback):
+		return httpapi.NewError(httpapi.NotFound, "the job was submitted without a callback_url")
 	case errors.Is(err, job.ErrNotEnded):
 		return httpapi.NewError(httpapi.Conflict, "the job has not ended")
 	case errors.Is(err, jobstore.ErrNotHeld):
@@ -52,6 +54,11 @@ func of(err error) *httpapi.Error {
 		return httpapi.NewError(httpapi.BatchClosed, "the batch takes no more jobs")
 	case errors.Is(err, jobstore.ErrEnded):
 		return httpapi.NewError(httpapi.Conflict, "the job has ended")
+	case errors.Is(err, jobstore.ErrStarted):
+		return httpapi.NewError(httpapi.AlreadyStarted,
+			"the job runs, or has begun: that can't be changed any more")
+	case errors.Is(err, jobstore.ErrRev):
+		return httpapi.NewError(httpapi.PreconditionFailed, "the job has another revision than If-Match names")
 	case errors.As(err, &used):
 		return httpapi.NewError(httpapi.Conflict,
 			fmt.Sprintf("job %s works on this one's files; they go when it has ended", used.By))

@@ -13,6 +13,10 @@ import (
 )
 
 // Callback answers for jobs by the callback URL of their submission.
+func (s *store) Resend(ctx context.Context, by access.View, id job.ID, _ string) (job.Callback, error) {
+	return s.Callback(ctx, by, id)
+}
+
 func (s *store) Callback(_ context.Context, by access.View, id job.ID) (job.Callback, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

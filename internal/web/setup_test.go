@@ -28,6 +28,7 @@ import (
 	"longshore/internal/hub"
 	"longshore/internal/jobstore"
 	"longshore/internal/localredis/redistest"
+	"longshore/internal/refusal"
 	"longshore/internal/submit"
 	"longshore/internal/web"
 	"longshore/job"
@@ -299,6 +300,23 @@ func (s *store) Retry(ctx context.Context, by access.View, id job.ID, _ submit.A
 	}
 	return job.Snapshot{ID: job.NewID(time.Now()), Type: old.Type, State: job.Queued, Rev: 1,
 		RetryOf: id}, nil
+}
+
+func (s *store) Change(ctx context.Context, by access.View, id job.ID, c jobstore.Change, revs []int64,
+	_ string) (job.Snapshot, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap, err := s.seen(by, id)
+	switch {
+	case err != nil:
+		return snap, httpapi.NoSuchJob().Wrap(err)
+	case len(revs) > 0 && !slices.Contains(revs, snap.Rev):
+		return snap, refusal.Of(jobstore.ErrRev)
+	}
+	snap.Rev++
+	snap.Priority = cmp.Or(c.Priority, snap.Priority)
+	s.jobs[id] = snap
+	return snap, nil
 }
 
 func refuse(pointer, detail string) error {

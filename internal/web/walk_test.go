@@ -33,6 +33,8 @@ func operations(t testing.TB, b *bench) []op {
 				id = "math.primes"
 			case o.OperationID == "submit":
 				body = `{"type":"math.primes"}`
+			case o.OperationID == "change-job":
+				body = `{"priority":"low"}`
 			case strings.HasPrefix(path, httpapi.PathKeys):
 				id = "0123456789AB"
 			case strings.HasPrefix(path, httpapi.PathTokens):

@@ -43,7 +43,8 @@ func Again(attempt int, r Result) (delay time.Duration, again bool) {
 
 // settle says what follows from an attempt.
 func settle(c jobstore.CallbackClaim, r Result) jobstore.CallbackSettlement {
-	s := jobstore.CallbackSettlement{Claim: c, Status: r.Status, Code: string(r.Code)}
+	s := jobstore.CallbackSettlement{Claim: c, Status: r.Status, Code: string(r.Code),
+		Answer: r.Answer}
 	delay, again := Again(c.Attempts+1, r)
 	switch {
 	case r.Code == "":

@@ -12,7 +12,11 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
+
+	"longshore/internal/printable"
 )
 
 // Limits of one attempt.
@@ -20,6 +24,7 @@ const (
 	findTimeout    = 5 * time.Second  // of the name's resolution
 	attemptTimeout = 15 * time.Second // from then to the end of the answer
 	dialTimeout    = 10 * time.Second
+	saidMost       = 256      // bytes of an answer that are kept
 	maxAnswer      = 64 << 10 // bytes read of an answer, and of its header
 )
 
@@ -42,7 +47,8 @@ const (
 
 // A Result is how one attempt ended. Code is "" if the receiver took it.
 type Result struct {
-	Status     int // HTTP's; 0 = no answer
+	Status     int    // HTTP's; 0 = no answer
+	Answer     string // the begin of what it said, fit for people
 	Code       Code
 	RetryAfter time.Duration // as the receiver wishes; 0 = no wish
 	Err        error         // for the log; nil where Status says all
@@ -145,11 +151,16 @@ func (s *Sender) Post(ctx context.Context, id, to string, at []netip.Addr, body 
 		return failure(err)
 	}
 	defer answer.Body.Close()
-	// Read so that the connection can be used again; what it says is nobody's business.
-	if _, err := io.CopyN(io.Discard, answer.Body, maxAnswer); err != nil && ctx.Err() != nil {
+	// Read so that the connection can be used again. What it says first is shown to who sees the job.
+	said := make([]byte, saidMost)
+	n, err := io.ReadFull(answer.Body, said)
+	if err == nil {
+		_, err = io.CopyN(io.Discard, answer.Body, maxAnswer)
+	}
+	if err != nil && ctx.Err() != nil {
 		return failure(err)
 	}
-	result := Result{Status: answer.StatusCode}
+	result := Result{Status: answer.StatusCode, Answer: answerOf(said[:n])}
 	switch status := answer.StatusCode; {
 	case status >= 200 && status < 300:
 		return result
@@ -162,6 +173,16 @@ func (s *Sender) Post(ctx context.Context, id, to string, at []netip.Addr, body 
 	}
 	result.RetryAfter = retryAfter(answer.Header.Get("Retry-After"), now)
 	return result
+}
+
+// answerOf is what a receiver said, fit for people.
+func answerOf(said []byte) string {
+	text := printable.Line(strings.ToValidUTF8(strings.TrimSpace(string(said)), "?"))
+	for len(text) > saidMost {
+		_, size := utf8.DecodeLastRuneInString(text)
+		text = text[:len(text)-size]
+	}
+	return text
 }
 
 // failure names what went wrong before there was an answer.

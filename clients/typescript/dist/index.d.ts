@@ -2,7 +2,7 @@ import { readEvents } from './feed.js';
 import { Run } from './run.js';
 import { Transport, type Ask, type Options } from './transport.js';
 import { type Remembered, type UploadOptions } from './upload.js';
-import type { Filter, Job, LogLine, Page, Submission, Submitted } from './types.js';
+import type { Filter, Job, JobChange, LogLine, Page, Submission, Submitted } from './types.js';
 export { JobFailed, Refused } from './errors.js';
 export { Run, unauthorized } from './run.js';
 export type { Ask, Options } from './transport.js';
@@ -44,6 +44,10 @@ export declare class Longshore {
     /** lets a job go that is held; a second time it does nothing */
     release(id: string): Promise<Job>;
     cancel(id: string): Promise<Job>;
+    /** Has a job that waits wait otherwise; `rev` is the revision that it is to have. One that has begun: `already_started`. */
+    change(id: string, change: JobChange, options?: {
+        rev?: number;
+    }): Promise<Job>;
     /** A new job like an ended one, made once: where an answer was lost, the repeat finds it. */
     retry<Result = unknown>(id: string, changes?: {
         payload?: unknown;

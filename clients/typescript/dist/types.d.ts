@@ -22,6 +22,20 @@ export interface Submission extends Controls {
     /** Drawn by the client if left out, once for all repeats. */
     idempotencyKey?: string;
 }
+/** What a job that waits is to have otherwise; of one that has ended only retention can be. Durations are texts. */
+export interface JobChange {
+    /** One that is over: at once. */
+    run_at?: string;
+    priority?: Priority;
+    /** All of them: an empty object takes them away. */
+    labels?: Record<string, string>;
+    expires_at?: string;
+    /** From now; "0s": it never expires. */
+    expires_in?: string;
+    timeout?: string;
+    max_attempts?: number;
+    retention?: string;
+}
 /** A line of submitMany: what became of the submission with this index. */
 export type Submitted = {
     index: number;

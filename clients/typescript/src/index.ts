@@ -3,7 +3,7 @@ import { Run } from './run.js'
 import { Transport, draw, pause, sleep, spread, type Ask, type Options } from './transport.js'
 import { Refused } from './errors.js'
 import { Memory, Upload, keyOf, type Remembered, type UploadOptions } from './upload.js'
-import type { Filter, Job, LogLine, Page, Problem, Submission, Submitted } from './types.js'
+import type { Filter, Job, JobChange, LogLine, Page, Problem, Submission, Submitted } from './types.js'
 
 export { JobFailed, Refused } from './errors.js'
 export { Run, unauthorized } from './run.js'
@@ -68,6 +68,12 @@ export class Longshore {
   /** lets a job go that is held; a second time it does nothing */
   release(id: string): Promise<Job> { return this.transport.json(`/v1/jobs/${enc(id)}/release`, { method: 'POST', repeat: true }) }
   cancel(id: string): Promise<Job> { return this.transport.json(`/v1/jobs/${enc(id)}/cancel`, { method: 'POST', repeat: true }) }
+
+  /** Has a job that waits wait otherwise; `rev` is the revision that it is to have. One that has begun: `already_started`. */
+  change(id: string, change: JobChange, options: { rev?: number } = {}): Promise<Job> {
+    const headers = options.rev === undefined ? undefined : { 'If-Match': `"${options.rev}"` }
+    return this.transport.json(`/v1/jobs/${enc(id)}`, { method: 'PATCH', body: change, headers, repeat: true })
+  }
 
   /** A new job like an ended one, made once: where an answer was lost, the repeat finds it. */
   retry<Result = unknown>(id: string, changes?: { payload?: unknown; set?: object; priority?: string }): Run<Result> {

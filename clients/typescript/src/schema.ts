@@ -143,7 +143,19 @@ export interface Callback {
   last_status?: number
   next_attempt_at?: string
   state: string
+  tries?: CallbackTry[]
   url: string
+}
+
+export interface CallbackTry {
+  /** the first 256 bytes of what the receiver said, control characters as escapes */
+  answer?: string
+  at: string
+  attempt: number
+  /** as last_error; absent: the receiver took it */
+  error?: string
+  /** HTTP's; absent: there was no answer */
+  status?: number
 }
 
 export interface Error {

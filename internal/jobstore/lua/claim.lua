@@ -6,7 +6,7 @@ local due, found = P .. 'owes:webhook', {}
 
 local function take(id)
   local about = P .. 'w:' .. id
-  local url, attempts = unpack(call('HMGET', about, 'u', 'a'))
+  local url, attempts, before = unpack(call('HMGET', about, 'u', 'a', 'b'))
   if not url or call('EXISTS', P .. 'j:' .. id) == 0 then
     call('ZREM', due, id)
     call('DEL', about)
@@ -15,7 +15,7 @@ local function take(id)
   call('ZADD', due, int(t + lease_ms), id)
   call('HDEL', about, 'nx')
   call('HSET', about, 'd', int(lease_ms))
-  found[#found + 1] = { id, call('HINCRBY', about, 'c', 1), url, number(attempts or 0) }
+  found[#found + 1] = { id, call('HINCRBY', about, 'c', 1), url, number(attempts or 0) - number(before or 0) }
 end
 
 for _, id in ipairs(call('ZRANGEBYSCORE', due, '-inf', int(t), 'LIMIT', 0, most)) do

@@ -123,10 +123,10 @@ local function load(id)
   if has(f2, @F_D@) then j.dg = sub(core, part(16), at - 1) end
   if has(f2, @F_U@) then part(byte(core, part(1))) end
   if has(f1, @F_N@) then
-    j.inline = true
     local i = part(9)
     local n = byte(core, i + 8)
-    j.head = read_head(sub(core, part(n), at - 1))
+    j.inline = sub(core, part(n), at - 1)
+    j.head = read_head(j.inline)
     j.head.family = sub(core, i, i + 7)
   else
     j.head = head_of(j.code)

@@ -25,6 +25,10 @@ type Submitter interface {
 	OpenBatch(ctx context.Context, b submit.Batch) (snap job.Snapshot, created bool,
 		answers []httpapi.BatchAnswer,
 		err error)
+	// Change has a job that waits wait otherwise. revs are those that it may have, none: any; who is who
+	// asks.
+	Change(ctx context.Context, by access.View, id job.ID, c submit.Change, revs []int64,
+		who string) (job.Snapshot, error)
 	SubmitBatch(ctx context.Context, next func() ([]submit.Draft, error),
 		answer func([]httpapi.BatchAnswer) error) error
 }
@@ -45,6 +49,8 @@ type Records interface {
 		next string, err error)
 	Delete(ctx context.Context, by access.View, id job.ID) error
 	Callback(ctx context.Context, by access.View, id job.ID) (job.Callback, error)
+	// Resend has a job's callback sent once more; who is who asks.
+	Resend(ctx context.Context, by access.View, id job.ID, who string) (job.Callback, error)
 }
 
 // Waiter lets requests wait for jobs. push.Waiters implements it.

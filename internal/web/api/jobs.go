@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -55,6 +54,8 @@ func (h *Jobs) Routes() []edge.Route {
 			Body: job.Snapshot{}, Headers: seen},
 		{Op: at("GET", one+"/callback", "get-callback", "How the delivery of a job's webhook goes", id),
 			Access: edge.Bearer, Scope: access.JobsRead, Job: true, Handle: h.callback, Body: job.Callback{}},
+		{Op: resendOperation(id), Access: edge.Bearer, Scope: access.JobsCancel, Job: true, Whole: true,
+			Handle: h.resend, Body: job.Callback{}},
 	}
 }
 
@@ -78,13 +79,31 @@ func (h *Jobs) callback(a *edge.Answer, r *http.Request) error {
 		return err
 	}
 	cb, err := h.records.Callback(r.Context(), a.View(), id)
-	if errors.Is(err, job.ErrNoCallback) {
-		return httpapi.NewError(httpapi.NotFound, "the job was submitted without a callback_url")
-	}
 	if err != nil {
 		return err
 	}
 	edge.WriteJSON(a, http.StatusOK, cb)
+	return nil
+}
+
+func resendOperation(params []*huma.Param) huma.Operation {
+	op := edge.At("POST", httpapi.PathJobs+"/{id}/callback/resend", "resend-callback",
+		"Send the webhook of a job that has ended once more")
+	op.Parameters, op.DefaultStatus = params, http.StatusAccepted
+	return op
+}
+
+// resend has a job's callback sent once more.
+func (h *Jobs) resend(a *edge.Answer, r *http.Request) error {
+	var id job.ID
+	if err := oneJob.Read(r, &id); err != nil {
+		return err
+	}
+	cb, err := h.records.Resend(r.Context(), a.View(), id, a.Who.Name())
+	if err != nil {
+		return err
+	}
+	edge.WriteJSON(a, http.StatusAccepted, cb)
 	return nil
 }
 

@@ -51,7 +51,8 @@ func (h *Operate) steering() []edge.Route {
 	}
 	queue, kind, one := httpapi.PathQueues+"/{lane}/{priority}/", httpapi.PathTypes+"/{type}/",
 		httpapi.PathOperations+"/{id}"
-	begin := at("POST", httpapi.PathBulk, "bulk", "Do the same to many jobs: retry, cancel or delete them", nil,
+	begin := at("POST", httpapi.PathBulk, "bulk",
+		"Do the same to many jobs: retry, cancel, delete or change them, or resend their callbacks", nil,
 		edge.JSONBody[answer.BulkRequest](), http.StatusAccepted)
 	begin.Description =
 		"With dry_run it is only told how many that would be, with the time by which they were there: " +

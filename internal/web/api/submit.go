@@ -36,6 +36,8 @@ func (h Submissions) Routes() []edge.Route {
 			Headers: acceptedHeaders},
 		{Op: retryOperation(), Access: edge.Bearer, Scope: access.JobsCancel, Job: true, Whole: true,
 			JSON: true, Handle: h.retry, Body: job.Snapshot{}, Headers: acceptedHeaders},
+		{Op: changeOperation(), Access: edge.Bearer, Scope: access.JobsCancel, Job: true, Whole: true,
+			JSON: true, Handle: h.change, Body: job.Snapshot{}, Headers: map[string]string{"ETag": docETag}},
 	}
 }
 

@@ -53,6 +53,7 @@ export function JobPage({ id }: { id: string }) {
     {already ? <p class="note" role="alert">It was retried already, <A class="go" to={'/jobs/' + already}>as this job</A>. <button type="button" class="link" onClick={() => retry(true)}>Once more all the same</button></p>
       : trouble && <p class="tint failed" role="alert"><Say text={trouble.message} /></p>}
     {job.state === 'waiting' && job.hold && !job.hold.released_at && <p class="note">Held: <Say text={job.hold.why} most={200} /> <button type="button" class="first" onClick={() => act(`/v1/jobs/${id}/release`, () => say('The job is released.'))}>Release</button></p>}
+    {!job.done && job.state !== 'running' && <Change job={job} failed={setTrouble} />}
     {job.state === 'canceled' && job.error && <p class="note">It never ran: <Say text={job.error.message} most={200} />.</p>}
     {job.state === 'failed' ? <Why job={job} /> : <Whole job={job} size={input?.input?.size} />}
     <div class="cols">
@@ -62,6 +63,14 @@ export function JobPage({ id }: { id: string }) {
         <Sec id="r" title="Result" end={job.result !== undefined && <Copy text={JSON.stringify(job.result, null, 2)} label="Copy" c="link" />}>{job.result !== undefined ? <Big value={job.result} name={`result-${id}.json`} /> : <p class="soft empty">{job.done ? job.outputs?.length ? 'Its files.' : 'None.' : 'None yet.'}</p>}</Sec></div>
     </div>
   </Fragment>
+}
+
+/** A job that waits may wait otherwise: in another queue, until another time, or no longer. */
+function Change({ job, failed }: { job: Job; failed: (error?: Error) => void }) {
+  const change = (body: object, done: string) => { failed(undefined); longshore.change(job.id, body).then(() => say(done), failed) }
+  return <p class="note change"><label>Priority <select value={job.priority} onChange={(e) => change({ priority: e.currentTarget.value }, 'The job is in another queue.')}>{['high', 'default', 'low'].map((p) => <option>{p}</option>)}</select></label>{' '}
+    <label>Not before <input type="datetime-local" onChange={(e) => { const at = new Date(e.currentTarget.value); if (at.getTime() > Date.now()) change({ run_at: at.toISOString() }, 'The job waits for another time.') }} /></label>{' '}
+    {(job.state === 'scheduled' || job.state === 'retrying') && <button type="button" onClick={() => change({ run_at: new Date(0).toISOString() }, 'The job is queued.')}>Run now</button>}</p>
 }
 
 const broken = (job: Job) => ['corrupt_input', 'type_mismatch', 'payload_refused', 'image_too_large', 'record_too_long', 'upload_incomplete', 'unsupported'].includes(job.error?.code ?? '')
@@ -207,7 +216,7 @@ function FactsOf({ job, input }: { job: Job; input?: Input }) {
     {job.expires_at && !job.started_at && <Fact k="expires">{moment(job.expires_at)}</Fact>}
     {job.usage && <Fact k="usage">{span(job.usage.wall_ms)} wall{job.usage.cpu_ms ? `, ${span(job.usage.cpu_ms)} CPU` : ''}{job.usage.peak_rss_bytes ? `, ${bytes(job.usage.peak_rss_bytes)} peak` : ''}</Fact>}
     {i && <Fact k="input">{i.name ? <Say text={i.name} most={120} /> : i.job ? <A class="go mono" to={'/jobs/' + i.job}>of …{i.job.slice(-6)}</A> : 'a file'}<br /><span class="soft">{bytes(i.size)}{i.content_type ? ', ' + plain(i.content_type, 60) : ''}</span></Fact>}
-    {callback && <Fact k="callback"><Say text={String(callback.state ?? callback.status ?? 'asked for')} most={60} />{callback.attempts ? <span class="soft">, {callback.attempts} {callback.attempts === 1 ? 'try' : 'tries'}</span> : ''}</Fact>}
+    {callback && <Fact k="callback"><Say text={String(callback.state ?? callback.status ?? 'asked for')} most={60} />{callback.attempts ? <span class="soft">, {callback.attempts} {callback.attempts === 1 ? 'try' : 'tries'}</span> : ''}{job.done && <Fragment> <button type="button" class="link" onClick={() => { ask(`/v1/jobs/${job.id}/callback/resend`, { method: 'POST' }).then(() => say('The callback is sent once more.'), (e: Error) => say(e.message)) }}>Send again</button></Fragment>}</Fact>}
     <Fact k="as JSON"><Copy text={`curl ${root}/v1/jobs/${job.id}`} label="Copy curl" c="link" />, <Copy text={`enqueue get ${job.id}`} label="Copy CLI" c="link" /></Fact>
   </Facts></Sec>
 }

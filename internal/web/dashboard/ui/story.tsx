@@ -10,8 +10,8 @@ interface Entry { at: string; what: string; attempt?: number; worker?: string; b
 const kinds: Record<string, { sign: string; tint?: string; word: string; filled?: boolean }> = {
   created: { sign: 'queued', word: 'created' }, uploaded: { sign: 'queued', word: 'stored, queued' }, due: { sign: 'queued', word: 'due, queued' },
   started: { sign: 'running', word: 'attempt', filled: true }, failed_attempt: { sign: 'retrying', word: 'failed, waits' }, lost: { sign: 'alarm', tint: 'failed', word: 'worker lost' },
-  postponed: { sign: 'scheduled', word: 'postponed' }, cancel_requested: { sign: 'canceled', word: 'asked to end' }, retried: { sign: 'retrying', word: 'retried' }, released: { sign: 'queued', word: 'released' },
-  retry_of: { sign: 'retrying', word: 'a retry' }, callback: { sign: 'ok', tint: 'succeeded', word: 'callback' },
+  changed: { sign: 'scheduled', word: 'changed' }, postponed: { sign: 'scheduled', word: 'postponed' }, cancel_requested: { sign: 'canceled', word: 'asked to end' }, retried: { sign: 'retrying', word: 'retried' }, released: { sign: 'queued', word: 'released' },
+  retry_of: { sign: 'retrying', word: 'a retry' }, callback_resend: { sign: 'queued', word: 'callback again' }, callback: { sign: 'ok', tint: 'succeeded', word: 'callback' },
   uploading: { sign: 'uploading', word: 'upload', filled: true }, scheduled: { sign: 'scheduled', word: 'waits for its time' }, finished: { sign: 'ok', word: 'finished' }, canceled: { sign: 'canceled', word: 'canceled' },
 }
 

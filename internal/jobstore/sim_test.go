@@ -47,7 +47,9 @@ type sim struct {
 	used       int // jobs that use files of others
 	waited     int // jobs that are after others, or held
 	limited    int // jobs with limits
-	slots      int // of a worker
+	paced      []simStart
+	pacedSince int64 // lastJump when the first of these was noted
+	slots      int   // of a worker
 	swept      int64
 	watched    int64 // how much time sweepers have seen: a long gap counts little
 	jumped     int64 // … when Redis's time jumped last
@@ -124,6 +126,7 @@ type simJob struct {
 	gone          bool // its record was
 	after         []*simJob
 	classes       []string // of limits
+	paced         string   // fence of the last start that counted for a rate
 	anyway, held  bool     // whatever becomes of those; it is held
 	freed         bool     // it is not held any more, for certain
 	entered       bool     // at all of these, for certain
@@ -362,6 +365,7 @@ func (s *sim) observe(j *simJob) {
 		}
 	}
 	s.judgeOrder(j, state)
+	s.judgeRate(j, m)
 	if state == job.Running && j.state != job.Running && len(j.classes) > 0 {
 		s.judgeSlots(j)
 	}

@@ -34,7 +34,7 @@ local plan, mine, cores, own = {}, {}, {}, {}
 local rares, said = {}, {} -- fields of x:, by id and name, as this call has left them
 local blank = {} -- ids of which what x: has is another job's, that was there before
 local successors -- of a job that ends (wait.lua)
-local line_up, leave -- of jobs with limits (slots.lua)
+local line_up, leave, spend -- of jobs with limits (slots.lua)
 local function todo(stage, ...)
   mine[#mine + 1] = { stage, ... }
 end
@@ -209,6 +209,10 @@ local function move(j, to)
     if to == 'running' then todo(1, count, 'runs:' .. j.head.queue, 1) end
     if RARE[to] then todo(3, 'ZADD', index_of(j, LETTERS[to]), int(t), j.id) end
     if RARE[from] then todo(6, 'ZREM', index_of(j, LETTERS[from]), j.id) end
+    if j.owes and to == 'running' and from == 'queued' then
+      local lm = rare(j, 'lm')
+      if lm and string.find(lm, ':r:', 1, true) then todo(5, spend, j, lm) end
+    end
     if j.owes and (TERMINAL[to] or (from == 'running' or from == 'queued') and to ~= 'queued' and to ~= 'running') then
       local lm = rare(j, 'lm')
       if lm then todo(5, leave, j, lm, TERMINAL[to]) end

@@ -47,6 +47,7 @@ const (
 	MaxAfter      = 100               // jobs that one may be after
 	MaxHold       = 200               // bytes
 	MaxLimitKey   = 256               // bytes
+	MaxUniqueKey  = 256               // bytes
 )
 
 // A Control is one thing that a submission may say beside its type, its payload and
@@ -102,6 +103,17 @@ var Controls = []Control{
 		Doc: "why it is to wait until somebody releases it: one line, at most 200 bytes"},
 	{Name: "limit_key", Field: "LimitKey", Kind: KindText, In: always, MaxLength: MaxLimitKey,
 		Doc: "what limits of jobs at once tell it apart by, as a customer: one line, at most 256 bytes"},
+	{Name: "unique_key", Field: "UniqueKey", Kind: KindText, In: everywhere, MaxLength: MaxUniqueKey,
+		Doc: "there is one job of this key at a time: one line, at most 256 bytes"},
+	{Name: "unique_until", Field: "UniqueUntil", Kind: KindText, In: everywhere,
+		Enum: []string{"started", "ended", "removed"},
+		Doc:  "how long that job has its unique_key: until it has started, ended, the default, or is removed"},
+	{Name: "on_conflict", Field: "OnConflict", Kind: KindText, In: everywhere,
+		Enum: []string{"return", "refuse", "replace"},
+		Doc: "where a job has the unique_key: return that one, the default, refuse with duplicate, or replace " +
+			"what it is to do, which implies unique_until=started"},
+	{Name: "max_wait", Field: "MaxWait", Kind: KindDuration, In: everywhere,
+		Doc: "with on_conflict=replace: put its start off for no longer than this from its creation, 1h by default"},
 	{Name: "filename", Field: "Filename", Kind: KindText, In: InQuery,
 		Doc: "what the input is called"},
 	{Name: "id", Field: "ID", Kind: KindText, In: InLine | InHeader, Header: HeaderJob, Format: "uuid",

@@ -21,6 +21,7 @@ const (
 	NotFound            = answer.NotFound
 	Conflict            = answer.Conflict
 	AlreadyRetried      = answer.AlreadyRetried
+	Duplicate           = answer.Duplicate
 	IdempotencyMismatch = answer.IdempotencyMismatch
 	Unauthorized        = answer.Unauthorized
 	TokenExpired        = answer.TokenExpired

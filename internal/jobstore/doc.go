@@ -48,6 +48,7 @@
 //	P:{k}:runs:<t>/<n> list   its newest jobs
 //	P:{k}:ticks       zset    all schedules, by when the next tick is due (ms); inf = never
 //	P:{k}:revs        string  the newest revision of a schedule
+//	P:{k}:k:<hash>    string  the newest job of a unique one's key (lua/unique.lua)
 //	P:{k}:rewind:<z>  string  cursor of a walk over when, later or owes after TIME went back
 //	P:{k}:limits      hash    limit → how many may run at once; with :r behind, may start; rev
 //	P:{k}:slots:<c>   set     jobs of a class of a limit that hold a slot, or a token (lua/slots.lua)

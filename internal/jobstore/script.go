@@ -94,7 +94,7 @@ func loadScripts(w words) scripts {
 	// be finished, canceled, swept and removed.
 	const write, read, lib = "allow-oom", "no-writes", "base raise gcra lib wait slots "
 	return scripts{
-		create: script("", "base create"), createLong: script("", lib+"make create_long"),
+		create: script("", "base create"), createLong: script("", lib+"unique make create_long"),
 		take: script(write, "base raise take"), takeLong: script(write, lib+"take_long"),
 		finish: script(write, "base raise finish"), finishLong: script(write, lib+"finish_long"),
 		beat: script(write, "base raise beat"), beatLong: script(write, lib+"beat_long"),
@@ -106,7 +106,7 @@ func loadScripts(w words) scripts {
 		tally: script(write, lib+"tally"), use: script("", lib+"use"), unuse: script(write, lib+"unuse"),
 		claim: script(write, lib+"claim"), hold: script(write, lib+"hold"),
 		settle: script(write, lib+"settle"), callback: script(read, lib+"callback"),
-		tick: script("", lib+"make stop tick"), schedule: script("", "base schedule"),
+		tick: script("", lib+"unique make stop tick"), schedule: script("", "base schedule"),
 		unschedule: script(write, "base unschedule"),
 		enter:      script(write, lib+"enter"), resolve: script(write, lib+"resolve"),
 		release: script(write, lib+"release"), limits: script(write, "base limits"),

@@ -195,6 +195,8 @@ func status(id job.ID, reply []any) error {
 		return ErrMismatch
 	case "claimed":
 		return ErrClaimed
+	case "duplicate":
+		return &DuplicateError{ID: job.FromRaw(text(reply[1]))}
 	case "open":
 		return job.ErrNotEnded
 	case "used":

@@ -379,6 +379,8 @@ local function forget(j)
     todo(6, 'ZREM', P .. 'owes:webhook', j.id)
     keys[#keys + 1] = P .. 'w:' .. j.id
     keys[#keys + 1] = P .. 'd:' .. j.id
+    local uk = rare(j, 'uk')
+    if uk and redis.pcall('GET', P .. 'k:' .. sub(uk, 3, 18)) == j.id then todo(6, 'DEL', P .. 'k:' .. sub(uk, 3, 18)) end
   end
   todo(6, unpack(keys))
   own[j.id] = false

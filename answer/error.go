@@ -20,6 +20,7 @@ const (
 	AlreadyRetried      Code = "already_retried"
 	AlreadyStarted      Code = "already_started"
 	PreconditionFailed  Code = "precondition_failed"
+	Duplicate           Code = "duplicate"
 	IdempotencyMismatch Code = "idempotency_mismatch"
 	Unauthorized        Code = "unauthorized"
 	TokenExpired        Code = "token_expired"
@@ -55,7 +56,7 @@ type Error struct {
 	Title      string        `json:"title"`
 	Detail     string        `json:"detail,omitempty"`
 	Errors     []Pointer     `json:"errors,omitempty"`
-	Job        job.ID        `json:"job,omitempty" doc:"the job that is the retry, with already_retried"`
+	Job        job.ID        `json:"job,omitempty" doc:"the job that is the retry, with already_retried; that has the key, with duplicate"`
 	Operation  string        `json:"operation,omitempty" doc:"the operation that does the same already, with conflict"`
 	RetryAfter time.Duration `json:"-"` // sent as the header, in whole seconds
 
@@ -67,6 +68,7 @@ var statuses = map[Code]int{
 	Invalid: http.StatusUnprocessableEntity, NotFound: http.StatusNotFound, Conflict: http.StatusConflict,
 	AlreadyRetried: http.StatusConflict, BatchClosed: http.StatusConflict,
 	AlreadyStarted: http.StatusConflict, PreconditionFailed: http.StatusPreconditionFailed,
+	Duplicate:           http.StatusConflict,
 	IdempotencyMismatch: http.StatusUnprocessableEntity, Unauthorized: http.StatusUnauthorized,
 	TokenExpired: http.StatusUnauthorized, Forbidden: http.StatusForbidden, StepUp: http.StatusForbidden,
 	TooLarge: http.StatusRequestEntityTooLarge, Unsupported: http.StatusUnsupportedMediaType,

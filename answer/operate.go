@@ -155,9 +155,9 @@ type Timeline struct {
 // A Waiting tells why a job doesn't start.
 type Waiting struct {
 	For     job.Waiting `json:"for" enum:"time,paused,worker,slots,jobs,release,limit"`
-	Until   *time.Time  `json:"until,omitempty" doc:"its time, or the end of the pause"`
+	Until   *time.Time  `json:"until,omitempty" doc:"its time, the end of the pause, or when the limit lets the next one start"`
 	Pause   *Pause      `json:"pause,omitempty" doc:"what holds it back"`
-	Limit   string      `json:"limit,omitempty" doc:"the limit of jobs at once that it waits for"`
+	Limit   string      `json:"limit,omitempty" doc:"the limit of jobs at once, or of starts, that it waits for"`
 	Holders []job.ID    `json:"holders,omitempty" doc:"some of the jobs that have what it waits for"`
 	Line    int64       `json:"line,omitempty" doc:"how many wait for the same"`
 	Why     string      `json:"why,omitempty" doc:"why it is held"`

@@ -30,6 +30,7 @@ const (
 	Invalid             = answer.Invalid
 	NotFound            = answer.NotFound
 	Conflict            = answer.Conflict
+	Duplicate           = answer.Duplicate
 	IdempotencyMismatch = answer.IdempotencyMismatch
 	Unauthorized        = answer.Unauthorized
 	Forbidden           = answer.Forbidden

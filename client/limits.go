@@ -14,6 +14,8 @@ type (
 	Limit = answer.Limit
 	// A LimitSpec says how much may wait.
 	LimitSpec = answer.LimitSpec
+	// A LimitRate is how often jobs may start.
+	LimitRate = answer.LimitRate
 	// A LimitMatch says which jobs a limit is for.
 	LimitMatch = answer.LimitMatch
 )

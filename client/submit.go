@@ -49,6 +49,13 @@ type Submission struct {
 	// LimitKey is what limits of jobs at once tell it apart by, as a customer: at most 256 bytes; "" = nothing.
 	LimitKey string
 
+	// UniqueKey makes it the only job of this key, of at most 256 bytes, until it has ended, or what
+	// UniqueUntil says: "started", "removed". Where there is one Submit returns that job, or, with OnConflict
+	// "refuse", an Error with Duplicate and the job's id; with "replace" that job, which has not begun, takes
+	// payload, priority and RunAt of this one, and starts no later than MaxWait (1 h) after its creation.
+	UniqueKey, UniqueUntil, OnConflict string
+	MaxWait                            time.Duration
+
 	// ID is the id of the job to be, drawn with job.NewID, so that the job can
 	// be watched while its input is on the way; "" lets the server draw it.
 	ID job.ID

@@ -152,7 +152,7 @@ func TestAtOnceByKey(t *testing.T) {
 		`{"depth":2,"per":["key"]}`:            "/per",
 		`{"depth":2,"match":{"key":"a"}}`:      "/match/key",
 		`{"concurrency":1,"match":{"key":""}}`: "/match/key",
-		`{"rate":{"n":1,"per":"1s"}}`:          "/rate",
+		`{"rate":{"n":0,"per":"1s"}}`:          "/rate/n",
 	} {
 		p := request(t, "PUT", url+httpapi.LimitPath("bad"), strings.NewReader(body)).
 			problem(t, http.StatusUnprocessableEntity, httpapi.Invalid)

@@ -69,6 +69,7 @@ func (w *worker) listen(ctx context.Context) {
 		switch channel {
 		case tickets:
 			w.server.Notify(text)
+			w.pacer.Notify(text)
 		case cancels:
 			w.keeper.Notify(job.ID(text))
 		case follow:
@@ -81,6 +82,7 @@ func (w *worker) listen(ctx context.Context) {
 	}, func() {
 		w.look()
 		w.server.Notify("")
+		w.pacer.Notify("")
 		w.keeper.Notify("")
 	})
 	if err != nil {

@@ -145,6 +145,7 @@ func serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Regis
 		config: c, sys: sys, registry: r, log: sys.Log,
 		republish: make(chan struct{}, 1), notified: make(chan struct{}, 1),
 		keeper:   jobstore.NewKeeper(sys.Store, sys.Log),
+		pacer:    jobstore.NewPacer(sys.Store, sys.Log),
 		suspects: jobstore.NewSuspects(c.slots()[job.LaneIO] + c.slots()[job.LaneCPU]),
 	}
 	if sys.Callbacks != nil {
@@ -237,6 +238,7 @@ type worker struct {
 	registry  *handlers.Registry
 	log       *slog.Logger
 	keeper    *jobstore.Keeper
+	pacer     *jobstore.Pacer
 	server    *queue.Server
 	callbacks *webhook.Deliverer // nil where nothing can sign them
 	pool      *isolate.Pool      // of children for lane cpu; nil where nothing needs them
@@ -315,8 +317,8 @@ func (w *worker) run(ctx context.Context) error {
 	published := make(chan struct{})
 	wg.Go(func() { w.publish(background, sync.OnceFunc(func() { close(published) })) })
 	wg.Go(func() {
-		w.sys.Background(background, w.keeper.Run, w.sys.Janitor.Sweeper().Run, w.sys.Janitor.SweepOrphans,
-			w.sys.Alerts.Run)
+		w.sys.Background(background, w.keeper.Run, w.pacer.Run, w.sys.Janitor.Sweeper().Run,
+			w.sys.Janitor.SweepOrphans, w.sys.Alerts.Run)
 	})
 
 	delivering, last := context.WithCancel(ctx)

@@ -50,6 +50,7 @@ const (
 	MaxHold       = 200               // bytes
 	MaxLimitKey   = 256               // bytes
 	MaxName       = 64                // bytes
+	MaxUniqueKey  = 256               // bytes
 )
 
 // A Control is one thing that a submission may say beside its type, its payload and
@@ -109,6 +110,17 @@ var Controls = []Control{
 		Doc: "what the job is called in its batch, for others to be after it: a repeat with the same name is the same job"},
 	{Name: "limit_key", Field: "LimitKey", Kind: KindText, In: always, MaxLength: MaxLimitKey,
 		Doc: "what limits of jobs at once tell it apart by, as a customer: one line, at most 256 bytes"},
+	{Name: "unique_key", Field: "UniqueKey", Kind: KindText, In: everywhere, MaxLength: MaxUniqueKey,
+		Doc: "there is one job of this key at a time: one line, at most 256 bytes"},
+	{Name: "unique_until", Field: "UniqueUntil", Kind: KindText, In: everywhere,
+		Enum: []string{"started", "ended", "removed"},
+		Doc:  "how long that job has its unique_key: until it has started, ended, the default, or is removed"},
+	{Name: "on_conflict", Field: "OnConflict", Kind: KindText, In: everywhere,
+		Enum: []string{"return", "refuse", "replace"},
+		Doc: "where a job has the unique_key: return that one, the default, refuse with duplicate, or replace " +
+			"what it is to do, which implies unique_until=started"},
+	{Name: "max_wait", Field: "MaxWait", Kind: KindDuration, In: everywhere,
+		Doc: "with on_conflict=replace: put its start off for no longer than this from its creation, 1h by default"},
 	{Name: "filename", Field: "Filename", Kind: KindText, In: InQuery,
 		Doc: "what the input is called"},
 	{Name: "id", Field: "ID", Kind: KindText, In: InLine | InHeader, Header: HeaderJob, Format: "uuid",

@@ -23,6 +23,7 @@ const (
 	AlreadyRetried      = answer.AlreadyRetried
 	AlreadyStarted      = answer.AlreadyStarted
 	PreconditionFailed  = answer.PreconditionFailed
+	Duplicate           = answer.Duplicate
 	IdempotencyMismatch = answer.IdempotencyMismatch
 	Unauthorized        = answer.Unauthorized
 	TokenExpired        = answer.TokenExpired

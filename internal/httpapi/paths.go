@@ -95,6 +95,9 @@ const (
 	// HeaderWait says on the answer to a long-poll how long the server was
 	// ready to wait at most, as a duration.
 	HeaderWait = "Longshore-Wait"
+	// HeaderExisting says "true" on the answer to a submission that made no job: its key or id names one that
+	// was there.
+	HeaderExisting = "Longshore-Existing"
 	// HeaderTenant says for which tenant one acts who has the whole installation.
 	HeaderTenant = "Longshore-Tenant"
 

@@ -57,6 +57,7 @@ func (n *NewJob) rare() string {
 	add("ho", n.Hold)
 	add("lm", strings.Join(n.Limits, " "))
 	add("lk", n.LimitKey)
+	add("uk", n.Unique.field(n.Owner))
 	if len(n.After) == 0 {
 		return b.String()
 	}

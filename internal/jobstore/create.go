@@ -140,6 +140,7 @@ type NewJob struct {
 	// gave them to tell it apart by.
 	Limits   []string
 	LimitKey string
+	Unique   Unique
 	Owner    access.Owner
 	Labels   job.Labels // to find it by
 	// Batch is the one that the job is of, "" = none; Name is what it is called there, or of what a batch
@@ -354,7 +355,7 @@ func (s *Store) longCalls(ctx context.Context, rdb redis.UniversalClient, script
 // plain tells that the short way of creation may do.
 func (n *NewJob) plain() bool {
 	return n.UploadFence == "" && n.RunAt.IsZero() && n.ExpiresIn == 0 && n.RetryOf == "" &&
-		n.CallbackURL == "" && len(n.Labels) == 0 && n.Batch == "" && !n.waits() && len(n.Limits) == 0 && n.LimitKey == "" && n.Owner.Subject == "" && n.Claim <= claimMS*time.Millisecond
+		n.CallbackURL == "" && len(n.Labels) == 0 && n.Batch == "" && !n.waits() && len(n.Limits) == 0 && n.LimitKey == "" && n.Unique.Key == "" && n.Owner.Subject == "" && n.Claim <= claimMS*time.Millisecond
 }
 
 // names is the first text of the short way: the id in both spellings, the idempotency

@@ -51,7 +51,13 @@
 //	P:{k}:runs:<t>/<n> list   its newest jobs
 //	P:{k}:ticks       zset    all schedules, by when the next tick is due (ms); inf = never
 //	P:{k}:revs        string  the newest revision of a schedule
-//	P:{k}:rewind:<z>  string  cursor of a walk over when or owes after TIME went back
+//	P:{k}:k:<hash>    string  the newest job of a unique one's key (lua/unique.lua)
+//	P:{k}:rewind:<z>  string  cursor of a walk over when, later or owes after TIME went back
+//	P:{k}:limits      hash    limit → how many may run at once; with :r behind, may start; rev
+//	P:{k}:slots:<c>   set     jobs of a class of a limit that hold a slot, or a token (lua/slots.lua)
+//	P:{k}:line:<c>    list    tickets of those that wait for one; classes: set of all that have either
+//	P:{k}:rate:<c>    string  when all starts of a class are made up for (µs)
+//	P:{k}:later       zset    classes whose next token somebody waits for, by when it is due (ms)
 //	P:meta            hash    format, partitions, epoch, blobs (id of the files' place), asynq (was probed);
 //	                          of life.go: mark; marked, resumed, kept (when, ms); reset ("<ms>-<ms>");
 //	                          lost, accepted (epochs)
@@ -70,7 +76,7 @@
 //	P:logs            channel id (16): its log has new lines, which somebody follows
 //	P:follow          channel "<id>": somebody follows its log
 //	P:cancel          channel "<id>": its running attempt is to stop
-//	P:ring            channel a queue's name: its list was empty
+//	P:ring            channel a queue's name: its list was empty; "later <ms>": a rate's next token is due
 //
 // # Tickets
 //

@@ -112,7 +112,7 @@ const otherCode = 255
 func (w words) constants() map[string]string {
 	c := map[string]string{
 		"VERSION": `\` + strconv.Itoa(recordVersion), "VERSION_NUMBER": strconv.Itoa(recordVersion),
-		"TENANT": access.DefaultTenant, "PREFIX": w.prefix, "NOW": w.now, "BATCH": job.BatchType,
+		"TENANT": access.DefaultTenant, "PREFIX": w.prefix, "NOW": w.now, "BATCH": job.BatchType, "LATER": laterSaid,
 		"OTHER_CODE": strconv.Itoa(otherCode), "MAX_HEADS": strconv.Itoa(maxHeads),
 		"MAX_STORY": strconv.Itoa(maxStory), "RETRIED": retriedLetter,
 		"MAX_ERRORS": strconv.Itoa(job.MaxErrors), "MAX_TRIES": strconv.Itoa(maxTries),
@@ -121,7 +121,7 @@ func (w words) constants() map[string]string {
 	for name, ms := range map[string]int64{"LOOK": lookMS, "LOOK_MAX": lookMaxMS, "PUSH": pushMS,
 		"STALL": stallMS, "SUSPECT": suspectLosses, "POISONED": poisonLosses, "PACE": paceMS,
 		"YOUNG": youngMS, "PATIENT": patientLosses, "REST": restMS, "REST_MAX": restMaxMS,
-		"TELL": tellMost, "PUMP": pumpMost, "CLASSES": classesSwept, "TELL_SWEEP": tellSweep, "PARTS": int64(w.parts), "USED_MIN": usedMinMS, "BATCH_PAUSE": batchPause, "USED_MAX": usedMaxMS, "CALLBACK_HOLD": callbackHold, "CLAIM": claimMS} {
+		"TELL": tellMost, "PUMP": pumpMost, "PACES": paceMost, "CLASSES": classesSwept, "TELL_SWEEP": tellSweep, "PARTS": int64(w.parts), "USED_MIN": usedMinMS, "BATCH_PAUSE": batchPause, "USED_MAX": usedMaxMS, "CALLBACK_HOLD": callbackHold, "CLAIM": claimMS} {
 		c[name] = strconv.FormatInt(ms, 10)
 	}
 	for name, flag := range map[string]uint32{"R": flagR, "L": flagL, "E": flagE, "K": flagK, "C": flagC,

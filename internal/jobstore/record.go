@@ -67,8 +67,8 @@ func timeOf(ms int64) *time.Time {
 // Fields of x:, the rare ones: ro retry of, ec a failure code that has no byte, lo other runs lost since
 // the last failed attempt, lb labels, ra and rb the job that is its retry, and who retried, lg its stored
 // logs, ux end of an upload in pieces, k wait until its next look, sn and sk the schedule that made it, and
-// its tick; lk what limits tell it apart by; bn its name in its batch; those of jobs that wait, and of
-// limits, stand in wait.lua and slots.lua, those of batches in batches.lua.
+// its tick; lk what limits tell it apart by; bn its name in its batch; those of jobs that wait, of limits, of
+// unique jobs and of batches stand in wait.lua, slots.lua, unique.lua and batches.lua.
 
 // decode makes a record of what was read.
 func (r *record) decode(id job.ID, h head, v sideValues, spec bool) (Record, error) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"longshore/internal/redisdb"
 	"longshore/job"
 )
 
@@ -39,6 +40,7 @@ const (
 	tellMost      = 32      // jobs after one that has ended that are told in the call that ends it
 	tellSweep     = 200     // … and in a sweep
 	pumpMost      = 50      // tickets of a line that are looked at when a slot is free
+	paceMost      = 50      // classes that get tokens in a call
 	classesSwept  = 20      // classes of limits that a sweep looks at, and slots of each
 	unusedMS      = 600_000 // a user that has no record this long after it registered never got one
 	// an undelivered callback keeps its record this long past the retention, at most
@@ -55,7 +57,7 @@ type scripts struct {
 	claim, hold, settle, callback, open                                *redis.Script
 	log, logged, vouch, accept                                         *redis.Script
 	tick, schedule, unschedule                                         *redis.Script
-	enter, resolve, release, limits                                    *redis.Script
+	enter, resolve, release, limits, pace                              *redis.Script
 	close, counted, shares, paid                                       *redis.Script // of batches
 	change, resend                                                     *redis.Script
 	mend, prune, renew, tally                                          *redis.Script // of Fix
@@ -79,6 +81,10 @@ func loadScripts(w words) scripts {
 	script := func(flags, names string) *redis.Script {
 		var b strings.Builder
 		for name := range strings.FieldsSeq(names) {
+			if name == "gcra" {
+				b.WriteString(redisdb.GCRA)
+				continue
+			}
 			b.WriteString(source(name))
 		}
 		text := b.String()
@@ -89,9 +95,9 @@ func loadScripts(w words) scripts {
 	}
 	// A full Redis refuses new jobs and nothing else: what is there can still
 	// be finished, canceled, swept and removed.
-	const write, read, lib = "allow-oom", "no-writes", "base raise lib wait slots batches "
+	const write, read, lib = "allow-oom", "no-writes", "base raise gcra lib wait slots batches "
 	return scripts{
-		create: script("", "base create"), createLong: script("", lib+"make create_long"),
+		create: script("", "base create"), createLong: script("", lib+"unique make create_long"),
 		take: script(write, "base raise take"), takeLong: script(write, lib+"take_long"),
 		finish: script(write, "base raise finish"), finishLong: script(write, lib+"finish_long"),
 		beat: script(write, "base raise beat"), beatLong: script(write, lib+"beat_long"),
@@ -103,13 +109,14 @@ func loadScripts(w words) scripts {
 		tally: script(write, lib+"tally"), use: script("", lib+"use"), unuse: script(write, lib+"unuse"),
 		claim: script(write, lib+"claim"), hold: script(write, lib+"hold"),
 		settle: script(write, lib+"settle"), callback: script(read, lib+"callback"),
-		tick: script("", lib+"make stop tick"), schedule: script("", "base schedule"),
+		tick: script("", lib+"unique make stop tick"), schedule: script("", "base schedule"),
 		unschedule: script(write, "base unschedule"),
 		enter:      script(write, lib+"enter"), resolve: script(write, lib+"resolve"),
 		close: script(write, lib+"close"), counted: script(write, lib+"counted"),
 		shares: script(write, lib+"shares"), paid: script(write, "base paid"),
 		release: script(write, lib+"release"), limits: script(write, "base limits"),
 		change: script(write, lib+"change"), resend: script(write, lib+"resend"),
+		pace: script(write, lib+"pace"),
 		open: script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
 		vouch: script(write, "vouch"), accept: script(write, "accept"),
 	}

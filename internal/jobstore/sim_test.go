@@ -50,7 +50,9 @@ type sim struct {
 	limited    int  // jobs with limits
 	changes    bool // jobs are changed while they wait
 	changed    int
-	slots      int // of a worker
+	paced      []simStart
+	pacedSince int64 // lastJump when the first of these was noted
+	slots      int   // of a worker
 	swept      int64
 	watched    int64 // how much time sweepers have seen: a long gap counts little
 	jumped     int64 // … when Redis's time jumped last
@@ -128,6 +130,7 @@ type simJob struct {
 	after         []*simJob
 	classes       []string // of limits
 	member        bool     // of the batch
+	paced         string   // fence of the last start that counted for a rate
 	anyway, held  bool     // whatever becomes of those; it is held
 	freed         bool     // it is not held any more, for certain
 	entered       bool     // at all of these, for certain
@@ -376,6 +379,7 @@ func (s *sim) observe(j *simJob) {
 		}
 		j.notBefore = 0
 	}
+	s.judgeRate(j, m)
 	if state == job.Running && j.state != job.Running && len(j.classes) > 0 {
 		s.judgeSlots(j)
 	}

@@ -53,6 +53,9 @@ func (s *sim) sweep(p *proc) {
 		}
 		s.jumpedBy = 0
 		s.watched, s.swept = s.watched+min(s.mono-s.swept, 300), s.mono
+		if s.limited > 0 && s.mono%2 == 0 {
+			_, _ = s.store.pace(ctx) // as workers do it when a token is due
+		}
 		sum, err := s.sweeper.Sweep(ctx)
 		if err = s.answered(err); err != nil && !errors.Is(err, errNoAnswer) {
 			s.violate("%s: sweep: %v", p.name, err)

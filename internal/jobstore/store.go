@@ -199,6 +199,8 @@ func status(id job.ID, reply []any) error {
 		return ErrBatchClosed
 	case "claimed":
 		return ErrClaimed
+	case "duplicate":
+		return &DuplicateError{ID: job.FromRaw(text(reply[1]))}
 	case "open":
 		return job.ErrNotEnded
 	case "used":

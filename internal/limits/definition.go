@@ -24,6 +24,7 @@ type limit struct {
 	perType, perTenant  bool
 	perKey              bool
 	age                 time.Duration // 0 = none
+	gap                 time.Duration // of its rate; 0 = none
 	rev                 int64
 	changedBy, specText string
 	changedAt           time.Time
@@ -35,6 +36,9 @@ const (
 	minAge   = time.Second
 	maxAge   = 366 * 24 * time.Hour
 	maxSlots = 1_000_000
+	maxRate  = 1_000_000 // starts, and of them at once
+	minPer   = time.Second
+	maxPer   = 24 * time.Hour
 )
 
 const unknown = "unknown field"
@@ -98,6 +102,8 @@ func (r *reading) member(name string, value []byte) {
 		if r.spec.Keep = text; text == keepRun {
 			r.spec.Keep = "" // one form for what is usual
 		}
+	case "rate":
+		r.rate(value)
 	case "age":
 		text := string(value) // a bare number is seconds
 		if value[0] == '"' {
@@ -210,13 +216,13 @@ func (r *reading) per(value []byte) {
 // check says what is wrong with parts that are right each for itself, and gives them their one form.
 func (r *reading) check() {
 	m := &r.spec.Match
-	if r.spec.Depth == 0 && r.age == 0 && r.spec.Concurrency == 0 {
-		r.bad("/depth", "expected depth, age or concurrency: what there may be")
+	if r.spec.Depth == 0 && r.age == 0 && !r.runs() {
+		r.bad("/depth", "expected depth, age, concurrency or rate: what there may be")
 	}
 	r.checkSlots()
 	if r.perType || r.perTenant {
-		if r.spec.Depth == 0 && r.spec.Concurrency == 0 {
-			r.bad("/per", "is for depth and concurrency: age is that of a queue, whoever's jobs wait there")
+		if r.spec.Depth == 0 && !r.runs() {
+			r.bad("/per", "is for depth, concurrency and rate: age is that of a queue, whoever's jobs wait there")
 		}
 		if r.perTenant && r.owner != access.Installation {
 			r.bad("/per", "a tenant's limit is for that tenant alone")
@@ -240,10 +246,10 @@ func (r *reading) checkSlots() {
 	switch {
 	case r.spec.Concurrency == 0 && r.spec.Keep != "":
 		r.bad("/keep", "is for concurrency")
-	case r.perKey && (waits || r.spec.Concurrency == 0):
-		r.bad("/per", "key is for concurrency alone: what waits isn't counted by keys")
-	case r.spec.Match.Key != "" && (waits || r.spec.Concurrency == 0):
-		r.bad("/match/key", "is for concurrency alone: what waits isn't counted by keys")
+	case r.perKey && (waits || !r.runs()):
+		r.bad("/per", "key is for concurrency and rate alone: what waits isn't counted by keys")
+	case r.spec.Match.Key != "" && (waits || !r.runs()):
+		r.bad("/match/key", "is for concurrency and rate alone: what waits isn't counted by keys")
 	}
 }
 

@@ -99,8 +99,12 @@ func (r *Room) Put(ctx context.Context, by Asker, name string, text []byte) (ans
 	if err != nil {
 		return answer.Limit{}, false, err
 	}
-	if l.spec.Concurrency > 0 && r.Store.Parts() > 1 {
-		return answer.Limit{}, false, httpapi.InvalidAt("/concurrency",
+	if l.runs() && r.Store.Parts() > 1 {
+		at := "/concurrency"
+		if l.gap > 0 {
+			at = "/rate"
+		}
+		return answer.Limit{}, false, httpapi.InvalidAt(at,
 			"can't be counted on a Cluster: its jobs lie in many places")
 	}
 	spec, err := json.Marshal(l.spec)

@@ -19,6 +19,7 @@ func TestClassify(t *testing.T) {
 		"images":    `{"concurrency":2,"match":{"type":"image.*","queue":"cpu-*"}}`,
 		"acme":      `{"concurrency":1,"keep":"end","match":{"key":"acme-*"},"per":["type"]}`,
 		"waiting":   `{"depth":7}`,
+		"mails":     `{"rate":{"n":100,"per":"1m"},"concurrency":5,"match":{"type":"mail.*"},"per":["tenant"]}`,
 	} {
 		b.put(operator, name, text)
 	}
@@ -30,6 +31,12 @@ func TestClassify(t *testing.T) {
 	plain := jobstore.NewJob{Type: "text.transform", Lane: job.LaneIO, Priority: job.Default}
 	if got := classes(plain); got != nil {
 		t.Errorf("a job of no limit: %q", got)
+	}
+	mail := plain
+	mail.Type = "mail.send"
+	if got := classes(mail); len(got) != 2 || !strings.HasPrefix(got[0], "*/mails:") ||
+		!strings.HasPrefix(got[1], "*/mails:r:") {
+		t.Errorf("a mail: %q", got)
 	}
 	image := plain
 	image.Type, image.Lane = "image.resize", job.LaneCPU

@@ -28,8 +28,8 @@ func (d *Desk) waiting(ctx context.Context, snap *job.Snapshot) (*answer.Waiting
 	case job.Queued:
 		if snap.Limit != "" {
 			line, err := d.Store.LineOf(ctx, snap.ID)
-			return &answer.Waiting{For: job.WaitingLimit, Limit: snap.Limit, Holders: line.Holders,
-				Line: line.Waiting}, err
+			return &answer.Waiting{For: job.WaitingLimit, Limit: snap.Limit, Until: line.Next,
+				Holders: line.Holders, Line: line.Waiting}, err
 		}
 	default:
 		return nil, nil

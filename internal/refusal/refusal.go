@@ -31,7 +31,12 @@ func Of(err error) *httpapi.Error {
 func of(err error) *httpapi.Error {
 	var used *job.InUseError
 	var retried *jobstore.RetriedError
+	var duplicate *jobstore.DuplicateError
 	switch {
+	case errors.As(err, &duplicate):
+		e := httpapi.NewError(httpapi.Duplicate, "job "+string(duplicate.ID)+" has this key")
+		e.Job = duplicate.ID
+		return e
 	case errors.As(err, &retried):
 		e := httpapi.NewError(httpapi.AlreadyRetried, "the job was retried before, as job "+
 			string(retried.As)+

@@ -49,6 +49,10 @@ func digest(r Request, payload []byte) string {
 	if r.LimitKey != "" {
 		b = appendText(append(b, ','), "limit "+r.LimitKey)
 	}
+	if r.UniqueKey != "" {
+		u := r.unique()
+		b = appendText(append(b, ','), "unique "+u.Until+" "+u.Else+" "+u.MaxWait.String()+" "+u.Key)
+	}
 	if r.Hold != "" {
 		b = appendText(append(b, ','), "hold "+r.Hold)
 	}

@@ -58,6 +58,9 @@ func (d *Submitter) Begin(ctx context.Context, r Request,
 	if err == nil {
 		err = d.checkAfter(ctx, r, &n)
 	}
+	if err == nil && r.UniqueKey != "" {
+		err = httpapi.InvalidAt("/unique_key", "is not for uploads in pieces")
+	}
 	if err == nil {
 		err = d.admitUpload(ctx, &n)
 	}

@@ -42,7 +42,8 @@ func (d *Submitter) submitReference(ctx context.Context, r Request,
 	}
 	n.Spec.Input = input
 	snap, created, err := d.create(ctx, n)
-	known := err == nil || errors.Is(err, jobstore.ErrMismatch) || errors.As(err, new(*jobstore.RetriedError))
+	known := err == nil || errors.Is(err, jobstore.ErrMismatch) ||
+		errors.As(err, new(*jobstore.RetriedError)) || errors.As(err, new(*jobstore.DuplicateError))
 	if known && !created && r.ID == "" { // an id of our own drawing, and no job has it
 		d.unuse(ctx, input.Owner(), n.ID)
 	}

@@ -45,6 +45,11 @@ type Request struct {
 
 	LimitKey string // what limits of jobs at once tell it apart by; "" = nothing
 
+	UniqueKey   string        // there is one job of it at a time; "" = it is not unique
+	UniqueUntil string        // until when it has the key: "started", "ended", "removed"; "" = ended
+	OnConflict  string        // where another one has it: "return", "refuse", "replace"; "" = return
+	MaxWait     time.Duration // how long replaces may put a start off; 0 = 1 h
+
 	// Input is the file of a type that takes one; it is read to its end. An
 	// error while reading fails the job with upload_incomplete.
 	Input       io.Reader

@@ -203,12 +203,12 @@ func (d *Submitter) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
 		RetryOf: r.RetryOf, RetryBy: r.retryBy, RetryAgain: r.retryAgain,
 		CallbackURL: r.CallbackURL, Labels: r.Labels, After: r.After, RunAnyway: r.OnFailure == runAnyway,
-		Hold: r.Hold, LimitKey: r.LimitKey, Batch: r.Batch, Name: r.Name, IdempotencyKey: r.IdempotencyKey,
-		Owner:    r.Owner,
-		Function: info.Version}
+		Hold: r.Hold, LimitKey: r.LimitKey, Batch: r.Batch, Name: r.Name, Unique: r.unique(),
+		IdempotencyKey: r.IdempotencyKey, Owner: r.Owner, Function: info.Version}
 	d.checkPolicy(&n, info, now, bad)
 	checkNames(&n, r, now, bad)
 	checkWaits(&n, r, bad)
+	checkUnique(&n, r, bad)
 	if why := d.checkCallback(r.CallbackURL); why != "" {
 		bad("/callback_url", why)
 	}
@@ -325,7 +325,11 @@ func checkNames(n *jobstore.NewJob, r Request, now time.Time, bad func(pointer, 
 		n.ID = job.NewIDIn(now, r.RetryOf.Shard())
 		return
 	}
-	if r.ID == "" {
+	switch {
+	case r.ID == "" && r.UniqueKey != "":
+		n.ID = jobstore.DrawUniqueID(now, r.Owner, r.UniqueKey)
+		return
+	case r.ID == "":
 		n.ID = jobstore.DrawID(now, r.Owner, r.IdempotencyKey)
 		return
 	}

@@ -90,6 +90,10 @@ export interface BatchLine {
     limit_key?: string;
     /** how often to try */
     max_attempts?: number;
+    /** with on_conflict=replace: put its start off for no longer than this from its creation, 1h by default */
+    max_wait?: string | number;
+    /** where a job has the unique_key: return that one, the default, refuse with duplicate, or replace what it is to do, which implies unique_until=started */
+    on_conflict?: 'return' | 'refuse' | 'replace';
     /** what to do where one of these doesn't succeed: cancel, the default, or run */
     on_failure?: 'cancel' | 'run';
     /** an object by the type's schema */
@@ -104,6 +108,10 @@ export interface BatchLine {
     timeout?: string | number;
     /** the kind of work */
     type: string;
+    /** there is one job of this key at a time: one line, at most 256 bytes */
+    unique_key?: string;
+    /** how long that job has its unique_key: until it has started, ended, the default, or is removed */
+    unique_until?: 'started' | 'ended' | 'removed';
 }
 export interface Callback {
     attempts: number;
@@ -214,7 +222,7 @@ export interface Problem {
     code: string;
     detail?: string;
     errors?: Pointer[];
-    /** the job that is the retry, with already_retried */
+    /** the job that is the retry, with already_retried; that has the key, with duplicate */
     job?: string;
     /** the operation that does the same already, with conflict */
     operation?: string;
@@ -354,6 +362,10 @@ export interface SubmitBody {
     limit_key?: string;
     /** how often to try */
     max_attempts?: number;
+    /** with on_conflict=replace: put its start off for no longer than this from its creation, 1h by default */
+    max_wait?: string | number;
+    /** where a job has the unique_key: return that one, the default, refuse with duplicate, or replace what it is to do, which implies unique_until=started */
+    on_conflict?: 'return' | 'refuse' | 'replace';
     /** what to do where one of these doesn't succeed: cancel, the default, or run */
     on_failure?: 'cancel' | 'run';
     /** an object by the type's schema */
@@ -368,6 +380,10 @@ export interface SubmitBody {
     timeout?: string | number;
     /** the kind of work */
     type: string;
+    /** there is one job of this key at a time: one line, at most 256 bytes */
+    unique_key?: string;
+    /** how long that job has its unique_key: until it has started, ended, the default, or is removed */
+    unique_until?: 'started' | 'ended' | 'removed';
 }
 export interface Token {
     expires_at: string;

@@ -114,11 +114,11 @@ export class Upload {
   }
 
   private async create(key: string): Promise<string> {
-    const { type, payload, filename, priority, run_at, timeout, expires_in, max_attempts, retention, callback_url, labels, after, on_failure, hold, limit_key } = this.options
+    const { type, payload, filename, priority, run_at, timeout, expires_in, max_attempts, retention, callback_url, labels, after, on_failure, hold, limit_key, unique_key } = this.options
     const words: Record<string, unknown> = { type, filename: (this.file as File).name ?? filename, filetype: this.file.type,
       payload: payload === undefined ? undefined : JSON.stringify(payload), priority, run_at, timeout, expires_in,
       max_attempts, retention, callback_url,
-      labels: labels && Object.entries(labels).map((l) => l.join('=')).join(','), after: after?.join(','), on_failure, hold, limit_key }
+      labels: labels && Object.entries(labels).map((l) => l.join('=')).join(','), after: after?.join(','), on_failure, hold, limit_key, unique_key } // refused: said rather than forgotten
     const coded = Object.entries(words).filter(([, v]) => v !== undefined && v !== '')
       .map(([k, v]) => k + ' ' + base64(String(v))).join(',')
     const answer = await this.transport.send('/v1/uploads', { method: 'POST', signal: this.cut.signal, token: this.token, body: '', headers: {

@@ -66,3 +66,27 @@ func TestManySessions(t *testing.T) {
 		t.Errorf("%d calls for %d sessions", sent, n)
 	}
 }
+
+// TestRateRaised lets a key in again soon after its rate was raised: what it has taken by the old one
+// counts no longer than the new one's burst.
+func TestRateRaised(t *testing.T) {
+	t.Parallel()
+	s := New(redistest.Client(t), redistest.Prefix(t))
+	spend := func(r access.Rate) Spent {
+		t.Helper()
+		spent, err := s.Spend(t.Context(), "key", r, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return spent
+	}
+	if spent := spend(access.Rate{N: 1, Per: time.Hour, Burst: 1}); spent.Taken != 1 {
+		t.Fatalf("%+v", spent)
+	}
+	raised := access.Rate{N: 100, Per: time.Second, Burst: 1}
+	for begun := time.Now(); spend(raised).Taken == 0; {
+		if time.Since(begun) > time.Minute {
+			t.Fatal("it isn't let in")
+		}
+	}
+}

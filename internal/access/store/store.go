@@ -42,6 +42,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"longshore/internal/access"
+	"longshore/internal/redisdb"
 )
 
 //go:embed lua/*.lua
@@ -58,6 +59,9 @@ func script(flags, name string) *redis.Script {
 	text := "#!lua flags=" + flags + "\n"
 	if name == "change" || name == "revoke" || name == "sign" {
 		text += read("lib")
+	}
+	if name == "spend" {
+		text += redisdb.GCRA
 	}
 	return redis.NewScript(text + read(name))
 }

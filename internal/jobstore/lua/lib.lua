@@ -34,7 +34,7 @@ local plan, mine, cores, own = {}, {}, {}, {}
 local rares, said = {}, {} -- fields of x:, by id and name, as this call has left them
 local blank = {} -- ids of which what x: has is another job's, that was there before
 local successors -- of a job that ends (wait.lua)
-local line_up, leave -- of jobs with limits (slots.lua)
+local line_up, leave, spend -- of jobs with limits (slots.lua)
 local touched, notice, left_batch, drop_share = {} -- batches of which a job has ended, and what then (batches.lua)
 local function todo(stage, ...)
   mine[#mine + 1] = { stage, ... }
@@ -213,6 +213,10 @@ local function move(j, to)
     if to == 'running' then todo(1, count, 'runs:' .. j.head.queue, 1) end
     if RARE[to] then todo(3, 'ZADD', index_of(j, LETTERS[to]), int(t), j.id) end
     if RARE[from] then todo(6, 'ZREM', index_of(j, LETTERS[from]), j.id) end
+    if j.owes and to == 'running' and from == 'queued' then
+      local lm = rare(j, 'lm')
+      if lm and string.find(lm, ':r:', 1, true) then todo(5, spend, j, lm) end
+    end
     if j.owes and (TERMINAL[to] or (from == 'running' or from == 'queued') and to ~= 'queued' and to ~= 'running') then
       local lm = rare(j, 'lm')
       if lm then todo(5, leave, j, lm, TERMINAL[to]) end
@@ -380,6 +384,8 @@ local function forget(j)
     todo(6, 'ZREM', P .. 'owes:webhook', j.id)
     keys[#keys + 1] = P .. 'w:' .. j.id
     keys[#keys + 1] = P .. 'd:' .. j.id
+    local uk = rare(j, 'uk')
+    if uk and redis.pcall('GET', P .. 'k:' .. sub(uk, 3, 18)) == j.id then todo(6, 'DEL', P .. 'k:' .. sub(uk, 3, 18)) end
   end
   if j.head.kind == '@BATCH@' then drop_share(j.id) end
   todo(6, unpack(keys))

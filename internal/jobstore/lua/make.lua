@@ -144,6 +144,9 @@ local function create(id, hash, digest, state, said, flags, fixed, payload, apar
   b = b and sub(b, 1, 16)
   local why = b and no_room(b, head.tenant)
   if why then return why end
+  local uk = fields ~= '' and field_of(fields, 'uk')
+  reply = uk and among(uk, id, said, head, payload, apart, run_at)
+  if reply then return reply end
   if there and there.owes and call('ZSCORE', P .. 'owes:after', id) then return { 'claimed' } end -- others are still to hear of it
   if there then
     rev = clear(there)
@@ -186,12 +189,16 @@ local function create(id, hash, digest, state, said, flags, fixed, payload, apar
     set_rare(j, sub(fields, i, i + 1), sub(fields, i + 4, i + 3 + size))
     i = i + 4 + size
   end
-  if rare(j, 'lm') then j.owes = true end
   if b then
     j.b = b
     todo(1, joined, b, id)
   end
   if head.kind == '@BATCH@' then todo(2, 'HSET', P .. 'b:' .. id, 'o', head.tenant) end
+  if uk then
+    uniques[sub(uk, 3, 18)] = id
+    todo(2, 'SET', P .. 'k:' .. sub(uk, 3, 18), id)
+  end
+  if uk or rare(j, 'lm') then j.owes = true end
   if callback ~= '' then todo(2, 'HSET', P .. 'w:' .. id, 'u', callback) end
   todo(3, 'XADD', P .. 'all:' .. j.head.family, int(ms) .. '-' .. n, 'j', id)
   if m then todo(3, 'ZADD', P .. 'own', 0, m .. id) end

@@ -259,6 +259,9 @@ local function rewind()
       if j.s == 'queued' or j.s == 'waiting' or j.s == 'uploading' and rare(j, 'ux') then look_at(j, t + @LOOK@) end
     end)
   end)
+  walk_over('later', function(class, score)
+    if score > t then call('ZADD', P .. 'later', int(t), class) end
+  end)
   walk_over('owes:after', function(id, score)
     if score > t then call('ZADD', P .. 'owes:after', int(t), id) end
   end)
@@ -276,7 +279,8 @@ end
 
 local KINDS = { 'n', 'hash', 'mend', 'string', 'heads', 'hash', 'last', 'string', 'sweep', 'string', 'walk', 'string', 'lease', 'zset',
   'when', 'zset', 'ends', 'zset', 'owes:webhook', 'zset', 'owes:after', 'zset', 'owes:batch', 'zset', 'aside', 'zset', 'own', 'zset', 'tenants', 'set', 'ticks', 'zset',
-  'revs', 'string', 'limits', 'hash', 'classes', 'set', 'seats', 'string', 'hurry', 'set' }
+  'revs', 'string', 'limits', 'hash', 'classes', 'set', 'seats', 'string', 'hurry', 'set',
+  'later', 'zset' }
 
 -- sound makes room where a strange hand has left a key of another type: it would stop each sweep and move.
 local function sound()
@@ -312,7 +316,7 @@ local function look_over(class)
     local _, to_end = bound(class)
     for _, id in ipairs(call('SRANDMEMBER', P .. 'slots:' .. class, @CLASSES@)) do
       local read, j = pcall(load, id)
-      local holds = read and j and (HOLDS[j.s] or to_end and not TERMINAL[j.s])
+      local holds = read and j and (HOLDS[j.s] or to_end and not TERMINAL[j.s]) and (j.s == 'queued' or not timed(class))
       if not holds and (read or not string.find(tostring(j), 'future', 1, true)) then call('SREM', P .. 'slots:' .. class, id) end
     end
     pump(class)
@@ -336,7 +340,7 @@ if gap < 0 or gap >= min_gap then
   sound()
   call('SET', P .. 'sweep', int(t))
   if gap < 0 or gap > @STALL@ then rearm(gap) end
-  if gap < 0 then call('MSET', P .. 'rewind:when', '0', P .. 'rewind:owes:after', '0', P .. 'rewind:owes:batch', '0', P .. 'rewind:owes:webhook', '0') end
+  if gap < 0 then call('MSET', P .. 'rewind:when', '0', P .. 'rewind:later', '0', P .. 'rewind:owes:after', '0', P .. 'rewind:owes:batch', '0', P .. 'rewind:owes:webhook', '0') end
   rewind()
   take('lease', leased)
   take('when', due)
@@ -344,7 +348,10 @@ if gap < 0 or gap >= min_gap then
   take('owes:after', pay)
   batches()
   ended()
-  if call('EXISTS', P .. 'classes', P .. 'hurry') > 0 then seats() end
+  if call('EXISTS', P .. 'classes', P .. 'hurry') > 0 then
+    seats()
+    if serve(limit) == limit then more = 1 end
+  end
   compare()
 end
 local ticks, most = {}, tonumber(ARGV[5])

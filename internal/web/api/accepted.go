@@ -19,6 +19,7 @@ type accepted struct {
 	status int
 	snap   job.Snapshot
 	wait   string // the longest wait that was granted; "" = none was wished for
+	there  string // "true": the job was there already
 	prefer string // how much of Prefer was granted; "" = it wished for nothing
 }
 
@@ -26,6 +27,7 @@ type accepted struct {
 var acceptedHeaders = map[string]string{
 	"Location": "the job's path", "ETag": docETag,
 	httpapi.HeaderJob: "the job's id", httpapi.HeaderWait: docWait,
+	httpapi.HeaderExisting:          "true, where no job was made: the key or the id named one that was there",
 	httpapi.HeaderPreferenceApplied: "the wait that was granted, in seconds",
 }
 
@@ -85,6 +87,9 @@ func (h Submissions) waitForEnd(
 		}
 	}
 	out := h.accepted(snap, wanted > 0 || !created)
+	if !created {
+		out.there = "true"
+	}
 	if w.set {
 		out.wait = httpapi.FormatDuration(granted)
 	}
@@ -96,9 +101,9 @@ func (h Submissions) waitForEnd(
 
 func (out accepted) write(a *edge.Answer) error {
 	h := a.Header()
-	values := [...]string{out.snap.Links.Self, string(out.snap.ID), out.wait, out.prefer}
+	values := [...]string{out.snap.Links.Self, string(out.snap.ID), out.wait, out.there, out.prefer}
 	for i, name := range [...]string{"Location", httpapi.HeaderJob, httpapi.HeaderWait,
-		httpapi.HeaderPreferenceApplied} {
+		httpapi.HeaderExisting, httpapi.HeaderPreferenceApplied} {
 		if values[i] != "" {
 			h[name] = values[i : i+1 : i+1]
 		}

@@ -86,7 +86,7 @@ func TestBatch(t *testing.T) {
 	}
 	var lines strings.Builder
 	for i := range 50 {
-		fmt.Fprintf(&lines, `{"type":"batch.work","payload":{"n":%d},"name":"n%d","after":["first"]}`+"\n", i, i)
+		fmt.Fprintf(&lines, `{"type":"batch.work","payload":{"n":%d},"batch_name":"n%d","after":["first"]}`+"\n", i, i)
 	}
 	r := request(t, "POST", url+"/v1/jobs/batch?batch="+string(b.ID), strings.NewReader(lines.String()),
 		"Content-Type: application/x-ndjson")
@@ -163,7 +163,7 @@ func TestBatchWhole(t *testing.T) {
 		}
 		return r.StatusCode, b, string(r.body)
 	}
-	graph := `{"jobs":[{"type":"batch.work","name":"a","payload":{"n":1}},{"type":"batch.work","name":"b","after":["a"]},
+	graph := `{"jobs":[{"type":"batch.work","batch_name":"a","payload":{"n":1}},{"type":"batch.work","batch_name":"b","after":["a"]},
 		{"type":"batch.work","after":["a","b"]},{"type":"batch.work","after":["nobody"]}],"then":{"type":"batch.gather"}}`
 	status, b, text := open(graph, "graph")
 	if status != 201 || len(b.Jobs) != 4 || b.Jobs[2].Code != "" || b.Jobs[3].Code != "invalid" {

@@ -76,7 +76,7 @@ type Snapshot struct {
 	Limit    string `json:"limit,omitempty" doc:"the limit of jobs at once that it waits for, as it was when the job was read"`
 	// Batch is the one that the job is of, and Name what it is called there; Jobs is how far a batch is.
 	Batch ID     `json:"batch,omitempty" doc:"the batch that the job is of"`
-	Name  string `json:"name,omitempty" doc:"what the job is called in its batch, or the batch itself"`
+	Name  string `json:"batch_name,omitempty" doc:"what the job is called in its batch, or the batch itself"`
 	Jobs  *Tally `json:"jobs,omitempty" doc:"of a batch: how far its jobs are"`
 	// Tenant and Subject are whose the job is; "" = of the tenant default, of no user in particular.
 	Tenant  string `json:"tenant,omitempty" doc:"whose the job is, where that isn't default"`

@@ -106,7 +106,7 @@ var Controls = []Control{
 		Doc: "why it is to wait until somebody releases it: one line, at most 200 bytes"},
 	{Name: "batch", Field: "Batch", Kind: KindText, In: everywhere, Format: "uuid",
 		Doc: "the batch that the job is to be of"},
-	{Name: "name", Field: "Name", Kind: KindText, In: everywhere | InBatch, MaxLength: MaxName, ASCII: true,
+	{Name: "batch_name", Field: "Name", Kind: KindText, In: everywhere, MaxLength: MaxName, ASCII: true,
 		Doc: "what the job is called in its batch, for others to be after it: a repeat with the same name is the same job"},
 	{Name: "limit_key", Field: "LimitKey", Kind: KindText, In: always, MaxLength: MaxLimitKey,
 		Doc: "what limits of jobs at once tell it apart by, as a customer: one line, at most 256 bytes"},

@@ -186,7 +186,7 @@ func (w *snapshotWriter) batch(s *job.Snapshot) {
 		w.text(`,"batch":`, string(s.Batch))
 	}
 	if s.Name != "" {
-		w.text(`,"name":`, s.Name)
+		w.text(`,"batch_name":`, s.Name)
 	}
 	if s.Jobs != nil {
 		w.other(`,"jobs":`, s.Jobs)

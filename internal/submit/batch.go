@@ -52,6 +52,9 @@ func ReadBatch(text []byte) (Batch, error) {
 // member takes those that only a batch has.
 func (b *Batch) member(name string, value []byte) (known bool, err error) {
 	switch name {
+	case "name":
+		b.Name, err = httpapi.TextOf(value)
+		return true, err
 	case "on_failure":
 		b.OnFailure, err = httpapi.TextOf(value)
 		if err == nil && b.OnFailure != "" && b.OnFailure != "cancel" && b.OnFailure != runAnyway {
@@ -232,7 +235,7 @@ func (b *Batch) said() []byte {
 func (d *Submitter) checkThen(b *Batch, id job.ID) (jobstore.NewJob, error) {
 	r := *b.Then
 	for pointer, given := range map[string]bool{"/after": len(r.After) > 0, "/batch": r.Batch != "", "/id": r.ID != "",
-		"/idempotency_key": r.IdempotencyKey != "", "/input": r.hasInput(), "/name": r.Name != "",
+		"/idempotency_key": r.IdempotencyKey != "", "/input": r.hasInput(), "/batch_name": r.Name != "",
 		"/on_failure": r.OnFailure != ""} {
 		if given {
 			return jobstore.NewJob{}, httpapi.InvalidAt(pointer, "is the batch's to say")
@@ -271,7 +274,7 @@ func checkMember(r *Request, bad func(pointer, detail string)) {
 	named := func(id job.ID) bool { _, err := job.ParseID(string(id)); return err != nil }
 	if r.Batch == "" {
 		if r.Name != "" {
-			bad("/name", "is for a job of a batch")
+			bad("/batch_name", "is for a job of a batch")
 		}
 		if i := slices.IndexFunc(r.After, named); i >= 0 {
 			bad("/after/"+strconv.Itoa(i), "expected a job's id; names are for jobs of a batch")
@@ -287,9 +290,9 @@ func checkMember(r *Request, bad func(pointer, detail string)) {
 		r.IdempotencyKey = jobstore.NameKey(r.Batch, "#"+strconv.Itoa(r.line))
 	case r.Name == "":
 	case !httpapi.IsName(r.Name):
-		bad("/name", nameExpected)
+		bad("/batch_name", nameExpected)
 	case r.ID != "":
-		bad("/name", "is its own key: send it, or an id")
+		bad("/batch_name", "is its own key: send it, or an id")
 	default: // whatever key the request has, which clients draw by themselves
 		r.IdempotencyKey = jobstore.NameKey(r.Batch, r.Name)
 	}

@@ -84,6 +84,8 @@ export interface BatchLine {
   after?: string[]
   /** the batch that the job is to be of */
   batch?: string
+  /** what the job is called in its batch, for others to be after it: a repeat with the same name is the same job */
+  batch_name?: string
   /** post the job, signed, to this address when it has ended: http or https, at most 2048 bytes */
   callback_url?: string
   /** give up unless started within this time */
@@ -104,8 +106,6 @@ export interface BatchLine {
   max_attempts?: number
   /** with on_conflict=replace: put its start off for no longer than this from its creation, 1h by default */
   max_wait?: string | number
-  /** what the job is called in its batch, for others to be after it: a repeat with the same name is the same job */
-  name?: string
   /** where a job has the unique_key: return that one, the default, refuse with duplicate, or replace what it is to do, which implies unique_until=started */
   on_conflict?: 'return' | 'refuse' | 'replace'
   /** what to do where one of these doesn't succeed: cancel, the default, or run */
@@ -353,6 +353,8 @@ export interface Snapshot {
   attempt: number
   /** the batch that the job is of */
   batch?: string
+  /** what the job is called in its batch, or the batch itself */
+  batch_name?: string
   cancel_requested: boolean
   created_at: string
   done: boolean
@@ -375,8 +377,6 @@ export interface Snapshot {
   limit_key?: string
   links?: Links
   max_attempts: number
-  /** what the job is called in its batch, or the batch itself */
-  name?: string
   outputs?: Output[]
   /** how far the job is from the first byte of its upload to its result, 0 to 1; it never goes back; null = not known */
   overall: number | null
@@ -412,6 +412,8 @@ export interface SubmitBody {
   after?: string[]
   /** the batch that the job is to be of */
   batch?: string
+  /** what the job is called in its batch, for others to be after it: a repeat with the same name is the same job */
+  batch_name?: string
   /** post the job, signed, to this address when it has ended: http or https, at most 2048 bytes */
   callback_url?: string
   /** give up unless started within this time */
@@ -428,8 +430,6 @@ export interface SubmitBody {
   max_attempts?: number
   /** with on_conflict=replace: put its start off for no longer than this from its creation, 1h by default */
   max_wait?: string | number
-  /** what the job is called in its batch, for others to be after it: a repeat with the same name is the same job */
-  name?: string
   /** where a job has the unique_key: return that one, the default, refuse with duplicate, or replace what it is to do, which implies unique_until=started */
   on_conflict?: 'return' | 'refuse' | 'replace'
   /** what to do where one of these doesn't succeed: cancel, the default, or run */

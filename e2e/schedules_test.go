@@ -38,7 +38,7 @@ func TestNightlyReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := append(slices.Clone(in.env), "LONGSHORE_URL="+url, "FUNCTIONS_DIR="+folder,
+	env := append(slices.Clone(in.env), "LONGSHORE_URL="+url, "LONGSHORE_TOKEN="+webToken, "FUNCTIONS_DIR="+folder,
 		"PATH="+dir+":"+os.Getenv("PATH"))
 	shell := func(script string) string {
 		t.Helper()

@@ -61,6 +61,8 @@ export interface BatchAnswer {
     errors?: Pointer[];
     /** the job's id */
     id?: string;
+    /** false: the job was there before, and is not of the batch that the line names */
+    joined?: boolean;
     /** number of the line, from 1; empty ones count */
     line: number;
     /** in how many seconds to send the line again */
@@ -70,8 +72,12 @@ export interface BatchAnswer {
     title?: string;
 }
 export interface BatchLine {
-    /** ids of jobs that have to end before it, at most 100: in JSON an array, else with commas */
+    /** ids of jobs that have to end before it, or their names in the same batch, at most 100: in JSON an array, else with commas */
     after?: string[];
+    /** the batch that the job is to be of */
+    batch?: string;
+    /** what the job is called in its batch, for others to be after it: a repeat with the same name is the same job */
+    batch_name?: string;
     /** post the job, signed, to this address when it has ended: http or https, at most 2048 bytes */
     callback_url?: string;
     /** give up unless started within this time */
@@ -112,6 +118,18 @@ export interface BatchLine {
     unique_key?: string;
     /** how long that job has its unique_key: until it has started, ended, the default, or is removed */
     unique_until?: 'started' | 'ended' | 'removed';
+}
+export interface BatchOpened {
+    batch: Snapshot;
+    /** an answer for each of the jobs that were given */
+    jobs?: BatchAnswer[];
+}
+export interface BatchPage {
+    /** those whose records are gone, or can't be read */
+    gone?: string[];
+    jobs: Snapshot[];
+    /** cursor of the next page; absent on the last one */
+    next?: string;
 }
 export interface Callback {
     attempts: number;
@@ -297,6 +315,10 @@ export interface Snapshot {
     /** the jobs that have to end before it */
     after?: After[];
     attempt: number;
+    /** the batch that the job is of */
+    batch?: string;
+    /** what the job is called in its batch, or the batch itself */
+    batch_name?: string;
     cancel_requested: boolean;
     created_at: string;
     done: boolean;
@@ -308,6 +330,8 @@ export interface Snapshot {
     /** why it waits until somebody releases it, or did */
     hold?: Hold;
     id: string;
+    /** of a batch: how far its jobs are */
+    jobs?: Tally;
     /** what the job is found by */
     labels?: Record<string, string>;
     lane: 'cpu' | 'io';
@@ -346,8 +370,12 @@ export interface Status {
     status: string;
 }
 export interface SubmitBody {
-    /** ids of jobs that have to end before it, at most 100: in JSON an array, else with commas */
+    /** ids of jobs that have to end before it, or their names in the same batch, at most 100: in JSON an array, else with commas */
     after?: string[];
+    /** the batch that the job is to be of */
+    batch?: string;
+    /** what the job is called in its batch, for others to be after it: a repeat with the same name is the same job */
+    batch_name?: string;
     /** post the job, signed, to this address when it has ended: http or https, at most 2048 bytes */
     callback_url?: string;
     /** give up unless started within this time */
@@ -384,6 +412,19 @@ export interface SubmitBody {
     unique_key?: string;
     /** how long that job has its unique_key: until it has started, ended, the default, or is removed */
     unique_until?: 'started' | 'ended' | 'removed';
+}
+export interface Tally {
+    canceled: number;
+    expired: number;
+    failed: number;
+    /** more jobs may come */
+    open: boolean;
+    succeeded: number;
+    /** the job that comes when the batch has ended */
+    then?: string;
+    total: number;
+    /** the first of those that failed, were canceled or expired, 100 at most */
+    unsuccessful?: string[];
 }
 export interface Token {
     expires_at: string;

@@ -41,8 +41,8 @@ type Submission struct {
 	// Hold is why it is to wait until somebody releases it, at most 200 bytes; "" = it isn't.
 	Hold string
 
-	// Batch is one that the job is to be of, see OpenBatch, and Name what it is called there: others of it may
-	// be after the name, and a repeat with it is the same job.
+	// Batch is one that the job is to be of, see OpenBatch, and Name what it is called there: others of it
+	// may be after the name, and a repeat with it is the same job.
 	Batch job.ID
 	Name  string
 

@@ -91,7 +91,10 @@ func (s *sim) create(p *proc, j *simJob, nj NewJob) {
 	j.spec = nj.Spec
 	s.ask(p, func(ctx context.Context) (err error) {
 		if s.faults && len(nj.After) > 0 && s.ids.IntN(2) == 0 { // a kill after the first step
-			_, err = s.store.creates.Do(ctx, s.store.base(nj.ID), &nj)
+			var reply []any
+			if reply, err = s.store.creates.Do(ctx, s.store.base(nj.ID), &nj); err == nil {
+				err = status(nj.ID, reply)
+			}
 		} else {
 			var made Created
 			made, err = s.store.Create(ctx, nj)

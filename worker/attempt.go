@@ -236,6 +236,10 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 	if end.Outcome != jobstore.Succeeded {
 		a.deleteOutputs(ctx)
 	}
+	if a.started.Spec.Gather != "" {
+		// what stays goes with the job's other files
+		_ = a.worker.sys.Blobs.Delete(context.WithoutCancel(ctx), a.gatheredIn())
+	}
 }
 
 func (a *attempt) newRun() *handlers.Run {

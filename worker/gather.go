@@ -20,7 +20,7 @@ import (
 // gathers anew, so nothing has to be there before the first one begins.
 func (a *attempt) gather(ctx context.Context, run *handlers.Run) error {
 	files := run.Files.(*files)
-	in := &jobstore.Input{Blob: files.prefix + "gathered", ContentType: httpapi.TypeNDJSON, Filename: "jobs.ndjson"}
+	in := &jobstore.Input{Blob: a.gatheredIn() + "/in", ContentType: httpapi.TypeNDJSON, Filename: "jobs.ndjson"}
 	size, err := a.writeResults(ctx, in.Blob)
 	switch {
 	case errors.Is(err, job.ErrNotFound):
@@ -32,6 +32,9 @@ func (a *attempt) gather(ctx context.Context, run *handlers.Run) error {
 	a.started.Spec.Input, files.spec.Input, run.InputSize = in, in, size
 	return nil
 }
+
+// gatheredIn is where an attempt's gathered input is: none of its outputs is there.
+func (a *attempt) gatheredIn() string { return jobstore.Folder(a.ticket.ID) + "/gathered-" + a.fence }
 
 func (a *attempt) writeResults(ctx context.Context, name string) (size int64, err error) {
 	blob, err := a.worker.sys.Blobs.Create(ctx, name)

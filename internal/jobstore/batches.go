@@ -24,6 +24,8 @@ import (
 var (
 	ErrNoBatch     = errors.New("no such batch")
 	ErrBatchClosed = errors.New("batch takes no more jobs")
+	// ErrFixed says that what was to be changed of a batch can't be.
+	ErrFixed = errors.New("of a batch only labels can be changed")
 )
 
 // How a batch stands, as x: has it.
@@ -38,6 +40,9 @@ const (
 // those have heard that it is gone.
 const shareHold = 7 * 24 * time.Hour
 
+// maxBad is how much is kept of the ids of jobs that didn't succeed: 100.
+const maxBad = 100 * 16
+
 // batchPage is how many jobs of a batch are looked at in one call.
 const batchPage = 500
 
@@ -46,25 +51,31 @@ func (s *Store) OpenBatch(ctx context.Context, n NewJob) (Created, error) {
 	if n.Type != job.BatchType || n.ExpiresIn <= 0 {
 		return Created{}, errors.New("not a batch, or one that never ends")
 	}
-	if len(s.bases) == 1 {
-		return s.Create(ctx, n)
+	c, err := s.Create(ctx, n)
+	if err != nil || len(s.bases) == 1 {
+		return c, err
 	}
-	// its own partition's comes with the record
-	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	// After the record, which is refused where another has the id. Who is killed between the two has no answer,
+	// so nobody has the batch's id.
+	whose := n.Owner.Of()
+	if code := n.Owner.Code(); code != "" {
+		whose += "\x00" + code
+	}
+	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for k, base := range s.bases {
-			if k == s.part(n.ID) {
+			if k == s.part(c.ID) { // has come with the record
 				continue
 			}
-			key := base + "b:" + n.ID.Raw()
-			p.HSet(ctx, key, "o", n.Owner.Of())
+			key := base + "b:" + c.ID.Raw()
+			p.HSetNX(ctx, key, "o", whose)
 			p.PExpire(ctx, key, n.ExpiresIn+n.Retention+shareHold)
 		}
 		return nil
 	})
 	if err != nil {
-		return Created{}, fmt.Errorf("shares of batch %s: %w", n.ID, err)
+		return Created{}, fmt.Errorf("shares of batch %s: %w", c.ID, err)
 	}
-	return s.Create(ctx, n)
+	return c, nil
 }
 
 // CloseBatch lets no more jobs into a batch, which ends when those that are there have. Errors:
@@ -132,7 +143,7 @@ func (s *Store) addUp(ctx context.Context, id job.ID, closed bool) error {
 }
 
 func (s *Store) counted(ctx context.Context, id job.ID, sum share) error {
-	bad := sum.bad[:min(len(sum.bad), 100*16)]
+	bad := sum.bad[:min(len(sum.bad), maxBad)]
 	c := s.call(id, sum.total, sum.succeeded, sum.failed, sum.canceled, sum.expired,
 		flagText(sum.sealed), bad)
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.counted, 1, []*batch.Call{c}); err != nil {
@@ -147,7 +158,7 @@ func (s *Store) lookAtBatch(ctx context.Context, f finding) error {
 	if f.kind == "shares" { // something has changed in one partition
 		core, err := s.read(ctx, id, false)
 		switch {
-		case errors.Is(err, job.ErrNotFound):
+		case errors.Is(err, job.ErrNotFound), errors.Is(err, job.ErrDamaged):
 		case err != nil:
 			return err
 		case !core.Snapshot.Done:
@@ -178,7 +189,11 @@ func (s *Store) lookAtBatch(ctx context.Context, f finding) error {
 	case batchClosed:
 		// Damage, an older process that knows no batches: the counts may never come to their end.
 		if pause >= lookMaxMS {
-			return s.recount(ctx, id)
+			snap, err := s.Get(ctx, id)
+			if err != nil || snap.Jobs == nil {
+				return err
+			}
+			return s.recount(ctx, id, snap.Jobs.Total)
 		}
 	}
 	return nil
@@ -213,37 +228,39 @@ func (s *Store) stopJobsOf(ctx context.Context, id job.ID, how string) error {
 	if err != nil {
 		return fmt.Errorf("jobs of batch %s: %w", id, err)
 	}
-	return s.recount(ctx, id)
+	return s.recount(ctx, id, 0)
 }
 
-// recount ends a batch none of whose jobs is open, as their records say.
-func (s *Store) recount(ctx context.Context, id job.ID) error {
+// recount ends a batch none of whose jobs is open, as their records say. If it is to end by itself, fewer jobs than it
+// has told of don't do: their list is lost.
+func (s *Store) recount(ctx context.Context, id job.ID, least int64) error {
 	sum, open := share{sealed: true}, false
 	err := s.eachOf(ctx, id, func(page []job.ID) error {
-		readings, err := s.GetMany(ctx, page)
+		cores, err := s.cores(ctx, page)
 		if err != nil {
 			return err
 		}
-		for i := range readings {
+		for i, c := range cores {
+			r, err := parseFixed(c.text)
 			sum.total++
-			switch state := readings[i].State; {
-			// one that is gone or damaged did not succeed for sure
-			case readings[i].Err != nil || state == job.Failed:
+			switch {
+			case err != nil || r.state == job.Failed: // one that is gone or damaged did not succeed for sure
 				sum.failed++
-				sum.bad += readings[i].ID.Raw()
-			case state == job.Succeeded:
+				sum.bad += page[i].Raw()
+			case r.state == job.Succeeded:
 				sum.succeeded++
-			case state == job.Canceled:
+			case r.state == job.Canceled:
 				sum.canceled++
-			case state == job.Expired:
+			case r.state == job.Expired:
 				sum.expired++
 			default:
 				open = true
 			}
 		}
+		sum.bad = sum.bad[:min(len(sum.bad), maxBad)]
 		return nil
 	})
-	if err != nil || open {
+	if err != nil || open || sum.total < least {
 		return err
 	}
 	return s.counted(ctx, id, sum)
@@ -278,7 +295,7 @@ func (s *Store) batchIDs(ctx context.Context, id job.ID, from batchCursor, most 
 	for from.part < len(s.bases) {
 		raws, err := s.rdb.LRange(ctx, s.bases[from.part]+"m:"+id.Raw(), int64(from.at),
 			int64(from.at+most-1)).Result()
-		if err != nil {
+		if err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE") {
 			return nil, from, fmt.Errorf("jobs of batch %s: %w", id, err)
 		}
 		if len(raws) == 0 {
@@ -339,6 +356,14 @@ func (s *Store) dropShares(ctx context.Context, id job.ID) error {
 	}
 	_, err := s.shares(ctx, id, "over")
 	return err
+}
+
+// removed drops the shares of a job that was removed by hand, if it was a batch.
+func (s *Store) removed(ctx context.Context, id job.ID, reply []any) error {
+	if len(reply) < 2 || integer(reply[1]) != 1 {
+		return nil
+	}
+	return s.dropShares(ctx, id)
 }
 
 // Named finds the jobs that names in a batch stand for, "" of one that isn't there.

@@ -97,7 +97,9 @@ func (s *Store) RemoveMany(ctx context.Context, ids []job.ID, f job.Filter) ([]e
 	}
 	errs := make([]error, len(ids))
 	for i, c := range calls {
-		errs[i] = status(ids[i], c.Reply)
+		if errs[i] = status(ids[i], c.Reply); errs[i] == nil {
+			errs[i] = s.removed(ctx, ids[i], c.Reply)
+		}
 	}
 	return errs, nil
 }

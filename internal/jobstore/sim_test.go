@@ -373,6 +373,9 @@ func (s *sim) observe(j *simJob) {
 		}
 	}
 	s.judgeOrder(j, state)
+	if state == job.Queued && j.state == job.Scheduled {
+		j.notBefore = 0 // it was due, and TIME may go back before it starts
+	}
 	if state == job.Running && j.state != job.Running {
 		if m.started < j.notBefore {
 			s.violate("%s: started %d ms before its time", j.id, j.notBefore-m.started)

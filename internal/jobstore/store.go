@@ -193,6 +193,8 @@ func status(id job.ID, reply []any) error {
 		return ErrUnserved
 	case "mismatch":
 		return ErrMismatch
+	case "fixed":
+		return ErrFixed
 	case "nobatch":
 		return ErrNoBatch
 	case "sealed":

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"longshore/internal/loop"
@@ -28,6 +29,8 @@ type Sweeper struct {
 	Log   *slog.Logger
 
 	Every time.Duration // 0 = 250 ms
+
+	looks chan finding // at batches, of which a large one takes long; nil = each sweep does them itself
 }
 
 // Swept counts what one sweep did.
@@ -47,11 +50,30 @@ func (w *Sweeper) Run(ctx context.Context) error {
 	if every == 0 {
 		every = 250 * time.Millisecond
 	}
+	w.looks = make(chan finding, 256)
+	var looking sync.WaitGroup
+	looking.Go(func() { w.lookAtBatches(ctx) })
 	w.loop(ctx, every, "sweep", func(ctx context.Context) error {
 		_, err := w.Sweep(ctx)
 		return err
 	})
+	looking.Wait()
 	return nil
+}
+
+// lookAtBatches looks at batches that sweeps have found, until ctx ends, so that no sweep waits for the jobs of a
+// large one.
+func (w *Sweeper) lookAtBatches(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case f := <-w.looks:
+			if err := w.Store.lookAtBatch(ctx, f); err != nil && ctx.Err() == nil {
+				w.Log.WarnContext(ctx, "batch can't be looked at, and is again", "job_id", f.ticket.ID, "error", err)
+			}
+		}
+	}
 }
 
 // loop calls f again and again, and says once when it starts to fail.
@@ -159,7 +181,14 @@ func (w *Sweeper) round(ctx context.Context, found []finding, sum *Swept) error 
 		errs = append(errs, err)
 	}
 	for _, f := range batches {
-		errs = append(errs, w.Store.lookAtBatch(ctx, f))
+		if w.looks == nil {
+			errs = append(errs, w.Store.lookAtBatch(ctx, f))
+			continue
+		}
+		select {
+		case w.looks <- f:
+		default: // it comes again
+		}
 	}
 	if w.Upload != nil {
 		for _, id := range uploads { // last: these wait for the disk

@@ -66,7 +66,10 @@ func (s *Store) remove(ctx context.Context, by access.View, id job.ID) error {
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.remove, 1, []*batch.Call{c}); err != nil {
 		return err
 	}
-	return s.answered(ctx, id, c.Reply)
+	if err := s.answered(ctx, id, c.Reply); err != nil {
+		return err
+	}
+	return s.removed(ctx, id, c.Reply)
 }
 
 // dropUsers strikes the users off that have ended, or that were never made, and

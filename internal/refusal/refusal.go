@@ -55,6 +55,8 @@ func of(err error) *httpapi.Error {
 		return httpapi.NewError(httpapi.Conflict, "the job was never held")
 	case errors.Is(err, jobstore.ErrNoBatch):
 		return httpapi.InvalidAt("/batch", "there is no such batch, or its retention is over")
+	case errors.Is(err, jobstore.ErrFixed):
+		return httpapi.NewError(httpapi.Conflict, jobstore.ErrFixed.Error())
 	case errors.Is(err, jobstore.ErrBatchClosed):
 		return httpapi.NewError(httpapi.BatchClosed, "the batch takes no more jobs")
 	case errors.Is(err, jobstore.ErrEnded):

@@ -3,6 +3,7 @@ package submit
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -153,7 +154,7 @@ func (d *Submitter) OpenBatch(ctx context.Context, b Batch) (snap job.Snapshot, 
 	if snap, err = d.snapshot(ctx, c.ID); err != nil {
 		return snap, false, nil, err
 	}
-	if b.Then != nil && snap.Jobs != nil {
+	if b.Then != nil && snap.Jobs != nil && !snap.Done { // once it has ended, what came then may be gone
 		if err := d.createThen(ctx, &b, c.ID, snap.Jobs.Then); err != nil {
 			return job.Snapshot{}, false, nil, err
 		}
@@ -167,7 +168,14 @@ func (d *Submitter) OpenBatch(ctx context.Context, b Batch) (snap job.Snapshot, 
 			r.line = i + 1 // so that a repeat finds it
 		}
 	}
-	answers = d.SubmitMany(ctx, b.Lines)
+	g := d.checkMany(b.Lines)
+	d.createMany(ctx, g, d.Patience)
+	answers = g.answers
+	for i := range answers { // a repeat takes in what something passing has refused
+		if answers[i].Status == http.StatusTooManyRequests || answers[i].Status >= 500 {
+			return snap, c.New, answers, nil
+		}
+	}
 	snap, err = d.Store.Views().CloseBatch(ctx, access.View{Tenant: b.Owner.Of()}, c.ID, "")
 	if err != nil {
 		return job.Snapshot{}, false, nil, refusal.Of(err)
@@ -220,7 +228,7 @@ func (d *Submitter) checkBatch(b *Batch) (jobstore.NewJob, error) {
 
 // said is what of a batch is not in its request.
 func (b *Batch) said() []byte {
-	text := []byte(b.OnFailure + "\x00" + strconv.Itoa(len(b.Lines)))
+	text := []byte(b.Name + "\x00" + b.OnFailure + "\x00" + strconv.Itoa(len(b.Lines)))
 	if b.Then != nil {
 		text = append(text, digest(*b.Then, b.Then.Payload)...)
 	}
@@ -286,7 +294,9 @@ func checkMember(r *Request, bad func(pointer, detail string)) {
 		return
 	}
 	switch {
-	case r.Name == "" && r.line > 0:
+	case r.Name != "" && r.UniqueKey != "":
+		bad("/unique_key", "a batch_name is its own key: send one of the two")
+	case r.Name == "" && r.line > 0 && r.UniqueKey == "":
 		r.IdempotencyKey = jobstore.NameKey(r.Batch, "#"+strconv.Itoa(r.line))
 	case r.Name == "":
 	case !httpapi.IsName(r.Name):

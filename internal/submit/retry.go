@@ -38,6 +38,9 @@ func (d *Submitter) Retry(ctx context.Context, by access.View, id job.ID,
 	if err != nil {
 		return job.Snapshot{}, refusal.Of(err)
 	}
+	if old.Snapshot.Type == job.BatchType {
+		return job.Snapshot{}, httpapi.NewError(httpapi.Conflict, "a batch does no work: retry its jobs")
+	}
 	if !old.Snapshot.Done {
 		return job.Snapshot{}, httpapi.NewError(httpapi.Conflict, "the job has not ended")
 	}

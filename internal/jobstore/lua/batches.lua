@@ -1,6 +1,6 @@
 -- The words of batches. A batch is a job that waits until all jobs of it have ended, and never runs. Those
 -- may lie in any partition: each has its own share of the batch, which the scripts that make and end jobs
--- keep. The hash b:<batch> has o, the batch's tenant; n, how many jobs of it were made there, and s f c x, how many
+-- keep. The hash b:<batch> has o, whose the batch is: its tenant, and behind a zero byte its owner's code if it has one; n, how many jobs of it were made there, and s f c x, how many
 -- ended so; bad, ids of the first that didn't succeed; sealed, if no more may come. The list m:<batch> has their ids, in
 -- the order in which they were made. The batch itself has in x: ba, how it stands: open, closed, canceled or expired; bc, the
 -- counts as they were told last, behind their time; bi, ids as bad has them; th, the id of what comes then.
@@ -15,25 +15,33 @@ local function is_batch(j) return j.head.kind == '@BATCH@' end
 -- joined counts a job that was made in a batch.
 local function joined(b, id)
   local list = P .. 'm:' .. b
-  call('HINCRBY', share_of(b), 'n', 1)
-  if call('RPUSH', list, id) == 1 then
+  side('RPUSH', list, id)
+  if call('LLEN', list) == 1 then
     local ttl = call('PTTL', share_of(b))
     if ttl > 0 then call('PEXPIRE', list, ttl) end
   end
+  redis.pcall('HINCRBY', share_of(b), 'n', 1)
+end
+
+-- there tells that a partition has a share of a batch: what no batch began isn't counted, or it would stay for ever.
+local function there(b)
+  return redis.pcall('HEXISTS', share_of(b), 'o') == 1
 end
 
 -- no_room says why a job can't be made in a batch; nil if it can.
-local function no_room(b, tenant)
+local function no_room(b, tenant, m)
   local said = redis.pcall('HMGET', share_of(b), 'o', 'sealed')
-  if said.err or said[1] ~= tenant then return { 'nobatch' } end
+  local mine = not said.err and said[1] and (said[1] == tenant or said[1] == tenant .. '\0' .. (m or '') or
+    not m and sub(said[1], 1, #tenant + 1) == tenant .. '\0')
+  if not mine then return { 'nobatch' } end
   return said[2] and { 'sealed' } or nil
 end
 
 -- left counts a job of a batch that has ended.
 left_batch = function(b, letter, id)
   local key = share_of(b)
-  local ok = redis.pcall('HINCRBY', key, letter, 1)
-  if type(ok) == 'table' then return end -- no share: the batch is found over by its looks
+  if not there(b) then return end -- the batch is found over by its looks
+  call('HINCRBY', key, letter, 1)
   if letter ~= '@succeeded@' then
     local bad = call('HGET', key, 'bad') or ''
     if #bad < BAD then call('HSET', key, 'bad', bad .. id) end
@@ -43,8 +51,10 @@ end
 
 -- seal lets no more jobs into this partition's share.
 local function seal(b)
-  todo(2, 'HSET', share_of(b), 'sealed', '1')
-  todo(2, function() touched[b] = true end)
+  todo(2, function()
+    if there(b) then call('HSET', share_of(b), 'sealed', '1') end
+    touched[b] = true
+  end)
 end
 
 -- judge ends a batch whose jobs have all ended, or tells how far they are, ten times a second at most.
@@ -72,10 +82,11 @@ local function judge(j, n, s, f, c, x, sealed, bad)
   end
 end
 
--- share is what a partition knows of a batch: total, four ends, whether it is sealed, who didn't succeed.
+-- share is what a partition knows of a batch: total, four ends, whether it is sealed, who didn't succeed. One that is lost
+-- is not sealed: nothing is known, and a look goes through the records.
 local function share(b)
-  local said = redis.pcall('HMGET', share_of(b), 'n', 's', 'f', 'c', 'x', 'sealed', 'bad')
-  if said.err then return 0, 0, 0, 0, 0, true, '' end
+  local said = redis.pcall('HMGET', share_of(b), 'n', 's', 'f', 'c', 'x', 'sealed', 'bad', 'o')
+  if said.err or not said[8] then return 0, 0, 0, 0, 0, false, '' end
   local n = {}
   for i = 1, 5 do n[i] = tonumber(said[i] or 0) or 0 end
   return n[1], n[2], n[3], n[4], n[5], said[6] and true or false, said[7] or ''
@@ -95,6 +106,7 @@ end
 -- it is over.
 local function stop_batch(j, word)
   set_rare(j, 'ba', word)
+  set_rare(j, 'k', '') -- its looks begin anew
   if word == 'canceled' then j.cr = true end
   move(j, 'waiting')
   seal(j.id)
@@ -105,7 +117,7 @@ end
 local function look_batch(j)
   local word = rare(j, 'ba')
   local pause = math.min(number(rare(j, 'k') or @LOOK@) * 2, @LOOK_MAX@)
-  if j.x and j.x <= t and (word == 'open' or word == 'closed') then
+  if j.x and j.x <= t and word ~= 'canceled' and word ~= 'expired' then
     stop_batch(j, 'expired')
     return 'expired', 0
   end

@@ -90,6 +90,7 @@ return each(12, function(id, was, said, what, run_at, expires, labels, revs, by,
   if labels ~= '' and sub(labels, 2) ~= (rare(j, 'lb') or '') then lb = sub(labels, 2) end
   if what == '' and not at and not x and not lb then return { 'ok' } end
   if letters ~= '' and not string.find(letters, letter_of(j), 1, true) then return { 'moved' } end
+  if is_batch(j) and (what ~= '' or at or x) then return { 'fixed' } end
   if TERMINAL[j.s] and (at or x or lb or not match(what, '^retention=%d+$')) then return { 'ended' } end
   if j.s == 'running' or x and j.st > 0 then return { 'started' } end
   if revs ~= '' and not string.find(revs, ' ' .. int(r4(j.rev, 1)) .. ' ', 1, true) then return { 'other' } end

@@ -58,9 +58,10 @@ local function clear(j)
   if j.b then -- it is counted anew
     local b, letter = j.b, LETTERS[j.s]
     todo(1, function()
+      if not there(b) then return end
       call('HINCRBY', share_of(b), 'n', -1)
       call('HINCRBY', share_of(b), letter, -1)
-      call('LREM', P .. 'm:' .. b, -1, j.id)
+      redis.pcall('LREM', P .. 'm:' .. b, -1, j.id)
     end)
   end
   for i = #mine, 1, -1 do
@@ -142,7 +143,7 @@ local function create(id, hash, digest, state, said, flags, fixed, payload, apar
   if reply then return reply end
   local b = has(f2, @F_B@) and sub(fixed, 1 + (m and 12 or 0) + (has(f2, @F_T@) and 25 or 0)) or nil
   b = b and sub(b, 1, 16)
-  local why = b and no_room(b, head.tenant)
+  local why = b and no_room(b, head.tenant, m)
   if why then return why end
   local uk = fields ~= '' and field_of(fields, 'uk')
   reply = uk and among(uk, id, said, head, payload, apart, run_at)
@@ -193,7 +194,7 @@ local function create(id, hash, digest, state, said, flags, fixed, payload, apar
     j.b = b
     todo(1, joined, b, id)
   end
-  if head.kind == '@BATCH@' then todo(2, 'HSET', P .. 'b:' .. id, 'o', head.tenant) end
+  if head.kind == '@BATCH@' then todo(2, 'HSET', P .. 'b:' .. id, 'o', head.tenant .. (m and '\0' .. m or '')) end
   if uk then
     uniques[sub(uk, 3, 18)] = id
     todo(2, 'SET', P .. 'k:' .. sub(uk, 3, 18), id)

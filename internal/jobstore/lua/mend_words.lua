@@ -83,7 +83,7 @@ local function mend(j, lease_ms, ended, listed)
     if not score(P .. 'lease', j.id) then lease(j, t + lease_ms) end
     if j.x and j.st == 0 and not seen then look_at(j) end
   elseif j.s == 'waiting' then
-    local soon = ready(j) or open_after(rare(j, 'af'))
+    local soon = ready(j) or is_batch(j) or open_after(rare(j, 'af'))
     if (soon or j.x) and not seen then look_at(j, soon and t or nil) end
   elseif not seen then
     look_at(j, pieces and t + @LOOK@ or j.at or t)

@@ -7,5 +7,5 @@ return each(4, function(id, letters, tenant, owner)
   if not TERMINAL[j.s] then return { 'open' } end
   if call('EXISTS', users(j)) == 1 or j.owes and call('ZSCORE', P .. 'owes:after', id) then return { 'used' } end
   forget(j)
-  return { 'ok' }
+  return { 'ok', is_batch(j) and 1 or 0 }
 end)

@@ -50,7 +50,9 @@ local function replace(j, said, head, payload, apart, run_at, most)
     j.at = at
     move(j, 'waiting')
   elseif at > t then
+    local lm = j.s == 'queued' and rare(j, 'lm')
     schedule(j, 'scheduled', at)
+    if lm and j.st == 0 then todo(5, leave, j, lm, true) end -- for a slot to the end too: it has not begun
   elseif j.s == 'queued' and j.head.queue == queue then
     move(j, 'queued')
   else

@@ -55,8 +55,8 @@ func (s *Store) OpenBatch(ctx context.Context, n NewJob) (Created, error) {
 	if err != nil || len(s.bases) == 1 {
 		return c, err
 	}
-	// After the record, which is refused where another has the id. Who is killed between the two has no answer,
-	// so nobody has the batch's id.
+	// After the record, which is refused where another has the id. Who is killed between the two has no
+	// answer, so nobody has the batch's id.
 	whose := n.Owner.Of()
 	if code := n.Owner.Code(); code != "" {
 		whose += "\x00" + code
@@ -231,8 +231,8 @@ func (s *Store) stopJobsOf(ctx context.Context, id job.ID, how string) error {
 	return s.recount(ctx, id, 0)
 }
 
-// recount ends a batch none of whose jobs is open, as their records say. If it is to end by itself, fewer jobs than it
-// has told of don't do: their list is lost.
+// recount ends a batch none of whose jobs is open, as their records say. If it is to end by itself, fewer
+// jobs than it has told of don't do: their list is lost.
 func (s *Store) recount(ctx context.Context, id job.ID, least int64) error {
 	sum, open := share{sealed: true}, false
 	err := s.eachOf(ctx, id, func(page []job.ID) error {

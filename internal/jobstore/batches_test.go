@@ -33,7 +33,8 @@ func TestBatchesOfOthers(t *testing.T) {
 	overParts(t, func(t *testing.T, s *turned) {
 		mine, other := access.Owner{Tenant: "acme"}, access.Owner{Tenant: "evil"}
 		id := newBatch(t, s, mine)
-		n := NewJob{ID: id, Type: job.BatchType, Lane: job.LaneIO, Priority: job.Default, Timeout: time.Second,
+		n := NewJob{ID: id, Type: job.BatchType, Lane: job.LaneIO, Priority: job.Default,
+			Timeout:     time.Second,
 			MaxAttempts: 1, Retention: time.Hour, ExpiresIn: time.Hour, Owner: other, Claim: time.Hour, Digest: "x"}
 		if c, err := s.OpenBatch(t.Context(), n); err == nil && c.New {
 			t.Errorf("another tenant opened it: %+v", c)

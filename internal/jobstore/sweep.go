@@ -61,8 +61,8 @@ func (w *Sweeper) Run(ctx context.Context) error {
 	return nil
 }
 
-// lookAtBatches looks at batches that sweeps have found, until ctx ends, so that no sweep waits for the jobs of a
-// large one.
+// lookAtBatches looks at batches that sweeps have found, until ctx ends, so that no sweep waits for the jobs
+// of a large one.
 func (w *Sweeper) lookAtBatches(ctx context.Context) {
 	for {
 		select {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/httpapi"
 	"longshore/internal/submit"
 	"longshore/internal/web"
@@ -248,4 +249,26 @@ func TestBatchSilence(t *testing.T) {
 		!strings.HasPrefix(lines[1], `{"line":2,"code":"invalid","status":408`) {
 		t.Errorf("%q, %v", text, err)
 	}
+}
+
+// OpenBatch makes a job that stands for a batch.
+func (s *store) OpenBatch(ctx context.Context, b submit.Batch) (job.Snapshot, bool,
+	[]httpapi.BatchAnswer, error) {
+	snap, created, err := s.Submit(ctx, b.Request)
+	return snap, created, nil, err
+}
+
+func (s *store) CloseBatch(_ context.Context, by access.View, id job.ID, _ string) (job.Snapshot, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen(by, id)
+}
+
+func (s *store) BatchJobs(_ context.Context, by access.View, id job.ID, _ string,
+	_ int) ([]job.Reading, string,
+	error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.seen(by, id)
+	return nil, "", err
 }

@@ -494,25 +494,3 @@ func newSnapshot(state job.State, rev int64) job.Snapshot {
 	return job.Snapshot{ID: job.NewID(time.Now()), Type: "math.primes", State: state, Rev: rev,
 		CreatedAt: time.Now().UTC()}
 }
-
-// OpenBatch makes a job that stands for a batch.
-func (s *store) OpenBatch(ctx context.Context, b submit.Batch) (job.Snapshot, bool,
-	[]httpapi.BatchAnswer, error) {
-	snap, created, err := s.Submit(ctx, b.Request)
-	return snap, created, nil, err
-}
-
-func (s *store) CloseBatch(_ context.Context, by access.View, id job.ID, _ string) (job.Snapshot, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.seen(by, id)
-}
-
-func (s *store) BatchJobs(_ context.Context, by access.View, id job.ID, _ string,
-	_ int) ([]job.Reading, string,
-	error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, err := s.seen(by, id)
-	return nil, "", err
-}

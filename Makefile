@@ -43,7 +43,7 @@ dev: ## run web, workers and Redis in one process, for development
 test: ## all tests, with the race detector
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
 	@command -v redis-server || echo "no redis-server on PATH: tests that need a real one are skipped"
-	$(GO) test $(RACE) -shuffle=on -timeout 25m ./...
+	$(GO) test $(RACE) -shuffle=on -timeout 35m ./...
 
 .PHONY: check
 check: format vet lint build bench-once vuln ## everything that must be clean besides the tests

@@ -138,7 +138,7 @@ func TestAfterFailure(t *testing.T) {
 	}
 	for body, pointer := range map[string]string{
 		`"after":["` + string(job.NewID(time.Now())) + `"]`: "/after/0",
-		`"after":["` + id + `","nothing"]`:                  "/after",
+		`"after":["` + id + `","nothing"]`:                  "/after/1",
 		`"after":[7]`:                                       "/after",
 		`"after":"` + id + `"`:                              "/after",
 		`"after":[` + strings.Join(ids, ",") + `]`:          "/after",

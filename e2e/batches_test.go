@@ -216,6 +216,7 @@ func TestBatchWhole(t *testing.T) {
 		`{"on_failure":"maybe"}`:                            "/on_failure",
 		`{"expires_in":"91d"}`:                              "/expires_in",
 		`{"name":"a b"}`:                                    "/name",
+		`{"then":{"type":"batch.gather","unique_key":"k"}}`: "/then/unique_key",
 		`{"jobs":{}}`:                                       "/jobs",
 		`{"type":"batch.work"}`:                             "/type",
 		`{"then":{"type":"batch.gather","batch":"` + string(b.Batch.ID) + `"}}`: "/then/batch",

@@ -244,7 +244,7 @@ func (d *Submitter) checkThen(b *Batch, id job.ID) (jobstore.NewJob, error) {
 	r := *b.Then
 	for pointer, given := range map[string]bool{"/after": len(r.After) > 0, "/batch": r.Batch != "", "/id": r.ID != "",
 		"/idempotency_key": r.IdempotencyKey != "", "/input": r.hasInput(), "/batch_name": r.Name != "",
-		"/on_failure": r.OnFailure != ""} {
+		"/on_failure": r.OnFailure != "", "/unique_key": r.UniqueKey != ""} {
 		if given {
 			return jobstore.NewJob{}, httpapi.InvalidAt(pointer, "is the batch's to say")
 		}

@@ -14,7 +14,8 @@ type simBatch struct {
 	id       job.ID
 	closed   bool // no job is to come into it any more
 	canceled bool
-	done     bool // it was seen to have ended
+	done     bool  // it was seen to have ended
+	over     int64 // watched time since when all its jobs have ended; 0 = not yet
 	members  []*simJob
 }
 
@@ -80,13 +81,23 @@ func (s *sim) judgeBatch() {
 	if b.done = m.state.Terminal(); b.done {
 		s.say("%s the batch is %s", b.id[30:], m.state)
 	}
+	ended := b.closed && !s.faults
 	for _, j := range b.members {
+		ended = ended && (j.state == "" || j.state.Terminal())
 		switch s.observe(j); {
 		case j.gone && j.acked:
 			s.violate("%s: is gone, and its batch is there", j.id)
 		case b.done && j.state != "" && !j.state.Terminal():
 			s.violate("%s: is %s, and its batch has ended", j.id, j.state)
 		}
+	}
+	switch {
+	case !ended || b.done:
+		b.over = 0
+	case b.over == 0:
+		b.over = s.watched
+	case s.watched-b.over > 30_000:
+		s.violate("%s: the batch is open, and its jobs have ended", b.id)
 	}
 }
 

@@ -84,7 +84,8 @@ var known = map[string]uint64{"rearmed in full": 1, "taken over unseen": 4, "no 
 	"no claim numbers": 2, "no rearming": 3, "cancel loses": 14, "cancel loses, short": 14,
 	"no fence, in short": 20, "no taking over": 1, "users dropped": 1, "callbacks not rewound": 3,
 	"no numbers of lists": 6, "the dead keep it": 1, "no kill clock": 13, "no memo": 1,
-	"a list isn't trimmed": 1, "a changed one has no ticket": 24, "changed to a time, it starts": 0}
+	"a list isn't trimmed": 1, "a changed one has no ticket": 24, "no end, in short": 2,
+	"a batch ends early": 2}
 
 // TestSimulationNotices leaves out one rule at a time and wants a violation.
 func TestSimulationNotices(t *testing.T) {

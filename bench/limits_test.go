@@ -7,6 +7,7 @@ import (
 
 	"longshore/handlers"
 	"longshore/internal/access"
+	"longshore/internal/access/store"
 	"longshore/internal/jobstore"
 	"longshore/internal/limits"
 	"longshore/internal/localredis/redistest"
@@ -41,11 +42,10 @@ func BenchmarkBlocked(b *testing.B) {
 		"empty":  {`{"per":["key"],"concurrency":1}`, key("busy"), key("alone"), 0},
 		"key":    {`{"per":["key"],"concurrency":1}`, key("busy"), key("alone"), many},
 		"tenant": {`{"per":["tenant"],"concurrency":8}`, tenant("busy"), tenant("alone"), many},
-		"none":   {`{"match":{"type":"none.such"},"concurrency":1}`, tenant("busy"), tenant("alone"), 2_000},
 	} {
 		b.Run(name, func(b *testing.B) {
 			sys, where := open(b, 8)
-			by := limits.Asker{View: access.View{Tenant: access.Installation}}
+			by := limits.Asker{Actor: store.Local(nil), View: access.View{Tenant: access.Installation}}
 			if _, _, err := sys.Limits.Put(b.Context(), by, "one", []byte(c.limit)); err != nil {
 				b.Fatal(err)
 			}

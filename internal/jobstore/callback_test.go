@@ -190,7 +190,7 @@ func TestClaimHidesForItsLease(t *testing.T) {
 	at, next := time.UnixMilli(s.now).UTC(), time.UnixMilli(s.now).Add(time.Minute).UTC()
 	want := job.Callback{URL: hook, State: job.CallbackPending, Attempts: 1, LastStatus: 500,
 		LastError: "http_status", LastAttemptAt: &at, NextAttemptAt: &next}
-	if diff := cmp.Diff(want, s.callback(t, n.ID)); diff != "" {
+	if diff := cmp.Diff(want, withoutTries(s.callback(t, n.ID))); diff != "" {
 		t.Errorf("after a retry (-want +got):\n%s", diff)
 	}
 	s.now += 59_000
@@ -211,7 +211,7 @@ func TestClaimHidesForItsLease(t *testing.T) {
 	over := time.UnixMilli(s.now).UTC()
 	want = job.Callback{URL: hook, State: job.CallbackDelivered, Attempts: 2, LastStatus: 204,
 		LastAttemptAt: &over, DeliveredAt: &over}
-	if diff := cmp.Diff(want, s.callback(t, n.ID)); diff != "" {
+	if diff := cmp.Diff(want, withoutTries(s.callback(t, n.ID))); diff != "" {
 		t.Errorf("after delivery (-want +got):\n%s", diff)
 	}
 	s.now += 3_600_000
@@ -387,4 +387,10 @@ func TestResend(t *testing.T) {
 		}
 	}
 	deliver(0, CallbackDelivered) // a new count
+}
+
+// withoutTries is how a delivery goes, apart from its single tries.
+func withoutTries(cb job.Callback) job.Callback {
+	cb.Tries = nil
+	return cb
 }

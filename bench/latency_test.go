@@ -44,23 +44,11 @@ func BenchmarkIdle(b *testing.B) {
 			return nil, nil
 		})
 		serve(b, where, &r)
-		var took []time.Duration
-		submit := func() {
+		starts(b, 20, func() time.Duration {
 			sent := time.Now()
 			submitAll(b, sys, drafts(1))
-			took = append(took, (<-began).Sub(sent))
-		}
-		for range 20 { // the subscription is up, the scripts are loaded
-			submit()
-		}
-		took = nil
-		for b.Loop() {
-			b.StopTimer()
-			<-time.After(rest)
-			b.StartTimer()
-			submit()
-		}
-		percentiles(b, "start", took)
+			return (<-began).Sub(sent)
+		})
 	})
 	b.Run("asynq", func(b *testing.B) {
 		opt, err := redis.ParseURL(redistest.URL(b))
@@ -92,6 +80,23 @@ func BenchmarkIdle(b *testing.B) {
 		b.ReportMetric(0, "ns/op")
 		percentiles(b, "start", took)
 	})
+}
+
+// starts reports how long jobs take to begin, which submit measures of one, with rests in between. The first
+// ones don't count: the subscription is up then, the scripts are loaded.
+func starts(b *testing.B, first int, submit func() time.Duration) {
+	b.Helper()
+	for range first {
+		submit()
+	}
+	var took []time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		<-time.After(rest)
+		b.StartTimer()
+		took = append(took, submit())
+	}
+	percentiles(b, "start", took)
 }
 
 // serve runs a worker until the benchmark ends.

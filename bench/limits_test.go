@@ -73,26 +73,14 @@ func BenchmarkBlocked(b *testing.B) {
 			}
 			submitAll(b, sys, jobs)
 			serve(b, where, &r)
-			var took []time.Duration
-			submit := func() {
+			starts(b, 5, func() time.Duration {
 				one := drafts(1)
 				c.alone(&one[0])
 				sys.Limits.Classify(&one[0])
 				sent := time.Now()
 				submitAll(b, sys, one)
-				took = append(took, (<-began).Sub(sent))
-			}
-			for range 5 {
-				submit()
-			}
-			took = nil
-			for b.Loop() {
-				b.StopTimer()
-				<-time.After(rest)
-				b.StartTimer()
-				submit()
-			}
-			percentiles(b, "start", took)
+				return (<-began).Sub(sent)
+			})
 		})
 	}
 }

@@ -40,6 +40,17 @@ func gatherer(t *testing.T) string {
 	return root
 }
 
+// installGatherer is an installation with these functions.
+func installGatherer(t *testing.T) (in *installation, url string, c *client.Client) {
+	t.Helper()
+	in = install(t)
+	_, url = in.web(t)
+	in.worker(t, "FUNCTIONS_DIR="+gatherer(t))
+	served(t, url, "batch.gather")
+	served(t, url, "batch.work")
+	return in, url, clientOf(t, url)
+}
+
 func resultsOf(t *testing.T, snap job.Snapshot) (list []answer.BatchResult) {
 	t.Helper()
 	if snap.State != job.Succeeded {
@@ -55,12 +66,7 @@ func resultsOf(t *testing.T, snap job.Snapshot) (list []answer.BatchResult) {
 // gets what became of each job.
 func TestBatch(t *testing.T) {
 	t.Parallel()
-	in := install(t)
-	_, url := in.web(t)
-	in.worker(t, "FUNCTIONS_DIR="+gatherer(t))
-	served(t, url, "batch.gather")
-	served(t, url, "batch.work")
-	c := clientOf(t, url)
+	in, url, c := installGatherer(t)
 	b, _, err := c.OpenBatch(t.Context(), client.Batch{Name: "all", Labels: job.Labels{"kind": "test"},
 		Then: &client.Submission{Type: "batch.gather"}})
 	if err != nil || b.State != job.Awaiting || b.Jobs == nil || !b.Jobs.Open || b.Jobs.Then == "" || b.Name != "all" {
@@ -142,12 +148,7 @@ func TestBatch(t *testing.T) {
 // that is canceled, one whose time is over; bad ones are refused whole.
 func TestBatchWhole(t *testing.T) {
 	t.Parallel()
-	in := install(t)
-	_, url := in.web(t)
-	in.worker(t, "FUNCTIONS_DIR="+gatherer(t))
-	served(t, url, "batch.gather")
-	served(t, url, "batch.work")
-	c := clientOf(t, url)
+	_, url, c := installGatherer(t)
 	open := func(body, key string) (int, answer.BatchOpened, string) {
 		t.Helper()
 		headers := []string{"Content-Type: application/json"}

@@ -23,39 +23,20 @@ import (
 // TestNightlyReport runs the commands of docs/flows.md from top to bottom, in one shell.
 func TestNightlyReport(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../docs/flows.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	blocks := blocksOf(t, "../docs/flows.md", "sh")
 	if len(blocks) < 5 {
 		t.Fatalf("only %d blocks of commands", len(blocks))
 	}
 	in := install(t)
 	folder := t.TempDir()
 	_, url := in.web(t)
-	dir, err := programs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	env := append(slices.Clone(in.env), "LONGSHORE_URL="+url, "LONGSHORE_TOKEN="+webToken, "FUNCTIONS_DIR="+folder,
-		"PATH="+dir+":"+os.Getenv("PATH"))
-	shell := func(script string) string {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "bash", "-euxo", "pipefail", "-c", script)
-		cmd.Dir, cmd.Env = folder, env
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", script, err, out)
-		}
-		return string(out)
-	}
-	shell(blocks[0][1])
+	shell := in.shell(t, url, folder, "-x")
+	shell(blocks[0])
 	in.worker(t, "FUNCTIONS_DIR="+folder)
 	served(t, url, "report.nightly")
 	said := ""
 	for _, block := range blocks[1:] {
-		said += shell(block[1])
+		said += shell(block)
 	}
 	for _, want := range []string{"succeeded", "0 3 * * * Europe/Berlin",
 		"paused by open the database is moved",
@@ -66,6 +47,40 @@ func TestNightlyReport(t *testing.T) {
 	}
 	if list, err := clientOf(t, url).Schedules(t.Context(), ""); err != nil || len(list) != 0 {
 		t.Errorf("left: %+v, %v", list, err)
+	}
+}
+
+// blocksOf are the commands of a document that stand in blocks of a language.
+func blocksOf(t *testing.T, file, language string) (blocks []string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		blocks = append(blocks, found[1])
+	}
+	return blocks
+}
+
+// shell runs scripts in a folder, which is that of the functions too, with the built programs on PATH.
+func (in *installation) shell(t *testing.T, url, folder string, flags ...string) func(script string) string {
+	t.Helper()
+	dir, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := append(slices.Clone(in.env), "LONGSHORE_URL="+url, "LONGSHORE_TOKEN="+webToken, "FUNCTIONS_DIR="+folder,
+		"PATH="+dir+":"+os.Getenv("PATH"))
+	return func(script string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "bash", append(flags, "-euo", "pipefail", "-c", script)...)
+		cmd.Dir, cmd.Env = folder, env
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", script, err, out)
+		}
+		return string(out)
 	}
 }
 

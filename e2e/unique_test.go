@@ -4,9 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -22,37 +19,18 @@ import (
 // TestDebounce runs the recipe of docs/flows.md: five submissions are one run, of the last.
 func TestDebounce(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../docs/flows.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?s)```bash\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	blocks := blocksOf(t, "../docs/flows.md", "bash")
 	if len(blocks) != 2 {
 		t.Fatalf("%d blocks of commands", len(blocks))
 	}
 	in := install(t)
 	folder := t.TempDir()
 	_, url := in.web(t)
-	dir, err := programs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	shell := func(script string) string {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
-		cmd.Dir = folder
-		cmd.Env = append(slices.Clone(in.env), "LONGSHORE_URL="+url, "FUNCTIONS_DIR="+folder,
-			"PATH="+dir+":"+os.Getenv("PATH"))
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", script, err, out)
-		}
-		return string(out)
-	}
-	shell(blocks[0][1])
+	shell := in.shell(t, url, folder)
+	shell(blocks[0])
 	in.worker(t, "FUNCTIONS_DIR="+folder)
 	served(t, url, "search.index")
-	shell(blocks[1][1])
+	shell(blocks[1])
 	id := job.ID(strings.TrimSpace(shell("sort -u ids")))
 	c := clientOf(t, url)
 	if snap := look(t, c, id); snap.State != job.Succeeded || snap.Attempt != 1 ||

@@ -100,7 +100,7 @@ var Controls = []Control{
 		Doc: "names and values to find the job by, at most 8: in JSON an object of strings, else user=7,batch=x"},
 	{Name: "after", Field: "After", Kind: KindJobs, In: everywhere,
 		Doc: "ids of jobs that have to end before it, or their names in the same batch, at most 100: in JSON an array, else with commas"},
-	{Name: "on_failure", Field: "OnFailure", Kind: KindText, In: everywhere, Enum: []string{"cancel", "run"},
+	{Name: "on_failure", Field: "OnFailure", Kind: KindText, In: everywhere | InBatch, Enum: []string{"cancel", "run"},
 		Doc: "what to do where one of these doesn't succeed: cancel, the default, or run"},
 	{Name: "hold", Field: "Hold", Kind: KindText, In: everywhere, MaxLength: MaxHold,
 		Doc: "why it is to wait until somebody releases it: one line, at most 200 bytes"},

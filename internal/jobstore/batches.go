@@ -155,131 +155,135 @@ func (s *Store) counted(ctx context.Context, id job.ID, sum share) error {
 // lookAtBatch goes on with a batch that a sweep has found.
 func (s *Store) lookAtBatch(ctx context.Context, f finding) error {
 	id := f.ticket.ID
-	if f.kind == "shares" { // something has changed in one partition
-		core, err := s.read(ctx, id, false)
-		switch {
-		case errors.Is(err, job.ErrNotFound), errors.Is(err, job.ErrDamaged):
-		case err != nil:
-			return err
-		case !core.Snapshot.Done:
-			tally := core.Snapshot.Jobs
-			if err := s.addUp(ctx, id, tally != nil && !tally.Open); err != nil {
-				return err
-			}
-		}
-		for _, base := range s.bases {
-			if err := s.scripts.paid.Run(ctx, s.rdb, []string{base}, id.Raw(), f.state).Err(); err != nil {
-				return err
-			}
-		}
-		return nil
+	if f.kind == "shares" {
+		return s.payShares(ctx, id, f.state)
 	}
 	if len(s.bases) > 1 {
 		if err := s.addUp(ctx, id, true); err != nil {
 			return err
 		}
 	}
-	pause := int64(0)
-	if len(f.after) > 0 {
-		pause = integer(f.after[0])
-	}
 	switch f.state {
-	case batchCanceled, batchExpired:
-		return s.stopJobsOf(ctx, id, f.state)
+	case batchCanceled:
+		return s.recount(ctx, id, 0, s.stopJobs(ctx, id, ""))
+	case batchExpired: // those that run may end
+		which := ""
+		for _, s := range []job.State{job.Uploading, job.Awaiting, job.Scheduled, job.Queued, job.Retrying} {
+			which += stateLetters[s]
+		}
+		return s.recount(ctx, id, 0, s.stopJobs(ctx, id, which))
 	case batchClosed:
 		// Damage, an older process that knows no batches: the counts may never come to their end.
-		if pause >= lookMaxMS {
+		if len(f.after) > 0 && integer(f.after[0]) >= lookMaxMS {
 			snap, err := s.Get(ctx, id)
 			if err != nil || snap.Jobs == nil {
 				return err
 			}
-			return s.recount(ctx, id, snap.Jobs.Total)
+			return s.recount(ctx, id, snap.Jobs.Total, nil)
 		}
 	}
 	return nil
 }
 
-// stopJobsOf cancels the jobs of a batch that was canceled, or whose time is over: those that run only
-// of the first. A batch none of whose jobs is open has ended, whatever its counts say.
-func (s *Store) stopJobsOf(ctx context.Context, id job.ID, how string) error {
-	which := ""
-	if how == batchExpired {
-		for _, s := range []job.State{job.Uploading, job.Awaiting, job.Scheduled, job.Queued, job.Retrying} {
-			which += stateLetters[s]
-		}
-	}
-	err := s.eachOf(ctx, id, func(page []job.ID) error {
-		revs, err := s.Revs(ctx, page)
-		if err != nil {
+// payShares adds the shares of a batch up after something has changed in one partition; due is when that was
+// to be looked at.
+func (s *Store) payShares(ctx context.Context, id job.ID, due string) error {
+	snap, err := s.Get(ctx, id)
+	switch {
+	case errors.Is(err, job.ErrNotFound), errors.Is(err, job.ErrDamaged):
+	case err != nil:
+		return err
+	case !snap.Done:
+		if err := s.addUp(ctx, id, snap.Jobs != nil && !snap.Jobs.Open); err != nil {
 			return err
 		}
-		var open []job.ID
-		for _, r := range revs {
-			if !r.Done && !r.Missing {
-				open = append(open, r.ID)
-			}
-		}
-		if len(open) == 0 {
-			return nil
-		}
-		_, err = s.cancelMany(ctx, access.Everything, open, "batch "+string(id), which)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("jobs of batch %s: %w", id, err)
 	}
-	return s.recount(ctx, id, 0)
+	for _, base := range s.bases {
+		if err := s.scripts.paid.Run(ctx, s.rdb, []string{base}, id.Raw(), due).Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// recount ends a batch none of whose jobs is open, as their records say. If it is to end by itself, fewer
-// jobs than it has told of don't do: their list is lost.
-func (s *Store) recount(ctx context.Context, id job.ID, least int64) error {
-	sum, open := share{sealed: true}, false
+// stopJobs cancels jobs of a batch that are in one of the states which has the letters of, "" = any.
+func (s *Store) stopJobs(ctx context.Context, id job.ID, which string) func(open []job.ID) error {
+	return func(open []job.ID) error {
+		_, err := s.cancelMany(ctx, access.Everything, open, "batch "+string(id), which)
+		return err
+	}
+}
+
+// recount ends a batch none of whose jobs is open, as their records say, whatever it has counted. stop,
+// unless it is nil, is called for those that are open, and may end them. A batch that is to end by itself
+// must find as many jobs as it has told of, least: else their list is lost.
+func (s *Store) recount(ctx context.Context, id job.ID, least int64, stop func(open []job.ID) error) error {
+	sum, left := share{sealed: true}, false
 	err := s.eachOf(ctx, id, func(page []job.ID) error {
 		cores, err := s.cores(ctx, page)
 		if err != nil {
 			return err
 		}
-		for i, c := range cores {
-			r, err := parseFixed(c.text)
-			sum.total++
-			switch {
-			case err != nil || r.state == job.Failed: // one that is gone or damaged did not succeed for sure
-				sum.failed++
-				sum.bad += page[i].Raw()
-			case r.state == job.Succeeded:
-				sum.succeeded++
-			case r.state == job.Canceled:
-				sum.canceled++
-			case r.state == job.Expired:
-				sum.expired++
-			default:
-				open = true
+		if open := openOf(page, cores); len(open) > 0 && stop != nil {
+			if err := stop(open); err != nil {
+				return err
+			}
+			if cores, err = s.cores(ctx, page); err != nil {
+				return err
 			}
 		}
-		sum.bad = sum.bad[:min(len(sum.bad), maxBad)]
+		left = left || len(openOf(page, cores)) > 0
+		for i, c := range cores {
+			sum.add(page[i], c)
+		}
 		return nil
 	})
-	if err != nil || open || sum.total < least {
-		return err
+	switch {
+	case err != nil:
+		return fmt.Errorf("jobs of batch %s: %w", id, err)
+	case left || sum.total < least:
+		return nil
 	}
 	return s.counted(ctx, id, sum)
+}
+
+// openOf are the jobs that haven't ended. One that is gone or damaged has.
+func openOf(ids []job.ID, cores []core) (open []job.ID) {
+	for i, c := range cores {
+		if r, err := parseFixed(c.text); err == nil && !r.state.Terminal() {
+			open = append(open, ids[i])
+		}
+	}
+	return open
+}
+
+// add counts a job. One that is gone or damaged did not succeed for sure.
+func (s *share) add(id job.ID, c core) {
+	s.total++
+	switch r, err := parseFixed(c.text); {
+	case err != nil || r.state == job.Failed:
+		s.failed++
+		if len(s.bad) < maxBad {
+			s.bad += id.Raw()
+		}
+	case r.state == job.Succeeded:
+		s.succeeded++
+	case r.state == job.Canceled:
+		s.canceled++
+	case r.state == job.Expired:
+		s.expired++
+	}
 }
 
 // eachOf calls f for the jobs of a batch, page by page.
 func (s *Store) eachOf(ctx context.Context, id job.ID, f func([]job.ID) error) error {
 	for cursor := (batchCursor{}); ; {
 		page, next, err := s.batchIDs(ctx, id, cursor, batchPage)
-		if err != nil {
+		if err != nil || len(page) == 0 {
 			return err
 		}
-		if len(page) > 0 {
-			if err := f(page); err != nil {
-				return err
-			}
-		}
-		if len(page) == 0 {
-			return nil
+		if err := f(page); err != nil {
+			return err
 		}
 		cursor = next
 	}
@@ -318,7 +322,7 @@ func (v Views) BatchJobs(ctx context.Context, by access.View, id job.ID, cursor 
 	jobs []job.Reading, next string, err error) {
 	from := batchCursor{}
 	if cursor != "" {
-		if from, err = parsebatchCursor(cursor); err != nil {
+		if from, err = parseBatchCursor(cursor); err != nil {
 			return nil, "", err
 		}
 	}
@@ -337,7 +341,7 @@ func (v Views) BatchJobs(ctx context.Context, by access.View, id job.ID, cursor 
 	return jobs, fmt.Sprintf("%d.%d", behind.part, behind.at), err
 }
 
-func parsebatchCursor(text string) (c batchCursor, err error) {
+func parseBatchCursor(text string) (c batchCursor, err error) {
 	part, at, ok := strings.Cut(text, ".")
 	c.part, err = strconv.Atoi(part)
 	if ok && err == nil {

@@ -3,6 +3,8 @@ package submit
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -21,8 +23,9 @@ import (
 type Batch struct {
 	Request
 
-	Then      *Request // what comes when all have ended; nil = nothing
-	OnFailure string   // of one of them: "run" = Then runs all the same, else it is canceled
+	// Then is what comes when all have ended, nil = nothing; OnFailure, of one of them, says whether it comes
+	// all the same.
+	Then *Request
 	// Lines are the jobs of a batch that is closed at once; nil = they come later, until it is closed.
 	Lines []Draft
 	whole bool
@@ -56,21 +59,12 @@ func (b *Batch) member(name string, value []byte) (known bool, err error) {
 	case "name":
 		b.Name, err = httpapi.TextOf(value)
 		return true, err
-	case "on_failure":
-		b.OnFailure, err = httpapi.TextOf(value)
-		if err == nil && b.OnFailure != "" && b.OnFailure != "cancel" && b.OnFailure != runAnyway {
-			err = httpapi.NewError(httpapi.Invalid, "expected cancel or run")
-		}
-		return true, err
 	case "then":
 		if value[0] == 'n' {
 			return true, nil
 		}
 		b.Then = &Request{}
-		if err := b.Then.ReadBody(value); err != nil {
-			return true, err
-		}
-		return true, nil
+		return true, b.Then.ReadBody(value)
 	case "jobs":
 		b.whole = true
 		return true, b.lines(value)
@@ -82,19 +76,13 @@ func (b *Batch) member(name string, value []byte) (known bool, err error) {
 func (b *Batch) lines(value []byte) error {
 	var all []json.RawMessage
 	if value[0] != '[' || json.Unmarshal(value, &all) != nil {
-		return httpapi.NewError(httpapi.Invalid, "expected an array of jobs")
+		return errors.New("expected an array of jobs")
 	}
 	if len(all) > maxBatchJobs {
-		return httpapi.NewError(httpapi.Invalid, "expected at most 1000 jobs; more are submitted one a line, with ?batch=")
+		return fmt.Errorf("expected at most %d jobs; more are submitted one a line, with ?batch=", maxBatchJobs)
 	}
 	for i, one := range all {
-		d := Draft{Line: int64(i + 1)}
-		if len(one) > httpapi.MaxBatchLine {
-			d.Err = tooLong()
-		} else if d.Err = d.Request.ReadLine(one); d.Err != nil {
-			d.Request = Request{}
-		}
-		b.Lines = append(b.Lines, d)
+		b.Lines = append(b.Lines, Read(Line{Number: int64(i + 1), Text: one, TooLong: len(one) > httpapi.MaxBatchLine}))
 	}
 	return nil
 }

@@ -312,8 +312,10 @@ func (d *Submitter) createAny(ctx context.Context, g *group, jobs []jobstore.New
 			continue
 		}
 		g.answers[i].ID, g.answers[i].Created = created[j].ID, created[j].New
-		if n := &jobs[j]; !created[j].New && n.Batch != "" {
-			d.tellJoined(ctx, &g.answers[i], n.Batch)
+		if in := jobs[j].Batch; !created[j].New && in != "" {
+			if snap, err := d.Store.Get(ctx, created[j].ID); err == nil {
+				g.answers[i].Joined = joined(in, &snap)
+			}
 		}
 	}
 }
@@ -339,16 +341,17 @@ func (d *Submitter) createAlone(ctx context.Context, g *group, r alone, until ti
 		return
 	}
 	g.answers[r.at].ID, g.answers[r.at].Created = snap.ID, created
-	if in := r.request.Batch; !created && in != snap.Batch {
-		g.answers[r.at].Joined = new(bool)
+	if !created {
+		g.answers[r.at].Joined = joined(r.request.Batch, &snap)
 	}
 }
 
-// tellJoined says of a job that was there before whether it is of the batch that a line names.
-func (d *Submitter) tellJoined(ctx context.Context, a *httpapi.BatchAnswer, in job.ID) {
-	if snap, err := d.Store.Get(ctx, a.ID); err == nil && snap.Batch != in {
-		a.Joined = new(bool)
+// joined is what is said of a job that was there before: false if it is not of the batch that a line names.
+func joined(in job.ID, snap *job.Snapshot) *bool {
+	if in == "" || in == snap.Batch {
+		return nil
 	}
+	return new(bool)
 }
 
 func (d *Submitter) refuseLine(ctx context.Context, g *group, i int, err error) {

@@ -1,8 +1,8 @@
 -- The words of batches. A batch is a job that waits until all jobs of it have ended, and never runs. Those
 -- may lie in any partition: each has its own share of the batch, which the scripts that make and end jobs
--- keep. The hash b:<batch> has o, whose the batch is: its tenant, and behind a zero byte its owner's code if it has one; n, how many jobs of it were made there, and s f c x, how many
--- ended so; bad, ids of the first that didn't succeed; sealed, if no more may come. The list m:<batch> has their ids, in
--- the order in which they were made. The batch itself has in x: ba, how it stands: open, closed, canceled or expired; bc, the
+-- keep. The hash b:<batch> has o, whose the batch is: its tenant, and behind a zero byte its owner's code if it has
+-- one; n, how many jobs of it were made there, and s f c x, how many ended so; bad, ids of the first that didn't
+-- succeed; sealed, if no more may come. The list m:<batch> has their ids, in the order in which they were made. The batch itself has in x: ba, how it stands: open, closed, canceled or expired; bc, the
 -- counts as they were told last, behind their time; bi, ids as bad has them; th, the id of what comes then.
 --
 -- Where there is one partition, whoever ends the last job ends the batch, in the same script. Else it is looked
@@ -10,7 +10,6 @@
 local BAD = 1600 -- bytes of ids
 
 local function share_of(b) return P .. 'b:' .. b end
-local function is_batch(j) return j.head.kind == '@BATCH@' end
 
 -- joined counts a job that was made in a batch.
 local function joined(b, id)
@@ -37,7 +36,7 @@ local function no_room(b, tenant, m)
   return said[2] and { 'sealed' } or nil
 end
 
--- left counts a job of a batch that has ended.
+-- left_batch counts a job of a batch that has ended.
 left_batch = function(b, letter, id)
   local key = share_of(b)
   if not there(b) then return end -- the batch is found over by its looks

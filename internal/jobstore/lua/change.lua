@@ -23,8 +23,7 @@ end
 local function steer(j, queue, at)
   local limits = rare(j, 'lm')
   if at and at > 0 then
-    schedule(j, 'scheduled', at)
-    if limits and j.st == 0 then todo(5, leave, j, limits, true) end -- for a slot to the end too: it has not begun
+    put_off(j, at)
   elseif queue == j.head.queue then
     look_at(j, j.ls >= @SUSPECT@ and t + @LOOK@ or nil) -- a suspect may have no ticket while a worker decides
     move(j, 'queued')

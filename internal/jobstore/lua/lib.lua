@@ -136,6 +136,9 @@ local function load(id)
   return j
 end
 
+-- is_batch tells a job that waits for all that are submitted into it (batches.lua).
+local function is_batch(j) return j.head.kind == '@BATCH@' end
+
 -- hidden tells that a job is not for who asks: of another tenant ('' = of any is asked), or of another owner of it.
 local function hidden(j, tenant, owner) return tenant ~= '' and (j.head.tenant ~= tenant or owner ~= '' and j.m ~= owner) end
 
@@ -387,7 +390,7 @@ local function forget(j)
     local uk = rare(j, 'uk')
     if uk and redis.pcall('GET', P .. 'k:' .. sub(uk, 3, 18)) == j.id then todo(6, 'DEL', P .. 'k:' .. sub(uk, 3, 18)) end
   end
-  if j.head.kind == '@BATCH@' then drop_share(j.id) end
+  if is_batch(j) then drop_share(j.id) end
   todo(6, unpack(keys))
   own[j.id] = false
 end

@@ -128,6 +128,17 @@ local function retry(old_id, new_id, by, again)
   todo(7, old_id .. old.rev .. LETTERS[old.s])
 end
 
+-- fields_of are the rare fields of a new job, by their names.
+local function fields_of(said)
+  local fields, i = {}, 1
+  while i < #said do
+    local size = r2(said, i + 2)
+    fields[sub(said, i, i + 1)] = sub(said, i + 4, i + 3 + size)
+    i = i + 4 + size
+  end
+  return fields
+end
+
 local function create(id, hash, digest, state, said, flags, fixed, payload, apart, run_at, expires_in, retry_of, fence, lease_ms, callback,
     pieces_ms, from, chosen, by, again, fields)
   local there, rev = load(id), nil
@@ -145,7 +156,8 @@ local function create(id, hash, digest, state, said, flags, fixed, payload, apar
   b = b and sub(b, 1, 16)
   local why = b and no_room(b, head.tenant, m)
   if why then return why end
-  local uk = fields ~= '' and field_of(fields, 'uk')
+  fields = fields_of(fields)
+  local uk = fields.uk
   reply = uk and among(uk, id, said, head, payload, apart, run_at)
   if reply then return reply end
   if there and there.owes and call('ZSCORE', P .. 'owes:after', id) then return { 'claimed' } end -- others are still to hear of it
@@ -184,17 +196,12 @@ local function create(id, hash, digest, state, said, flags, fixed, payload, apar
   if tonumber(chosen) > @CLAIM@ then todo(2, 'SET', P .. 'c:' .. id, '1', 'PX', chosen) end
   if retry_of ~= '' then set_rare(j, 'ro', dashed(retry_of)) end
   for name, value in pairs(extra or {}) do set_rare(j, name, value) end
-  local i = 1
-  while i < #fields do
-    local size = r2(fields, i + 2)
-    set_rare(j, sub(fields, i, i + 1), sub(fields, i + 4, i + 3 + size))
-    i = i + 4 + size
-  end
+  for name, value in pairs(fields) do set_rare(j, name, value) end
   if b then
     j.b = b
     todo(1, joined, b, id)
   end
-  if head.kind == '@BATCH@' then todo(2, 'HSET', P .. 'b:' .. id, 'o', head.tenant .. (m and '\0' .. m or '')) end
+  if is_batch(j) then todo(2, 'HSET', P .. 'b:' .. id, 'o', head.tenant .. (m and '\0' .. m or '')) end
   if uk then
     uniques[sub(uk, 3, 18)] = id
     todo(2, 'SET', P .. 'k:' .. sub(uk, 3, 18), id)

@@ -200,3 +200,10 @@ local function serve(most)
   end
   return #due
 end
+
+-- put_off lets a job wait for a time. One that was queued and has not begun gives up all its slots, those to the end too.
+local function put_off(j, at)
+  local lm = j.s == 'queued' and j.st == 0 and rare(j, 'lm')
+  schedule(j, 'scheduled', at)
+  if lm then todo(5, leave, j, lm, true) end
+end

@@ -5,16 +5,6 @@
 -- script that stops leaves a key behind that nobody holds.
 local uniques = {} -- of this call: hash → id
 
--- field_of is one of the rare fields of a new job.
-local function field_of(fields, name)
-  local i = 1
-  while i < #fields do
-    local size = r2(fields, i + 2)
-    if sub(fields, i, i + 1) == name then return sub(fields, i + 4, i + 3 + size) end
-    i = i + 4 + size
-  end
-end
-
 -- rival is the job that has a key; nil = it is free. A job that can't be read has none: it would have it for ever.
 local function rival(hash, id)
   local other = uniques[hash] or redis.pcall('GET', P .. 'k:' .. hash)
@@ -50,9 +40,7 @@ local function replace(j, said, head, payload, apart, run_at, most)
     j.at = at
     move(j, 'waiting')
   elseif at > t then
-    local lm = j.s == 'queued' and rare(j, 'lm')
-    schedule(j, 'scheduled', at)
-    if lm and j.st == 0 then todo(5, leave, j, lm, true) end -- for a slot to the end too: it has not begun
+    put_off(j, at)
   elseif j.s == 'queued' and j.head.queue == queue then
     move(j, 'queued')
   else

@@ -14,7 +14,7 @@ end
 
 -- ready tells that a job waits for nothing more. One that waits and doesn't know for what is damaged: it is not let go.
 local function ready(j)
-  if j.head.kind == '@BATCH@' then return false end
+  if is_batch(j) then return false end
   local af, ho = rare(j, 'af'), rare(j, 'ho')
   if j.s == 'waiting' and not af and not ho then error('damaged') end
   return not open_after(af) and (not ho or rare(j, 'hr'))
@@ -34,7 +34,7 @@ end
 -- wait lets a job wait that can't go yet. Until it is free of other jobs it is looked at now and then: it may not be
 -- entered at all of them, or one has ended unheard.
 local function wait(j)
-  if open_after(rare(j, 'af')) or j.head.kind == '@BATCH@' then look_at(j, t + @LOOK@) elseif j.s ~= '' or j.x then look_at(j) end
+  if open_after(rare(j, 'af')) or is_batch(j) then look_at(j, t + @LOOK@) elseif j.s ~= '' or j.x then look_at(j) end
   move(j, 'waiting')
 end
 

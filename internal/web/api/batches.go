@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -43,14 +42,9 @@ var batchJobsParams = edge.Params[batchLook]{
 // maxBatchPage is how many jobs of a batch a page has, at most.
 const maxBatchPage = 500
 
-var openBatchParams = edge.Params[submit.Request]{{Name: httpapi.HeaderIdempotencyKey, In: edge.Header,
-	Doc: "a repeat with the same key returns the first batch, and goes on where it was cut", Schema: plainText(),
-	Read: func(to *submit.Request, text string) error {
-		if to.IdempotencyKey = text; len(text) > httpapi.MaxKey {
-			return errors.New("expected at most 255 bytes")
-		}
-		return nil
-	}}}
+var openBatchParams = edge.Params[submit.Request]{keyParam(
+	"a repeat with the same key returns the first batch, and goes on where it was cut",
+	func(to *submit.Request, key string) { to.IdempotencyKey = key })}
 
 func (h *Batches) batchRoutes() []edge.Route {
 	const one = httpapi.PathBatches + "/{id}"

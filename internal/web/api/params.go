@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,18 @@ func idParam[T any](set func(to *T, id job.ID)) edge.Param[T] {
 			id, err := job.ParseID(text)
 			set(to, id)
 			return err
+		}}
+}
+
+// keyParam reads the key by which a repeat is known.
+func keyParam[T any](doc string, set func(to *T, key string)) edge.Param[T] {
+	return edge.Param[T]{Name: httpapi.HeaderIdempotencyKey, In: edge.Header, Doc: doc, Schema: plainText(),
+		Read: func(to *T, text string) error {
+			set(to, text)
+			if len(text) > httpapi.MaxKey {
+				return errors.New("expected at most 255 bytes")
+			}
+			return nil
 		}}
 }
 

@@ -103,15 +103,9 @@ var (
 			to.source = text
 			return httpapi.CheckName(text)
 		}}}
-	triggerParams = edge.Params[wantedSchedule]{nameParam, {Name: httpapi.HeaderIdempotencyKey,
-		In:  edge.Header,
-		Doc: "a repeat with the same key returns the first job", Schema: plainText(),
-		Read: func(to *wantedSchedule, text string) error {
-			if to.key = text; len(text) > httpapi.MaxKey {
-				return errors.New("expected at most 255 bytes")
-			}
-			return nil
-		}}}
+	triggerParams = edge.Params[wantedSchedule]{nameParam, keyParam(
+		"a repeat with the same key returns the first job",
+		func(to *wantedSchedule, key string) { to.key = key })}
 )
 
 // about says who asks, and for which schedule.

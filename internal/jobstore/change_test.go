@@ -215,7 +215,7 @@ func (s *turned) tickets(t *testing.T, n NewJob) (all int) {
 	t.Helper()
 	for _, queue := range queues() {
 		keys := strings.NewReplacer("{", `\{`, "}", `\}`).Replace(s.keysOf(text(queue), s.part(n.ID)))
-		all += len(s.rdb.Keys(t.Context(), keys+"t:*").Val())
+		all += len(s.keys(t.Context(), keys+"t:*"))
 	}
 	return all
 }
@@ -224,7 +224,7 @@ func (s *turned) tickets(t *testing.T, n NewJob) (all int) {
 func TestChangeInlineHead(t *testing.T) {
 	t.Parallel()
 	s := turnedStore(t)
-	s.load(words{prefix: s.prefix, now: turnedTime, parts: 1, edit: func(src string) string {
+	s.load(words{prefix: s.prefix, now: turnedTime, parts: len(s.bases), edit: func(src string) string {
 		return strings.ReplaceAll(src, "call('HLEN', P .. 'heads') >= @MAX_HEADS@", "true")
 	}})
 	n := simple()

@@ -198,7 +198,6 @@ func TestTwoRates(t *testing.T) {
 // TestPacer wakes in time for a token of a rate, by Redis' own clock and its messages alone: no sweep runs.
 func TestPacer(t *testing.T) {
 	t.Parallel()
-	rdb := redistest.Client(t)
 	s := storeOf(t, Config{Prefix: redistest.Prefix(t)})
 	rate := Slots{Limit: "t/rate", Gap: 100 * time.Millisecond, Burst: 1}
 	if err := s.SetSlots(t.Context(), 1, []Slots{rate}); err != nil {
@@ -211,7 +210,7 @@ func TestPacer(t *testing.T) {
 	defer func() { cancel(); <-done }()
 	listening, rung := make(chan struct{}, 10), make(chan struct{}, 100)
 	go func() {
-		_ = Subscribe(ctx, rdb, []string{s.prefix + ":ring"}, func(_, text string) {
+		_ = Subscribe(ctx, s.rdb, []string{s.prefix + ":ring"}, func(_, text string) {
 			p.Notify(text)
 			rung <- struct{}{}
 		},
@@ -229,7 +228,7 @@ func TestPacer(t *testing.T) {
 	c := s.NewClaimer([]string{first.Type})
 	var began []time.Time
 	for deadline := time.Now().Add(time.Minute); len(began) < 5 && time.Now().Before(deadline); {
-		claims, _, err := c.Claim(t.Context(), first.Lane, first.Priority, 0, 10)
+		claims, _, err := c.Claim(t.Context(), first.Lane, first.Priority, s.part(first.ID), 10)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,10 +3,9 @@
 package e2e
 
 import (
-	"context"
 	"net/http"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"longshore/client"
@@ -54,46 +53,114 @@ func TestSentinelFailover(t *testing.T) {
 	ids := submitMany(t, c, 200, func(i int) (client.Submission, string) {
 		return client.Submission{Type: "math.primes", Payload: map[string]int{"n": 1_000_000 + i}}, ""
 	})
-	// Submissions go on: each is answered, with the job or with a refusal.
-	load, stop := context.WithCancel(t.Context())
-	defer stop()
-	var refused int
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for load.Err() == nil {
-			r, err := tryRequest(t, "POST", url+httpapi.PathJobs,
-				strings.NewReader(`{"type":"math.primes","payload":{"n":10}}`))
-			switch {
-			case err != nil:
-				t.Error(err)
-				return
-			case r.StatusCode == http.StatusAccepted:
-				ids = append(ids, r.snapshot(t).ID)
-			case r.StatusCode == http.StatusServiceUnavailable:
-				refused++
-			default:
-				t.Errorf("submit in the failover: %s: %s", r.Status, r.body)
-			}
-		}
-	})
+	l := load(t, url)
 	servers.Failover(t)
 	eventually(t, "the server is ready again", func() bool {
 		return request(t, "GET", url+httpapi.PathReady, nil).StatusCode == http.StatusOK
 	})
-	stop()
-	wg.Wait()
-	if refused == 0 {
+	l.judge(slices.Concat(l.stop(), ids, []job.ID{long.ID}))
+	if l.refused.Load() == 0 {
 		t.Error("invalid run: no submission met the failover")
 	}
-	for _, id := range append(ids, long.ID) {
-		if snap := wait(t, c, id); snap.State != job.Succeeded || snap.Attempt != 1 {
-			t.Errorf("job ended as %+v", snap)
+	noErrors(t, map[string]*process{"web": web, "worker": worker})
+}
+
+// TestClusterIsMoved moves all slots of a Cluster to other masters while jobs are submitted and run: each
+// that was acknowledged ends, once.
+func TestClusterIsMoved(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	cluster := redistest.NewCluster(t)
+	in.env = append(in.env, "REDIS_URL="+cluster.URL)
+	web, url := in.web(t)
+	worker := in.worker(t)
+	l := load(t, url)
+	long := submit(t, l.client, client.Submission{Type: "math.primes",
+		Payload: map[string]int64{"n": 200_000_000}})
+	for i := range cluster.Masters {
+		l.grown(200)
+		if moved := cluster.Move(t, i, nil); moved < 50 {
+			t.Errorf("invalid run: %d keys were moved", moved)
 		}
 	}
-	for name, p := range map[string]*process{"web": web, "worker": worker} {
-		if said := p.said(`"level":"ERROR"`); len(said) > 0 {
-			t.Errorf("%s logged errors: %v", name, said[0])
+	l.grown(200)
+	l.judge(append(l.stop(), long.ID))
+	noErrors(t, map[string]*process{"web": web, "worker": worker})
+}
+
+// TestClusterFailover kills a master of a Cluster with replicas while jobs are submitted and run: each that
+// was acknowledged ends, and all goes on by itself.
+func TestClusterFailover(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	cluster := redistest.NewReplicatedCluster(t)
+	in.env = append(in.env, "REDIS_URL="+cluster.URL, "ACK=replicated")
+	web, url := in.web(t)
+	worker := in.worker(t)
+	l := load(t, url)
+	l.grown(200)
+	dead := cluster.Failover(t, "longshore:meta")
+	l.grown(20)
+	if err := dead.Restart(t.Context()); err != nil { // a replica of the new master from now on
+		t.Fatal(err)
+	}
+	l.grown(500)
+	l.judge(l.stop())
+	if l.refused.Load() == 0 {
+		t.Error("invalid run: no submission met the failover")
+	}
+	noErrors(t, map[string]*process{"web": web, "worker": worker})
+}
+
+// TestClusterPartEmptied empties a master of a Cluster, but not the one that says how far the installation
+// had come: its jobs are lost, not unknown, until that is accepted.
+func TestClusterPartEmptied(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	cluster := redistest.NewCluster(t)
+	in.env = append(in.env, "REDIS_URL="+cluster.URL)
+	web, url := in.web(t)
+	in.worker(t)
+	c := clientOf(t, url)
+	ids := submitMany(t, c, 40, func(i int) (client.Submission, string) {
+		return client.Submission{Type: "math.primes", Payload: map[string]int{"n": 10 + i}}, ""
+	})
+	for _, id := range ids {
+		wait(t, c, id)
+	}
+	rdb := redistest.ClientOf(t, cluster.URL)
+	eventually(t, "all partitions are marked", func() bool {
+		return rdb.HGet(t.Context(), "longshore:meta", "parted").Val() != ""
+	})
+	for _, master := range cluster.Masters {
+		node := redistest.ClientOf(t, master.URL())
+		if node.HLen(t.Context(), "longshore:meta").Val() > 0 {
+			continue
 		}
+		if err := node.FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	web.await(t, lostData)
+	var gone job.ID
+	for _, id := range ids {
+		switch r := request(t, "GET", url+httpapi.JobPath(id), nil); r.StatusCode {
+		case http.StatusOK:
+		case http.StatusServiceUnavailable:
+			r.problem(t, 503, httpapi.StoreReset)
+			gone = id
+		default:
+			t.Errorf("%s: %s", r.Status, r.body)
+		}
+	}
+	if gone == "" {
+		t.Fatal("invalid run: no job was lost")
+	}
+	in.accept(t, url, gone)
+	fresh := submit(t, c, client.Submission{Type: "math.primes", Payload: map[string]int{"n": 100}})
+	if fresh = wait(t, c, fresh.ID); fresh.State != job.Succeeded {
+		t.Errorf("new job ended as %+v", fresh)
 	}
 }
 
@@ -136,9 +203,5 @@ func TestCluster(t *testing.T) {
 			t.Errorf("enqueue %v: exit %d: %s%s", args, code, out, text)
 		}
 	}
-	for name, p := range map[string]*process{"web": web, "worker": worker} {
-		if said := p.said(`"level":"ERROR"`); len(said) > 0 {
-			t.Errorf("%s logged errors: %v", name, said[0])
-		}
-	}
+	noErrors(t, map[string]*process{"web": web, "worker": worker})
 }

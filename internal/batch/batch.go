@@ -29,27 +29,30 @@ type Call struct {
 // callTimeout bounds one script call. A Redis that is slower is as good as gone.
 const callTimeout = 5 * time.Second
 
-// A Batcher runs one script, or one read, for many items at a time: while a call is under
+// A Batcher runs one script, or one read, for many items of a key at a time: while a call is under
 // way, later items gather, and the next call takes them along. A lone item is
 // not delayed. The calls are made by a goroutine that is there while there is
 // something to send, not by the callers: none of them waits for other items
-// than those of its own call, and the stack of a caller that goes on to wait
-// for long has not grown under the client's frames.
+// than those of its own call, nor for a part of a Cluster that is away, and the stack of a caller
+// that goes on to wait for long has not grown under the client's frames.
 type Batcher struct {
 	send  func(ctx context.Context, batch []*Call)
 	max   int
 	reads bool // a call changes nothing: a caller may leave while its own is under way
 
-	mu      sync.Mutex
+	mu   sync.Mutex
+	keys map[string]*line // one a partition
+}
+
+// A line is the items of a key that are to be sent.
+type line struct {
 	running bool // the goroutine is there
 	waiting []*Call
 }
 
 // New returns a batcher that moves at most max items a call.
 func New(rdb redis.UniversalClient, script *redis.Script, max int) *Batcher {
-	return &Batcher{max: max, send: func(ctx context.Context, batch []*Call) {
-		send(ctx, rdb, Script(script), batch)
-	}}
+	return NewMover(rdb, Script(script), max)
 }
 
 // A Read reads, or moves, each item and sets its Reply or Err. The items of one call have one Key.
@@ -57,15 +60,17 @@ type Read func(ctx context.Context, rdb redis.UniversalClient, calls []*Call)
 
 // NewMover is New for what is more than one script.
 func NewMover(rdb redis.UniversalClient, move Read, max int) *Batcher {
-	return &Batcher{max: max, send: func(ctx context.Context, batch []*Call) { send(ctx, rdb, move, batch) }}
+	return &Batcher{max: max, keys: map[string]*line{}, send: func(ctx context.Context, batch []*Call) {
+		send(ctx, rdb, move, batch)
+	}}
 }
 
 // NewReader returns a batcher of a read. A call never joins one that is under
 // way, so a reader sees all that was there when it came.
 func NewReader(rdb redis.UniversalClient, read Read, max int) *Batcher {
-	return &Batcher{max: max, reads: true, send: func(ctx context.Context, batch []*Call) {
-		send(ctx, rdb, read, batch)
-	}}
+	b := NewMover(rdb, read, max)
+	b.reads = true
+	return b
 }
 
 // Do runs one item's part and returns its reply. The error is Redis's, or
@@ -76,17 +81,22 @@ func (b *Batcher) Do(ctx context.Context, key string, args ...any) ([]any, error
 	}
 	c := &Call{Key: key, Args: args, ready: make(chan struct{})}
 	b.mu.Lock()
-	b.waiting = append(b.waiting, c)
-	if !b.running {
-		b.running = true
-		go b.run()
+	l := b.keys[key]
+	if l == nil {
+		l = &line{}
+		b.keys[key] = l
+	}
+	l.waiting = append(l.waiting, c)
+	if !l.running {
+		l.running = true
+		go b.run(l)
 	}
 	b.mu.Unlock()
 
 	select {
 	case <-c.ready:
 	case <-ctx.Done():
-		if b.leave(c) {
+		if b.leave(l, c) {
 			return nil, context.Cause(ctx)
 		}
 		<-c.ready // it is under way: its outcome is known within callTimeout
@@ -96,12 +106,12 @@ func (b *Batcher) Do(ctx context.Context, key string, args ...any) ([]any, error
 
 // leave takes an item back that no call has taken, or of which the call
 // changes nothing.
-func (b *Batcher) leave(c *Call) bool {
+func (b *Batcher) leave(l *line, c *Call) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i, w := range b.waiting {
+	for i, w := range l.waiting {
 		if w == c {
-			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
+			l.waiting = append(l.waiting[:i], l.waiting[i+1:]...)
 			return true
 		}
 	}
@@ -110,20 +120,20 @@ func (b *Batcher) leave(c *Call) bool {
 
 // run sends what waits, call after call, until nothing does. A call belongs to
 // several callers, so none of their contexts ends it: callTimeout does.
-func (b *Batcher) run() {
+func (b *Batcher) run(l *line) {
 	var batch []*Call
 	for {
 		b.mu.Lock()
-		n := min(len(b.waiting), b.max)
+		n := min(len(l.waiting), b.max)
 		if n == 0 {
-			b.running = false
+			l.running = false
 			b.mu.Unlock()
 			return
 		}
-		batch = append(batch[:0], b.waiting[:n]...)
-		rest := copy(b.waiting, b.waiting[n:])
-		clear(b.waiting[rest:])
-		b.waiting = b.waiting[:rest]
+		batch = append(batch[:0], l.waiting[:n]...)
+		rest := copy(l.waiting, l.waiting[n:])
+		clear(l.waiting[rest:])
+		l.waiting = l.waiting[:rest]
 		b.mu.Unlock()
 
 		b.send(context.Background(), batch)

@@ -21,7 +21,7 @@ const manyParts = "16"
 
 // elsewhere are the tests that draw their partitions by themselves, or make stores of their own.
 const elsewhere = "Simulation|Conformance|TestShortAndLong|TestSpotMachines|TestPoisonIsFound|" +
-	"TestFormat2IsRefused|TestListOfOneShard"
+	"TestFormat2IsRefused|TestListOfOneShard|TestUniqueNotices"
 
 // storeOf returns a store of the kind that this process tests.
 func storeOf(t testing.TB, c Config) *Store {
@@ -33,9 +33,7 @@ func storeOf(t testing.TB, c Config) *Store {
 		c.Partitions = 16
 		return New(redistest.Client(t), c)
 	default:
-		rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: strings.Split(kind, ",")})
-		t.Cleanup(func() { _ = rdb.Close() })
-		return New(rdb, c)
+		return New(redistest.ClientOf(t, "redis+cluster://"+kind), c)
 	}
 }
 

@@ -79,7 +79,10 @@ func (s *Store) Vouch(ctx context.Context, kept Life) (v Vouched, err error) {
 	}
 	v.Life, v.Keep = Life{Epoch: text(said[1]), Mark: integer(said[2])}, integer(said[4]) == 1
 	s.known.Store(&v.Life)
-	return v, nil
+	if len(s.bases) > 1 {
+		v.Loss, err = s.vouchParts(ctx, v.Life.Epoch, v.Life.Mark+1)
+	}
+	return v, err
 }
 
 // Kept has missing jobs judged by what is kept, in a process that never vouches; read is asked once a job

@@ -31,13 +31,16 @@ func turnedStore(t *testing.T) *turned {
 	return s
 }
 
-// turn turns the clock and lets the sweeper see each half second of it, or of more than some minutes
-// each five.
+// turn turns the clock and lets the sweeper see each half second of it, of more than some minutes each five,
+// of half an hour and more each thirty.
 func (s *turned) turn(t *testing.T, d time.Duration) Swept {
 	t.Helper()
 	var sum Swept
 	step := int64(500)
-	if d > 5*time.Minute {
+	switch {
+	case d >= 30*time.Minute:
+		step = 30_000
+	case d > 5*time.Minute:
 		step = 5000
 	}
 	for left := d.Milliseconds(); ; left -= step {

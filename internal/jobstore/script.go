@@ -55,7 +55,7 @@ type scripts struct {
 
 	uploaded, start, postpone, cancel, remove, sweep, walk, use, unuse *redis.Script
 	claim, hold, settle, callback, open                                *redis.Script
-	log, logged, vouch, accept                                         *redis.Script
+	log, logged, vouch, accept, parts, mark                            *redis.Script
 	tick, schedule, unschedule                                         *redis.Script
 	enter, resolve, release, limits, pace                              *redis.Script
 	close, counted, shares, paid                                       *redis.Script // of batches
@@ -119,6 +119,7 @@ func loadScripts(w words) scripts {
 		pace: script(write, lib+"pace"),
 		open: script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
 		vouch: script(write, "vouch"), accept: script(write, "accept"),
+		parts: script(write, "parts"), mark: script(write, "mark"),
 	}
 }
 

@@ -106,7 +106,7 @@ func poisonWorld(t *testing.T, seed uint64, r rules) []string {
 // few, and that those who died with it are not blamed.
 func TestPoisonIsFound(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(seeds(t, 12)) {
+	for seed := range uint64(seeds(t, 8)) {
 		if v := poisonWorld(t, seed, rules{}); len(v) > 0 {
 			t.Fatalf("seed %d: %s", seed, strings.Join(v, "\n"))
 		}
@@ -154,7 +154,7 @@ func spotWorld(t *testing.T, seed uint64, r rules) []string {
 // again soon.
 func TestSpotMachines(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(seeds(t, 2)) {
+	for seed := range uint64(seeds(t, 1)) {
 		if v := spotWorld(t, seed, rules{}); len(v) > 0 {
 			t.Fatalf("seed %d: %s", seed, strings.Join(v, "\n"))
 		}

@@ -132,7 +132,7 @@ func anyJob(rng *rand.Rand, at time.Time) NewJob {
 // TestShortAndLongWaysWriteTheSame drives both installations through the same generated moves.
 func TestShortAndLongWaysWriteTheSame(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(seeds(t, 12)) {
+	for seed := range uint64(seeds(t, 6)) {
 		rng := rand.New(rand.NewPCG(seed, 11))
 		rdb := redistest.Client(t)
 		var ways [2]*way

@@ -13,7 +13,9 @@ import (
 //   - the one that is most likely to have some, by the weights of the
 //     priorities, and none that is known to be empty;
 //   - with all queues empty it waits for a producer's notification;
-//   - notifications may be lost (pub/sub), so each queue is asked once a second anyway.
+//   - notifications may be lost (pub/sub), so each queue is asked once a second anyway;
+//   - one that can't be asked, since its part of a Cluster is away, is left alone for a while, and at most
+//     every other ask goes to such a one.
 //
 // asynq v0.26.0 has nothing of the kind: it asks each queue in turn and then
 // sleeps, half a second to one and a half by default (processor.go, rdb.Dequeue).
@@ -24,6 +26,7 @@ type picker struct {
 	mu      sync.Mutex
 	closed  bool
 	quiet   bool // nothing is worth asking
+	wasDue  bool // the last one was chosen for its time, not by weight
 	sources []*source
 }
 
@@ -33,6 +36,7 @@ type source struct {
 	empty  bool
 	heard  uint64    // notifications so far
 	askAt  time.Time // when an empty queue is asked again
+	failed int       // how often in a row it couldn't be asked
 }
 
 func newPicker(names []queueName, lane job.Lane) *picker {
@@ -116,15 +120,21 @@ func (p *picker) choose(now, deadline time.Time) (chosen *source, heard uint64, 
 		return nil, 0, deadline
 	}
 	sum, until := 0, deadline
+	var due *source
 	for _, s := range p.sources {
 		switch {
 		case !s.empty:
 			sum += s.weight
 		case !now.Before(s.askAt):
-			return s, s.heard, until
+			if due == nil || s.askAt.Before(due.askAt) {
+				due = s
+			}
 		case s.askAt.Before(until):
 			until = s.askAt
 		}
+	}
+	if p.wasDue = due != nil && !(p.wasDue && sum > 0); p.wasDue {
+		return due, due.heard, until
 	}
 	if sum == 0 {
 		return nil, 0, until
@@ -147,4 +157,14 @@ func (p *picker) found(s *source, heard uint64, tickets bool) {
 	defer p.mu.Unlock()
 	s.empty = !tickets && s.heard == heard // a notification meanwhile: ask again
 	s.askAt = time.Now().Add(p.poll)
+	s.failed = 0
+}
+
+// unasked says that a queue could not be asked.
+func (p *picker) unasked(s *source) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.empty = true
+	s.askAt = time.Now().Add(errorPause << min(s.failed, 4))
+	s.failed++
 }

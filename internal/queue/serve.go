@@ -50,7 +50,7 @@ const (
 	takeTimeout = 5 * time.Second
 	// longestWait bounds one wait for a queue worth asking, so that a loop looks around.
 	longestWait = time.Second
-	// errorPause is slept after a failed take.
+	// errorPause is how long a queue is left alone that couldn't be asked; doubled each time, to 3.2 s.
 	errorPause = 200 * time.Millisecond
 )
 
@@ -188,7 +188,7 @@ func (s *Server) dispatch(ctx, background context.Context, l *lane, wg *sync.Wai
 		claims, more, err := claimer.Claim(call, from.lane, from.priority, from.part, min(free, takeSize))
 		cancel()
 		if err != nil {
-			l.picker.rest(errorPause)
+			l.picker.unasked(from)
 			continue
 		}
 		l.picker.found(from, heard, more)

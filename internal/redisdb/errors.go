@@ -66,6 +66,7 @@ var texts = []struct{ part, reason string }{
 	{redis.ErrPoolTimeout.Error(), ReasonPoolTimeout},
 	{redis.ErrPoolExhausted.Error(), ReasonPoolTimeout},
 	{redis.ErrClosed.Error(), ReasonClosed},
+	{errNotReplicated.Error(), ReasonNoReplicas},
 	{"i/o timeout", ReasonTimeout},
 	{context.DeadlineExceeded.Error(), ReasonTimeout},
 	{"connection refused", ReasonNetwork},
@@ -93,6 +94,8 @@ func Reason(err error) string {
 		return ReasonPoolTimeout
 	case errors.Is(err, redis.ErrClosed):
 		return ReasonClosed
+	case errors.Is(err, errNotReplicated):
+		return ReasonNoReplicas
 	}
 	if reply, ok := errors.AsType[redis.Error](err); ok {
 		return replyReason(reply.Error())

@@ -70,6 +70,7 @@ func Open(c Config) (redis.UniversalClient, error) {
 	case p.nodes != nil:
 		client := redis.NewClusterClient(p.cluster())
 		client.OnNewNode(c.hook)
+		client.AddHook(guard{})
 		return client, nil
 	}
 	client := redis.NewClient(&p.Options)

@@ -12,8 +12,9 @@ import (
 // than ioTimeout, so that the server answers in time.
 const replicaWait = time.Second
 
-// errNotReplicated is of the kind [ReasonNoReplicas], as if the server had said it.
-var errNotReplicated = errors.New("NOREPLICAS it is written, and no replica has it yet")
+// errNotReplicated is of the kind [ReasonNoReplicas]. It doesn't have the server's own word for that at its
+// beginning: the client would try again what a second has shown to be in vain, three times.
+var errNotReplicated = errors.New("it is written, and no replica has it yet")
 
 // Replicated marks a command after which a replica is waited for, where
 // Config.Replicated is set. It ends in an error of [ReasonNoReplicas] if none has it

@@ -41,6 +41,19 @@ func TestTongues(t *testing.T) {
 	}
 }
 
+// TestTonguesTypes has the languages' own checkers read the types of the two clients.
+func TestTonguesTypes(t *testing.T) {
+	t.Parallel()
+	mypy := tooltest.Path(t, "mypy")
+	tool(t, clientFolder(t, "python"), nil, mypy, "--strict", "--enable-incomplete-feature=Unpack", "--exclude",
+		"django.py", "longshore")
+	rbs, err := exec.LookPath("rbs")
+	if err != nil {
+		rbs = tooltest.Path(t, "rbs3.1") // as Debian calls it
+	}
+	tool(t, clientFolder(t, "ruby"), nil, rbs, "-I", "sig", "validate", "--silent")
+}
+
 // tool runs a program to its end in a folder and returns what it says.
 func tool(t *testing.T, dir string, env []string, args ...string) string {
 	t.Helper()
@@ -150,7 +163,11 @@ func speak(t *testing.T, one tongue) {
 	defer cancel()
 	args := append(one.command[1:], "http://"+proxy.Addr().String(), fake, file)
 	cmd := exec.CommandContext(ctx, one.command[0], args...)
-	cmd.Env = append(append(os.Environ(), one.env...), "LONGSHORE_TOKEN="+webToken,
+	docs := t.TempDir()
+	if err := os.CopyFS(docs, os.DirFS("../docs")); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(append(os.Environ(), one.env...), "DOCS_DIR="+docs, "LONGSHORE_TOKEN="+webToken,
 		"LONGSHORE_URL=http://"+proxy.Addr().String())
 	var trouble bytes.Buffer
 	cmd.Stderr = &trouble

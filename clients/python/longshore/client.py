@@ -107,7 +107,7 @@ class Longshore:
                 patience.pause(failure, call)
 
     def get(self, id: str) -> Job:
-        return self._act(at(id), method="GET")
+        return self._look(id, False)
 
     def cancel(self, id: str) -> Job:
         """Asks for a job's end. A second time, or after the end, it does nothing."""
@@ -142,7 +142,7 @@ class Longshore:
         it asks by long-poll. The revision is the cursor, so the end is never missed."""
         rev, silent = after, 0
         while True:  # after each stream comes a plain look, which tells what is wrong, if anything is
-            job = self.get(id) if rev is None or silent < 3 else self.wait(id, after=rev)
+            job = self.wait(id, after=rev) if rev is not None and silent >= 3 else self._look(id, rev is not None)
             if job["rev"] != rev:
                 rev = job["rev"]
                 yield job
@@ -204,9 +204,13 @@ class Longshore:
             raise JobFailed(job)
         return job
 
-    def _act(self, path: str, body: bytes = b"", headers: Mapping[str, str] = {}, method: str = "POST") -> Job:
+    def _look(self, id: str, known: bool) -> Job:
+        job: Job = self._transport.send(Call("GET", at(id), known=known))
+        return job
+
+    def _act(self, path: str, body: bytes = b"", headers: Mapping[str, str] = {}) -> Job:
         headers = {**headers, "Content-Type": "application/json"} if body else headers
-        job: Job = self._transport.send(Call(method, path, headers=headers, body=body))
+        job: Job = self._transport.send(Call("POST", path, headers=headers, body=body))
         return job
 
 

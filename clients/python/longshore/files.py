@@ -22,10 +22,10 @@ class Source:
     def __init__(self, source: Any, size: int | None) -> None:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         self.size, self.taken, self._rest, reads = size, 0, b"", hasattr(file, "read")
-        self._more = iter(lambda: file.read(1 << 20), b"") if reads else iter(file)
+        self._more: Iterator[Any] = iter(lambda: file.read(1 << 20), b"") if reads else iter(file)
         if size is None and reads and hasattr(file, "seekable") and file.seekable():
             at = file.tell()
-            self.size = file.seek(0, os.SEEK_END) - at
+            self.size = file.seek(0, os.SEEK_END) - at or None  # files of /proc say 0
             file.seek(at)
 
     def take(self, size: int) -> bytes:
@@ -84,7 +84,7 @@ def upload(transport: Transport, source: Source, first: bytes, headers: dict[str
                     offset, patience.tries = int(head(transport.once(patch))["Upload-Offset"]), 0
             except Refused as e:
                 patience.pause(e, patch)
-        return path.rpartition("/")[2]
+        return str(path).rpartition("/")[2]
     except Exception:
         if drop:  # nobody could go on with it; if this fails it expires
             try:

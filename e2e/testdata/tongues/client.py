@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import sys
 import time
 from datetime import datetime, timedelta, timezone
@@ -122,5 +123,15 @@ assert broken.errors[0].exception_class_path == "builtins.LookupError" and "no k
 for id in ("nonsense", far["id"], "01a20967-50f3-73e0-89b5-4af387a3557a"):
     raises(TaskResultDoesNotExist, backend.get_result, id)
 raises(TypeError, shop.add.enqueue, object())
+
+# what docs/python.md says
+os.chdir(os.environ["DOCS_DIR"])
+os.symlink(name, "access.log")
+documented = re.findall(r"(?ms)^```python\n(.*?)^```$", pathlib.Path("python.md").read_text())
+names: dict = {"print": lambda *_: None}
+for block in documented:
+    exec(block, names)
+assert len(documented) == 3 and pathlib.Path(names["output"]["name"]).stat().st_size == names["output"]["size"]
+assert names["TASKS"]["default"]["BACKEND"] == "longshore.django.LongshoreBackend"
 
 print(json.dumps({"jobs": len(set(ids)), "ended": len(ended), "size": output["size"]}))

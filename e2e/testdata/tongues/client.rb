@@ -61,6 +61,10 @@ check "canceled", client.cancel(far["id"])["state"] == "canceled"
 check "moved", client.wait(far["id"], after: far["rev"])["rev"] > far["rev"]
 check "failed", raises(Longshore::JobFailed) { client.result(far["id"]) }.job["id"] == far["id"]
 
+theirs = Longshore::Unavailable.new({ "code" => "unavailable" }) # from a block, not from the connection
+one = [{ type: "math.primes", payload: { n: 3 } }]
+check "theirs", raises(Longshore::Unavailable) { client.submit_many(one) { raise theirs } }.equal?(theirs)
+
 # inputs: without a size, that end too soon, that fail, of the wrong kind
 data = File.binread(name)
 parts = lambda do |many, error = nil|
@@ -123,5 +127,14 @@ check "theirs", client.output(client.wait(many[1].provider_job_id)["id"]).start_
 raises(Longshore::Invalid) do
   ActiveJob::QueueAdapters::LongshoreAdapter.new(client: client, type: "no.such").enqueue(Greet.new("x"))
 end
+
+# what docs/ruby.md says, but for the function, which the test has in its own way
+Dir.chdir(ENV.fetch("DOCS_DIR"))
+File.symlink(name, "access.log")
+documented = File.read("ruby.md").scan(/^```ruby\n(.*?)^```$/m).flatten
+eval("$stdout = StringIO.new\n" + documented[0, 3].join, TOPLEVEL_BINDING.dup, "ruby.md") # rubocop:disable all
+$stdout = STDOUT
+check "documented", documented.size == 4 && documented[3].include?("LongshoreAdapter.run")
+check "the download", Dir["*"].any? { |f| f != "access.log" && File.size(f) > 9_000_000 }
 
 puts JSON.generate({ jobs: ids.uniq.size, ended: ended.size, size: output["size"] })

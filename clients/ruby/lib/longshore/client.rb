@@ -58,10 +58,10 @@ module Longshore
         lines << json(s)
         size += lines.last.bytesize
         next if lines.size < LINES && size < BYTES
-        group(lines, first, &told)
+        Transport.unwrap { group(lines, first, &told) }
         lines, first, size = [], first + lines.size, 0
       end
-      group(lines, first, &told)
+      Transport.unwrap { group(lines, first, &told) }
     end
 
     def get(id) = act(at(id), method: "GET")
@@ -104,20 +104,20 @@ module Longshore
         rev = job["rev"]
         job["done"]
       end
-      loop do # after each stream comes a plain look, which tells what is wrong, if anything is
-        job = rev && silent >= 3 ? wait(id, after: rev) : get(id)
-        return job if Transport.unwrap { tell.call(job) }
-        next if silent >= 3
-        before, begun, pause = rev, now, 0
-        begin
-          Transport.unwrap do
+      Transport.unwrap do
+        loop do # after each stream comes a plain look, which tells what is wrong, if anything is
+          job = rev && silent >= 3 ? wait(id, after: rev) : act(at(id), method: "GET", known: !rev.nil?)
+          return job if tell.call(job)
+          next if silent >= 3
+          before, begun, pause = rev, now, 0
+          begin
             pause = events(id, rev) { |event| return event if tell.call(event) }
+          rescue Foreign, Refused => e
+            silent = 3 unless e.is_a?(Refused) && Transport::PASSING.include?(e.status)
           end
-        rescue Foreign, Refused => e
-          silent = 3 unless e.is_a?(Refused) && Transport::PASSING.include?(e.status)
+          silent = rev != before || now - begun > HEARTBEAT / 2 ? 0 : silent + 1 if silent < 3
+          sleep pause
         end
-        silent = rev != before || now - begun > HEARTBEAT / 2 ? 0 : silent + 1 if silent < 3
-        sleep pause
       end
     end
 
@@ -151,21 +151,19 @@ module Longshore
                         headers: { "Content-Type" => "application/x-ndjson",
                                    "Accept" => "application/x-ndjson, application/problem+json" })
         begin
-          Transport.unwrap do
-            @transport.once(call) do |answer|
-              Transport.each_line(answer) do |line|
-                told = JSON.parse(line)
-                i = sent.fetch(told.fetch("line") - 1)
-                error = told["code"] && Refused.of(told, told["status"], told["retry_after"].to_f)
-                next failure = error if error && Transport::PASSING.include?(error.status) && error.code != "store_reset"
-                waiting.delete(i)
-                patience.reset
-                answered = error ? { error: error } : { id: told["id"], created: told["created"] || false }
-                Transport.theirs { yield({ index: first + i, **answered }) }
-              end
-            rescue JSON::ParserError, IndexError
-              Transport.foreign(answer, ", lines of a batch")
+          @transport.once(call) do |answer|
+            Transport.each_line(answer) do |line|
+              told = JSON.parse(line)
+              i = sent.fetch(told.fetch("line") - 1)
+              error = told["code"] && Refused.of(told, told["status"], told["retry_after"].to_f)
+              next failure = error if error && Transport::PASSING.include?(error.status) && error.code != "store_reset"
+              waiting.delete(i)
+              patience.reset
+              answered = error ? { error: error } : { id: told["id"], created: told["created"] || false }
+              Transport.theirs { yield({ index: first + i, **answered }) }
             end
+          rescue JSON::ParserError, IndexError
+            Transport.foreign(answer, ", lines of a batch")
           end
         rescue Refused => e
           failure = e
@@ -199,9 +197,9 @@ module Longshore
       end
     end
 
-    def act(path, body = nil, headers = {}, method: "POST", safe: true)
+    def act(path, body = nil, headers = {}, method: "POST", **more)
       headers = headers.merge("Content-Type" => "application/json") if body
-      @transport.exchange(Call.new(method: method, path: path, headers: headers, body: body && json(body), safe: safe))
+      @transport.exchange(Call.new(method: method, path: path, headers: headers, body: body && json(body), **more))
     end
 
     def at(id, rest = "") = "/v1/jobs/#{escape(id)}#{rest}"

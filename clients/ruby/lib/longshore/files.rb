@@ -13,8 +13,8 @@ module Longshore
       source = StringIO.new(source) if source.is_a?(String)
       @source, @size, @taken, @rest = source, size, 0, "".b
       @each = source.to_enum(:each) unless source.respond_to?(:read)
-      @size ||= source.size - source.pos if @each.nil? && %i[size pos].all? { |m| source.respond_to?(m) }
-    rescue Errno::ESPIPE # it says that it can, and can't
+      @size ||= (source.size - source.pos).nonzero? if !@each && %i[size pos].all? { |m| source.respond_to?(m) }
+    rescue Errno::ESPIPE # a pipe says that it can, and can't
       nil
     end
 

@@ -19,8 +19,8 @@ module Longshore
   class Transport
     PASSING = [0, 429, 502, 503, 504].freeze
     RESUMABLE = [409, 423, 500, 507].freeze # of an upload in pieces: another request holds it, or there is no space now
-    BROKEN = [SystemCallError, SocketError, IOError, Timeout::Error, OpenSSL::SSL::SSLError, Net::ProtocolError,
-              Net::HTTPBadResponse, Net::HTTPHeaderSyntaxError].freeze
+    BROKEN = [SystemCallError, SocketError, IOError, Net::OpenTimeout, Net::ReadTimeout, Net::WriteTimeout,
+              OpenSSL::SSL::SSLError, Net::ProtocolError, Net::HTTPBadResponse, Net::HTTPHeaderSyntaxError].freeze
 
     # Keeps errors of the caller's block or input apart from those of the connection.
     class Theirs < StandardError; end

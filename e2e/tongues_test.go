@@ -29,8 +29,8 @@ type tongue struct {
 	functions string   // a folder with what runs the jobs of its community's adapter
 }
 
-// TestTongues builds the packages of the clients in Python and Ruby, installs the files that came of it, and
-// has a script in each language drive them against the built server, whose connections break and which is killed.
+// TestTongues builds the packages of the clients in Python and Ruby, installs what came of it, and has a script
+// in each language drive them against the built server, whose connections break and which is killed.
 func TestTongues(t *testing.T) {
 	t.Parallel()
 	for name, install := range map[string]func(*testing.T) tongue{"python": wheel, "ruby": gem} {
@@ -254,7 +254,7 @@ func villain(t *testing.T) (url string) {
 	return fake.URL
 }
 
-// refusesTwice is a server that is full, then breaks off, then takes a job and tells how many keys it came with.
+// refusesTwice is a server that is full, then breaks off, then takes a job and tells how many keys came.
 func refusesTwice() http.HandlerFunc {
 	var mu sync.Mutex
 	keys, tries := map[string]bool{}, 0

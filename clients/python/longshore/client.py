@@ -150,9 +150,9 @@ class Longshore:
                 return
             before, begun, pause = rev, time.monotonic(), 0.0
             try:
-                for name, data in self._events(id, rev) if silent < 3 else ():
-                    pause = int(data) / 1000 if name == "retry" else pause
-                    job = json.loads(data) if name == "state" else job
+                for event in self._events(id, rev) if silent < 3 else ():
+                    pause = int(event.get("retry", pause * 1000)) / 1000
+                    job = json.loads(event["data"]) if event.get("event") == "state" else job
                     if job["rev"] != rev:
                         rev = job["rev"]
                         yield job
@@ -165,26 +165,18 @@ class Longshore:
                 silent = 0 if rev != before or time.monotonic() - begun > HEARTBEAT / 2 else silent + 1
                 time.sleep(pause)
 
-    def _events(self, id: str, rev: int) -> Iterator[tuple[str, str]]:
-        call = Call("GET", at(id, "/events"), {"after": rev}, {"Accept": "text/event-stream", "Last-Event-ID": str(rev)},
-                    timeout=HEARTBEAT)
-        name, data = "message", list[str]()
-        with self._transport.once(call) as answer:
+    def _events(self, id: str, rev: int) -> Iterator[dict[str, str]]:
+        headers, event = {"Accept": "text/event-stream", "Last-Event-ID": str(rev)}, dict[str, str]()
+        with self._transport.once(Call("GET", at(id, "/events"), {"after": rev}, headers, timeout=HEARTBEAT)) as answer:
             if answer.status != 204 and answer.kind != "text/event-stream":
                 answer.foreign()
             for line in answer.lines():
                 field, _, value = line.partition(":")
-                value = value.removeprefix(" ")
-                if field == "event":
-                    name = value
-                elif field == "data":
-                    data.append(value)
-                elif field == "retry":
-                    yield field, value
-                elif not line:
-                    if data:
-                        yield name, "\n".join(data)
-                    name, data = "message", []
+                if line:
+                    event[field] = event.get(field, "") + value.strip()  # lines of JSON may be joined
+                else:
+                    yield event
+                    event = {}
 
     def result(self, id: str, *, timeout: float | None = None) -> Any:
         """Waits for the end and returns the result; raises JobFailed where there is none."""

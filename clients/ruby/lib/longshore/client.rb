@@ -29,7 +29,7 @@ module Longshore
       text = payload && JSON.generate(payload)
       words = { "payload" => text, "filename" => filename, **controls }.compact.to_h { |k, v| [k.to_s, word(v)] }
       told = { "type" => type, "filetype" => content_type }.merge(words)
-      coded = told.map { |k, v| "#{k} #{Base64.strict_encode64(v)}" }.join(",")
+      coded = told.map { |k, v| "#{k} #{[v].pack("m0")}" }.join(",")
       headers = drawn(id, idempotency_key)
       Transport.unwrap do
         source = Source.new(source, size)
@@ -178,18 +178,13 @@ module Longshore
                       headers: { "Accept" => "text/event-stream", "Last-Event-ID" => rev.to_s })
       @transport.once(call) do |answer|
         Transport.foreign(answer) unless answer.code == "204" || answer.content_type == "text/event-stream"
-        name, data, pause = "message", [], 0
+        event, pause = Hash.new(""), 0
         Transport.each_line(answer) do |line|
           field, value = line.split(":", 2)
-          value = value.to_s.delete_prefix(" ")
-          case field
-          when "event" then name = value
-          when "data" then data << value
-          when "retry" then pause = value.to_i / 1000.0
-          when nil
-            yield JSON.parse(data.join("\n")) if name == "state" && !data.empty?
-            name, data = "message", []
-          end
+          next event[field] += value.to_s.strip if field # lines of JSON may be joined
+          pause = event["retry"].to_i / 1000.0 if event.key?("retry")
+          yield JSON.parse(event["data"]) if event["event"] == "state"
+          event.clear
         rescue JSON::ParserError
           Transport.foreign(answer)
         end

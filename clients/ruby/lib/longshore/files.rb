@@ -1,6 +1,5 @@
 # frozen_string_literal: true
 
-require "base64"
 require "digest"
 require "stringio"
 
@@ -130,7 +129,7 @@ module Longshore
         @patience.pause(e, call)
         retry
       end
-      return if @want.nil? || Base64.decode64(@want) == @digest.digest
+      return if @want.nil? || @want.unpack1("m") == @digest.digest
       raise DigestMismatch, "the file's digest does not match what was received"
     end
 

@@ -29,7 +29,7 @@ type tongue struct {
 	functions string   // a folder with what runs the jobs of its community's adapter
 }
 
-// TestTongues builds the packages of the clients in Python and Ruby, installs what came of it, and has a script
+// TestTongues builds the packages of the clients in Python and Ruby, installs what came, and has a script
 // in each language drive them against the built server, whose connections break and which is killed.
 func TestTongues(t *testing.T) {
 	t.Parallel()

@@ -41,8 +41,9 @@ module Longshore
         end
         headers["Content-Length"] = source.size.to_s if long && source.size
         source.unread(first) if long
+        headers["Content-Type"] = content_type
         @transport.exchange(Call.new(method: "POST", path: "/v1/jobs/#{escape(type)}", query: words, timeout: 120,
-                                     headers: headers.merge("Content-Type" => content_type), body: long ? source : first))
+                                     headers: headers, body: long ? source : first))
       end
     end
 
@@ -81,8 +82,8 @@ module Longshore
         left = ends ? (ends - asked).clamp(0, POLL) : POLL
         query = { "wait" => "#{(left * 1000).to_i}ms", **(after ? { "after" => after } : { "until" => "done" }) }
         later = 0
-        job = @transport.exchange(Call.new(method: "GET", path: at(id), query: query, timeout: left + @transport.timeout,
-                                           known: !job.nil?)) do |answer|
+        call = Call.new(method: "GET", path: at(id), query: query, known: !job.nil?, timeout: left + @transport.timeout)
+        job = @transport.exchange(call) do |answer|
           later = Transport.retry_after(answer)
           Transport.json(answer)
         end
@@ -147,9 +148,10 @@ module Longshore
       waiting, patience = lines.each_index.to_a, Patience.new(@transport)
       until waiting.empty?
         sent, failure = waiting.dup, Refused.of({ "code" => "unavailable", "detail" => "not all lines were answered" })
-        call = Call.new(method: "POST", path: "/v1/jobs/batch", body: sent.map { |i| lines[i] + "\n" }.join, timeout: 60,
-                        headers: { "Content-Type" => "application/x-ndjson",
-                                   "Accept" => "application/x-ndjson, application/problem+json" })
+        kinds = { "Content-Type" => "application/x-ndjson",
+                  "Accept" => "application/x-ndjson, application/problem+json" }
+        call = Call.new(method: "POST", path: "/v1/jobs/batch", headers: kinds, timeout: 60,
+                        body: sent.map { |i| lines[i] + "\n" }.join)
         begin
           @transport.once(call) do |answer|
             Transport.each_line(answer) do |line|

@@ -142,7 +142,8 @@ module Longshore
       headers = { "Accept" => "application/json, application/problem+json", "User-Agent" => "longshore-ruby",
                   "Accept-Encoding" => "identity", "Connection" => "close" }.merge(call.headers)
       headers["Authorization"] = "Bearer #{@token}" if @token && origin(at) == origin(@base)
-      request = Net::HTTPGenericRequest.new(call.method, !call.body.nil?, call.method != "HEAD", at.request_uri, headers)
+      request = Net::HTTPGenericRequest.new(call.method, !call.body.nil?, call.method != "HEAD", at.request_uri,
+                                            headers)
       case call.body
       when nil then request["Content-Length"] = "0" unless %w[GET HEAD].include?(call.method)
       when String then request.body = call.body

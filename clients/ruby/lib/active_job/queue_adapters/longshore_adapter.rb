@@ -11,9 +11,9 @@ module ActiveJob
     #   config.active_job.queue_adapter = ActiveJob::QueueAdapters::LongshoreAdapter.new(
     #     client: Longshore::Client.new(url: "…"), types: { "mailers" => "rails.mail" })
     #
-    # A queue is a type of Longshore's; what types doesn't name is type. The payload is what ActiveJob's serialize gives,
-    # and a function that calls LongshoreAdapter.run executes it. Attempts are Longshore's: controls has max_attempts,
-    # timeout and whatever else a submission takes.
+    # A queue is a type of Longshore's; what types doesn't name is type. The payload is what ActiveJob's serialize
+    # gives, and a function that calls LongshoreAdapter.run executes it. Attempts are Longshore's: controls has
+    # max_attempts, timeout and whatever else a submission takes.
     class LongshoreAdapter < (defined?(AbstractAdapter) ? AbstractAdapter : Object)
       def initialize(client: nil, type: ENV.fetch("LONGSHORE_TYPE", "rails.job"), types: {}, controls: {})
         super()

@@ -1,0 +1,6 @@
+# frozen_string_literal: true
+
+require "longshore/errors"
+require "longshore/transport"
+require "longshore/files"
+require "longshore/client"

@@ -167,7 +167,7 @@ func TestBoundaries(t *testing.T) {
 
 func TestCSVBoundaries(t *testing.T) {
 	t.Parallel()
-	for shift := range 60 {
+	for shift := range 20 { // a row has 14 bytes
 		var in, want strings.Builder
 		in.WriteString("a,b\n")
 		row, record := "1,\"é\"\"\r\nx\"\r\n", `{"a":"1","b":"é\"\r\nx"}`+"\n"

@@ -31,6 +31,7 @@ type Sweeper struct {
 	Every time.Duration // 0 = 250 ms
 
 	looks chan finding // at batches, of which a large one takes long; nil = each sweep does them itself
+	early int          // how often in a row others had just swept
 }
 
 // Swept counts what one sweep did.
@@ -53,8 +54,18 @@ func (w *Sweeper) Run(ctx context.Context) error {
 	w.looks = make(chan finding, 256)
 	var looking sync.WaitGroup
 	looking.Go(func() { w.lookAtBatches(ctx) })
+	rest := 0
 	w.loop(ctx, every, "sweep", func(ctx context.Context) error {
+		if rest--; rest >= 0 {
+			return nil
+		}
 		_, err := w.Sweep(ctx)
+		// A thousand processes that each ask four times a second whether it is their turn would take a third
+		// of Redis. Who is told that it isn't asks less often, but so that no pause is a stall where
+		// the one dies whose turn it was.
+		if w.Ticks == nil { // who makes ticks is told of those that are due each time
+			rest = min(w.early, mostRest)
+		}
 		return err
 	})
 	looking.Wait()
@@ -83,12 +94,22 @@ func (w *Sweeper) loop(ctx context.Context, every time.Duration, what string, f 
 	}}.Run(ctx, func(ctx context.Context) (bool, error) { return false, f(ctx) })
 }
 
+// mostRest is how many sweeps a process leaves out at most: 250 ms of those who do and 750 of those who don't
+// are no more than STALL.
+const mostRest = 2
+
 // Sweep does one round over all partitions.
 func (w *Sweeper) Sweep(ctx context.Context) (Swept, error) {
 	var sum Swept
 	var errs []error
+	ours := false
 	for part := range w.Store.bases {
-		errs = append(errs, w.sweepPart(ctx, part, &sum))
+		swept, err := w.sweepPart(ctx, part, &sum)
+		ours = ours || swept
+		errs = append(errs, err)
+	}
+	if w.early++; ours {
+		w.early = 0
 	}
 	return sum, errors.Join(errs...)
 }
@@ -96,27 +117,29 @@ func (w *Sweeper) Sweep(ctx context.Context) (Swept, error) {
 // walkTime bounds how long a sweep goes after lost tickets in a partition.
 const walkTime = 50 * time.Millisecond
 
-func (w *Sweeper) sweepPart(ctx context.Context, part int, sum *Swept) error {
+// sweepPart reports whether there was something to do: nobody else had just swept.
+func (w *Sweeper) sweepPart(ctx context.Context, part int, sum *Swept) (ours bool, err error) {
 	gap := sweepGapMS
 	for range 100 { // bounded: more than that is left to the next round
 		found, more, lost, err := w.Store.sweep(ctx, part, gap, w.Ticks)
 		if err != nil {
-			return fmt.Errorf("sweep: %w", err)
+			return true, fmt.Errorf("sweep: %w", err)
 		}
+		ours = ours || more >= 0
 		if err := w.round(ctx, found, sum); err != nil {
-			return err
+			return ours, err
 		}
 		if lost {
 			if err := w.walk(ctx, part, sum); err != nil {
-				return err
+				return ours, err
 			}
 		}
-		if !more {
-			return nil
+		if more < 1 {
+			return ours, nil
 		}
 		gap = 0
 	}
-	return nil
+	return ours, nil
 }
 
 // walk goes after tickets that were lost, for a while.
@@ -216,9 +239,10 @@ func queues() []any {
 	return names
 }
 
-// sweep runs the script over one partition. lost says that tickets were: walk looks for them.
+// sweep runs the script over one partition. more is 1 if the limit was reached, -1 if somebody else has just
+// swept. lost says that tickets were: walk looks for them.
 func (s *Store) sweep(ctx context.Context, part, gap int, ticks func(int, []string, time.Time)) (
-	found []finding, more, lost bool, err error) {
+	found []finding, more int64, lost bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	due := 0
@@ -228,10 +252,10 @@ func (s *Store) sweep(ctx context.Context, part, gap int, ticks func(int, []stri
 	args := append([]any{ms(s.lease), cancelCapMS, gap, sweepLimit, due}, queues()...)
 	reply, err := s.scripts.sweep.Run(ctx, s.rdb, []string{s.bases[part]}, args...).Slice()
 	if err != nil {
-		return nil, false, false, err
+		return nil, 0, false, err
 	}
 	if len(reply) != 5 {
-		return nil, false, false, fmt.Errorf("script answered %d values", len(reply))
+		return nil, 0, false, fmt.Errorf("script answered %d values", len(reply))
 	}
 	if ticks != nil {
 		names, _ := reply[3].([]any)
@@ -251,7 +275,7 @@ func (s *Store) sweep(ctx context.Context, part, gap int, ticks func(int, []stri
 			found = append(found, f)
 		}
 	}
-	return found, integer(reply[0]) == 1, integer(reply[1]) == 1, nil
+	return found, integer(reply[0]), integer(reply[1]) == 1, nil
 }
 
 // walk goes some steps after lost tickets, and says how many it gave anew.

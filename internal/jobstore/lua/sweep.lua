@@ -1,5 +1,6 @@
 -- sweep: one partition. It finds what is due, moves what it can and answers
--- { 1 if there is more than the limit let it take, 1 if tickets were lost, found }, where found has
+-- { 1 if there is more than the limit let it take, -1 if somebody else has just swept, 1 if tickets were lost, found },
+-- where found has
 -- { kind, { id, delivery, queue, type }, … }:
 --   head   re-issued: ahead of what waits    tail    its time has come
 --   mended its ticket was gone               upload  in pieces, silent for a while: is it whole, or over?
@@ -353,6 +354,8 @@ if gap < 0 or gap >= min_gap then
     if serve(limit) == limit then more = 1 end
   end
   compare()
+else
+  more = -1
 end
 local ticks, most = {}, tonumber(ARGV[5])
 if most > 0 then

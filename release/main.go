@@ -1,7 +1,7 @@
 // Command release builds what a release consists of: for each system an archive of the
-// static programs (for Windows of the client alone), a list of what went into them (an SBOM in CycloneDX's JSON, read from
-// the programs themselves), and SHA256SUMS over all. The same source and version give
-// the same bytes.
+// static programs (for Windows of the client alone), a list of what went into them (an
+// SBOM in CycloneDX's JSON, read from the programs themselves), and SHA256SUMS over all.
+// The same source and version give the same bytes.
 package main
 
 import (

@@ -83,7 +83,8 @@ func (p *cli) functionsOf(name, short string) *cobra.Command {
 			}
 			child := exec.CommandContext(cmd.Context(), path, append([]string{"functions", name}, args...)...)
 			child.Stdin, child.Stdout, child.Stderr = p.in, p.raw, p.screen
-			child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) } // it ends what it runs
+			// it ends what it runs
+			child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
 			err = child.Run()
 			if ended := (*exec.ExitError)(nil); errors.As(err, &ended) && ended.Exited() {
 				return &exit{code: ended.ExitCode()} // it has said why
@@ -111,7 +112,7 @@ func workerProgram() (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
 		return "", errors.New("functions are run by the program worker, which is neither beside enqueue nor on the " +
-			"PATH: take it from the same release, or build both: go build -o bin/ ./cmd/...")
+			"PATH: take it from the same release, or build both with make build")
 	}
 	return path, nil
 }

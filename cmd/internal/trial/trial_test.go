@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"longshore/handlers"
 	"longshore/internal/functions/starter"
 	"longshore/worker"
-
 )
 
 func TestMain(m *testing.M) {

@@ -8,7 +8,7 @@ RUN go mod download
 COPY . .
 ARG VERSION=dev
 RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false \
-	-ldflags="-s -w -X longshore/cmd/internal/program.version=${VERSION}" -o /out/bin/ ./cmd/... \
+	-ldflags="-s -w -X longshore/internal/version.version=${VERSION}" -o /out/bin/ ./cmd/... \
 	&& mkdir -m 1777 /out/tmp && mkdir /out/data && chown 65532:65532 /out/data && cp Procfile /out/
 
 FROM scratch

@@ -53,9 +53,11 @@ format: ## list files that gofmt would change, and fail if there are any
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not gofmt'ed:"; echo "$$files"; exit 1; }
 
 .PHONY: vet
-vet: ## go vet, for Linux and for macOS
+vet: ## go vet, for Linux and for macOS; the client also for Windows
 	GOOS=linux $(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
+	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/enqueue
+	GOOS=windows GOARCH=arm64 $(GO) build -o /dev/null ./cmd/enqueue
 	cd bench/peers && GOOS=linux $(GO) vet ./...
 
 .PHONY: lint
@@ -64,10 +66,10 @@ lint: ## golangci-lint with .golangci.yml, in the version of tools/go.mod (built
 
 .PHONY: build
 build: ## the programs, static, into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-X longshore/cmd/internal/program.version=$(VERSION)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-X longshore/internal/version.version=$(VERSION)' -o bin/ ./cmd/...
 
 .PHONY: release
-release: ## archives of the programs for Linux and macOS with SHA256SUMS and SBOMs, into dist/; VERSION=v1.2.3
+release: ## archives of the programs for Linux, macOS and Windows (the client) with SHA256SUMS and SBOMs, into dist/; VERSION=v1.2.3
 	$(GO) run ./release -version '$(VERSION)'
 
 .PHONY: module-path

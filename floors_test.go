@@ -33,6 +33,7 @@ var floors = map[string]int{
 	"job":                 0,
 	"config":              0,
 	"installation":        0,
+	"internal/version":    0, // which build this is
 	"internal/access":     0,
 	"internal/redisdb":    0,
 	"internal/localredis": 0,
@@ -116,6 +117,7 @@ var floors = map[string]int{
 	"internal/web": 5, // joins the wings
 	// 6: what programs share; the comparison with stock asynq
 	"cmd/internal/program": 6,
+	"cmd/internal/trial":   6, // functions, tried where they are written
 	"bench":                6,
 	"bench/streams":        7,
 	"e2e":                  7,
@@ -217,7 +219,7 @@ var keepers = map[string][]string{
 	"github.com/axiomhq/hyperloglog":      {"internal/stream", "handlers"},
 	"github.com/itchyny/gojq":             {"internal/jq"},
 	"github.com/cespare/xxhash/v2":        {"internal/stream", "handlers"},
-	"github.com/spf13/cobra":              {"cmd/enqueue"},
+	"github.com/spf13/cobra":              {"cmd/enqueue", "cmd/internal/trial"},
 	"github.com/spf13/pflag":              {"cmd/enqueue"}, // cobra's flags
 	"github.com/vbauerster/mpb/v8":        {"cmd/enqueue"},
 	"github.com/tus/tusd/v2":              {"internal/tus"},
@@ -230,7 +232,7 @@ var keepers = map[string][]string{
 	"golang.org/x/sys": {"internal/localredis", "internal/family", "internal/isolate", "internal/sandbox",
 		"internal/blob/disk", "internal/functions/program", "internal/chaos/history",
 		"internal/functions/lambda", "internal/functions/wasm",
-		"internal/functions/deployed"},
+		"internal/functions/deployed", "cmd/enqueue"},
 	"github.com/tetratelabs/wazero": {"internal/functions/wasm"},
 }
 
@@ -391,6 +393,45 @@ func wrongInWeb(pkg, other string) string {
 		return "a wing imports the edge, and no other room of web"
 	}
 	return ""
+}
+
+// runsJobs is what the client must not carry, with what stands on it: who runs jobs, and who serves HTTP.
+var runsJobs = []string{"handlers", "worker", "internal/isolate", "internal/imaging", "internal/sandbox",
+	"internal/functions", "internal/functions/host", "internal/functions/wasm", "internal/web", "internal/tus",
+	"cmd/internal/program", "cmd/internal/trial"}
+
+// TestClient holds that the client, with all it stands on, runs no jobs.
+func TestClient(t *testing.T) {
+	t.Parallel()
+	imports := map[string][]string{}
+	for _, src := range sources(t) {
+		if src.test {
+			continue
+		}
+		for _, imported := range src.imports {
+			if other, ours := strings.CutPrefix(imported, module+"/"); ours {
+				imports[src.pkg] = append(imports[src.pkg], other)
+			}
+		}
+	}
+	const client = "cmd/enqueue"
+	by := map[string]string{client: ""} // who imports it
+	for next := []string{client}; len(next) > 0; next = next[1:] {
+		for _, other := range imports[next[0]] {
+			if _, seen := by[other]; !seen {
+				by[other] = next[0]
+				next = append(next, other)
+			}
+		}
+	}
+	if len(by) < 10 {
+		t.Errorf("the client stands on %v alone", by)
+	}
+	for _, pkg := range runsJobs {
+		if who, there := by[pkg]; there {
+			t.Errorf("%s comes into the client by %s", pkg, who)
+		}
+	}
 }
 
 // TestWingsHold tries imports that must be wrong, and such that must not.

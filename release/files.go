@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -58,6 +59,31 @@ func add(t *tar.Writer, folder, name string) error {
 	}
 	_, err = io.Copy(t, f)
 	return err
+}
+
+// archiveZip is archive as a zip, which Windows opens by itself.
+func archiveZip(to, folder string, files []string) (err error) {
+	f, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	z := zip.NewWriter(f)
+	for _, name := range files {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: folder + "/" + filepath.Base(name), Method: zip.Deflate})
+		if err != nil {
+			return fmt.Errorf("pack %s: %w", name, err)
+		}
+		in, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(w, in)
+		if err := errors.Join(err, in.Close()); err != nil {
+			return fmt.Errorf("pack %s: %w", name, err)
+		}
+	}
+	return z.Close()
 }
 
 // writeSums writes the digests of files in a folder, in the form that sha256sum -c reads.

@@ -1,7 +1,7 @@
 // Command release builds what a release consists of: for each system an archive of the
-// static programs, a list of what went into them (an SBOM in CycloneDX's JSON, read from
-// the programs themselves), and SHA256SUMS over all. The same source and version give
-// the same bytes.
+// static programs (for Windows of the client alone), a list of what went into them (an
+// SBOM in CycloneDX's JSON, read from the programs themselves), and SHA256SUMS over all.
+// The same source and version give the same bytes.
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 	}
 }
 
-const allTargets = "linux/amd64 linux/arm64 darwin/amd64 darwin/arm64"
+const allTargets = "linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64"
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("release", flag.ContinueOnError)
@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	r := &release{source: ".", version: *version, out: *out, patterns: []string{"./cmd/..."},
+	r := &release{source: ".", version: *version, out: *out, patterns: []string{"./cmd/..."}, client: "./cmd/enqueue",
 		extra: []string{"LICENSE", "README.md", "CHANGELOG.md"}, stderr: stderr}
 	if err := r.make(ctx, strings.Fields(*targets)); err != nil {
 		return err
@@ -50,6 +50,7 @@ type release struct {
 	version  string
 	out      string
 	patterns []string // packages of the programs
+	client   string   // package of the one for systems without workers
 	extra    []string // files that go into each archive
 	stderr   io.Writer
 }
@@ -106,9 +107,13 @@ func (r *release) build(ctx context.Context, target string) ([]string, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(folder)
+	patterns, pack, ending := r.patterns, archive, ".tar.gz"
+	if system == "windows" {
+		patterns, pack, ending = []string{r.client}, archiveZip, ".zip"
+	}
 	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-buildvcs=false",
-		"-ldflags=-s -w -buildid= -X longshore/cmd/internal/program.version=" + r.version, "-o",
-		folder + string(filepath.Separator)}, r.patterns...)...)
+		"-ldflags=-s -w -buildid= -X longshore/internal/version.version=" + r.version, "-o",
+		folder + string(filepath.Separator)}, patterns...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = r.source, r.stderr, r.stderr
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+arch)
 	if err := cmd.Run(); err != nil {
@@ -133,8 +138,8 @@ func (r *release) build(ctx context.Context, target string) ([]string, error) {
 	for _, extra := range r.extra {
 		programs = append(programs, filepath.Join(r.source, extra))
 	}
-	if err := archive(filepath.Join(r.out, name+".tar.gz"), name, programs); err != nil {
+	if err := pack(filepath.Join(r.out, name+ending), name, programs); err != nil {
 		return nil, err
 	}
-	return []string{name + ".tar.gz", name + ".cdx.json"}, nil
+	return []string{name + ending, name + ".cdx.json"}, nil
 }

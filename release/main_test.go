@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
@@ -19,10 +20,10 @@ import (
 
 // tiny is a module that is built like ours, but in a moment.
 var tiny = map[string]string{
-	"go.mod":                          "module longshore\n\ngo 1.25\n",
-	"LICENSE":                         "do as you like\n",
-	"cmd/internal/program/program.go": "package program\n\nvar version string\n\nfunc Version() string { return version }\n",
-	"cmd/tiny/main.go":                "package main\n\nimport \"longshore/cmd/internal/program\"\n\nfunc main() { print(program.Version()) }\n",
+	"go.mod":                      "module longshore\n\ngo 1.25\n",
+	"LICENSE":                     "do as you like\n",
+	"internal/version/version.go": "package version\n\nvar version string\n\nfunc Build() string { return version }\n",
+	"cmd/tiny/main.go":            "package main\n\nimport \"longshore/internal/version\"\n\nfunc main() { print(version.Build()) }\n",
 }
 
 // TestRelease makes a release for this system twice: it runs, knows its version, its
@@ -119,6 +120,36 @@ func tryProgram(t *testing.T, name string) {
 	if err != nil || json.Unmarshal(text, &list) != nil || list.Format != "CycloneDX" ||
 		list.Metadata.Component.Version != "v1.2.3" || len(list.Components) != 1 {
 		t.Errorf("the SBOM: %s, %v", text, err)
+	}
+}
+
+// TestReleaseForWindows has the client alone, as a zip.
+func TestReleaseForWindows(t *testing.T) {
+	t.Parallel()
+	source := t.TempDir()
+	for name, text := range tiny {
+		name = filepath.Join(source, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755),
+			os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &release{source: source, version: "v1.2.3", out: t.TempDir(), patterns: []string{"./none"},
+		client: "./cmd/tiny", extra: []string{"LICENSE"}, stderr: os.Stderr}
+	if err := r.make(t.Context(), []string{"windows/arm64"}); err != nil {
+		t.Fatal(err)
+	}
+	const name = "longshore_v1.2.3_windows_arm64"
+	z, err := zip.OpenReader(filepath.Join(r.out, name+".zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	if len(z.File) != 2 || z.File[0].Name != name+"/tiny.exe" || z.File[1].Name != name+"/LICENSE" {
+		t.Errorf("the archive has %v", z.File)
+	}
+	if !strings.Contains(allTargets, "windows/amd64 windows/arm64") {
+		t.Errorf("a release is for %s", allTargets)
 	}
 }
 

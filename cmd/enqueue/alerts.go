@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"longshore/client"
-	"longshore/internal/connect"
 	"longshore/internal/httpapi"
 	"longshore/internal/printable"
 )
@@ -137,9 +136,4 @@ func (d *doctor) alerts(list client.AlertList, err error) {
 	if len(list.Firing) == 0 {
 		d.ok("alerts", "none is firing, %d receivers are told", len(list.Receivers))
 	}
-}
-
-func (d *doctor) alertsIn(ctx context.Context, sys *connect.System) {
-	list, err := sys.Alerts.List(ctx)
-	d.alerts(list, err)
 }

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -16,14 +14,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"longshore/client"
-	"longshore/cmd/internal/program"
 	"longshore/config"
-	"longshore/internal/connect"
 	"longshore/internal/httpapi"
 	"longshore/internal/printable"
-	"longshore/internal/redisdb"
+	"longshore/internal/version"
 	"longshore/job"
-	"longshore/tasks"
 )
 
 func (p *cli) doctorCommand() *cobra.Command {
@@ -139,7 +134,7 @@ func (d *doctor) server(ctx context.Context, s config.Enqueue) {
 			"LONGSHORE_URL: %v", err)
 		return
 	}
-	version, err := c.Version(ctx)
+	theirs, err := c.Version(ctx)
 	var refused *client.Error
 	switch {
 	case errors.As(err, &refused) && refused.Code == httpapi.Unavailable:
@@ -150,11 +145,11 @@ func (d *doctor) server(ctx context.Context, s config.Enqueue) {
 		return
 	}
 	d.ok("server", "answers at %s", s.URL)
-	if version != program.Version() {
-		d.warn("version", "run the same version everywhere", "the server is %s, this is %s", version,
-			program.Version())
+	if theirs != version.Build() {
+		d.warn("version", "run the same version everywhere", "the server is %s, this is %s", theirs,
+			version.Build())
 	} else {
-		d.ok("version", "%s", version)
+		d.ok("version", "%s", theirs)
 	}
 	switch status, err := c.Status(ctx); {
 	case err != nil:
@@ -199,6 +194,9 @@ func (d *doctor) server(ctx context.Context, s config.Enqueue) {
 		d.unserved(types)
 	}
 }
+
+const fixLoss = "if its right data are somewhere, stop all programs and put them back (docs/operate.md); " +
+	"else accept: enqueue doctor --accept-loss"
 
 // served says which workers a server knows, and which types none of them takes.
 func (d *doctor) served(ctx context.Context, c *client.Client) {
@@ -292,70 +290,11 @@ func (d *doctor) pauses(all []client.Pause, queues []client.QueueInfo, err error
 	}
 }
 
-// installation checks what can be seen from within.
-func (d *doctor) installation(ctx context.Context, s config.Enqueue) {
-	where := connection(s)
-	where.Log = slog.New(slog.DiscardHandler) // what it would warn of is said here
-	redisdb.LogTo(where.Log)
-	if !d.redis(ctx, where) {
-		return
-	}
-	sys, err := connect.Open(ctx, where)
-	if err != nil {
-		code := exitOther
-		if errors.Is(err, connect.ErrSettings) {
-			code = exitConfiguration
-		} else if redisdb.Unavailable(err) {
-			code = exitUnavailable
-		}
-		d.fail(code, "blob store", "set BLOB_URL to what the other processes have", "%v", err)
-		return
-	}
-	defer func() { _ = sys.Close() }() // nothing is under way
-	if err := tryBlobs(ctx, sys); err != nil {
-		d.fail(exitOther, "blob store", "see that every process may write there, and that there is space",
-			"%s: %v", s.Blobs.URL, err)
-	} else {
-		d.ok("blob store", "%s: written, read and deleted", s.Blobs.URL)
-	}
-	d.data(ctx, sys)
-	d.records(ctx, sys.Store)
-	d.workers(ctx, sys)
-	d.schedulesIn(ctx, sys)
-	d.alertsIn(ctx, sys)
-	o, err := sys.Overview(ctx)
-	if err != nil {
-		d.fail(exitUnavailable, "queues", "", "%v", err)
-		return
-	}
-	d.oldest(program.Queues(o))
-	pauses, err := sys.Desk.Pauses(ctx)
-	d.pauses(pauses.Pauses, nil, err)
-	types := o.Unserved()
-	d.unserved(slices.Sorted(maps.Keys(types)))
-}
-
 // unserved says of types with jobs that wait and no worker that takes them.
 func (d *doctor) unserved(types []string) {
 	if len(types) > 0 {
 		d.warn("types", "start a worker that has their handlers and serves their lane",
 			"jobs wait, and no worker takes their types: %s", strings.Join(types, ", "))
-	}
-}
-
-// workers says who is there to run jobs.
-func (d *doctor) workers(ctx context.Context, sys *connect.System) {
-	workers, err := sys.Queue.Workers(ctx)
-	if err != nil {
-		d.fail(exitUnavailable, "workers", "", "%v", err)
-		return
-	}
-	d.lanes(program.Workers(workers))
-	if list, err := sys.Desk.Workers(ctx, true); err == nil { // the workers were just asked for
-		d.sick(list.Workers)
-	}
-	if len(workers) > 0 {
-		d.types(ctx, sys)
 	}
 }
 
@@ -399,52 +338,6 @@ func (d *doctor) lanes(workers []client.WorkerInfo) (without []job.Lane) {
 	return without
 }
 
-func (d *doctor) types(ctx context.Context, sys *connect.System) {
-	types, err := sys.Store.Types(ctx, tasks.MaxDefinition)
-	switch {
-	case err != nil:
-		d.fail(exitUnavailable, "types", "", "%v", err)
-	case len(types) == 0:
-		d.warn("types", "start a worker", "no worker has published its types")
-	default:
-		d.ok("types", "workers have published %d", len(types))
-		d.refused(types)
-	}
-}
-
-// tryBlobs writes a blob, reads it back and deletes it.
-func tryBlobs(ctx context.Context, sys *connect.System) (err error) {
-	id := string(job.NewID(time.Now()))
-	text := []byte("enqueue doctor was here")
-	w, err := sys.Blobs.Create(ctx, id+"/doctor")
-	if err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	defer w.Abort()
-	defer func() {
-		if deleted := sys.Blobs.Delete(ctx, id); deleted != nil && err == nil {
-			err = fmt.Errorf("delete: %w", deleted)
-		}
-	}()
-	if _, err := w.Write(text); err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	if _, err := w.Commit(); err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	r, err := sys.Blobs.Open(ctx, id+"/doctor")
-	if err != nil {
-		return fmt.Errorf("read: %w", err)
-	}
-	defer r.Close()
-	back := make([]byte, len(text)+1)
-	n, _ := r.Read(back)
-	if !bytes.Equal(back[:n], text) {
-		return errors.New("read: it is not what was written")
-	}
-	return nil
-}
-
 func (d *doctor) print() error {
 	switch d.format {
 	case "json":
@@ -480,15 +373,13 @@ func (d *doctor) verdict() error {
 	return &exit{cmp.Or(code, exitOther), fmt.Errorf("%d of %d checks failed", failed, len(d.findings))}
 }
 
-// refused names the published definitions that nobody can use.
-func (d *doctor) refused(published map[string]string) {
-	catalog, err := tasks.NewCatalog()
-	if err != nil {
-		return
+// more reports whether more than one is so.
+func more(all ...bool) bool {
+	n := 0
+	for _, one := range all {
+		if one {
+			n++
+		}
 	}
-	_ = catalog.Publish(published) // what is wrong is listed
-	for _, r := range catalog.Refused() {
-		d.warn("types", "update or stop the workers that publish it, or delete it from Redis",
-			"type %q is refused: %s", r.Type, r.Reason)
-	}
+	return n > 1
 }

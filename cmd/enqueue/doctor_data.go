@@ -1,3 +1,5 @@
+//go:build !windows
+
 package main
 
 import (
@@ -7,9 +9,6 @@ import (
 	"longshore/internal/connect"
 	"longshore/internal/jobstore"
 )
-
-const fixLoss = "if its right data are somewhere, stop all programs and put them back (docs/operate.md); " +
-	"else accept: enqueue doctor --accept-loss"
 
 // data says whether Redis has what it had.
 func (d *doctor) data(ctx context.Context, sys *connect.System) {
@@ -72,15 +71,4 @@ func (p *cli) dropFormat2(ctx context.Context) error {
 	p.say("records of format 2 are gone: %d open jobs, %d ended ones, %d callbacks that were to be delivered",
 		was.Open, was.Ended, was.Callbacks)
 	return nil
-}
-
-// more reports whether more than one is so.
-func more(all ...bool) bool {
-	n := 0
-	for _, one := range all {
-		if one {
-			n++
-		}
-	}
-	return n > 1
 }

@@ -1,15 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"time"
 
 	"longshore/client"
-	"longshore/internal/access"
-	"longshore/internal/connect"
 	"longshore/internal/httpapi"
-	"longshore/internal/schedules"
 )
 
 // overdue is how late a tick is of which nobody takes care.
@@ -52,12 +48,4 @@ func (d *doctor) schedules(list []client.Schedule, err error, now time.Time) {
 func jitterOf(s *client.Schedule) time.Duration {
 	d, _ := httpapi.ParseDuration(s.Jitter) // "" = none
 	return d
-}
-
-// schedulesIn looks at those that a Redis has.
-func (d *doctor) schedulesIn(ctx context.Context, sys *connect.System) {
-	room := schedules.New(schedules.Config{Store: sys.Store, Log: sys.Log})
-	list, err := room.List(ctx, schedules.Asker{View: access.Everything}, "")
-	now, clockErr := sys.Store.Clock(ctx)
-	d.schedules(list, errors.Join(err, clockErr), now)
 }

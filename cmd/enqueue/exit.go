@@ -30,10 +30,15 @@ const (
 // An exit is an error with an exit code of its own.
 type exit struct {
 	code int
-	err  error
+	err  error // nil: another program has said what is wrong
 }
 
-func (e *exit) Error() string { return e.err.Error() }
+func (e *exit) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
 func (e *exit) Unwrap() error { return e.err }
 
 func usage(format string, args ...any) error {
@@ -67,14 +72,17 @@ func report(err error, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
+	var own *exit
+	if errors.As(err, &own) && own.err == nil {
+		return own.code
+	}
 	w := printable.NewWriter(stderr)
 	// there is no other place to say it
 	_, _ = io.WriteString(w, "enqueue: "+strings.ReplaceAll(err.Error(), "\n", "\n  ")+"\n")
 	_ = w.Flush()
-	var own *exit
 	var refused *client.Error
 	switch {
-	case errors.As(err, &own):
+	case own != nil:
 		return own.code
 	case errors.Is(err, errWaitRanOut):
 		return exitWaitRanOut

@@ -1,25 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
-	"text/tabwriter"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"longshore/internal/functions"
-	"longshore/internal/functions/host"
-	"longshore/internal/functions/program"
 	"longshore/internal/functions/starter"
-	"longshore/internal/printable"
-	"longshore/internal/sandbox"
-	"longshore/tasks"
 )
 
 func (p *cli) functionsCommand() *cobra.Command {
@@ -32,7 +25,10 @@ func (p *cli) functionsCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Usage() },
 	}
-	cmd.AddCommand(p.functionsInit(), p.functionsCheck(), p.functionsList(), p.functionsRun(),
+	cmd.AddCommand(p.functionsInit(),
+		p.functionsOf("check", "Say what is wrong with a function, or with all of a folder"),
+		p.functionsOf("ls", "List the functions of a folder"),
+		p.functionsOf("run", "Run a function here, as a worker would"),
 		p.functionsDeploy(), p.functionsVersions(), p.functionsRollback(), p.functionsRemove())
 	return cmd
 }
@@ -75,195 +71,48 @@ func (p *cli) buildGo(ctx context.Context, folder string) {
 	}
 }
 
-// loader is a loader as a worker with this environment would have it.
-func (p *cli) loader() *functions.Loader {
-	return &functions.Loader{Path: p.getenv("PATH"), Starts: program.Starts}
-}
-
-// load loads a function's folder, or a folder of functions.
-func (p *cli) load(dir string) ([]*functions.Function, []functions.Fault, error) {
-	path, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	if _, err := os.Stat(path); err != nil {
-		return nil, nil, &exit{exitNotFound, err}
-	}
-	if !tasks.ValidName(filepath.Base(path)) && !isFunction(path) {
-		found, faults := p.loader().Load(path)
-		return found, faults, nil
-	}
-	f, faults := p.loader().LoadOne(path)
-	if f == nil {
-		return nil, faults, nil
-	}
-	return []*functions.Function{f}, faults, nil
-}
-
-// isFunction reports whether a folder looks like a function's own.
-func isFunction(path string) bool {
-	_, err := os.Stat(filepath.Join(path, functions.ManifestFile))
-	return err == nil
-}
-
-// folderOf is the folder that is named, or that of the settings.
-func (p *cli) folderOf(args []string) (string, error) {
-	if len(args) > 0 {
-		return args[0], nil
-	}
-	s, err := p.settings()
-	return s.Functions.Dir, err
-}
-
-func (p *cli) functionsCheck() *cobra.Command {
-	start := false
-	cmd := &cobra.Command{
-		Use:   "check [DIR]",
-		Short: "Say what is wrong with a function, or with all of a folder",
-		Long: "Say what is wrong with a function, or with all of a folder of functions, as a worker would.\n" +
-			"With --start each that can be called without an input is run once with the payload {} in the\n" +
-			"sandbox, for real, and a path that was refused to it is named.",
-		Example: "  enqueue functions check functions/hello.world --start",
-		Args:    cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			dir, err := p.folderOf(args)
-			if err != nil {
-				return err
-			}
-			found, faults, err := p.load(dir)
-			if err != nil {
-				return err
-			}
-			for _, f := range faults {
-				p.say("%s", f.Error())
-			}
-			wrong := len(faults)
-			for _, f := range found {
-				if why := p.checkOne(cmd.Context(), f, start); why != nil {
-					p.say("%s: %s", f.Folder, why.Error())
-					wrong++
-				}
-			}
-			if lacks := sandbox.Missing(); lacks != "" {
-				p.say("the sandbox lacks here: %s", lacks)
-			}
-			if err := p.printFunctions(found); err != nil {
-				return err
-			}
-			if wrong > 0 {
-				return fmt.Errorf("%d faults", wrong)
-			}
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&start, "start", false, "run each once with an empty payload")
-	return cmd
-}
-
-// checkOne finds what only a start shows.
-func (p *cli) checkOne(ctx context.Context, f *functions.Function, start bool) error {
-	if f.Manifest.Sandbox == functions.SandboxRequire && sandbox.Missing() != "" {
-		return errors.New("sandbox: require, and this system lacks a part of it")
-	}
-	if !start || f.Manifest.Input == tasks.InputRequired {
-		return nil
-	}
-	out, err := os.MkdirTemp("", "longshore-check-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(out)
-	var refused []string
-	l := p.local(f, func(line functions.Line) {
-		if path := refusedPath(line.Text); path != "" {
-			refused = append(refused, path)
-		}
-	})
-	l.Payload, l.Out = []byte("{}"), out
-	o, err := l.Run(ctx, f)
-	switch {
-	case err != nil:
-		return err
-	case len(refused) > 0:
-		return fmt.Errorf(
-			"was refused %s: a folder named in read, a port in network, or TMPDIR may be what it needs",
-			strings.Join(refused, ", "))
-	}
-	return o.Err
-}
-
-// refusedPath finds what a program was refused in what it says about it: "" = nothing.
-func refusedPath(text string) string {
-	lower := strings.ToLower(text)
-	if !strings.Contains(lower, "permission denied") && !strings.Contains(lower, "not permitted") &&
-		!strings.Contains(text, "EACCES") &&
-		!strings.Contains(text, "EPERM") {
-		return ""
-	}
-	for _, word := range strings.FieldsFunc(text, func(r rune) bool {
-		return strings.ContainsRune(" '\"`:,()[]<>", r)
-	}) {
-		if len(word) > 1 && word[0] == '/' {
-			return word
-		}
-	}
-	return text
-}
-
-func (p *cli) functionsList() *cobra.Command {
+// functionsOf is a command that the program worker has, with all that runs functions. It parses the
+// command line there, so --help shows the flags.
+func (p *cli) functionsOf(name, short string) *cobra.Command {
 	return &cobra.Command{
-		Use:   "ls [DIR]",
-		Short: "List the functions of a folder",
-		Args:  cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			dir, err := p.folderOf(args)
+		Use: name, Short: short, DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := workerProgram()
 			if err != nil {
 				return err
 			}
-			found, faults, err := p.load(dir)
-			if err != nil {
-				return err
+			child := exec.CommandContext(cmd.Context(), path, append([]string{"functions", name}, args...)...)
+			child.Stdin, child.Stdout, child.Stderr = p.in, p.raw, p.screen
+			// it ends what it runs
+			child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
+			err = child.Run()
+			if ended := (*exec.ExitError)(nil); errors.As(err, &ended) && ended.Exited() {
+				return &exit{code: ended.ExitCode()} // it has said why
 			}
-			for _, f := range faults {
-				p.say("%s", f.Error())
-			}
-			return p.printFunctions(found)
+			return err
 		},
 	}
 }
 
-// A functionInfo is how a function is listed.
-type functionInfo struct {
-	Type    string         `json:"type"`
-	Mode    functions.Mode `json:"mode"`
-	Command []string       `json:"command"`
-	Sandbox string         `json:"sandbox"`
-	Digest  string         `json:"digest"`
-	Folder  string         `json:"folder"`
-	Doc     string         `json:"doc,omitempty"`
-}
-
-func (p *cli) printFunctions(found []*functions.Function) error {
-	infos := make([]functionInfo, len(found))
-	for i, f := range found {
-		infos[i] = functionInfo{f.Type, f.Manifest.Mode, f.Command, host.SandboxOf(f), f.Digest, f.Folder,
-			f.Manifest.Doc}
+// workerProgram is the program worker that came with this one, or else that of the PATH.
+func workerProgram() (string, error) {
+	name := "worker"
+	if runtime.GOOS == "windows" {
+		return "", errors.New("functions run on Linux and macOS; from here they can be deployed")
 	}
-	switch p.format {
-	case "json":
-		return p.printJSON(infos)
-	case "jsonl":
-		return printLines(p, infos)
+	if self, err := os.Executable(); err == nil {
+		if real, err := filepath.EvalSymlinks(self); err == nil {
+			self = real
+		}
+		beside := filepath.Join(filepath.Dir(self), name)
+		if info, err := os.Stat(beside); err == nil && info.Mode().IsRegular() {
+			return beside, nil
+		}
 	}
-	var b bytes.Buffer
-	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TYPE\tMODE\tSANDBOX\tSTARTS\tWHAT IT MAKES")
-	for _, f := range infos {
-		printable.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", f.Type, f.Mode, f.Sandbox,
-			strings.Join(f.Command, " "), f.Doc)
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", errors.New("functions are run by the program worker, which is neither beside enqueue nor on the " +
+			"PATH: take it from the same release, or build both with make build")
 	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	return p.write(b.Bytes())
+	return path, nil
 }

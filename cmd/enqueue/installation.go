@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"log/slog"
 	"time"
 
 	"longshore/client"
 	"longshore/config"
-	"longshore/direct"
+	installed "longshore/installation"
 	"longshore/internal/blob"
-	"longshore/internal/connect"
 	"longshore/internal/httpapi"
 	"longshore/internal/redisdb"
 	"longshore/job"
@@ -57,15 +55,11 @@ type uploader interface {
 	Upload(ctx context.Context, s client.Submission, in io.ReaderAt, size int64) (job.Snapshot, error)
 }
 
-type (
-	overHTTP struct{ *client.Client }
-	onRedis  struct{ *direct.Client }
-)
+type overHTTP struct{ *client.Client }
 
 var (
 	_ installation = overHTTP{}
 	_ uploader     = overHTTP{}
-	_ installation = onRedis{}
 )
 
 func (o overHTTP) open(ctx context.Context, id job.ID, name string) (io.ReadCloser, int64, error) {
@@ -87,22 +81,6 @@ func (o overHTTP) close() error {
 	return nil
 }
 
-func (o onRedis) open(ctx context.Context, id job.ID, name string) (io.ReadCloser, int64, error) {
-	open := o.Result
-	if name != "" {
-		open = func(ctx context.Context, id job.ID) (*direct.File, error) { return o.Output(ctx, id, name) }
-	}
-	file, err := open(ctx, id)
-	if err != nil {
-		return nil, 0, err
-	}
-	return file, file.Size, nil
-}
-
-func (o onRedis) clock(context.Context) (time.Time, error) { return time.Now(), nil }
-
-func (o onRedis) close() error { return o.Close() }
-
 // with connects as the settings say, and lets go afterwards.
 func (p *cli) with(ctx context.Context, do func(installation) error) error {
 	s, err := p.settings()
@@ -121,14 +99,7 @@ func (p *cli) reach(ctx context.Context, s config.Enqueue) (installation, error)
 		c, err := p.connect(s)
 		return overHTTP{c}, err
 	}
-	log := p.warnings()
-	redisdb.LogTo(log)
-	where := connection(s)
-	where.Log = log
-	c, err := direct.Open(ctx, direct.Config{Connection: where, Retention: s.Jobs.Retention,
-		MaxInput:   int64(s.MaxUpload),
-		MaxTimeout: s.Ceilings.Timeout, MaxRetention: s.Ceilings.Retention, MaxAttempts: s.Ceilings.Attempts})
-	return onRedis{c}, unconnected(err)
+	return p.within(ctx, s)
 }
 
 // unconnected gives an error of connecting its exit code.
@@ -136,16 +107,11 @@ func unconnected(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, connect.ErrSettings):
+	case errors.Is(err, installed.ErrSettings):
 		return misconfigured(err)
 	case redisdb.Unavailable(err), errors.Is(err, blob.ErrUnavailable):
 		return fmt.Errorf("%w: %w", httpapi.NewError(httpapi.Unavailable, ""), err)
 	default:
 		return err
 	}
-}
-
-// warnings is the log of what works on Redis itself.
-func (p *cli) warnings() *slog.Logger {
-	return slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"longshore/job"
@@ -113,7 +112,7 @@ func openJournal(name string, wantIDs bool) (*journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w (--journal names another, --no-journal does without)", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lock(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("journal %s is in use by another run", name), f.Close())
 	}
 	good, err := j.read(f, wantIDs)
@@ -331,7 +330,7 @@ func (j *journal) close() error {
 	}
 	// A process that is just being started may hold a copy of the file: closing
 	// ours would not let go of the lock.
-	return errors.Join(j.file.Sync(), syscall.Flock(int(j.file.Fd()), syscall.LOCK_UN), j.file.Close())
+	return errors.Join(j.file.Sync(), unlock(j.file), j.file.Close())
 }
 
 // bits is a set of numbers from 0, a bit each, in pages of 4096.

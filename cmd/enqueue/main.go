@@ -16,13 +16,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"longshore/cmd/internal/program"
-	"longshore/internal/functions/host"
 	"longshore/internal/printable"
+	"longshore/internal/version"
 )
 
 func main() {
-	host.Main() // in a child process it runs modules and does not return
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
@@ -48,7 +46,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	stdout, stderr io.Writer) error {
 	p := &cli{getenv: getenv, in: stdin, raw: stdout, screen: stderr,
 		out: printable.NewWriter(stdout), err: printable.NewWriter(stderr)}
-	version := false
+	asked := false
 	started := false // the command line was understood
 	root := &cobra.Command{
 		Use:   "enqueue",
@@ -72,8 +70,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 			return p.checkFormat()
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if version {
-				return p.write([]byte("longshore enqueue " + program.Version() + "\n"))
+			if asked {
+				return p.write([]byte("longshore enqueue " + version.Build() + "\n"))
 			}
 			cmd.SetOut(p.err)
 			_ = cmd.Usage()
@@ -82,7 +80,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	}
 	// Not cobra's own --version: its template would link text/template, and with
 	// it every method of every type, which is 8 MB.
-	root.Flags().BoolVar(&version, "version", false, "print the version and exit")
+	root.Flags().BoolVar(&asked, "version", false, "print the version and exit")
 	root.PersistentFlags().StringVar(&p.format, "format", "text",
 		"how data is written: text, json or jsonl (with --wait: a line for each change)")
 	root.AddCommand(p.submitCommand(), p.batchCommand(), p.batchesCommand(), p.getCommand(),

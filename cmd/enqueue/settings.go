@@ -7,7 +7,7 @@ import (
 
 	"longshore/client"
 	"longshore/config"
-	"longshore/internal/connect"
+	installed "longshore/installation"
 )
 
 // settings reads the environment.
@@ -51,8 +51,8 @@ func (p *cli) connect(s config.Enqueue) (*client.Client, error) {
 }
 
 // connection is where commands go without a server.
-func connection(s config.Enqueue) connect.Config {
-	return connect.Config{
+func connection(s config.Enqueue) installed.Config {
+	return installed.Config{
 		RedisURL: s.Redis.URL.Reveal(), RedisTLSInsecure: s.Redis.TLSInsecure,
 		RedisReplicated: s.Redis.Ack == config.Replicated, MaxConnections: s.Redis.MaxConnections,
 		Prefix: s.Redis.Prefix, BlobURL: s.Blobs.URL, S3KeyID: s.Blobs.KeyID.Reveal(),

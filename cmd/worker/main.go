@@ -7,8 +7,10 @@ import (
 	"context"
 	"flag"
 	"io"
+	"os"
 
 	"longshore/cmd/internal/program"
+	"longshore/cmd/internal/trial"
 	"longshore/config"
 	"longshore/handlers"
 	"longshore/internal/sdnotify"
@@ -17,6 +19,9 @@ import (
 
 func main() {
 	worker.Main(handlers.BuiltIn()) // in a child process it serves jobs and does not return
+	if len(os.Args) > 1 && os.Args[1] == "functions" {
+		os.Exit(trial.Main(os.Args[2:])) // for enqueue functions
+	}
 	program.Main(run, 32<<20)
 }
 

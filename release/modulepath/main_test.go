@@ -64,7 +64,7 @@ func TestRewrite(t *testing.T) {
 	}
 	run(t, root, "build", "./job", "./installation", "./answer")
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
-	if err != nil || !strings.Contains(string(makefile), "-X "+old+"/cmd/internal/program.version=") {
+	if err != nil || !strings.Contains(string(makefile), "-X "+old+"/internal/version.version=") {
 		t.Errorf("the linker's flag in the Makefile is not %s's (%v)", old, err)
 	}
 	if again, err := rewrite(root, old); err != nil || again != 0 {

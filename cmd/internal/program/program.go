@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"longshore/config"
@@ -21,6 +20,7 @@ import (
 	"longshore/internal/connect"
 	"longshore/internal/redisdb"
 	"longshore/internal/sandbox"
+	"longshore/internal/version"
 	"longshore/worker"
 )
 
@@ -91,15 +91,15 @@ var ErrUsage = errors.New("usage")
 // true if that was all there is to do: --help or --version.
 func Flags(fs *flag.FlagSet, args []string, stdout, stderr io.Writer) (done bool, err error) {
 	fs.SetOutput(stderr)
-	version := fs.Bool("version", false, "print the version and exit")
+	asked := fs.Bool("version", false, "print the version and exit")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return true, nil
 		}
 		return true, fmt.Errorf("%w: see %s --help", ErrUsage, fs.Name()) // flag has said what is wrong
 	}
-	if *version {
-		_, err := fmt.Fprintf(stdout, "longshore %s %s\n", fs.Name(), Version())
+	if *asked {
+		_, err := fmt.Fprintf(stdout, "longshore %s %s\n", fs.Name(), version.Build())
 		return true, err
 	}
 	return false, nil
@@ -111,22 +111,6 @@ func NoArguments(fs *flag.FlagSet) error {
 		return fmt.Errorf("%w: %s takes no arguments, see %s --help", ErrUsage, fs.Name(), fs.Name())
 	}
 	return nil
-}
-
-// version is set by the linker: make build and make release say it.
-var version string
-
-// Version is the version that the build was given, or else the module's as the build
-// knows it.
-func Version() string {
-	if version != "" {
-		return version
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
 }
 
 // Settings marks an error of package config.

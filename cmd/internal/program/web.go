@@ -26,7 +26,6 @@ import (
 	"longshore/internal/lock"
 	"longshore/internal/metrics"
 	"longshore/internal/overview"
-	"longshore/internal/queue"
 	"longshore/internal/redisdb"
 	"longshore/internal/sandbox"
 	"longshore/internal/scaling"
@@ -34,6 +33,7 @@ import (
 	"longshore/internal/sdnotify"
 	"longshore/internal/submit"
 	"longshore/internal/tus"
+	"longshore/internal/version"
 	"longshore/internal/web"
 	"longshore/job"
 	"longshore/tasks"
@@ -174,7 +174,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 		rule: scaling.Rule{Target: h.ScaleTarget}}
 	process := metrics.NewProcess()
 	redisdb.Observe(sys.Redis, process.Calls("redis", "Redis").Done)
-	server, err := web.New(web.Config{Version: Version(), Token: h.Token.Reveal(), Gate: guard,
+	server, err := web.New(web.Config{Version: version.Build(), Token: h.Token.Reveal(), Gate: guard,
 		Origins: h.CORSOrigins, Public: public, People: persons,
 		MaxWait: h.MaxWait, MaxWaiters: h.MaxWaiters, MaxWaitersPerAddress: h.AddressWaiters,
 		MaxUpload: int64(h.MaxUpload), MaxConnections: h.MaxConns, MaxConnectionsPerAddress: h.AddressConns,
@@ -331,35 +331,7 @@ func queues(ctx context.Context, sys *connect.System) ([]httpapi.QueueInfo, erro
 	if err != nil {
 		return nil, err
 	}
-	return Queues(o), nil
-}
-
-// Queues is how clients see the queues of an installation.
-func Queues(o overview.Overview) []httpapi.QueueInfo {
-	list := make([]httpapi.QueueInfo, len(o.Queues))
-	for i, q := range o.Queues {
-		list[i] = httpapi.QueueInfo{Queue: string(q.Lane) + "-" + string(q.Priority), Lane: q.Lane,
-			Priority: q.Priority, Pending: q.Pending, Active: q.Active, LatencyMS: q.Latency.Milliseconds(),
-			Paused: q.Paused}
-		for _, p := range q.Parked {
-			list[i].Parked = append(list[i].Parked, httpapi.ParkedInfo{Type: p.Type, Pending: p.Pending,
-				Served: o.Served(p.Type, q.Lane)})
-		}
-	}
-	return list
-}
-
-// Workers is how clients see worker processes.
-func Workers(infos []queue.WorkerInfo) []httpapi.WorkerInfo {
-	list := make([]httpapi.WorkerInfo, len(infos))
-	for i, w := range infos {
-		list[i] = httpapi.WorkerInfo{Host: w.Host, PID: w.PID, Slots: w.Slots, State: httpapi.WorkerTaking,
-			Types: w.Types}
-		if w.Draining {
-			list[i].State = httpapi.WorkerDraining
-		}
-	}
-	return list
+	return o.Answer(), nil
 }
 
 // Signs are what a worker is told by others and tells them; each is as in worker.Config.
@@ -391,7 +363,7 @@ func Worker(ctx context.Context, where worker.Connection, w config.Work, m confi
 		MetricsAddr: string(w.MetricsAddr), Functions: w.Functions.Dir, FunctionsUser: w.SandboxUID,
 		FunctionsWarm: w.FunctionsWarm, FollowFunctions: signs.FollowFunctions,
 		FunctionsCache: int64(w.FunctionsCache), Deployed: string(d.Allowed), DeployedEnv: d.Env,
-		DeployedNetwork: bool(d.Network), Version: Version(), MemoryAlarm: memoryAlarm(m),
+		DeployedNetwork: bool(d.Network), Version: version.Build(), MemoryAlarm: memoryAlarm(m),
 		MaxRSS: int64(r.MaxRSS), MaxJobs: r.MaxJobs,
 		Ready: signs.Ready, Published: signs.Published, Pulse: signs.Pulse, Quiet: signs.Quiet},
 		handlers.BuiltIn())
@@ -446,5 +418,5 @@ func workers(ctx context.Context, sys *connect.System) ([]httpapi.WorkerInfo, er
 	if err != nil {
 		return nil, err
 	}
-	return Workers(infos), nil
+	return overview.Workers(infos), nil
 }

@@ -13,9 +13,11 @@ import (
 	"slices"
 	"strings"
 
-	"longshore/internal/functions"
 	"longshore/tasks"
 )
+
+// manifest is the name of functions.ManifestFile; the client has no loader.
+const manifest = "function.json"
 
 //go:embed files
 var files embed.FS
@@ -63,6 +65,6 @@ func Write(language, dir, typ string) (folder string, err error) {
 	for from, to := range program {
 		write(from, to)
 	}
-	write(functions.ManifestFile, functions.ManifestFile)
+	write(manifest, manifest)
 	return folder, err
 }

@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"longshore/handlers"
 	"longshore/internal/functions"
 	"longshore/internal/functions/host"
+	"longshore/internal/httpapi"
 	"longshore/internal/isolate"
 	"longshore/internal/printable"
 	"longshore/job"
@@ -35,9 +36,9 @@ func (p *cli) local(_ *functions.Function, log func(functions.Line)) *host.Local
 		Log: slog.New(slog.DiscardHandler)}}
 }
 
-func (p *cli) functionsRun() *cobra.Command {
+func (p *cli) run() *cobra.Command {
 	var payload, input, out string
-	var timeout duration
+	timeout := ""
 	cmd := &cobra.Command{
 		Use:   "run DIR",
 		Short: "Run a function here, as a worker would",
@@ -63,7 +64,12 @@ func (p *cli) functionsRun() *cobra.Command {
 			if l.Payload, err = readPayload(payload); err != nil {
 				return err
 			}
-			l.Input, l.Out, l.Timeout = input, out, time.Duration(timeout)
+			l.Input, l.Out = input, out
+			if timeout != "" {
+				if l.Timeout, err = httpapi.ParseDuration(timeout); err != nil || l.Timeout <= 0 {
+					return usage("--timeout: expected a time, as 30s")
+				}
+			}
 			l.Progress = func(c handlers.Counts) { p.say("      %s", countsText(c)) }
 			o, err := l.Run(cmd.Context(), found[0])
 			if err != nil {
@@ -76,7 +82,7 @@ func (p *cli) functionsRun() *cobra.Command {
 	f.StringVar(&payload, "payload", "{}", "the payload, as JSON, or @file")
 	f.StringVar(&input, "input", "", "the input, a file")
 	f.StringVar(&out, "out", "out", "folder for outputs; it is made if there are some")
-	f.Var(&timeout, "timeout", "of the attempt; default: the type's")
+	f.StringVar(&timeout, "timeout", "", "of the attempt; default: the type's")
 	return cmd
 }
 
@@ -149,11 +155,11 @@ func (p *cli) printOutcome(ctx context.Context, f *functions.Function, o host.Lo
 	case job.Succeeded:
 		return nil
 	case job.Scheduled:
-		return &exit{exitStopped, fmt.Errorf("%s would be run again in %s", f.Type, r.RetryIn)}
+		return &exit{4, fmt.Errorf("%s would be run again in %s", f.Type, r.RetryIn)}
 	case job.Canceled:
-		return &exit{exitInterrupted, errors.New("interrupted")}
+		return &exit{130, errors.New("interrupted")}
 	}
-	return &exit{exitFailed,
+	return &exit{3,
 		errors.New(printable.Sprintf("%s %s: %s: %s", f.Type, string(r.State), string(r.Code), r.Message))}
 }
 

@@ -1,0 +1,154 @@
+//go:build !windows
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"longshore/config"
+	"longshore/internal/access"
+	"longshore/internal/connect"
+	"longshore/internal/overview"
+	"longshore/internal/redisdb"
+	"longshore/internal/schedules"
+	"longshore/job"
+	"longshore/tasks"
+)
+
+// installation checks what can be seen from within.
+func (d *doctor) installation(ctx context.Context, s config.Enqueue) {
+	where := connection(s)
+	where.Log = slog.New(slog.DiscardHandler) // what it would warn of is said here
+	redisdb.LogTo(where.Log)
+	if !d.redis(ctx, where) {
+		return
+	}
+	sys, err := connect.Open(ctx, where)
+	if err != nil {
+		code := exitOther
+		if errors.Is(err, connect.ErrSettings) {
+			code = exitConfiguration
+		} else if redisdb.Unavailable(err) {
+			code = exitUnavailable
+		}
+		d.fail(code, "blob store", "set BLOB_URL to what the other processes have", "%v", err)
+		return
+	}
+	defer func() { _ = sys.Close() }() // nothing is under way
+	if err := tryBlobs(ctx, sys); err != nil {
+		d.fail(exitOther, "blob store", "see that every process may write there, and that there is space",
+			"%s: %v", s.Blobs.URL, err)
+	} else {
+		d.ok("blob store", "%s: written, read and deleted", s.Blobs.URL)
+	}
+	d.data(ctx, sys)
+	d.records(ctx, sys.Store)
+	d.workers(ctx, sys)
+	d.schedulesIn(ctx, sys)
+	d.alertsIn(ctx, sys)
+	o, err := sys.Overview(ctx)
+	if err != nil {
+		d.fail(exitUnavailable, "queues", "", "%v", err)
+		return
+	}
+	d.oldest(o.Answer())
+	pauses, err := sys.Desk.Pauses(ctx)
+	d.pauses(pauses.Pauses, nil, err)
+	types := o.Unserved()
+	d.unserved(slices.Sorted(maps.Keys(types)))
+}
+
+// workers says who is there to run jobs.
+func (d *doctor) workers(ctx context.Context, sys *connect.System) {
+	workers, err := sys.Queue.Workers(ctx)
+	if err != nil {
+		d.fail(exitUnavailable, "workers", "", "%v", err)
+		return
+	}
+	d.lanes(overview.Workers(workers))
+	if list, err := sys.Desk.Workers(ctx, true); err == nil { // the workers were just asked for
+		d.sick(list.Workers)
+	}
+	if len(workers) > 0 {
+		d.types(ctx, sys)
+	}
+}
+
+func (d *doctor) types(ctx context.Context, sys *connect.System) {
+	types, err := sys.Store.Types(ctx, tasks.MaxDefinition)
+	switch {
+	case err != nil:
+		d.fail(exitUnavailable, "types", "", "%v", err)
+	case len(types) == 0:
+		d.warn("types", "start a worker", "no worker has published its types")
+	default:
+		d.ok("types", "workers have published %d", len(types))
+		d.refused(types)
+	}
+}
+
+// tryBlobs writes a blob, reads it back and deletes it.
+func tryBlobs(ctx context.Context, sys *connect.System) (err error) {
+	id := string(job.NewID(time.Now()))
+	text := []byte("enqueue doctor was here")
+	w, err := sys.Blobs.Create(ctx, id+"/doctor")
+	if err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	defer w.Abort()
+	defer func() {
+		if deleted := sys.Blobs.Delete(ctx, id); deleted != nil && err == nil {
+			err = fmt.Errorf("delete: %w", deleted)
+		}
+	}()
+	if _, err := w.Write(text); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	if _, err := w.Commit(); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	r, err := sys.Blobs.Open(ctx, id+"/doctor")
+	if err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	defer r.Close()
+	back := make([]byte, len(text)+1)
+	n, _ := r.Read(back)
+	if !bytes.Equal(back[:n], text) {
+		return errors.New("read: it is not what was written")
+	}
+	return nil
+}
+
+// refused names the published definitions that nobody can use.
+func (d *doctor) refused(published map[string]string) {
+	catalog, err := tasks.NewCatalog()
+	if err != nil {
+		return
+	}
+	_ = catalog.Publish(published) // what is wrong is listed
+	for _, r := range catalog.Refused() {
+		d.warn("types", "update or stop the workers that publish it, or delete it from Redis",
+			"type %q is refused: %s", r.Type, r.Reason)
+	}
+}
+
+func (d *doctor) alertsIn(ctx context.Context, sys *connect.System) {
+	list, err := sys.Alerts.List(ctx)
+	d.alerts(list, err)
+}
+
+// schedulesIn looks at those that a Redis has.
+func (d *doctor) schedulesIn(ctx context.Context, sys *connect.System) {
+	room := schedules.New(schedules.Config{Store: sys.Store, Log: sys.Log})
+	list, err := room.List(ctx, schedules.Asker{View: access.Everything}, "")
+	now, clockErr := sys.Store.Clock(ctx)
+	d.schedules(list, errors.Join(err, clockErr), now)
+}

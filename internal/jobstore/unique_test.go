@@ -247,7 +247,8 @@ func TestUniqueNotices(t *testing.T) {
 			t.Parallel()
 			s := turnedStore(t)
 			left := false
-			s.load(words{prefix: s.prefix, now: turnedTime, parts: len(s.bases), edit: func(src string) string {
+			parts := len(s.bases)
+			s.load(words{prefix: s.prefix, now: turnedTime, parts: parts, edit: func(src string) string {
 				left = left || strings.Contains(src, change[0])
 				return strings.ReplaceAll(src, change[0], change[1])
 			}})

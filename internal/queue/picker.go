@@ -14,6 +14,8 @@ import (
 //     priorities, and none that is known to be empty;
 //   - with all queues empty it waits for a producer's notification;
 //   - notifications may be lost (pub/sub), so each queue is asked once a second anyway;
+//   - where there are many workers not all of them ask at once when a job comes, nor each of them once
+//     a second: a thousand that did would keep Redis from all else;
 //   - one that can't be asked, since its part of a Cluster is away, is left alone for a while, and at most
 //     every other ask goes to such a one.
 //
@@ -26,6 +28,7 @@ type picker struct {
 	mu      sync.Mutex
 	closed  bool
 	quiet   bool // nothing is worth asking
+	crowd   int  // workers
 	wasDue  bool // the last one was chosen for its time, not by weight
 	sources []*source
 }
@@ -56,10 +59,43 @@ func (p *picker) notify(queue string) {
 	for _, s := range p.sources {
 		if s.name == queue || queue == "" {
 			s.heard++
-			s.empty = false
+			if spread := p.spread(4 * time.Millisecond); spread == 0 || !s.empty {
+				s.empty = false
+			} else if at := time.Now().Add(rand.N(spread)); at.Before(s.askAt) {
+				s.askAt = at
+			}
 			p.signal()
 		}
 	}
+}
+
+// setCrowd says how many workers there are.
+func (p *picker) setCrowd(workers int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.crowd = workers
+	p.poll = min(time.Second+p.spread(15*time.Millisecond), mostPoll)
+}
+
+// fewWorkers are so many that all may ask at once.
+const fewWorkers = 16
+
+// mostPoll is how long an empty queue is left alone at most: so long a job may wait of which no
+// notification came to those who serve its type, where they are some of very many.
+const mostPoll = 5 * time.Second
+
+// spread is how long the asks of all workers are spread over: some time each, that are more than a few. The
+// first to ask has the job: the more there are the sooner, so nobody waits longer than for a few.
+func (p *picker) spread(each time.Duration) time.Duration {
+	return each / fewWorkers * time.Duration(max(p.crowd-fewWorkers, 0))
+}
+
+// asksFirst reports whether a queue is to be looked at before it is asked: it may well be empty, and a look
+// costs Redis a tenth.
+func (p *picker) asksFirst(s *source) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return s.empty && p.crowd > fewWorkers
 }
 
 // setQuiet has pick return no queue, or again some.

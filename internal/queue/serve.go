@@ -184,6 +184,11 @@ func (s *Server) dispatch(ctx, background context.Context, l *lane, wg *sync.Wai
 			continue
 		}
 		call, cancel := context.WithTimeout(background, takeTimeout)
+		if l.picker.asksFirst(from) && s.queue.empty(call, from) {
+			cancel()
+			l.picker.found(from, heard, false)
+			continue
+		}
 		claimer.Types = *s.takes.Load()
 		claims, more, err := claimer.Claim(call, from.lane, from.priority, from.part, min(free, takeSize))
 		cancel()
@@ -201,6 +206,12 @@ func (s *Server) dispatch(ctx, background context.Context, l *lane, wg *sync.Wai
 			work <- c
 		}
 	}
+}
+
+// empty reports whether nothing can be taken from a queue; where that can't be seen it may.
+func (q *Queue) empty(ctx context.Context, s *source) bool {
+	n, err := q.rdb.Exists(ctx, s.keys+"pending", s.keys+"parked").Result()
+	return err == nil && n == 0
 }
 
 // serve is one slot: a goroutine that stays, since the stack of a new one

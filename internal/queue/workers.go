@@ -48,7 +48,7 @@ const (
 func (q *Queue) workersKey() string { return q.prefix + ":workers" }
 
 // aliveScript drops who was silent, and tells whom. Without ARGV[2] it lists the others; else
-// that is what a worker says, in place of ARGV[3] before.
+// that is what a worker says, in place of ARGV[3] before, and how many there are is told.
 var aliveScript = redis.NewScript("#!lua flags=allow-oom\n" + `
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -57,12 +57,12 @@ if lost[1] then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1]) e
 if not ARGV[2] then return { lost, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') } end
 if ARGV[3] ~= ARGV[2] then redis.call('ZREM', KEYS[1], ARGV[3]) end
 redis.call('ZADD', KEYS[1], now, ARGV[2])
-return { lost, {} }`)
+return { lost, {}, redis.call('ZCARD', KEYS[1]) }`)
 
 // Workers lists the worker processes that have given a sign of life lately,
 // sorted by host and process id. One that was killed is listed for up to 15 s more.
 func (q *Queue) Workers(ctx context.Context) ([]WorkerInfo, error) {
-	workers, err := q.alive(ctx)
+	workers, _, err := q.alive(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list workers: %w", err)
 	}
@@ -73,21 +73,25 @@ func (q *Queue) Workers(ctx context.Context) ([]WorkerInfo, error) {
 }
 
 // alive runs aliveScript, and tells of those that were lost.
-func (q *Queue) alive(ctx context.Context, said ...any) ([]WorkerInfo, error) {
+func (q *Queue) alive(ctx context.Context, said ...any) (all []WorkerInfo, n int, err error) {
 	reply, err := aliveScript.Run(ctx, q.rdb, []string{q.workersKey()},
 		append([]any{aliveFor.Milliseconds()}, said...)...).Slice()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if len(reply) != 2 {
-		return nil, fmt.Errorf("script answered %d values", len(reply))
+	if len(reply) < 2 {
+		return nil, 0, fmt.Errorf("script answered %d values", len(reply))
 	}
 	for _, w := range parseWorkers(reply[0]) {
 		if q.lost != nil {
 			q.lost(ctx, w)
 		}
 	}
-	return parseWorkers(reply[1]), nil
+	if len(reply) > 2 {
+		workers, _ := reply[2].(int64)
+		n = int(workers)
+	}
+	return parseWorkers(reply[1]), n, nil
 }
 
 // OnLost has f hear of each worker that was silent for too long. It is to be called before anything else.
@@ -135,9 +139,14 @@ func (s *Server) about(stopping bool) string {
 // sayAlive gives a sign of life.
 func (s *Server) sayAlive(ctx context.Context, text, before string) {
 	q := s.queue
-	_, err := q.alive(ctx, text, before)
+	_, n, err := q.alive(ctx, text, before)
 	if err != nil && ctx.Err() == nil {
 		q.log.DebugContext(ctx, "no sign of life given", "error", err)
+	}
+	if err == nil {
+		for _, l := range s.lanes {
+			l.picker.setCrowd(n)
+		}
 	}
 }
 

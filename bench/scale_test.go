@@ -50,13 +50,13 @@ func manyWorkers(b *testing.B, n int) {
 		if workers, err := sys.Queue.Workers(ctx); err == nil && len(workers) >= n {
 			break
 		}
-		time.Sleep(100 * time.Millisecond)
+		<-time.After(100 * time.Millisecond)
 	}
-	time.Sleep(6 * time.Second) // until each has said so once more, and so knows how many there are
+	<-time.After(6 * time.Second) // until each has said so once more, and so knows how many there are
 	const idle = 5 * time.Second
 	for b.Loop() {
 		measure := startCost(b, sys.Redis)
-		time.Sleep(idle)
+		<-time.After(idle)
 		c := measure(1)
 		b.ReportMetric(100*c.redis.Seconds()/c.wall.Seconds(), "redis_idle_%")
 		b.ReportMetric(100*c.process.Seconds()/c.wall.Seconds()/float64(n), "worker_idle_%")
@@ -69,7 +69,7 @@ func manyWorkers(b *testing.B, n int) {
 				b.Fatal(err)
 			}
 			starts = append(starts, float64((<-ran).Sub(at).Microseconds())/1000)
-			time.Sleep(20 * time.Millisecond)
+			<-time.After(20 * time.Millisecond)
 		}
 		d := measure(lone)
 		// Without what the workers cost anyway.

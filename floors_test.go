@@ -490,6 +490,21 @@ func TestThirdParty(t *testing.T) {
 	}
 }
 
+// scriptFiles are all files that may have scripts.
+func scriptFiles(t *testing.T) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && (path.Ext(name) == ".lua" || path.Ext(name) == ".go") {
+			names = append(names, name)
+		}
+		return err
+	})
+	if err != nil || len(names) == 0 {
+		t.Fatal(err)
+	}
+	return names
+}
+
 func keptModule(imported string) string {
 	for mod := range keepers {
 		if within(imported, mod) {
@@ -519,6 +534,19 @@ func TestHabits(t *testing.T) {
 		switch base := path.Base(src.pkg); base {
 		case "util", "utils", "common", "helpers", "pkg", "models":
 			t.Errorf("%s: a package named %s says nothing about what is in it", src.name, base)
+		}
+	}
+	// A script on a Cluster gets one key more than its caller names (redisdb.guard): how many it was to get is
+	// for its caller to say.
+	for _, name := range scriptFiles(t) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range []string{"pairs(KEY" + "S)", "#KEY" + "S", "unpack(KEY" + "S)"} {
+			if bytes.Contains(text, []byte(word)) {
+				t.Errorf("%s has %s: let the caller say how many keys there are", name, word)
+			}
 		}
 	}
 	if _, err := os.Stat(filepath.Join("tools", "go.mod")); err != nil {

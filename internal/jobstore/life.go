@@ -103,11 +103,11 @@ func (s *Store) AcceptLoss(ctx context.Context) (Loss, error) {
 
 // Loss is what Redis may have lost and nobody has accepted: what was noted, or what this process notices.
 func (s *Store) Loss(ctx context.Context) (Loss, error) {
-	f, err := s.rdb.HMGet(ctx, s.metaKey(), "epoch", "mark", "reset", "accepted").Result()
+	f, err := s.rdb.HMGet(ctx, s.metaKey(), "epoch", "mark", "reset", "accepted", "parted").Result()
 	if err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE") {
 		return Loss{}, err
 	}
-	for len(f) < 4 {
+	for len(f) < 5 {
 		f = append(f, nil)
 	}
 	if loss := parseLoss(text(f[2])); loss.Is() {
@@ -121,7 +121,10 @@ func (s *Store) Loss(ctx context.Context) (Loss, error) {
 		}
 	}
 	if known == nil || known.fits(text(f[0]), integer(f[1]), text(f[3])) {
-		return Loss{}, nil
+		if len(s.bases) == 1 {
+			return Loss{}, nil
+		}
+		return s.lossOfParts(ctx, text(f[0]), text(f[4]), text(f[3]))
 	}
 	// Noted at once: another process, that knows less, must not say otherwise a moment later.
 	v, err := s.Vouch(ctx, *known)

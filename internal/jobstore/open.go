@@ -35,8 +35,9 @@ func (s *Store) openKeys(address string) []string {
 // the address; 0 = no limit. Errors: ErrTooManyOpen, ErrTooManyFromOne.
 func (s *Store) OpenUpload(ctx context.Context, id job.ID, address string, lasts time.Duration,
 	most, mostOfOne int) error {
-	n, err := s.scripts.open.Run(ctx, s.rdb, s.openKeys(address), string(id), ms(lasts), most,
-		mostOfOne).Int()
+	keys := s.openKeys(address)
+	n, err := s.scripts.open.Run(ctx, s.rdb, keys, append([]any{string(id), ms(lasts)},
+		[]any{most, mostOfOne}[:len(keys)]...)...).Int()
 	switch {
 	case err != nil:
 		return fmt.Errorf("count open uploads: %w", err)

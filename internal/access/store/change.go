@@ -106,7 +106,7 @@ func (s *Store) Refund(ctx context.Context, names ...string) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	if err := refund.Run(ctx, s.rdb, keys).Err(); err != nil {
+	if err := refund.Run(ctx, s.rdb, keys, len(keys)).Err(); err != nil {
 		return fmt.Errorf("take back a try: %w", err)
 	}
 	return nil

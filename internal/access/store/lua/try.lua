@@ -5,19 +5,19 @@
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 local wait, counts = 0, {}
-for i, k in ipairs(KEYS) do
-  local n, at = string.match(redis.call('GET', k) or '0 0', '^(%d+) (%d+)$')
+for i = 1, #ARGV do
+  local n, at = string.match(redis.call('GET', KEYS[i]) or '0 0', '^(%d+) (%d+)$')
   counts[i] = tonumber(n or 0)
   wait = math.max(wait, tonumber(at or 0) - now)
 end
 if wait > 0 then
   return wait
 end
-for i, k in ipairs(KEYS) do
+for i = 1, #ARGV do
   local n, at = counts[i] + 1, now
   if n >= tonumber(ARGV[i]) then
     at = now + math.min(1000 * 2 ^ math.min(n - tonumber(ARGV[i]), 20), 900000)
   end
-  redis.call('SET', k, string.format('%d %.0f', n, at), 'PX', 3600000 + (at - now))
+  redis.call('SET', KEYS[i], string.format('%d %.0f', n, at), 'PX', 3600000 + (at - now))
 end
 return 0

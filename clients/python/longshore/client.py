@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from .errors import Foreign, JobFailed, Refused, WaitTimeout, refused
 from .files import PIECE, Input, Source, download, upload
-from .transport import PASSING, Answer, Call, Patience, Transport, retry_after
+from .transport import PASSING, Answer, Call, Patience, TooLate, Transport, retry_after
 from .types import Controls, Job, Output, Submission, Submitted
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Longshore:
             made = upload(self._transport, file, first, {"Upload-Length": str(file.size), "Upload-Metadata": coded,
                                                          **headers}, drop=not (id or idempotency_key))
             if made:
-                return self.get(made)
+                return self._look(made, True)
         if len(first) == PIECE:
             headers, first = headers | ({"Content-Length": str(file.size)} if file.size else {}), file.rest(first)
         job: Job = self._transport.send(Call("POST", f"/v1/jobs/{quote(type, safe='')}", words, {
@@ -115,7 +115,7 @@ class Longshore:
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         """Any other request of the API, JSON both ways. A POST is sent once: a repeat might do it twice."""
-        text = b"" if body is None else as_json(body)
+        text = b"" if body is None else json.dumps(body, allow_nan=False).encode()  # as it is, null too
         headers = {"Content-Type": "application/json"} if text else {}
         return self._transport.send(Call(method, path, headers=headers, body=text, safe=method != "POST"))
 
@@ -127,8 +127,14 @@ class Longshore:
             asked = time.monotonic()
             left = max(0.0, min(POLL, ends - asked))
             query = {"wait": f"{int(left * 1000)}ms", **({"until": "done"} if after is None else {"after": str(after)})}
-            call = Call("GET", at(id), query, timeout=left + self._transport.timeout, known=job is not None)
-            later, job = self._transport.send(call, lambda answer: (retry_after(answer), answer.json()))
+            call = Call("GET", at(id), query, timeout=left + self._transport.timeout, known=job is not None,
+                        until=None if timeout is None else ends)
+            try:
+                later, job = self._transport.send(call, lambda answer: (retry_after(answer), answer.json()))
+            except TooLate as e:
+                if job is None:
+                    raise e.error from None
+                raise WaitTimeout(job) from e.error
             if job["done"] or after is not None and job["rev"] != after:
                 found: Job = job
                 return found
@@ -223,11 +229,16 @@ def plain(value: Any) -> Any:
 
 
 def as_json(words: Mapping[str, Any]) -> bytes:
-    return json.dumps({k: plain(v) for k, v in words.items() if v is not None}, allow_nan=False).encode()
+    words = {k: v if k in ("payload", "input") else plain(v) for k, v in words.items() if v is not None}
+    return json.dumps(words, allow_nan=False).encode()
 
 
 def as_word(value: Any) -> str:
     """A control as a parameter beside a file."""
     if isinstance(value, Mapping):
         value = [f"{k}={v}" for k, v in value.items()]
-    return ",".join(value) if isinstance(value, (list, tuple)) else str(plain(value))
+    if not isinstance(value, (list, tuple)):
+        return str(plain(value))
+    if any("," in one for one in value):
+        raise ValueError("a comma can't stand in a list or in labels beside a file")
+    return ",".join(value)

@@ -19,8 +19,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from django.tasks.backends.base import BaseTaskBackend
-from django.tasks.base import TaskContext, TaskError, TaskResult, TaskResultStatus
-from django.tasks.exceptions import TaskResultDoesNotExist
+from django.tasks.base import Task, TaskContext, TaskError, TaskResult, TaskResultStatus
+from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django.utils.module_loading import import_string
 
@@ -56,14 +56,19 @@ class LongshoreBackend(BaseTaskBackend):
         return result
 
     def get_result(self, result_id: str) -> Any:
+        types = {self.options.get("TYPE", "django.task"), *self.options.get("TYPES", {}).values()}
         try:
             job = self.client.get(result_id)
+            if job["type"] not in types:  # another's: what it names is not ours to import
+                raise TaskResultDoesNotExist(result_id)
             payload = self.client.request("GET", f"/v1/jobs/{job['id']}/payload")["payload"]
             task = import_string(payload["task"])
-        except (NotFound, Invalid, KeyError, TypeError, ImportError):
+            if not isinstance(task, Task):
+                raise TaskResultDoesNotExist(result_id)
+            task = task.using(priority=payload["priority"], queue_name=payload["queue_name"], backend=self.alias)
+        except (NotFound, Invalid, KeyError, TypeError, ImportError, InvalidTask):
             raise TaskResultDoesNotExist(result_id) from None
-        return _result(job, task.using(priority=payload["priority"], queue_name=payload["queue_name"],
-                                       backend=self.alias), payload)
+        return _result(job, task, payload)
 
 
 def _result(job: Any, task: Any, payload: Any) -> Any:

@@ -34,6 +34,7 @@ class Call:
     resumes: bool = False
     timeout: float = 0.0  # how long nothing may come; 0 = the client's
     download: bool = False  # may be redirected elsewhere, without the token
+    until: float | None = None  # of the monotonic clock: no try begins later (TooLate)
 
 
 class Answer:
@@ -144,6 +145,13 @@ class Transport:
             raise (e.__cause__ if isinstance(e, InputFailed) and e.__cause__ else e)
 
 
+class TooLate(Exception):
+    """The caller's time is over, and this was the last error."""
+
+    def __init__(self, error: Refused) -> None:
+        self.error = error
+
+
 class InputFailed(Exception):
     """Keeps an error of the caller's input apart from those of the connection."""
 
@@ -204,6 +212,8 @@ class Patience:
         wait = min(4.0, 0.2 * 2 ** min(self.tries, 10)) * random.uniform(0.5, 1)
         if error.retry_after:  # up to a quarter longer, as others were told the same
             wait = error.retry_after * random.uniform(1, 1.25)
+        if call.until is not None and time.monotonic() + wait > call.until:
+            raise TooLate(error)
         if time.monotonic() + wait - self.first > self.transport.retry_for * (8 if call.known else 1):
             raise error
         self.tries += 1

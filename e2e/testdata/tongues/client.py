@@ -93,6 +93,10 @@ for left in client.request("GET", "/v1/jobs?state=uploading")["jobs"]:
 raises(TypeError, client.upload, "file.checksum", ["text"])
 raises(Invalid, client.upload, "no.such", parts(90))
 
+# what a caller hands over stays as it is
+raises(ValueError, client.upload, "file.checksum", b"x", labels={"a": "x,b=y"})
+assert json.loads(longshore.client.as_json({"payload": 1.5, "hold": None})) == {"payload": 1.5}
+
 # a crowd of jobs and an upload while connections break and the server is killed
 print("restart", flush=True)
 ids = [one["id"] for one in client.submit_many({"type": "math.primes", "payload": {"n": i + 2}} for i in range(700))]

@@ -94,6 +94,11 @@ end
 raises(TypeError) { client.upload("file.checksum", [1]) }
 raises(Longshore::Invalid) { client.upload("no.such", parts[90]) }
 
+# what a caller hands over stays as it is
+raises(ArgumentError) { client.upload("file.checksum", "x", labels: { a: "x,b=y" }) }
+check "kept", client.send(:json, { "payload" => 1.5, "hold" => nil, "timeout" => 2.5 }) == \
+              '{"payload":1.5,"timeout":"2500ms"}'
+
 # a crowd of jobs and an upload while connections break and the server is killed
 $stdout.sync = true
 puts "restart"

@@ -19,7 +19,7 @@ module Longshore
     # Submits a job without a file. Whatever happens on the way, it becomes one job.
     def submit(type, payload = nil, input: nil, id: nil, idempotency_key: nil, **controls)
       body = { "type" => type, "payload" => payload, "input" => input, **controls }
-      act("/v1/jobs", body, drawn(id, idempotency_key))
+      act("/v1/jobs", json(body), drawn(id, idempotency_key))
     end
 
     # Uploads the input of a job, and returns the job once the server has all of it. What has a size goes in pieces,
@@ -37,7 +37,7 @@ module Longshore
         if (long = first.bytesize == Upload::PIECE) && source.size && coded.bytesize < 6 << 10
           length = { "Upload-Length" => source.size.to_s, "Upload-Metadata" => coded }
           made = Upload.new(@transport, source, first).run(headers.merge(length), drop: !(id || idempotency_key))
-          return get(made) if made
+          return act(at(made), method: "GET", known: true) if made
         end
         headers["Content-Length"] = source.size.to_s if long && source.size
         source.unread(first) if long
@@ -71,7 +71,9 @@ module Longshore
     def cancel(id) = act(at(id, "/cancel"))
 
     # Any other request of the API, JSON both ways. A POST is sent once: a repeat might do it twice.
-    def request(method, path, body = nil) = act(path, body, method: method, safe: method != "POST")
+    def request(method, path, body = nil)
+      act(path, body && JSON.generate(body), method: method, safe: method != "POST")
+    end
 
     # The job once it has ended or, with after, once its revision is another; through restarts of the server. timeout is
     # in seconds; WaitTimeout holds the job as it was last seen.
@@ -82,10 +84,15 @@ module Longshore
         left = ends ? (ends - asked).clamp(0, POLL) : POLL
         query = { "wait" => "#{(left * 1000).to_i}ms", **(after ? { "after" => after } : { "until" => "done" }) }
         later = 0
-        call = Call.new(method: "GET", path: at(id), query: query, known: !job.nil?, timeout: left + @transport.timeout)
-        job = @transport.exchange(call) do |answer|
-          later = Transport.retry_after(answer)
-          Transport.json(answer)
+        call = Call.new(method: "GET", path: at(id), query: query, known: !job.nil?, timeout: left + @transport.timeout,
+                        until: ends)
+        begin
+          job = @transport.exchange(call) do |answer|
+            later = Transport.retry_after(answer)
+            Transport.json(answer)
+          end
+        rescue Transport::TooLate => e
+          raise job ? WaitTimeout.new(job) : e.cause
         end
         return job if job["done"] || after && job["rev"] != after
         raise WaitTimeout, job if ends && now >= ends
@@ -196,7 +203,7 @@ module Longshore
 
     def act(path, body = nil, headers = {}, method: "POST", **more)
       headers = headers.merge("Content-Type" => "application/json") if body
-      @transport.exchange(Call.new(method: method, path: path, headers: headers, body: body && json(body), **more))
+      @transport.exchange(Call.new(method: method, path: path, headers: headers, body: body, **more))
     end
 
     def at(id, rest = "") = "/v1/jobs/#{escape(id)}#{rest}"
@@ -215,12 +222,18 @@ module Longshore
       end
     end
 
-    def json(words) = JSON.generate(words.compact.transform_values { |v| plain(v) })
+    def json(words)
+      JSON.generate(words.compact.to_h { |k, v| [k, %w[payload input].include?(k.to_s) ? v : plain(v)] })
+    end
 
     # A control as a parameter beside a file.
     def word(value)
       value = value.map { |pair| Array(pair).join("=") } if value.is_a?(Hash)
-      value.is_a?(Array) ? value.join(",") : plain(value).to_s
+      return plain(value).to_s unless value.is_a?(Array)
+      if value.any? { |one| one.to_s.include?(",") }
+        raise ArgumentError, "a comma can't stand in a list or in labels beside a file"
+      end
+      value.join(",")
     end
 
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)

@@ -9,8 +9,9 @@ require "uri"
 module Longshore
   # One request, which may be sent several times: method, path, query, headers; body is a text, or a stream, which goes
   # once; safe: a repeat does no harm; known: the server knows what is asked for, which is worth more patience; resumes:
-  # of an upload in pieces; download: may be redirected elsewhere, without the token.
-  Call = Struct.new(:method, :path, :query, :headers, :body, :safe, :known, :resumes, :timeout, :download,
+  # of an upload in pieces; download: may be redirected elsewhere, without the token; until: of the monotonic clock, no
+  # try begins later (TooLate).
+  Call = Struct.new(:method, :path, :query, :headers, :body, :safe, :known, :resumes, :timeout, :download, :until,
                     keyword_init: true) do
     def initialize(query: {}, headers: {}, safe: true, **more) = super
   end
@@ -21,6 +22,9 @@ module Longshore
     RESUMABLE = [409, 423, 500, 507].freeze # of an upload in pieces: another request holds it, or there is no space now
     BROKEN = [SystemCallError, SocketError, IOError, Net::OpenTimeout, Net::ReadTimeout, Net::WriteTimeout,
               OpenSSL::SSL::SSLError, Net::ProtocolError, Net::HTTPBadResponse, Net::HTTPHeaderSyntaxError].freeze
+
+    # The caller's time is over; the cause is the last error.
+    class TooLate < StandardError; end
 
     # Keeps errors of the caller's block or input apart from those of the connection.
     class Theirs < StandardError; end
@@ -194,6 +198,7 @@ module Longshore
       @first = now if @tries.zero?
       wait = [4.0, 0.2 * 2**[@tries, 10].min].min * rand(0.5..1.0)
       wait = error.retry_after * rand(1.0..1.25) if error.retry_after.positive? # others were told the same
+      raise Transport::TooLate if call.until && now + wait > call.until
       raise error if now + wait - @first > @transport.retry_for * (call.known ? 8 : 1)
       @tries += 1
       @transport.on_retry&.call(error, wait)

@@ -536,8 +536,8 @@ func TestHabits(t *testing.T) {
 			t.Errorf("%s: a package named %s says nothing about what is in it", src.name, base)
 		}
 	}
-	// A script on a Cluster gets one key more than its caller names (redisdb.guard): how many it was to get is
-	// for its caller to say.
+	// A script on a Cluster gets one key more than its caller names (redisdb.guard): how many it was to get
+	// is for its caller to say.
 	for _, name := range scriptFiles(t) {
 		text, err := os.ReadFile(name)
 		if err != nil {

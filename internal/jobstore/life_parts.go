@@ -37,8 +37,8 @@ func parsePartMark(text string) partMark {
 	return p
 }
 
-// lostPart reports whether a partition was lost, and since when, in ms, 0 = from the beginning. parted is what
-// P:meta says, and was read before the marks: it is never ahead of them.
+// lostPart reports whether a partition was lost, and since when, in ms, 0 = from the beginning. parted is
+// what P:meta says, and was read before the marks: it is never ahead of them.
 func lostPart(epoch, parted, accepted string, marks []partMark) (from int64, lost bool) {
 	whole := parsePartMark(parted + " 0")
 	if whole.epoch != epoch {

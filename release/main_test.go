@@ -26,11 +26,10 @@ var tiny = map[string]string{
 	"cmd/tiny/main.go":            "package main\n\nimport \"longshore/internal/version\"\n\nfunc main() { print(version.Build()) }\n",
 }
 
-// TestRelease makes a release for this system twice: it runs, knows its version, its
-// sums hold, and it is the same bytes again.
-func TestRelease(t *testing.T) {
-	t.Parallel()
-	source := t.TempDir()
+// tinyModule writes it, and returns its folder.
+func tinyModule(t *testing.T) (source string) {
+	t.Helper()
+	source = t.TempDir()
 	for name, text := range tiny {
 		name = filepath.Join(source, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755),
@@ -38,6 +37,14 @@ func TestRelease(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return source
+}
+
+// TestRelease makes a release for this system twice: it runs, knows its version, its
+// sums hold, and it is the same bytes again.
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	source := tinyModule(t)
 	target := runtime.GOOS + "/" + runtime.GOARCH
 	var sums [2]string
 	for i := range sums {
@@ -126,14 +133,7 @@ func tryProgram(t *testing.T, name string) {
 // TestReleaseForWindows has the client alone, as a zip.
 func TestReleaseForWindows(t *testing.T) {
 	t.Parallel()
-	source := t.TempDir()
-	for name, text := range tiny {
-		name = filepath.Join(source, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755),
-			os.WriteFile(name, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	source := tinyModule(t)
 	r := &release{source: source, version: "v1.2.3", out: t.TempDir(), patterns: []string{"./none"},
 		client: "./cmd/tiny", extra: []string{"LICENSE"}, stderr: os.Stderr}
 	if err := r.make(t.Context(), []string{"windows/arm64"}); err != nil {

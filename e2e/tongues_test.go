@@ -3,9 +3,6 @@
 package e2e
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -159,42 +156,24 @@ func speak(t *testing.T, one tongue) {
 	again := in.again(t, web, url)
 	file, _ := someFile(t, 9_000_000)
 	fake := villain(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
-	defer cancel()
-	args := append(one.command[1:], "http://"+proxy.Addr().String(), fake, file)
-	cmd := exec.CommandContext(ctx, one.command[0], args...)
 	docs := t.TempDir()
 	if err := os.CopyFS(docs, os.DirFS("../docs")); err != nil {
 		t.Fatal(err)
 	}
-	cmd.Env = append(append(os.Environ(), one.env...), "DOCS_DIR="+docs, "LONGSHORE_TOKEN="+webToken,
+	env := append(append(os.Environ(), one.env...), "DOCS_DIR="+docs, "LONGSHORE_TOKEN="+webToken,
 		"LONGSHORE_URL=http://"+proxy.Addr().String())
-	var trouble bytes.Buffer
-	cmd.Stderr = &trouble
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	last := ""
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if last = lines.Text(); last == "restart" {
-			proxy.cuts.Store(4)
-			again()
-		}
-	}
-	err = cmd.Wait()
+	restart := map[string]func(){"restart": func() {
+		proxy.cuts.Store(4)
+		again()
+	}}
 	var end struct{ Jobs, Ended, Size int }
-	if err != nil || json.Unmarshal([]byte(last), &end) != nil {
-		t.Fatalf("%v: %v, %q\n%s", one.command, err, last, trouble.String())
-	}
+	trouble := scriptOf(t, "", env, restart, &end,
+		append(one.command, "http://"+proxy.Addr().String(), fake, file)...)
 	if end.Jobs != 700 || end.Ended != 30 || end.Size < 9_000_000 || proxy.cuts.Load() > 0 {
 		t.Errorf("%+v with %d cuts left", end, proxy.cuts.Load())
 	}
-	if trouble.Len() > 0 { // ruby -w warns there
-		t.Errorf("it grumbles: %s", trouble.String())
+	if trouble != "" { // ruby -w warns there
+		t.Errorf("it grumbles: %s", trouble)
 	}
 }
 

@@ -54,15 +54,22 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// script runs one of our scripts, and does what it asks for. The last line that it says is read
+// script runs one of our scripts in Node, and does what it asks for. The last line that it says is read
 // into end.
 func script(t *testing.T, dir string, do map[string]func(), end any, args ...string) {
 	t.Helper()
+	scriptOf(t, dir, nil, do, end, append([]string{"node"}, args...)...)
+}
+
+// scriptOf is script in any language, nil being our own environment. It returns what the script has written
+// to stderr.
+func scriptOf(t *testing.T, dir string, env []string, do map[string]func(), end any, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", args...)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	var trouble bytes.Buffer
-	cmd.Dir, cmd.Stderr = dir, &trouble
+	cmd.Dir, cmd.Env, cmd.Stderr = dir, env, &trouble
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -78,11 +85,12 @@ func script(t *testing.T, dir string, do map[string]func(), end any, args ...str
 		}
 	}
 	if err := cmd.Wait(); err != nil {
-		t.Fatalf("node %v: %v\n%s", args, err, trouble.String())
+		t.Fatalf("%v: %v\n%s", args, err, trouble.String())
 	}
 	if err := json.Unmarshal([]byte(last), end); err != nil {
-		t.Fatalf("node %v says %q: %v", args, last, err)
+		t.Fatalf("%v says %q: %v\n%s", args, last, err, trouble.String())
 	}
+	return trouble.String()
 }
 
 // again kills a web process and starts another one at its address.

@@ -40,16 +40,11 @@ func (p *cli) printJob(snap job.Snapshot) error {
 }
 
 func (p *cli) printJSON(v any) error {
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false) // it goes to no browser
-	if p.format == "json" {
-		enc.SetIndent("", "  ")
+	text, err := printable.JSON(v, p.format == "json")
+	if err != nil {
+		return err
 	}
-	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
-	}
-	return p.write(text.Bytes())
+	return p.write(text)
 }
 
 // show prints a value as JSON, or else by a function, as text.

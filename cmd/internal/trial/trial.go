@@ -5,9 +5,7 @@
 package trial
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -96,16 +94,11 @@ func (p *cli) write(text []byte) error {
 }
 
 func (p *cli) printJSON(v any) error {
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false) // it goes to no browser
-	if p.format == "json" {
-		enc.SetIndent("", "  ")
+	text, err := printable.JSON(v, p.format == "json")
+	if err != nil {
+		return err
 	}
-	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
-	}
-	return p.write(text.Bytes())
+	return p.write(text)
 }
 
 func printLines[T any](p *cli, values []T) error {

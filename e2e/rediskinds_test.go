@@ -41,9 +41,8 @@ func TestRedisTLS(t *testing.T) {
 // submitted and run: each that was acknowledged ends, and all goes on by itself.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
-	in := install(t)
 	servers := redistest.NewSentinels(t)
-	in.env = append(in.env, "REDIS_URL="+servers.URL, "ACK=replicated")
+	in := install(t, "REDIS_URL="+servers.URL, "ACK=replicated")
 	web, url := in.web(t)
 	worker := in.worker(t)
 	c := clientOf(t, url)
@@ -69,9 +68,8 @@ func TestSentinelFailover(t *testing.T) {
 // that was acknowledged ends, once.
 func TestClusterIsMoved(t *testing.T) {
 	t.Parallel()
-	in := install(t)
 	cluster := redistest.NewCluster(t)
-	in.env = append(in.env, "REDIS_URL="+cluster.URL)
+	in := install(t, "REDIS_URL="+cluster.URL)
 	web, url := in.web(t)
 	worker := in.worker(t)
 	l := load(t, url)
@@ -92,9 +90,8 @@ func TestClusterIsMoved(t *testing.T) {
 // was acknowledged ends, and all goes on by itself.
 func TestClusterFailover(t *testing.T) {
 	t.Parallel()
-	in := install(t)
 	cluster := redistest.NewReplicatedCluster(t)
-	in.env = append(in.env, "REDIS_URL="+cluster.URL, "ACK=replicated")
+	in := install(t, "REDIS_URL="+cluster.URL, "ACK=replicated")
 	web, url := in.web(t)
 	worker := in.worker(t)
 	l := load(t, url)
@@ -116,9 +113,8 @@ func TestClusterFailover(t *testing.T) {
 // had come: its jobs are lost, not unknown, until that is accepted.
 func TestClusterPartEmptied(t *testing.T) {
 	t.Parallel()
-	in := install(t)
 	cluster := redistest.NewCluster(t)
-	in.env = append(in.env, "REDIS_URL="+cluster.URL)
+	in := install(t, "REDIS_URL="+cluster.URL)
 	web, url := in.web(t)
 	in.worker(t)
 	c := clientOf(t, url)
@@ -168,9 +164,8 @@ func TestClusterPartEmptied(t *testing.T) {
 // canceled and listed, by the Go client and by enqueue straight on Redis.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	in := install(t)
 	cluster := redistest.NewCluster(t)
-	in.env = append(in.env, "REDIS_URL="+cluster.URL)
+	in := install(t, "REDIS_URL="+cluster.URL)
 	web, url := in.web(t)
 	worker := in.worker(t)
 	c := clientOf(t, url)

@@ -23,7 +23,7 @@ import (
 
 const (
 	tickEvery = 250 * time.Millisecond
-	maxTick   = time.Second // by which the clock goes on at a tick, however late it is
+	maxTick   = time.Second // by which the clock goes on at once, however late it is
 
 	firstPause  = time.Second // before one that has ended is started anew, doubled each time …
 	longPause   = time.Minute
@@ -158,6 +158,11 @@ func (c *cluster) loop(ctx context.Context, hangup <-chan os.Signal) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	last := time.Now()
+	pass := func() { // also between ticks: what begins at an old now would get less than its time
+		now := time.Now()
+		c.now += min(max(0, now.Sub(last)), maxTick)
+		last = now
+	}
 	end := ctx.Done()
 	for {
 		c.advance()
@@ -167,14 +172,16 @@ func (c *cluster) loop(ctx context.Context, hangup <-chan os.Signal) {
 		select {
 		case <-end:
 			end = nil
+			pass()
 			c.close()
 		case <-hangup:
+			pass()
 			c.hangup()
 		case e := <-c.events:
+			pass()
 			c.handle(e)
-		case at := <-tick.C:
-			c.now += min(max(0, at.Sub(last)), maxTick)
-			last = at
+		case <-tick.C:
+			pass()
 		}
 	}
 }

@@ -19,6 +19,7 @@ const (
 	Conflict            Code = "conflict"
 	AlreadyRetried      Code = "already_retried"
 	AlreadyStarted      Code = "already_started"
+	InputGone           Code = "input_gone"
 	PreconditionFailed  Code = "precondition_failed"
 	Duplicate           Code = "duplicate"
 	IdempotencyMismatch Code = "idempotency_mismatch"
@@ -67,7 +68,8 @@ type Error struct {
 var statuses = map[Code]int{
 	Invalid: http.StatusUnprocessableEntity, NotFound: http.StatusNotFound, Conflict: http.StatusConflict,
 	AlreadyRetried: http.StatusConflict, BatchClosed: http.StatusConflict,
-	AlreadyStarted: http.StatusConflict, PreconditionFailed: http.StatusPreconditionFailed,
+	AlreadyStarted: http.StatusConflict, InputGone: http.StatusUnprocessableEntity,
+	PreconditionFailed: http.StatusPreconditionFailed,
 	Duplicate:           http.StatusConflict,
 	IdempotencyMismatch: http.StatusUnprocessableEntity, Unauthorized: http.StatusUnauthorized,
 	TokenExpired: http.StatusUnauthorized, Forbidden: http.StatusForbidden, StepUp: http.StatusForbidden,

@@ -14,7 +14,8 @@ type TypeInfo struct {
 	TimeoutMS     int64           `json:"timeout_ms"` // of one attempt
 	MaxAttempts   int             `json:"max_attempts"`
 	RetentionMS   int64           `json:"retention_ms,omitempty"` // of its jobs; 0 = the installation's
-	Input         string          `json:"input"`                  // "required", "optional" or "none"
+	DeleteInput   string          `json:"delete_input,omitempty" enum:"on_success,at_end" doc:"when an input goes before its job does"`
+	Input         string          `json:"input"` // "required", "optional" or "none"
 	ForbidOverlap bool            `json:"forbid_overlap,omitempty"`
 	Schema        json.RawMessage `json:"schema"` // JSON Schema of the payload
 	// Sandbox says how far a function's program is kept from the rest of its machine:

@@ -172,6 +172,7 @@ func (b *batch) answers(in io.Reader, came func()) (refused, err error) {
 	defer func() { b.open = append(again, sent[answered:]...) }()
 	scan := bufio.NewScanner(in)
 	scan.Buffer(make([]byte, 64<<10), maxProblem)
+	scan.Split(wholeLines)
 	for answered < len(sent) && scan.Scan() {
 		came()
 		a, err := httpapi.ParseBatchAnswer(scan.Bytes())
@@ -197,6 +198,15 @@ func (b *batch) answers(in io.Reader, came func()) (refused, err error) {
 		return refused, err
 	}
 	return refused, io.ErrUnexpectedEOF // it stopped, or a proxy cut it
+}
+
+// wholeLines is bufio.ScanLines without a last line that has no end: where a server dies in the middle of
+// one, that part of it is nobody's answer.
+func wholeLines(data []byte, atEOF bool) (advance int, line []byte, err error) {
+	if atEOF && bytes.IndexByte(data, '\n') < 0 {
+		return len(data), nil, nil
+	}
+	return bufio.ScanLines(data, atEOF)
 }
 
 // Poll returns those of up to 100 jobs that have another revision than the one

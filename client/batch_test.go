@@ -124,6 +124,12 @@ func TestSubmitBatchRepeats(t *testing.T) {
 		},
 		func(w http.ResponseWriter, lines []lineOf) { takesSome(w, lines, 1) },
 		func(w http.ResponseWriter, lines []lineOf) { takesSome(w, lines, 0); panic(http.ErrAbortHandler) },
+		func(w http.ResponseWriter, lines []lineOf) { // it dies in the middle of an answer
+			takesSome(w, lines, 0)
+			w.Write([]byte(`{"line":1,"id":"0`))
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		},
 		takes)
 	var jobs []Submission
 	for i := range 5 {
@@ -147,7 +153,7 @@ func TestSubmitBatchRepeats(t *testing.T) {
 	if diff := cmp.Diff([]int64{1, 3, 5, 2, 4}, got); diff != "" {
 		t.Errorf("answers -want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"01234", "01234", "13", "3", "3"}, keys); diff != "" {
+	if diff := cmp.Diff([]string{"01234", "01234", "13", "3", "3", "3"}, keys); diff != "" {
 		t.Errorf("requests -want +got:\n%s", diff)
 	}
 }

@@ -49,6 +49,10 @@ type Submission struct {
 	// LimitKey is what limits of jobs at once tell it apart by, as a customer: at most 256 bytes; "" = nothing.
 	LimitKey string
 
+	// DeleteInput has its own input deleted before the job is: job.DeleteOnSuccess, job.DeleteAtEnd, or
+	// job.DeleteNever where the type's policy, which holds for "", is to delete it.
+	DeleteInput string
+
 	// UniqueKey makes it the only job of this key, of at most 256 bytes, until it has ended, or what
 	// UniqueUntil says: "started", "removed". Where there is one Submit returns that job, or, with OnConflict
 	// "refuse", an Error with Duplicate and the job's id; with "replace" that job, which has not begun, takes

@@ -12,6 +12,8 @@ var (
 	ErrDamaged  = errors.New("job record is damaged or of an unknown version")
 	ErrNotEnded = errors.New("job has not ended")
 	ErrInUse    = errors.New("job's files are in use")
+	// ErrInputGone says that a job's input was deleted at its end, or is about to be.
+	ErrInputGone = errors.New("job's input is gone")
 	// ErrNoCallback says that the job was submitted without a callback URL.
 	ErrNoCallback = errors.New("job has no callback")
 	// ErrStoreReset says that the job isn't there and may have been: Redis came back empty or with older

@@ -74,6 +74,9 @@ type Snapshot struct {
 	// LimitKey is what limits tell it apart by, Limit is the one that it waits for.
 	LimitKey string `json:"limit_key,omitempty" doc:"what limits tell it apart by, as a customer"`
 	Limit    string `json:"limit,omitempty" doc:"the limit of jobs at once that it waits for, as it was when the job was read"`
+	// DeleteInput says that the job's input goes at its end, InputDeletedAt when it went.
+	DeleteInput    string     `json:"delete_input,omitempty" enum:"on_success,at_end" doc:"when the job's input goes before the job does"`
+	InputDeletedAt *time.Time `json:"input_deleted_at,omitempty" doc:"when the input went"`
 	// Batch is the one that the job is of, and Name what it is called there; Jobs is how far a batch is.
 	Batch ID     `json:"batch,omitempty" doc:"the batch that the job is of"`
 	Name  string `json:"batch_name,omitempty" doc:"what the job is called in its batch, or the batch itself"`
@@ -105,6 +108,20 @@ type Snapshot struct {
 	Links      *Links       `json:"links,omitempty"` // set by the web server, paths only
 
 	Worker string `json:"-"` // the id of who runs it, or ran it last; "" = nobody yet, or not told
+}
+
+// When the input of a job goes, other than with its record.
+const (
+	DeleteNever     = "never" // what a type's policy is overruled with
+	DeleteOnSuccess = "on_success"
+	DeleteAtEnd     = "at_end"
+)
+
+// InputGone reports whether the job's input, if it had one, is gone or about to go, so that it can't be run
+// again.
+func (s *Snapshot) InputGone() bool {
+	return s.InputDeletedAt != nil ||
+		s.Done && (s.DeleteInput == DeleteAtEnd || s.DeleteInput == DeleteOnSuccess && s.State == Succeeded)
 }
 
 // MaxErrors is the number of failed attempts a job remembers.

@@ -38,6 +38,8 @@ type Definition[P any] struct {
 	Timeout     time.Duration // of one attempt; 0 = DefaultTimeout
 	MaxAttempts int           // 0 = DefaultMaxAttempts
 	Input       InputRule     // "" = NoInput
+	// DeleteInput says that inputs go before their jobs do: job.DeleteOnSuccess, job.DeleteAtEnd; "" = with them.
+	DeleteInput string
 
 	// ForbidOverlap promises that two attempts never run at the same moment.
 	// It needs lane cpu, for only a process can be killed. Without it a worker
@@ -72,6 +74,7 @@ type Info struct {
 	MaxAttempts   int             `json:"max_attempts"`
 	RetentionMS   int64           `json:"retention_ms,omitempty"` // of its jobs; 0 = the installation's
 	Input         InputRule       `json:"input"`
+	DeleteInput   string          `json:"delete_input,omitempty"` // when an input goes before its job
 	ForbidOverlap bool            `json:"forbid_overlap,omitempty"`
 	Schema        json.RawMessage `json:"schema"` // JSON Schema of the payload
 	// Sandbox says how far a function's program is kept from the rest of its machine:
@@ -131,7 +134,7 @@ func (d Definition[P]) Info() (Info, error) {
 		Type: d.Type, Doc: d.Doc, Lane: d.Lane,
 		TimeoutMS:   cmp.Or(d.Timeout, DefaultTimeout).Milliseconds(),
 		MaxAttempts: cmp.Or(d.MaxAttempts, DefaultMaxAttempts),
-		Input:       cmp.Or(d.Input, NoInput), ForbidOverlap: d.ForbidOverlap,
+		Input:       cmp.Or(d.Input, NoInput), DeleteInput: d.DeleteInput, ForbidOverlap: d.ForbidOverlap,
 		check: func(payload []byte) error {
 			p, err := d.Decode(payload)
 			if err != nil {
@@ -182,6 +185,9 @@ func (i Info) valid() error {
 	}
 	if i.Input != NoInput && i.Input != InputOptional && i.Input != InputRequired {
 		bad("input must be %q, %q or %q", NoInput, InputOptional, InputRequired)
+	}
+	if !slices.Contains([]string{"", job.DeleteOnSuccess, job.DeleteAtEnd}, i.DeleteInput) {
+		bad("delete input must be %q or %q", job.DeleteOnSuccess, job.DeleteAtEnd)
 	}
 	if i.RetentionMS < 0 {
 		bad("retention must not be negative")

@@ -226,7 +226,7 @@ func fieldsBySchema(ctx context.Context, at installation, typ string, fields url
 		catalog, err := tasks.NewCatalog(tasks.Info{Type: t.Type, Doc: t.Doc, Lane: t.Lane,
 			TimeoutMS:   t.TimeoutMS,
 			MaxAttempts: t.MaxAttempts, Input: tasks.InputRule(t.Input), ForbidOverlap: t.ForbidOverlap,
-			Schema: t.Schema, RetentionMS: t.RetentionMS})
+			Schema: t.Schema, RetentionMS: t.RetentionMS, DeleteInput: t.DeleteInput})
 		if err != nil {
 			return nil, err
 		}

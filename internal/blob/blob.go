@@ -45,6 +45,8 @@ type Store interface {
 	Open(ctx context.Context, name string) (Reader, error)
 	// Delete removes every blob below "prefix/"; none there is no error.
 	Delete(ctx context.Context, prefix string) error
+	// Remove removes one committed blob; that it isn't there is no error.
+	Remove(ctx context.Context, name string) error
 	// Jobs yields the first element of the names of blobs (a job's id) that
 	// were all written before the given time, in no order, for the search for
 	// orphans. Deleting what it yields, meanwhile, is fine.

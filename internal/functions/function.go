@@ -37,8 +37,8 @@ func (f *Function) Info() (tasks.Info, error) {
 	info := tasks.Info{Type: f.Type, Doc: m.Doc, Lane: m.Lane,
 		TimeoutMS:   cmp.Or(m.Timeout, tasks.DefaultTimeout).Milliseconds(),
 		MaxAttempts: cmp.Or(m.MaxAttempts, tasks.DefaultMaxAttempts),
-		RetentionMS: m.Retention.Milliseconds(),
-		Input:       m.Input, Schema: m.Payload}
+		RetentionMS: m.Retention.Milliseconds(), DeleteInput: m.DeleteInput,
+		Input: m.Input, Schema: m.Payload}
 	if _, err := tasks.NewCatalog(info); err != nil {
 		return info, err
 	}

@@ -85,6 +85,7 @@ type Manifest struct {
 	Timeout     time.Duration
 	MaxAttempts int
 	Retention   time.Duration
+	DeleteInput string   // "" = with its job
 	Memory      int64    // bytes, of the whole process tree
 	Env         []string // names
 	Read        []string // folders, as written
@@ -181,6 +182,9 @@ var fields = map[string]func(m *Manifest, value []byte) error{
 	"payload": readPayload,
 	"input": func(m *Manifest, v []byte) error {
 		return oneOf(v, &m.Input, tasks.NoInput, tasks.InputOptional, tasks.InputRequired)
+	},
+	"delete_input": func(m *Manifest, v []byte) error {
+		return oneOf(v, &m.DeleteInput, job.DeleteOnSuccess, job.DeleteAtEnd)
 	},
 	"input_as": func(m *Manifest, v []byte) error { return oneOf(v, &m.InputAs, InputStdin, InputFile) },
 	"output":   readOutput,

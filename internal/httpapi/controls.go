@@ -121,6 +121,10 @@ var Controls = []Control{
 			"what it is to do, which implies unique_until=started"},
 	{Name: "max_wait", Field: "MaxWait", Kind: KindDuration, In: everywhere,
 		Doc: "with on_conflict=replace: put its start off for no longer than this from its creation, 1h by default"},
+	{Name: "delete_input", Field: "DeleteInput", Kind: KindText, In: everywhere,
+		Enum: []string{job.DeleteNever, job.DeleteOnSuccess, job.DeleteAtEnd},
+		Doc: "delete the input once the job has succeeded, or has ended anyhow, and not with the job; the type's policy " +
+			"by default, else never"},
 	{Name: "filename", Field: "Filename", Kind: KindText, In: InQuery,
 		Doc: "what the input is called"},
 	{Name: "id", Field: "ID", Kind: KindText, In: InLine | InHeader, Header: HeaderJob, Format: "uuid",

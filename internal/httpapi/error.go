@@ -22,6 +22,7 @@ const (
 	Conflict            = answer.Conflict
 	AlreadyRetried      = answer.AlreadyRetried
 	AlreadyStarted      = answer.AlreadyStarted
+	InputGone           = answer.InputGone
 	PreconditionFailed  = answer.PreconditionFailed
 	Duplicate           = answer.Duplicate
 	IdempotencyMismatch = answer.IdempotencyMismatch

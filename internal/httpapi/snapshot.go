@@ -45,6 +45,10 @@ func AppendSnapshot(dst []byte, s *job.Snapshot) ([]byte, error) {
 	if s.Limit != "" {
 		w.text(`,"limit":`, s.Limit)
 	}
+	if s.DeleteInput != "" {
+		w.text(`,"delete_input":`, s.DeleteInput)
+	}
+	w.time(`,"input_deleted_at":`, s.InputDeletedAt)
 	w.batch(s)
 	if s.Tenant != "" {
 		w.text(`,"tenant":`, s.Tenant)

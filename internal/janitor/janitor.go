@@ -64,8 +64,9 @@ type Janitor struct {
 	owed     bool         // what is kept is to be written, which failed
 	unread   atomic.Int64 // when the blob could not be read last, in Unix ns
 
-	gone  chan job.ID // whose blobs are to be deleted
-	looks chan job.ID // uploads to be looked after
+	gone   chan job.ID // whose blobs are to be deleted
+	inputs chan job.ID // of which the input is to be deleted
+	looks  chan job.ID // uploads to be looked after
 }
 
 // New returns a Janitor that does nothing yet.
@@ -74,6 +75,7 @@ func New(c Config) *Janitor {
 		functions: c.Functions, mend: c.Mend, profiles: c.Profiles, submitter: c.Submitter, log: c.Log,
 		forgets: c.Forgets,
 		gone:    make(chan job.ID, maxGone),
+		inputs:  make(chan job.ID, maxGone),
 		looks:   make(chan job.ID, maxLooks)}
 	if !c.Forgets && c.Store != nil {
 		c.Store.Kept(j.kept)
@@ -85,7 +87,8 @@ func New(c Config) *Janitor {
 // Sweeper and SweepOrphans too.
 func (j *Janitor) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	for _, run := range []func(context.Context) error{j.watchData, j.deleteGone, j.lookAfterUploads, j.mind} {
+	for _, run := range []func(context.Context) error{j.watchData, j.deleteGone, j.deleteInputs,
+		j.lookAfterUploads, j.mind} {
 		wg.Go(func() { _ = run(ctx) }) // they end with ctx, and say what fails meanwhile
 	}
 	wg.Wait()
@@ -94,5 +97,6 @@ func (j *Janitor) Run(ctx context.Context) error {
 
 // Sweeper returns what mends records and leases. What it finds to do for blobs Run does.
 func (j *Janitor) Sweeper() *jobstore.Sweeper {
-	return &jobstore.Sweeper{Store: j.store, Log: j.log, Gone: j.forget, Upload: j.lookAfter}
+	return &jobstore.Sweeper{Store: j.store, Log: j.log, Gone: j.forget, Input: j.eraseSoon,
+		Upload: j.lookAfter}
 }

@@ -58,6 +58,7 @@ func (n *NewJob) rare() string {
 	add("lm", strings.Join(n.Limits, " "))
 	add("lk", n.LimitKey)
 	add("uk", n.Unique.field(n.Owner))
+	add("di", n.DeleteInput)
 	if len(n.After) == 0 {
 		return b.String()
 	}

@@ -143,6 +143,8 @@ type NewJob struct {
 	Unique   Unique
 	Owner    access.Owner
 	Labels   job.Labels // to find it by
+	// DeleteInput says whether its input goes sooner than the job: job.DeleteOnSuccess, job.DeleteAtEnd; "" = it doesn't.
+	DeleteInput string
 	// Batch is the one that the job is of, "" = none; Name is what it is called there, or of what a batch
 	// is called.
 	Batch job.ID
@@ -192,7 +194,7 @@ func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
 	}
 	snap = job.Snapshot{ID: c.ID, Type: n.Type, State: n.state(), Rev: 1, Lane: n.Lane, Priority: n.Priority,
 		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, Labels: n.Labels, LimitKey: n.LimitKey,
-		Batch: n.Batch, Name: n.Name,
+		Batch: n.Batch, Name: n.Name, DeleteInput: n.DeleteInput,
 		CreatedAt: time.UnixMilli(c.at).UTC()}
 	tellOwner(&snap, n.Owner)
 	if n.Hold != "" {
@@ -355,7 +357,7 @@ func (s *Store) longCalls(ctx context.Context, rdb redis.UniversalClient, script
 // plain tells that the short way of creation may do.
 func (n *NewJob) plain() bool {
 	return n.UploadFence == "" && n.RunAt.IsZero() && n.ExpiresIn == 0 && n.RetryOf == "" &&
-		n.CallbackURL == "" && len(n.Labels) == 0 && n.Batch == "" && !n.waits() && len(n.Limits) == 0 && n.LimitKey == "" && n.Unique.Key == "" && n.Owner.Subject == "" && n.Claim <= claimMS*time.Millisecond
+		n.CallbackURL == "" && len(n.Labels) == 0 && n.Batch == "" && !n.waits() && len(n.Limits) == 0 && n.LimitKey == "" && n.Unique.Key == "" && n.DeleteInput == "" && n.Owner.Subject == "" && n.Claim <= claimMS*time.Millisecond
 }
 
 // names is the first text of the short way: the id in both spellings, the idempotency

@@ -174,7 +174,7 @@ func (d *dissection) beside() {
 func (d *dissection) indexes(r *record, family string) {
 	raw := d.id.Raw()
 	for _, set := range []struct{ name, what string }{{"lease", "lease ends"}, {"when", "looked at"},
-		{"owes:webhook", "callback due"}, {"aside", "set aside"}} {
+		{"owes:webhook", "callback due"}, {"owes:input", "input is to go"}, {"aside", "set aside"}} {
 		score, err := d.rdb.ZScore(d.ctx, d.base+set.name, raw).Result()
 		if !d.fails(err) {
 			d.trace(set.what, "%s", stamp(int64(score)))

@@ -112,7 +112,7 @@ const otherCode = 255
 func (w words) constants() map[string]string {
 	c := map[string]string{
 		"VERSION": `\` + strconv.Itoa(recordVersion), "VERSION_NUMBER": strconv.Itoa(recordVersion),
-		"TENANT": access.DefaultTenant, "PREFIX": w.prefix, "NOW": w.now, "BATCH": job.BatchType, "LATER": laterSaid,
+		"TENANT": access.DefaultTenant, "PREFIX": w.prefix, "NOW": w.now, "BATCH": job.BatchType, "DELETE_AT_END": job.DeleteAtEnd, "LATER": laterSaid,
 		"OTHER_CODE": strconv.Itoa(otherCode), "MAX_HEADS": strconv.Itoa(maxHeads),
 		"MAX_STORY": strconv.Itoa(maxStory), "RETRIED": retriedLetter,
 		"MAX_ERRORS": strconv.Itoa(job.MaxErrors), "MAX_TRIES": strconv.Itoa(maxTries),

@@ -67,7 +67,8 @@ func timeOf(ms int64) *time.Time {
 // Fields of x:, the rare ones: ro retry of, ec a failure code that has no byte, lo other runs lost since
 // the last failed attempt, lb labels, ra and rb the job that is its retry, and who retried, lg its stored
 // logs, ux end of an upload in pieces, k wait until its next look, sn and sk the schedule that made it, and
-// its tick; lk what limits tell it apart by; bn its name in its batch; those of jobs that wait, of limits, of
+// its tick; lk what limits tell it apart by; bn its name in its batch; di whether
+// its input goes sooner than the job, and ig when it went; those of jobs that wait, of limits, of
 // unique jobs and of batches stand in wait.lua, slots.lua, unique.lua and batches.lua.
 
 // decode makes a record of what was read.
@@ -93,6 +94,7 @@ func (r *record) decode(id job.ID, h head, v sideValues, spec bool) (Record, err
 		snap.Limit = limitOf(v.rare["lp"])
 	}
 	snap.Batch, snap.Name = r.batch, v.rare["bn"]
+	snap.DeleteInput, snap.InputDeletedAt = v.rare["di"], rare.time("ig")
 	snap.After, snap.Hold = afterOf(v.rare["af"]), holdOf(v.rare)
 	if r.function > 0 {
 		snap.Function = &job.FunctionRun{Version: r.function}

@@ -53,14 +53,14 @@ type scripts struct {
 	create, take, finish, beat                 *redis.Script // the short ways of the usual moves
 	createLong, takeLong, finishLong, beatLong *redis.Script // … and of what they leave
 
-	uploaded, start, postpone, cancel, remove, sweep, walk, use, unuse *redis.Script
-	claim, hold, settle, callback, open                                *redis.Script
-	log, logged, vouch, accept, parts, mark                            *redis.Script
-	tick, schedule, unschedule                                         *redis.Script
-	enter, resolve, release, limits, pace                              *redis.Script
-	close, counted, shares, paid                                       *redis.Script // of batches
-	change, resend                                                     *redis.Script
-	mend, prune, renew, tally                                          *redis.Script // of Fix
+	uploaded, start, postpone, cancel, remove, sweep, walk, use, unuse, erase *redis.Script
+	claim, hold, settle, callback, open                                       *redis.Script
+	log, logged, vouch, accept, parts, mark                                   *redis.Script
+	tick, schedule, unschedule                                                *redis.Script
+	enter, resolve, release, limits, pace                                     *redis.Script
+	close, counted, shares, paid                                              *redis.Script // of batches
+	change, resend                                                            *redis.Script
+	mend, prune, renew, tally                                                 *redis.Script // of Fix
 }
 
 // words is what the scripts are told apart from their own text.
@@ -107,6 +107,7 @@ func loadScripts(w words) scripts {
 		walk: script(write, lib+"mend_words walk"), mend: script(write, lib+"mend_words mend"),
 		prune: script(write, "base prune"), renew: script(write, "base renew"),
 		tally: script(write, lib+"tally"), use: script("", lib+"use"), unuse: script(write, lib+"unuse"),
+		erase: script(write, lib+"erase"),
 		claim: script(write, lib+"claim"), hold: script(write, lib+"hold"),
 		settle: script(write, lib+"settle"), callback: script(read, lib+"callback"),
 		tick: script("", lib+"unique make stop tick"), schedule: script("", "base schedule"),

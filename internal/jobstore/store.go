@@ -207,6 +207,8 @@ func status(id job.ID, reply []any) error {
 		return job.ErrNotEnded
 	case "used":
 		return job.ErrInUse
+	case "erased":
+		return job.ErrInputGone
 	case "moved":
 		return ErrMoved
 	case "retried":

@@ -23,6 +23,9 @@ type Sweeper struct {
 	// Upload looks after an upload in pieces of which nothing was heard for a
 	// while: it may be whole, or over. nil = somebody else does.
 	Upload func(ctx context.Context, id job.ID) error
+	// Input deletes the input of a job that has ended, and is told of it again until InputErased; nil =
+	// somebody else does.
+	Input func(ctx context.Context, id job.ID) error
 	// Ticks hears which schedules of a partition are due, with TIME, and must not block: it is told again
 	// with each sweep. nil = this process makes none.
 	Ticks func(part int, names []string, now time.Time)
@@ -184,6 +187,10 @@ func (w *Sweeper) round(ctx context.Context, found []finding, sum *Swept) error 
 			}
 			if w.Gone != nil {
 				errs = append(errs, w.Gone(ctx, f.ticket.ID)) // what stays is an orphan, found later
+			}
+		case "input":
+			if w.Input != nil {
+				errs = append(errs, w.Input(ctx, f.ticket.ID))
 			}
 		case "used":
 			used = append(used, f.ticket.ID)

@@ -23,11 +23,16 @@ import (
 // Use registers a job as a user of an ended job's files, which then stay at
 // least until the user has ended. Errors: job.ErrNotFound, job.ErrNotEnded.
 func (s *Store) Use(ctx context.Context, owner, user job.ID) error {
-	return s.use(ctx, access.Everything, owner, user)
+	return s.use(ctx, access.Everything, owner, user, "output")
 }
 
-func (s *Store) use(ctx context.Context, by access.View, owner, user job.ID) error {
-	c := s.callFor(by, owner, string(user))
+// UseInput is Use for the ended job's input. Errors besides: job.ErrInputGone.
+func (s *Store) UseInput(ctx context.Context, owner, user job.ID) error {
+	return s.use(ctx, access.Everything, owner, user, "input")
+}
+
+func (s *Store) use(ctx context.Context, by access.View, owner, user job.ID, what string) error {
+	c := s.callFor(by, owner, string(user), what)
 	if err := batch.RunAll(ctx, s.rdb, s.scripts.use, 1, []*batch.Call{c}); err != nil {
 		return err
 	}
@@ -38,6 +43,30 @@ func (s *Store) use(ctx context.Context, by access.View, owner, user job.ID) err
 func (s *Store) Unuse(ctx context.Context, owner, user job.ID) error {
 	_, err := s.unuse(ctx, owner, []string{string(user), ""}, []string{"0"})
 	return err
+}
+
+// EraseInput notes that the input of an ended job, whose own file it is, is deleted, which is the caller's
+// to do, and to tell InputErased. Where an open job works on its files it stays: job.ErrInUse.
+func (s *Store) EraseInput(ctx context.Context, owner job.ID) error {
+	err := s.erase(ctx, owner, "file")
+	if !errors.Is(err, job.ErrInUse) {
+		return err
+	}
+	if _, err := s.dropUsers(ctx, owner); err != nil {
+		return err
+	}
+	return s.erase(ctx, owner, "file")
+}
+
+// InputErased notes that the input is deleted that a job was the last to work on.
+func (s *Store) InputErased(ctx context.Context, id job.ID) error { return s.erase(ctx, id, "done") }
+
+func (s *Store) erase(ctx context.Context, id job.ID, what string) error {
+	c := s.call(id, what)
+	if err := batch.RunAll(ctx, s.rdb, s.scripts.erase, 1, []*batch.Call{c}); err != nil {
+		return err
+	}
+	return s.answered(ctx, id, c.Reply)
 }
 
 // Remove forgets a job that has ended; its blobs are the caller's to delete.

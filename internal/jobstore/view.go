@@ -93,7 +93,7 @@ func (v Views) Callback(ctx context.Context, by access.View, id job.ID) (job.Cal
 
 // Use is Store.Use.
 func (v Views) Use(ctx context.Context, by access.View, owner, user job.ID) error {
-	return v.s.use(ctx, by, owner, user)
+	return v.s.use(ctx, by, owner, user, "output")
 }
 
 // callFor is a call about one job that ends as if the job weren't there where it isn't in the view.

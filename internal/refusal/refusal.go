@@ -51,6 +51,8 @@ func of(err error) *httpapi.Error {
 		return httpapi.NewError(httpapi.NotFound, "the job was submitted without a callback_url")
 	case errors.Is(err, job.ErrNotEnded):
 		return httpapi.NewError(httpapi.Conflict, "the job has not ended")
+	case errors.Is(err, job.ErrInputGone):
+		return httpapi.NewError(httpapi.InputGone, "the job's input was deleted at its end, as it was asked to be")
 	case errors.Is(err, jobstore.ErrNotHeld):
 		return httpapi.NewError(httpapi.Conflict, "the job was never held")
 	case errors.Is(err, jobstore.ErrNoBatch):

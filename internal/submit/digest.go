@@ -49,6 +49,9 @@ func digest(r Request, payload []byte) string {
 	if r.LimitKey != "" {
 		b = appendText(append(b, ','), "limit "+r.LimitKey)
 	}
+	if r.DeleteInput != "" {
+		b = appendText(append(b, ','), "delete "+r.DeleteInput)
+	}
 	if r.UniqueKey != "" {
 		u := r.unique()
 		b = appendText(append(b, ','), "unique "+u.Until+" "+u.Else+" "+u.MaxWait.String()+" "+u.Key)

@@ -43,7 +43,8 @@ type Request struct {
 	Batch job.ID // that the job is to be of; "" = none
 	Name  string // what it is called there; its key then
 
-	LimitKey string // what limits of jobs at once tell it apart by; "" = nothing
+	DeleteInput string // when its own input goes before the job does: "never", "on_success", "at_end"; "" = the type's policy
+	LimitKey    string // what limits of jobs at once tell it apart by; "" = nothing
 
 	UniqueKey   string        // there is one job of it at a time; "" = it is not unique
 	UniqueUntil string        // until when it has the key: "started", "ended", "removed"; "" = ended

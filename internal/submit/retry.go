@@ -49,14 +49,17 @@ func (d *Submitter) Retry(ctx context.Context, by access.View, id job.ID,
 		old.Spec.Gather == "" {
 		return job.Snapshot{}, httpapi.NewError(httpapi.Conflict, "the job's input never arrived whole")
 	}
+	if old.Spec.Input != nil && old.Snapshot.InputGone() {
+		return job.Snapshot{}, refusal.Of(job.ErrInputGone)
+	}
 	before, err := d.unsealed(old.Snapshot.Type, old.Spec, how)
 	if err != nil {
 		return job.Snapshot{}, err
 	}
 	r := Request{Type: old.Snapshot.Type, Payload: before, Priority: old.Snapshot.Priority,
 		Timeout: old.Timeout, MaxAttempts: old.Snapshot.MaxAttempts, Retention: old.Retention, RetryOf: id,
-		LimitKey: old.Snapshot.LimitKey,
-		Owner:    old.Owner, Labels: old.Snapshot.Labels, input: old.Spec.Input, gather: old.Spec.Gather,
+		LimitKey: old.Snapshot.LimitKey, DeleteInput: old.Snapshot.DeleteInput,
+		Owner: old.Owner, Labels: old.Snapshot.Labels, input: old.Spec.Input, gather: old.Spec.Gather,
 		sealed: old.Spec.Sealed, retryBy: how.By, retryAgain: how.Anyway}
 	if err := r.waitsStill(ctx, d, &old); err != nil {
 		return job.Snapshot{}, err

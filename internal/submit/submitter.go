@@ -209,6 +209,7 @@ func (d *Submitter) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 	checkNames(&n, r, now, bad)
 	checkWaits(&n, r, bad)
 	checkUnique(&n, r, bad)
+	n.DeleteInput = checkDelete(&r, info, bad)
 	if why := d.checkCallback(r.CallbackURL); why != "" {
 		bad("/callback_url", why)
 	}
@@ -311,6 +312,28 @@ func (d *Submitter) checkPolicy(n *jobstore.NewJob, info tasks.Info, now time.Ti
 	if n.ExpiresIn > 0 && n.RunAt.Sub(now) >= n.ExpiresIn { // of no RunAt this is far below 0
 		bad("/expires_in", "expected an end after run_at: the job would expire before it may start")
 	}
+}
+
+// checkDelete is when the job's input goes before the job. It goes only with the job whose own it is, and
+// with one that runs again for that one.
+func checkDelete(r *Request, info tasks.Info, bad func(pointer, detail string)) string {
+	when := r.DeleteInput
+	switch when {
+	case "", job.DeleteNever, job.DeleteOnSuccess, job.DeleteAtEnd:
+	default:
+		bad("/delete_input", "expected never, on_success or at_end")
+		return ""
+	}
+	if r.Input != nil && when == "" {
+		when = info.DeleteInput
+	}
+	if when == "" || when == job.DeleteNever {
+		return ""
+	}
+	if r.Input == nil && r.RetryOf == "" {
+		bad("/delete_input", "the job has no input of its own")
+	}
+	return when
 }
 
 // checkNames checks the id, the key and the file's name.

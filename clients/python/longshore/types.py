@@ -29,6 +29,7 @@ class Controls(TypedDict, total=False):
     batch: str
     batch_name: str
     limit_key: str
+    delete_input: Literal["never", "on_success", "at_end"]
     unique_key: str
     unique_until: Literal["started", "ended", "removed"]
     on_conflict: Literal["return", "refuse", "replace"]
@@ -83,6 +84,8 @@ class Job(_Job, total=False):
     run_at: str
     started_at: str
     finished_at: str
+    delete_input: str
+    input_deleted_at: str
     expires_at: str
     waiting_for: str
     retry_of: str

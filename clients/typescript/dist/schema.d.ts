@@ -80,6 +80,8 @@ export interface BatchLine {
     batch_name?: string;
     /** post the job, signed, to this address when it has ended: http or https, at most 2048 bytes */
     callback_url?: string;
+    /** delete the input once the job has succeeded, or has ended anyhow, and not with the job; the type's policy by default, else never */
+    delete_input?: 'never' | 'on_success' | 'at_end';
     /** give up unless started within this time */
     expires_in?: string | number;
     /** why it is to wait until somebody releases it: one line, at most 200 bytes */
@@ -321,6 +323,8 @@ export interface Snapshot {
     batch_name?: string;
     cancel_requested: boolean;
     created_at: string;
+    /** when the job's input goes before the job does */
+    delete_input?: 'on_success' | 'at_end';
     done: boolean;
     error?: Error;
     errors?: AttemptError[];
@@ -330,6 +334,8 @@ export interface Snapshot {
     /** why it waits until somebody releases it, or did */
     hold?: Hold;
     id: string;
+    /** when the input went */
+    input_deleted_at?: string;
     /** of a batch: how far its jobs are */
     jobs?: Tally;
     /** what the job is found by */
@@ -378,6 +384,8 @@ export interface SubmitBody {
     batch_name?: string;
     /** post the job, signed, to this address when it has ended: http or https, at most 2048 bytes */
     callback_url?: string;
+    /** delete the input once the job has succeeded, or has ended anyhow, and not with the job; the type's policy by default, else never */
+    delete_input?: 'never' | 'on_success' | 'at_end';
     /** give up unless started within this time */
     expires_in?: string | number;
     /** why it is to wait until somebody releases it: one line, at most 200 bytes */
@@ -435,6 +443,8 @@ export interface Token {
     token: string;
 }
 export interface TypeInfo {
+    /** when an input goes before its job does */
+    delete_input?: 'on_success' | 'at_end';
     doc: string;
     forbid_overlap?: boolean;
     input: string;

@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store) {
 		{"Replace", testReplace},
 		{"Canceled", testCanceled},
 		{"Delete", testDelete},
+		{"Remove", testRemove},
 		{"Jobs", testJobs},
 		{"DeleteWhileListing", testDeleteWhileListing},
 		{"Names", testNames},
@@ -297,6 +298,9 @@ func testCanceled(t *testing.T, s blob.Store) {
 	if err := s.Delete(ctx, "a0"); !errors.Is(err, cause) {
 		t.Errorf("Delete = %v, want the cause", err)
 	}
+	if err := s.Remove(ctx, "a0/in"); !errors.Is(err, cause) {
+		t.Errorf("Remove = %v, want the cause", err)
+	}
 }
 
 func testDelete(t *testing.T, s blob.Store) {
@@ -330,6 +334,28 @@ func testDelete(t *testing.T, s blob.Store) {
 	remove("b7/x/y")
 	Put(t, s, "a0/in", "again")
 	left("a0/in", "a01/in")
+}
+
+func testRemove(t *testing.T, s blob.Store) {
+	for _, name := range []string{"a0/in", "a0/f1/in", "a0/f2/in", "a0/f2/out"} {
+		Put(t, s, name, name)
+	}
+	for range 2 { // none there is no error
+		for _, name := range []string{"a0/f2", "a0/f1/in", "a0/in", "a0/in/more", "b7/x/y"} { // the first is no blob
+			if err := s.Remove(t.Context(), name); err != nil {
+				t.Errorf("Remove(%s) = %v", name, err)
+			}
+		}
+	}
+	Missing(t, s, "a0/in")
+	Missing(t, s, "a0/f1/in")
+	Get(t, s, "a0/f2/in")
+	Get(t, s, "a0/f2/out")
+	if err := s.Remove(t.Context(), "a0"); !errors.Is(err, blob.ErrBadName) {
+		t.Errorf("Remove(a0) = %v, want ErrBadName", err)
+	}
+	Put(t, s, "a0/f1/in", "again")
+	Get(t, s, "a0/f1/in")
 }
 
 func list(t *testing.T, s blob.Store, before time.Time) []string {

@@ -193,6 +193,20 @@ func (s *Store) Delete(ctx context.Context, prefix string) error {
 	return nil
 }
 
+// Remove removes one blob.
+func (s *Store) Remove(parent context.Context, name string) error {
+	if err := blob.CheckName(name); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(parent, smallTimeout)
+	defer cancel()
+	key := s.key(name)
+	if _, err := s.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: &key}); err != nil {
+		return fmt.Errorf("remove blob %s: %w", name, storeError(parent, err))
+	}
+	return nil
+}
+
 // deleteAll lists from the start until nothing is left: what it lists it
 // deletes, so that ends.
 func (s *Store) deleteAll(parent context.Context, prefix string) error {

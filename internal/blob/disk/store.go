@@ -248,6 +248,32 @@ func (s *Store) Delete(ctx context.Context, prefix string) error {
 	return nil
 }
 
+// Remove removes one blob, and the folders that it leaves empty.
+func (s *Store) Remove(ctx context.Context, name string) error {
+	if err := blob.CheckName(name); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("remove blob %s: %w", name, context.Cause(ctx))
+	}
+	at := file(name)
+	if info, err := s.root.Lstat(at); err != nil || info.IsDir() {
+		if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			return nil
+		}
+		return fmt.Errorf("remove blob %s: %w", name, err)
+	}
+	if err := s.root.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove blob %s: %w", name, err)
+	}
+	for range strings.Count(name, "/") { // the last of them is the job's
+		if at = path.Dir(at); s.root.Remove(at) != nil {
+			break
+		}
+	}
+	return nil
+}
+
 // Jobs yields the jobs all of whose files and folders are older than a time.
 func (s *Store) Jobs(ctx context.Context, before time.Time) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {

@@ -73,6 +73,20 @@ func (s *Store) Delete(ctx context.Context, prefix string) error {
 	return nil
 }
 
+// Remove removes one blob.
+func (s *Store) Remove(ctx context.Context, name string) error {
+	if err := blob.CheckName(name); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("remove blob %s: %w", name, context.Cause(ctx))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.blobs, name)
+	return nil
+}
+
 // Jobs yields the jobs whose blobs were all written before a time.
 func (s *Store) Jobs(ctx context.Context, before time.Time) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {

@@ -337,10 +337,17 @@ local function end_at(id, over, step)
 end
 local function retention(j) return j.s == 'failed' and j.head.failed or j.head.retention end
 
+-- erases tells whether the input of a job that ends so goes now, and not with its record.
+local function erases(j, to)
+  local when = j.owes and j.p and rare(j, 'di')
+  return when and (when == '@DELETE_AT_END@' or to == 'succeeded')
+end
+
 -- finish ends the job for good; from now on it is due to be removed, and what it owes to be paid.
 local function finish(j, to, code, usage)
   check(j, to)
   if j.owes and call('EXISTS', P .. 'w:' .. j.id) == 1 then todo(2, 'ZADD', P .. 'owes:webhook', int(t), j.id) end
+  if erases(j, to) then todo(2, 'ZADD', P .. 'owes:input', int(t), j.id) end
   if j.s == 'running' and j.a < 255 then j.a = j.a + 1 end
   if j.s == 'running' or j.s == 'uploading' then unlease(j) end
   unlook(j)
@@ -385,6 +392,7 @@ local function forget(j)
   end
   if j.owes then
     todo(6, 'ZREM', P .. 'owes:webhook', j.id)
+    todo(6, 'ZREM', P .. 'owes:input', j.id)
     keys[#keys + 1] = P .. 'w:' .. j.id
     keys[#keys + 1] = P .. 'd:' .. j.id
     local uk = rare(j, 'uk')
@@ -485,6 +493,6 @@ end
 
 -- set_aside is for what can't be read: no index leads to it any more, doctor names it.
 local function set_aside(id)
-  for _, set in ipairs({ 'lease', 'when', 'owes:webhook', 'owes:after', 'owes:batch' }) do todo(6, 'ZREM', P .. set, id) end
+  for _, set in ipairs({ 'lease', 'when', 'owes:webhook', 'owes:after', 'owes:batch', 'owes:input' }) do todo(6, 'ZREM', P .. set, id) end
   todo(2, 'ZADD', P .. 'aside', int(t), id)
 end

@@ -206,7 +206,7 @@ local function create(id, hash, digest, state, said, flags, fixed, payload, apar
     uniques[sub(uk, 3, 18)] = id
     todo(2, 'SET', P .. 'k:' .. sub(uk, 3, 18), id)
   end
-  if uk or rare(j, 'lm') then j.owes = true end
+  if uk or rare(j, 'lm') or rare(j, 'di') then j.owes = true end
   if callback ~= '' then todo(2, 'HSET', P .. 'w:' .. id, 'u', callback) end
   todo(3, 'XADD', P .. 'all:' .. j.head.family, int(ms) .. '-' .. n, 'j', id)
   if m then todo(3, 'ZADD', P .. 'own', 0, m .. id) end

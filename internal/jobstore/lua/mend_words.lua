@@ -23,6 +23,7 @@ local function mend_ended(j, ended)
   if j.owes and call('EXISTS', about) == 1 and call('HEXISTS', about, 's') == 0 and not score(P .. 'owes:webhook', j.id) then
     todo(2, 'ZADD', P .. 'owes:webhook', int(t), j.id)
   end
+  if erases(j, j.s) and not rare(j, 'ig') and not score(P .. 'owes:input', j.id) then todo(2, 'ZADD', P .. 'owes:input', int(t), j.id) end
   if j.owes and call('EXISTS', P .. 'd:' .. j.id) == 1 and not score(P .. 'owes:after', j.id) then
     todo(2, 'ZADD', P .. 'owes:after', int(t), j.id)
   end

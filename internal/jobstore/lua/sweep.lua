@@ -7,6 +7,7 @@
 --   gone   removed: its blobs may go         used    its retention is over, but others may still use its files
 --   lost   its lease ended: for the log, with the state that came of it
 --   enter  it waits for others: is it entered at all of them?
+--   input  it has ended, and its input is to go now
 --   after  it has ended, and these wait for it in other partitions: the letter of its state, their ids
 --   bad    what can't be read, set aside
 -- and, behind them, the names of schedules that are due, where who sweeps makes ticks: he is told each time,
@@ -143,6 +144,12 @@ local function pay(j)
   if away[1] then tell('after', j, LETTERS[j.s], unpack(away)) end
 end
 
+-- erase has a job's input deleted. Who is told now may die, or finds that others use the file: it is told again.
+local function erase(j)
+  todo(2, 'ZADD', P .. 'owes:input', int(t + math.min(math.max(t - (j.fi or t), @USED_MIN@), @USED_MAX@)), j.id)
+  tell('input', j)
+end
+
 -- leased: a lease has ended. One of a job that is queued was left by a script that stopped: is its ticket there?
 local function leased(j)
   if j.s ~= 'running' and j.s ~= 'uploading' then
@@ -266,9 +273,11 @@ local function rewind()
   walk_over('owes:after', function(id, score)
     if score > t then call('ZADD', P .. 'owes:after', int(t), id) end
   end)
-  walk_over('owes:batch', function(id, score)
-    if score > t then call('ZADD', P .. 'owes:batch', int(t), id) end
-  end)
+  for _, set in ipairs({ 'owes:batch', 'owes:input' }) do
+    walk_over(set, function(id, score)
+      if score > t then call('ZADD', P .. set, int(t), id) end
+    end)
+  end
   walk_over('owes:webhook', function(id, score)
     if score <= t then return end
     -- It waits for its pause or its claim at most; one that was never claimed for nothing.
@@ -279,7 +288,7 @@ local function rewind()
 end
 
 local KINDS = { 'n', 'hash', 'mend', 'string', 'heads', 'hash', 'last', 'string', 'sweep', 'string', 'walk', 'string', 'lease', 'zset',
-  'when', 'zset', 'ends', 'zset', 'owes:webhook', 'zset', 'owes:after', 'zset', 'owes:batch', 'zset', 'aside', 'zset', 'own', 'zset', 'tenants', 'set', 'ticks', 'zset',
+  'when', 'zset', 'ends', 'zset', 'owes:webhook', 'zset', 'owes:after', 'zset', 'owes:batch', 'zset', 'owes:input', 'zset', 'aside', 'zset', 'own', 'zset', 'tenants', 'set', 'ticks', 'zset',
   'revs', 'string', 'limits', 'hash', 'classes', 'set', 'seats', 'string', 'hurry', 'set',
   'later', 'zset' }
 
@@ -341,12 +350,13 @@ if gap < 0 or gap >= min_gap then
   sound()
   call('SET', P .. 'sweep', int(t))
   if gap < 0 or gap > @STALL@ then rearm(gap) end
-  if gap < 0 then call('MSET', P .. 'rewind:when', '0', P .. 'rewind:later', '0', P .. 'rewind:owes:after', '0', P .. 'rewind:owes:batch', '0', P .. 'rewind:owes:webhook', '0') end
+  if gap < 0 then call('MSET', P .. 'rewind:when', '0', P .. 'rewind:later', '0', P .. 'rewind:owes:after', '0', P .. 'rewind:owes:batch', '0', P .. 'rewind:owes:input', '0', P .. 'rewind:owes:webhook', '0') end
   rewind()
   take('lease', leased)
   take('when', due)
   most_told = @TELL_SWEEP@
   take('owes:after', pay)
+  take('owes:input', erase)
   batches()
   ended()
   if call('EXISTS', P .. 'classes', P .. 'hurry') > 0 then

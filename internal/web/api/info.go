@@ -65,7 +65,7 @@ func (h Info) types(a *edge.Answer, r *http.Request) error {
 func typeInfo(i tasks.Info) httpapi.TypeInfo {
 	return httpapi.TypeInfo{Type: i.Type, Doc: i.Doc, Lane: i.Lane, TimeoutMS: i.TimeoutMS,
 		MaxAttempts: i.MaxAttempts, Input: string(i.Input), ForbidOverlap: i.ForbidOverlap, Schema: i.Schema,
-		RetentionMS: i.RetentionMS, Sandbox: i.Sandbox, Version: i.Version}
+		RetentionMS: i.RetentionMS, DeleteInput: i.DeleteInput, Sandbox: i.Sandbox, Version: i.Version}
 }
 
 func (h Info) queues(a *edge.Answer, r *http.Request) error {

@@ -46,6 +46,7 @@ func (s *Store) Vacant(ctx context.Context, backup string) (going bool, err erro
 	}
 	switch text(said[2]) {
 	case backup:
+		s.restoring = backup // else Open refuses
 		return true, nil
 	case "":
 	default:
@@ -69,6 +70,7 @@ type Restore struct {
 	swept  []string // what key sweep says, of each partition
 	parts  []*restorePart
 	wait   sync.WaitGroup
+	closed bool
 	cancel context.CancelFunc
 	ctx    context.Context //nolint:containedctx // of its goroutines, which end with it
 }
@@ -214,9 +216,8 @@ func (r *Restore) send(p *restorePart) error {
 func (r *Restore) Flush() (made, bad int64, err error) {
 	for _, p := range r.parts {
 		_ = r.send(p) // the error is a part's
-		close(p.calls)
 	}
-	r.wait.Wait()
+	r.close()
 	defer r.cancel()
 	for _, p := range r.parts {
 		made, bad = made+p.made, bad+p.bad
@@ -225,6 +226,22 @@ func (r *Restore) Flush() (made, bad int64, err error) {
 		}
 	}
 	return made, bad, cmp.Or(err, context.Cause(r.ctx))
+}
+
+// Stop ends what is under way; behind Flush it does nothing.
+func (r *Restore) Stop() {
+	r.cancel()
+	r.close()
+}
+
+func (r *Restore) close() {
+	if !r.closed {
+		r.closed = true
+		for _, p := range r.parts {
+			close(p.calls)
+		}
+	}
+	r.wait.Wait()
 }
 
 func (p *restorePart) make(ctx context.Context, s *Store, jobs []numbered) error {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ func (p *cli) backup(ctx context.Context, dir, inputs string) error {
 	begun := time.Now()
 	m, err := backup.Write(ctx, sys, dir, inputs)
 	if err := errors.Join(err, sys.Close()); err != nil {
-		return unconnected(err)
+		return unlessFolder(err)
 	}
 	if p.format != "text" {
 		return p.printJSON(m)
@@ -62,7 +63,7 @@ func (p *cli) restore(ctx context.Context, dir string) error {
 	case errors.Is(err, backup.ErrPlace):
 		return misconfigured(err)
 	case err != nil:
-		return unconnected(err)
+		return unlessFolder(err)
 	}
 	if p.format != "text" {
 		return p.printJSON(done)
@@ -80,6 +81,14 @@ func (p *cli) restore(ctx context.Context, dir string) error {
 			strings.Join(done.LimitsLeft, ", "))
 	}
 	return nil
+}
+
+// unlessFolder is unconnected, but for what is wrong with the folder: a full disk is no server that is away.
+func unlessFolder(err error) error {
+	if errors.As(err, new(*fs.PathError)) {
+		return err
+	}
+	return unconnected(err)
 }
 
 func told(c backup.Counts) string {

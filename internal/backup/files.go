@@ -47,11 +47,12 @@ type crew struct {
 }
 
 func newCrew(ctx context.Context, do func(context.Context, file) error) *crew {
-	c := &crew{tasks: make(chan file, 4*copiers)}
+	tasks := make(chan file, 4*copiers)
+	c := &crew{tasks: tasks}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	for range copiers {
 		c.wait.Go(func() {
-			for f := range c.tasks {
+			for f := range tasks {
 				if c.ctx.Err() != nil {
 					continue
 				}

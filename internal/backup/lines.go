@@ -3,6 +3,7 @@ package backup
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -73,7 +74,7 @@ func writeMap(dir, part string, all map[string]string) (Part, error) {
 			break
 		}
 	}
-	err = errors.Join(err, w.close())
+	err = cmp.Or(err, w.close())
 	return w.part, err
 }
 

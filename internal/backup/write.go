@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -112,7 +113,7 @@ func (w *writing) write(ctx context.Context) error {
 			break
 		}
 	}
-	if err := errors.Join(err, batches.close()); err != nil {
+	if err := cmp.Or(err, batches.close()); err != nil {
 		return err
 	}
 	w.m.Parts = []Part{jobs, waits, batches.part, {}}
@@ -157,7 +158,7 @@ func (w *writing) jobs(ctx context.Context) (Part, error) {
 	})
 	w.m.Counts.Uploads += sum.Uploads
 	w.m.Counts.Damaged, w.m.Counts.Batches = sum.Damaged, int64(len(w.batches))
-	err = errors.Join(err, out.close())
+	err = cmp.Or(err, out.close())
 	return out.part, err
 }
 
@@ -214,7 +215,7 @@ func (w *writing) waits(ctx context.Context) (Part, error) {
 			break
 		}
 	}
-	err = errors.Join(err, out.close())
+	err = cmp.Or(err, out.close())
 	return out.part, err
 }
 

@@ -42,8 +42,9 @@ func (in *installation) restore(t *testing.T, dir string) (code int, msg string)
 	return code, msg
 }
 
-// TestBackupUnderLoad backs an installation up while jobs come and run, and restores it into a Cluster: each job that was
-// acknowledged before, and was still open behind it, is there once, with its file, and comes to its end there.
+// TestBackupUnderLoad backs an installation up while jobs come and run, and restores it into a Cluster:
+// each job that was acknowledged before, and was still open behind it, is there once, with its file, and
+// comes to its end there.
 func TestBackupUnderLoad(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -148,7 +149,8 @@ func linesOf(t *testing.T, dir string) map[job.ID]int {
 	return n
 }
 
-// TestRestoreKilled kills a restore in its midst: no program opens what there is of it, and run again it goes on.
+// TestRestoreKilled kills a restore in its midst: no program opens what there is of it, and run again it
+// goes on.
 func TestRestoreKilled(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -244,7 +246,8 @@ func TestBackupBadInput(t *testing.T) {
 			if err != nil || !strings.Contains(string(text), from) {
 				t.Fatalf("%s has no %q: %v", name, from, err)
 			}
-			if err := os.WriteFile(file, []byte(strings.Replace(string(text), from, into, 1)), 0o600); err != nil {
+			changed := strings.Replace(string(text), from, into, 1)
+			if err := os.WriteFile(file, []byte(changed), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,6 +1,7 @@
-// Package backup writes what an installation needs to go on into a folder, and puts it into an empty one: open
-// jobs, schedules, limits, API keys, people, functions, pauses, and the files of jobs or their names. Each room
-// tells its own part and takes it back; this package has the folder, and the order in which it goes.
+// Package backup writes what an installation needs to go on into a folder, and puts it into an empty one:
+// open jobs, schedules, limits, API keys, people, functions, pauses, and the files of jobs or their names.
+// Each room tells its own part and takes it back; this package has the folder, and the order in which it
+// goes.
 //
 //	DIR/manifest.json      what is in the folder, with counts and checksums; written last
 //	DIR/jobs.ndjson        a jobstore.Kept a line, by their creation
@@ -150,7 +151,8 @@ func ReadManifest(dir string) (m Manifest, err error) {
 		Version int `json:"version"`
 		Records int `json:"records"`
 	}
-	if json.Unmarshal(text, &is) == nil && (is.Version > version || is.Version == version && is.Records != jobstore.Format) {
+	if json.Unmarshal(text, &is) == nil &&
+		(is.Version > version || is.Version == version && is.Records != jobstore.Format) {
 		return m, fmt.Errorf("%w: form %d with records of form %d, and this one reads form %d with records of form %d",
 			ErrNewer, is.Version, is.Records, version, jobstore.Format)
 	}

@@ -17,7 +17,8 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-// BenchmarkBackup writes and restores many jobs (BACKUP_JOBS, 100,000 unless it says more), while one client submits.
+// BenchmarkBackup writes and restores many jobs (BACKUP_JOBS, 100,000 unless it says more), while one
+// client submits.
 func BenchmarkBackup(b *testing.B) {
 	n, _ := strconv.Atoi(os.Getenv("BACKUP_JOBS"))
 	n = max(n, 100_000)

@@ -27,9 +27,9 @@ type Restored struct {
 	LimitsLeft []string `json:"limits_left_out,omitempty"`
 }
 
-// Restore puts a backup into an empty installation, none of whose programs run. Where it is ended in its midst it may be called again,
-// and goes on; until it has come to its end no program opens the installation. Errors: those of this package, jobstore's of Vacant and
-// BeginRestore, and connect's.
+// Restore puts a backup into an empty installation, none of whose programs run. Where it is ended in its
+// midst it may be called again, and goes on; until it has come to its end no program opens the
+// installation. Errors: those of this package, jobstore's of Vacant and BeginRestore, and connect's.
 func Restore(ctx context.Context, c connect.Config, dir string) (done Restored, err error) {
 	m, err := ReadManifest(dir)
 	if err != nil {

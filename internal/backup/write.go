@@ -41,8 +41,9 @@ type writing struct {
 	batches []keptBatch
 }
 
-// Write writes a backup of an installation, whose programs may go on, into an empty folder, which it makes where there is
-// none. Inputs is ByCopy or ByName. Where it fails what is written stays: without a manifest it is no backup.
+// Write writes a backup of an installation, whose programs may go on, into an empty folder, which it makes
+// where there is none. Inputs is ByCopy or ByName. Where it fails what is written stays: without a manifest
+// it is no backup.
 func Write(ctx context.Context, sys *connect.System, dir, inputs string) (Manifest, error) {
 	if err := emptyFolder(dir); err != nil {
 		return Manifest{}, err
@@ -75,9 +76,9 @@ func emptyFolder(dir string) error {
 	return os.Chmod(dir, 0o700)
 }
 
-// write writes all parts. Schedules come before jobs: a tick that is made in between is made again, and finds its job by its id
-// unless that has ended; the other way round it would be nowhere. Functions come behind: a job may be of a version that is
-// deployed meanwhile.
+// write writes all parts. Schedules come before jobs: a tick that is made in between is made again, and
+// finds its job by its id unless that has ended; the other way round it would be nowhere. Functions come
+// behind: a job may be of a version that is deployed meanwhile.
 func (w *writing) write(ctx context.Context) error {
 	schedules, err := w.sys.Store.DumpSchedules(ctx)
 	if err != nil {
@@ -92,10 +93,10 @@ func (w *writing) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer lines.close()
+	defer func() { _ = lines.close() }() // of a backup that is none
 	w.copying = copying{store: w.sys.Store, blobs: w.sys.Blobs, dir: w.dir, lines: lines, counts: &w.m.Counts}
 	w.copying.crew = newCrew(ctx, w.copying.copy)
-	defer w.copying.crew.end()
+	defer func() { _ = w.copying.crew.end() }()
 	jobs, err := w.jobs(ctx)
 	if err != nil {
 		return err
@@ -162,7 +163,8 @@ func (w *writing) jobs(ctx context.Context) (Part, error) {
 	return out.part, err
 }
 
-// files has a job's files copied. An input that is another job's file becomes its own: that one may not go along.
+// files has a job's files copied. An input that is another job's file becomes its own: that one may not go
+// along.
 func (w *writing) files(d *jobstore.Dumped) error {
 	ended := d.State.Terminal()
 	for _, in := range d.Inputs {
@@ -200,8 +202,8 @@ func (w *writing) file(f file, ended bool) error {
 	return w.copying.crew.add(f)
 }
 
-// waits writes how those have ended that jobs of the backup are after. It is looked at when all jobs were read: who is open
-// then was open when it was its turn, and is there.
+// waits writes how those have ended that jobs of the backup are after. It is looked at when all jobs were
+// read: who is open then was open when it was its turn, and is there.
 func (w *writing) waits(ctx context.Context) (Part, error) {
 	out, err := create(w.dir, partAfter)
 	if err != nil {

@@ -46,7 +46,7 @@ func (s *System) openBlobs(ctx context.Context, c Config) error {
 }
 
 // look has OpenVacant's caller look, at what can be read by then.
-func (s *System) look(ctx context.Context, c Config, look func(context.Context, *System, string) error) error {
+func (s *System) look(ctx context.Context, c Config, look looker) error {
 	store, err := openPlace(ctx, c)
 	if err != nil {
 		return err

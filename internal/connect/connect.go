@@ -85,13 +85,17 @@ type System struct {
 // Open connects and checks that this Redis and this folder may be used.
 func Open(ctx context.Context, c Config) (*System, error) { return open(ctx, c, nil) }
 
-// OpenVacant is Open for who puts a backup into an empty installation. look is called before anything is written of it: with
-// records, access data, functions, limits and queues that can be read, and the id of the place where the blobs are.
-func OpenVacant(ctx context.Context, c Config, look func(context.Context, *System, string) error) (*System, error) {
+// A looker looks at an installation before anything is written of it; place is the id of where its blobs are.
+type looker = func(ctx context.Context, sys *System, place string) error
+
+// OpenVacant is Open for who puts a backup into an empty installation. look is called before anything is
+// written of it: with records, access data, functions, limits and queues that can be read, and the id of
+// the place where the blobs are.
+func OpenVacant(ctx context.Context, c Config, look looker) (*System, error) {
 	return open(ctx, c, look)
 }
 
-func open(ctx context.Context, c Config, look func(context.Context, *System, string) error) (*System, error) {
+func open(ctx context.Context, c Config, look looker) (*System, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -109,7 +113,7 @@ func open(ctx context.Context, c Config, look func(context.Context, *System, str
 	return sys, nil
 }
 
-func (s *System) open(ctx context.Context, c Config, look func(context.Context, *System, string) error) error {
+func (s *System) open(ctx context.Context, c Config, look looker) error {
 	warnings, err := redisdb.Check(ctx, s.Redis)
 	for _, w := range warnings {
 		s.Log.WarnContext(ctx, "redis is not set up as it should be", "problem", w)

@@ -109,7 +109,8 @@ func restored(t *testing.T, from, to *Store, list []*Dumped, first int) {
 	}
 }
 
-// TestBackup moves jobs of all kinds from some partitions to others: each is as it was, and comes to the same end.
+// TestBackup moves jobs of all kinds from some partitions to others: each is as it was, and comes to the
+// same end.
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	for _, c := range [][2]int{{1, 1}, {1, 16}, {16, 1}} {
@@ -265,7 +266,8 @@ func compareMoved(t *testing.T, name string, was, is Record) {
 	t.Helper()
 	switch name {
 	case "plain 10": // it ran
-		if is.Snapshot.State != job.Queued || is.Snapshot.Attempt != 0 || is.Snapshot.Rev <= was.Snapshot.Rev || is.Delivery <= was.Delivery {
+		if is.Snapshot.State != job.Queued || is.Snapshot.Attempt != 0 ||
+			is.Snapshot.Rev <= was.Snapshot.Rev || is.Delivery <= was.Delivery {
 			t.Errorf("%s is %+v", name, is.Snapshot)
 		}
 		return
@@ -275,7 +277,8 @@ func compareMoved(t *testing.T, name string, was, is Record) {
 		}
 		return
 	case "after", "open batch", "closed batch": // they hear of ends
-		was.Snapshot.Rev, was.Snapshot.After, was.Snapshot.Jobs = is.Snapshot.Rev, is.Snapshot.After, is.Snapshot.Jobs
+		was.Snapshot.Rev, was.Snapshot.After = is.Snapshot.Rev, is.Snapshot.After
+		was.Snapshot.Jobs = is.Snapshot.Jobs
 	}
 	was.Snapshot.CreatedAt = was.Snapshot.CreatedAt.Truncate(time.Minute) // jobs of one moment are told apart
 	is.Snapshot.CreatedAt = is.Snapshot.CreatedAt.Truncate(time.Minute)
@@ -298,7 +301,8 @@ func allEnd(t *testing.T, s *turned, jobs map[string]NewJob, moved map[job.ID]bo
 			for part := range s.bases {
 				for _, lane := range job.Lanes {
 					for _, priority := range job.Priorities {
-						claims, _, err := s.NewClaimer([]string{kind}).Claim(t.Context(), lane, priority, part, 1000)
+						c := s.NewClaimer([]string{kind})
+						claims, _, err := c.Claim(t.Context(), lane, priority, part, 1000)
 						if err != nil {
 							t.Fatal(err)
 						}

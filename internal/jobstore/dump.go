@@ -16,10 +16,10 @@ import (
 	"longshore/job"
 )
 
-// A backup has the records of open jobs as they are, byte for byte, and what stands beside each. So it needs no
-// second spelling of all that a job may be: what is sealed stays sealed, and a new field of the record goes along
-// by itself. What leads to a record (indexes, tickets, counters) is made anew where it is restored, where there
-// may be another number of partitions.
+// A backup has the records of open jobs as they are, byte for byte, and what stands beside each. So it
+// needs no second spelling of all that a job may be: what is sealed stays sealed, and a new field of the
+// record goes along by itself. What leads to a record (indexes, tickets, counters) is made anew where it is
+// restored, where there may be another number of partitions.
 
 // A Kept is one job as a backup has it. Type and State are for people.
 type Kept struct {
@@ -28,7 +28,8 @@ type Kept struct {
 	State  job.State `json:"state"`
 	Record []byte    `json:"record"`
 	Head   []byte    `json:"head,omitempty"` // family and text; none where the record has its own
-	// Beside is what other keys have of it, by the key's letter; of i: the hash of an idempotency key and a digest.
+	// Beside is what other keys have of it, by the key's letter; of i: the hash of an idempotency key and a
+	// digest.
 	Beside map[string][][]byte `json:"beside,omitempty"`
 }
 
@@ -292,7 +293,8 @@ func (k *Kept) read() (*Dumped, error) {
 			return nil, err
 		}
 		for _, o := range st.Outputs {
-			d.Outputs = append(d.Outputs, job.Output{Name: o.Name, Size: o.Size, SHA256: o.SHA256, Blob: o.Blob})
+			d.Outputs = append(d.Outputs, job.Output{Name: o.Name, Size: o.Size, SHA256: o.SHA256,
+				Blob: o.Blob})
 		}
 	}
 	if !r.state.Terminal() {
@@ -329,7 +331,8 @@ func (k *Kept) TakeInput(blob string) error {
 	return nil
 }
 
-// Letters tells how jobs have ended, each as its state's letter: "-" of one that hasn't, "g" of one that is gone.
+// Letters tells how jobs have ended, each as its state's letter: "-" of one that hasn't, "g" of one that is
+// gone.
 func (s *Store) Letters(ctx context.Context, ids []job.ID) (string, error) {
 	var b strings.Builder
 	for some := range slices.Chunk(ids, bulkSize) {
@@ -378,7 +381,8 @@ func (s *Store) DumpSchedules(ctx context.Context) (map[string]string, error) {
 		if fields.Val()["rev"] == "" {
 			continue // it went meanwhile
 		}
-		k := keptSchedule{Fields: fields.Val(), Due: strconv.FormatFloat(due.Val(), 'f', 0, 64), Runs: runs.Val()}
+		k := keptSchedule{Fields: fields.Val(), Runs: runs.Val(),
+			Due: strconv.FormatFloat(due.Val(), 'f', 0, 64)}
 		if last := k.Fields["lj"]; len(last) == 16 {
 			k.Fields["lj"] = string(job.FromRaw(last))
 		}

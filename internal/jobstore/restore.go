@@ -20,10 +20,11 @@ import (
 	"longshore/job"
 )
 
-// A backup is restored while no program works on the installation: who saw a job without the one that it is after
-// would cancel it, and half of a batch would end. P:meta says which backup is on its way here, and no program
-// opens such an installation; each partition says how far it is, in the script that makes jobs. So a restore that
-// was killed goes on where it was, and no job is made twice, not even if it has run and gone since.
+// A backup is restored while no program works on the installation: who saw a job without the one that it is
+// after would cancel it, and half of a batch would end. P:meta says which backup is on its way here, and no
+// program opens such an installation; each partition says how far it is, in the script that makes jobs. So
+// a restore that was killed goes on where it was, and no job is made twice, not even if it has run and gone
+// since.
 
 // Errors of BeginRestore and what comes behind it.
 var (
@@ -34,8 +35,8 @@ var (
 	ErrAlive       = errors.New("programs of this installation run")
 )
 
-// Vacant looks whether a backup may be restored here, and writes nothing; going is true if that was begun before. Errors: those
-// above, or Redis's.
+// Vacant looks whether a backup may be restored here, and writes nothing; going is true if that was begun
+// before. Errors: those above, or Redis's.
 func (s *Store) Vacant(ctx context.Context, backup string) (going bool, err error) {
 	said, err := s.rdb.HMGet(ctx, s.metaKey(), "format", "partitions", "restoring", "restored").Result()
 	if err != nil {
@@ -78,9 +79,9 @@ type Restore struct {
 // sweepsSeen is longer than a program that works is without a sweep.
 const sweepsSeen = 2 * time.Second
 
-// BeginRestore begins, or goes on: no program opens the installation until EndRestore. epoch is that of the installation
-// that the backup is of: what is kept beside its files is no loss of this one. Open has been called before. Errors: ErrAlive, or
-// Redis's.
+// BeginRestore begins, or goes on: no program opens the installation until EndRestore. epoch is that of the
+// installation that the backup is of: what is kept beside its files is no loss of this one. Open has been
+// called before. Errors: ErrAlive, or Redis's.
 func (s *Store) BeginRestore(ctx context.Context, backup, epoch string) (*Restore, error) {
 	first, err := s.rdb.HSetNX(ctx, s.metaKey(), "restoring", backup).Result()
 	if err != nil {
@@ -179,7 +180,8 @@ func (r *Restore) start(ctx context.Context) error {
 	return nil
 }
 
-// Add makes a job, if it isn't made: the n-th of the backup, from 1. They come in their order. An error is told by Flush.
+// Add makes a job, if it isn't made: the n-th of the backup, from 1. They come in their order. An error is
+// told by Flush.
 func (r *Restore) Add(n int64, k *Kept) error {
 	p := r.parts[r.s.part(k.ID)]
 	if n <= p.done {
@@ -212,7 +214,8 @@ func (r *Restore) send(p *restorePart) error {
 	}
 }
 
-// Flush waits until all jobs are made, and tells how many, and how many can't be read. No job comes behind it. Errors: ErrAlive, or Redis's.
+// Flush waits until all jobs are made, and tells how many, and how many can't be read. No job comes behind
+// it. Errors: ErrAlive, or Redis's.
 func (r *Restore) Flush() (made, bad int64, err error) {
 	for _, p := range r.parts {
 		_ = r.send(p) // the error is a part's
@@ -302,7 +305,8 @@ func (s *Store) ShareBatches(ctx context.Context, all map[job.ID]KeptBatch) erro
 	})
 }
 
-// SealBatches closes the shares of batches that are closed, when all of their jobs have come. It may be repeated.
+// SealBatches closes the shares of batches that are closed, when all of their jobs have come. It may be
+// repeated.
 func (s *Store) SealBatches(ctx context.Context, all map[job.ID]KeptBatch) error {
 	return s.eachShare(ctx, all, func(pipe redis.Pipeliner, base string, id job.ID, b KeptBatch) {
 		if b.Closed {
@@ -334,9 +338,10 @@ func (s *Store) eachShare(ctx context.Context, all map[job.ID]KeptBatch,
 	return nil
 }
 
-// RestoreAfter enters a job of a tenant at those that it is after, of which letters tells how each has ended; see Letters. It may be
-// repeated.
-func (s *Store) RestoreAfter(ctx context.Context, id job.ID, tenant string, before []job.ID, letters string) error {
+// RestoreAfter enters a job of a tenant at those that it is after, of which letters tells how each has
+// ended; see Letters. It may be repeated.
+func (s *Store) RestoreAfter(ctx context.Context, id job.ID, tenant string, before []job.ID,
+	letters string) error {
 	if len(letters) != len(before) {
 		return fmt.Errorf("what %s is after: %w", id, job.ErrDamaged)
 	}

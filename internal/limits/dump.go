@@ -17,8 +17,8 @@ func (r *Room) Dump(ctx context.Context) (map[string]string, error) {
 	return all, nil
 }
 
-// Load writes what Dump has told, where there is none, and has it hold. It may be repeated. It returns the names of those that are left out: limits of
-// what runs or starts, which can't be counted on a Cluster.
+// Load writes what Dump has told, where there is none, and has it hold. It may be repeated. It returns the
+// names of those that are left out: limits of what runs or starts, which can't be counted on a Cluster.
 func (r *Room) Load(ctx context.Context, all map[string]string) (left []string, err error) {
 	kept := map[string]string{}
 	for name, text := range all {

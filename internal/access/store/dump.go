@@ -13,8 +13,8 @@ import (
 // lookups are hashes that lead from what a person has to who he is.
 var lookups = []string{"emails", "passkeys", "identities"}
 
-// Dump is what a backup has of access data: keys, as their hashes; people; what was revoked. Who is logged in, links that
-// were sent, keys that sign pages' tokens and the audit log are not in it.
+// Dump is what a backup has of access data: keys, as their hashes; people; what was revoked. Who is logged
+// in, links that were sent, keys that sign pages' tokens and the audit log are not in it.
 func (s *Store) Dump(ctx context.Context) (map[string]string, error) {
 	all := map[string]string{}
 	for set, kind := range map[string]string{"keys": "key:", "users": "user:"} {

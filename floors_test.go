@@ -112,9 +112,10 @@ var floors = map[string]int{
 	"internal/web/release":   4,
 	"internal/web/dashboard": 4,
 	// 5: takes a ticket, runs it, records it
-	"worker":       5,
-	"direct":       5, // the way in without a web process
-	"internal/web": 5, // joins the wings
+	"worker":          5,
+	"direct":          5, // the way in without a web process
+	"internal/backup": 5, // open jobs and all else that is needed, into files and back
+	"internal/web":    5, // joins the wings
 	// 6: what programs share; the comparison with stock asynq
 	"cmd/internal/program": 6,
 	"cmd/internal/trial":   6, // functions, tried where they are written

@@ -69,7 +69,7 @@ var statuses = map[Code]int{
 	Invalid: http.StatusUnprocessableEntity, NotFound: http.StatusNotFound, Conflict: http.StatusConflict,
 	AlreadyRetried: http.StatusConflict, BatchClosed: http.StatusConflict,
 	AlreadyStarted: http.StatusConflict, InputGone: http.StatusUnprocessableEntity,
-	PreconditionFailed: http.StatusPreconditionFailed,
+	PreconditionFailed:  http.StatusPreconditionFailed,
 	Duplicate:           http.StatusConflict,
 	IdempotencyMismatch: http.StatusUnprocessableEntity, Unauthorized: http.StatusUnauthorized,
 	TokenExpired: http.StatusUnauthorized, Forbidden: http.StatusForbidden, StepUp: http.StatusForbidden,

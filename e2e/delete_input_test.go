@@ -101,8 +101,9 @@ func TestDeleteInput(t *testing.T) {
 	}
 }
 
-// TestDeleteInputOfRetries keeps the input of what failed for those that retry it, by the policy of a function, and
-// has it deleted when one of them has succeeded, although web and worker are killed at that moment.
+// TestDeleteInputOfRetries keeps the input of what failed for those that retry it, by the policy of a
+// function, and has it deleted when one of them has succeeded, although web and worker are killed at that
+// moment.
 func TestDeleteInputOfRetries(t *testing.T) {
 	t.Parallel()
 	in := install(t, "LEASE=4s")

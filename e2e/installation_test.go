@@ -31,7 +31,8 @@ func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
 	defer func() { os.RemoveAll(built) }() // "" if nothing was built
-	// They wait for processes more than they compute: two at once for each core, unless -parallel says otherwise.
+	// They wait for processes more than they compute: two at once for each core, unless -parallel says
+	// otherwise.
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
 		if err := flag.Set(f.Name, strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {

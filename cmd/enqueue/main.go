@@ -92,7 +92,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		p.usersCommand(), p.functionsCommand(), p.countCommand(), p.statsCommand(), p.failuresCommand(),
 		p.timelineCommand(),
 		p.logsCommand(), p.pauseCommand(), p.resumeCommand(), p.drainCommand(), p.workersCommand(),
-		p.opsCommand(), p.profilesCommand(), p.schedulesCommand(), p.limitsCommand(), p.alertsCommand())
+		p.opsCommand(), p.profilesCommand(), p.schedulesCommand(), p.limitsCommand(), p.alertsCommand(),
+		p.backupCommand(), p.restoreCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(p.out)

@@ -24,3 +24,6 @@ func (p *cli) acceptLoss(context.Context) error      { return misconfigured(errW
 func (p *cli) dropFormat2(context.Context) error     { return misconfigured(errWithin) }
 func (p *cli) fix(context.Context) error             { return misconfigured(errWithin) }
 func (p *cli) dissect(context.Context, string) error { return misconfigured(errWithin) }
+
+func (p *cli) backup(context.Context, string, string) error { return misconfigured(errWithin) }
+func (p *cli) restore(context.Context, string) error        { return misconfigured(errWithin) }

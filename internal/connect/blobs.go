@@ -11,6 +11,7 @@ import (
 	"longshore/internal/blob/bucket"
 	"longshore/internal/blob/disk"
 	"longshore/internal/janitor"
+	"longshore/internal/operate"
 )
 
 // A place is a blob store that outlives the process, and knows which one it is.
@@ -23,11 +24,14 @@ type place interface {
 // installation means the same one: a worker that looks for inputs elsewhere
 // than where web writes them would fail every job.
 func (s *System) openBlobs(ctx context.Context, c Config) error {
-	store, err := openPlace(ctx, c)
-	if err != nil {
-		return err
+	if s.blobs == nil {
+		store, err := openPlace(ctx, c)
+		if err != nil {
+			return err
+		}
+		s.Blobs, s.blobs = store, store
 	}
-	s.Blobs, s.blobs = store, store
+	store := s.blobs
 	registered, err := s.Store.RegisterBlobs(ctx, store.ID())
 	if err != nil {
 		return fmt.Errorf("register blob store: %w", err)
@@ -40,6 +44,21 @@ func (s *System) openBlobs(ctx context.Context, c Config) error {
 	}
 	return nil
 }
+
+// look has OpenVacant's caller look, at what can be read by then.
+func (s *System) look(ctx context.Context, c Config, look looker) error {
+	store, err := openPlace(ctx, c)
+	if err != nil {
+		return err
+	}
+	s.Blobs, s.blobs = store, store
+	s.Desk = operate.New(&operate.Desk{Redis: s.Redis, Prefix: s.Prefix, Store: s.Store, Queue: s.Queue,
+		Blobs: s.Blobs, Log: c.Log})
+	return look(ctx, s, store.ID())
+}
+
+// PlaceID names the place of the blobs.
+func (s *System) PlaceID() string { return s.blobs.ID() }
 
 // openPlace opens what a BLOB_URL names.
 func openPlace(ctx context.Context, c Config) (place, error) {

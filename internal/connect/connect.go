@@ -83,7 +83,19 @@ type System struct {
 }
 
 // Open connects and checks that this Redis and this folder may be used.
-func Open(ctx context.Context, c Config) (*System, error) {
+func Open(ctx context.Context, c Config) (*System, error) { return open(ctx, c, nil) }
+
+// A looker looks at an installation before anything is written of it; place is the id of where its blobs are.
+type looker = func(ctx context.Context, sys *System, place string) error
+
+// OpenVacant is Open for who puts a backup into an empty installation. look is called before anything is
+// written of it: with records, access data, functions, limits and queues that can be read, and the id of
+// the place where the blobs are.
+func OpenVacant(ctx context.Context, c Config, look looker) (*System, error) {
+	return open(ctx, c, look)
+}
+
+func open(ctx context.Context, c Config, look looker) (*System, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -94,14 +106,14 @@ func Open(ctx context.Context, c Config) (*System, error) {
 	}
 	sys := &System{Redis: rdb, Log: c.Log, Prefix: cmp.Or(c.Prefix, "longshore"),
 		MinFreeSpace: c.MinFreeSpace, memory: redisdb.NewMemory(rdb), jobs: census{max: int64(c.MaxJobs)}}
-	err = sys.open(ctx, c)
+	err = sys.open(ctx, c, look)
 	if err != nil {
 		return nil, errors.Join(err, sys.Close())
 	}
 	return sys, nil
 }
 
-func (s *System) open(ctx context.Context, c Config) error {
+func (s *System) open(ctx context.Context, c Config, look looker) error {
 	warnings, err := redisdb.Check(ctx, s.Redis)
 	for _, w := range warnings {
 		s.Log.WarnContext(ctx, "redis is not set up as it should be", "problem", w)
@@ -117,12 +129,17 @@ func (s *System) open(ctx context.Context, c Config) error {
 		Log: c.Log}); err != nil {
 		return fmt.Errorf("%w: PREFIX: %w", ErrSettings, err)
 	}
-	if err := barred(s.openRecords(ctx)); err != nil {
-		return err
-	}
 	s.Access, s.Functions = accessstore.New(s.Redis, s.Prefix), registry.New(s.Redis, s.Prefix)
 	s.Limits = limits.New(limits.Config{Redis: s.Redis, Prefix: s.Prefix, Store: s.Store, Queue: s.Queue,
 		Log: c.Log, Note: s.Access.Note})
+	if look != nil {
+		if err := s.look(ctx, c, look); err != nil {
+			return barred(err)
+		}
+	}
+	if err := barred(s.openRecords(ctx)); err != nil {
+		return err
+	}
 	_ = s.lookForRoom(ctx) // who may not look at the memory was warned just now
 	if s.Sealer, err = sealing.New("longshore secrets of payloads, 1", c.AccessSecrets...); err != nil {
 		return err

@@ -46,6 +46,7 @@
 //	P:{k}:aside       zset    what can't be read, by the time it was found (ms)
 //	P:{k}:memo:<t>    string  what a worker's last claim popped, for its repeat; a minute
 //	P:{k}:sweep       string  TIME of the last sweep (ms)
+//	P:{k}:restore     string  number of the last job of a backup that was restored here
 //	P:{k}:walk        string  where a walk after lost tickets is
 //	P:{k}:sch:<t>/<n> hash    a schedule, by tenant and name (schedules.go)
 //	P:{k}:runs:<t>/<n> list   its newest jobs
@@ -60,7 +61,7 @@
 //	P:{k}:later       zset    classes whose next token somebody waits for, by when it is due (ms)
 //	P:meta            hash    format, partitions, epoch, blobs (id of the files' place), asynq (was probed);
 //	                          of life.go: mark; marked, resumed, kept (when, ms); reset ("<ms>-<ms>");
-//	                          lost, accepted (epochs)
+//	                          lost, accepted (epochs); of restore.go: restoring (a backup), restored ("<backup> <ms>")
 //	P:blobs           string  tells a process of format 2 that it is not wanted
 //	P:{open}:all      zset    uploads in pieces that are open, by when they stop to count (ms)
 //	P:{open}:a:<a>    zset    those of one client address

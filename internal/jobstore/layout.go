@@ -38,6 +38,9 @@ const (
 	maxHeads      = 4_096     // a partition; further ones stand in their records
 )
 
+// Format is the version of the records, which a backup has as they are.
+const Format = recordVersion
+
 // Flags, as the three bytes read as one number.
 const (
 	flagR uint32 = 1 << (16 + iota) // byte 18: what the short ways look at

@@ -19,6 +19,8 @@ var (
 	ErrNewerFormat = errors.New("the records are of a newer format")
 	// ErrPartitions says that the installation began on another kind of Redis.
 	ErrPartitions = errors.New("the records are spread in another way")
+	// ErrRestoring says that a backup is being put here, of which nobody must see a half. It ends.
+	ErrRestoring = errors.New("a backup is being restored")
 )
 
 // not2 is what key P:blobs says from now on: a process of format 2 compares it with its blob store
@@ -37,10 +39,10 @@ if redis.call('HEXISTS', KEYS[1], 'format') == 0 then
   redis.call('HSET', KEYS[1], 'format', ARGV[1], 'partitions', ARGV[2], 'epoch', ARGV[3])
 end
 if redis.call('GET', KEYS[2]) ~= ARGV[4] then redis.call('SET', KEYS[2], ARGV[4]) end
-return redis.call('HMGET', KEYS[1], 'format', 'partitions')`)
+return redis.call('HMGET', KEYS[1], 'format', 'partitions', 'restoring')`)
 
 // Open makes sure that this process may use the installation's records. Errors: ErrFormat2, ErrNewerFormat,
-// ErrPartitions, or Redis's.
+// ErrPartitions, ErrRestoring, or Redis's.
 func (s *Store) Open(ctx context.Context) error {
 	if len(s.bases) > 1 {
 		return s.openApart(ctx)
@@ -53,7 +55,7 @@ func (s *Store) Open(ctx context.Context) error {
 	if len(said) == 0 {
 		return s.tellFormat2(ctx)
 	}
-	return s.compare(text(said[0]), text(said[1]))
+	return s.compare(said)
 }
 
 // openApart is Open on a Cluster, where these keys lie in many slots.
@@ -89,14 +91,16 @@ func (s *Store) openApart(ctx context.Context) error {
 	if err := s.rdb.Set(ctx, s.prefix+":blobs", not2, 0).Err(); err != nil {
 		return fmt.Errorf("open the records: %w", err)
 	}
-	said, err := s.rdb.HMGet(ctx, s.metaKey(), "format", "partitions").Result()
+	said, err := s.rdb.HMGet(ctx, s.metaKey(), "format", "partitions", "restoring").Result()
 	if err != nil {
 		return fmt.Errorf("open the records: %w", err)
 	}
-	return s.compare(text(said[0]), text(said[1]))
+	return s.compare(said)
 }
 
-func (s *Store) compare(format, parts string) error {
+// compare judges what P:meta says: format, partitions, and the backup that is being restored.
+func (s *Store) compare(said []any) error {
+	format, parts, restoring := text(said[0]), text(said[1]), text(said[2])
 	switch n, err := strconv.Atoi(format); {
 	case err != nil || n < recordVersion:
 		return fmt.Errorf("%w: key %s says format %q", ErrFormat2, s.metaKey(), format)
@@ -107,6 +111,10 @@ func (s *Store) compare(format, parts string) error {
 		return fmt.Errorf(
 			"%w: over %s partitions, and this Redis needs %d: a single one and a Cluster can't take each other's place",
 			ErrPartitions, parts, len(s.bases))
+	}
+	if restoring != "" && restoring != s.restoring {
+		return fmt.Errorf("%w: wait until enqueue restore has come to its end; if it was ended, run it again",
+			ErrRestoring)
 	}
 	return nil
 }

@@ -61,6 +61,7 @@ type scripts struct {
 	close, counted, shares, paid                                              *redis.Script // of batches
 	change, resend                                                            *redis.Script
 	mend, prune, renew, tally                                                 *redis.Script // of Fix
+	dump, restore                                                             *redis.Script // of backups
 }
 
 // words is what the scripts are told apart from their own text.
@@ -105,6 +106,7 @@ func loadScripts(w words) scripts {
 		postpone: script(write, lib+"postpone"), cancel: script(write, lib+"stop cancel"),
 		remove: script(write, lib+"remove"), sweep: script(write, lib+"sweep"),
 		walk: script(write, lib+"mend_words walk"), mend: script(write, lib+"mend_words mend"),
+		dump: script(read, lib+"dump"), restore: script("", lib+"mend_words restore"),
 		prune: script(write, "base prune"), renew: script(write, "base renew"),
 		tally: script(write, lib+"tally"), use: script("", lib+"use"), unuse: script(write, lib+"unuse"),
 		erase: script(write, lib+"erase"),

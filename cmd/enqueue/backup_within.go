@@ -1,0 +1,111 @@
+//go:build !windows
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"longshore/internal/backup"
+	"longshore/internal/connect"
+	"longshore/internal/jobstore"
+	"longshore/internal/redisdb"
+)
+
+func (p *cli) backup(ctx context.Context, dir, inputs string) error {
+	s, err := p.settings()
+	if err != nil {
+		return err
+	}
+	where := connection(s)
+	where.Log = p.warnings()
+	redisdb.LogTo(where.Log)
+	sys, err := connect.Open(ctx, where)
+	if err != nil {
+		return unconnected(err)
+	}
+	begun := time.Now()
+	m, err := backup.Write(ctx, sys, dir, inputs)
+	if err := errors.Join(err, sys.Close()); err != nil {
+		return unlessFolder(err)
+	}
+	if p.format != "text" {
+		return p.printJSON(m)
+	}
+	p.say("%s, in %s; it took %v", told(m.Counts), dir, time.Since(begun).Round(time.Millisecond))
+	p.sayLeft(m.Counts)
+	return nil
+}
+
+func (p *cli) restore(ctx context.Context, dir string) error {
+	s, err := p.settings()
+	if err != nil {
+		return err
+	}
+	where := connection(s)
+	where.Log = p.warnings()
+	redisdb.LogTo(where.Log)
+	begun := time.Now()
+	done, err := backup.Restore(ctx, where, dir)
+	switch {
+	case errors.Is(err, jobstore.ErrNotEmpty):
+		return fmt.Errorf("%w: a backup needs an empty installation, another PREFIX or another Redis; nothing was written", err)
+	case errors.Is(err, jobstore.ErrRestored):
+		return fmt.Errorf("%w: nothing was written", err)
+	case errors.Is(err, jobstore.ErrOtherBackup):
+		return fmt.Errorf("%w: run that again, or empty this installation; nothing was written", err)
+	case errors.Is(err, jobstore.ErrAlive):
+		return fmt.Errorf("%w: end all of them, then run this again", err)
+	case errors.Is(err, backup.ErrPlace):
+		return misconfigured(err)
+	case err != nil:
+		return unlessFolder(err)
+	}
+	if p.format != "text" {
+		return p.printJSON(done)
+	}
+	if done.Resumed {
+		p.say("it goes on where it was: %d jobs were made now", done.Made)
+	}
+	p.say("%s, from %s; it took %v", told(done.Counts), dir, time.Since(begun).Round(time.Millisecond))
+	p.sayLeft(done.Counts)
+	if done.Ended > 0 {
+		p.say("%d jobs had ended before the backup had", done.Ended)
+	}
+	if len(done.LimitsLeft) > 0 {
+		p.say("limits of what runs or starts can't hold on a Cluster, and are left out: %s",
+			strings.Join(done.LimitsLeft, ", "))
+	}
+	return nil
+}
+
+// unlessFolder is unconnected, but for what is wrong with the folder: a full disk is no server that is away.
+func unlessFolder(err error) error {
+	if errors.As(err, new(*fs.PathError)) {
+		return err
+	}
+	return unconnected(err)
+}
+
+func told(c backup.Counts) string {
+	return fmt.Sprintf("%d jobs, %d batches among them, %d schedules, %d limits, %d functions, %d pauses, %d entries "+
+		"of access, %d files of %d bytes", c.Jobs, c.Batches, c.Schedules, c.Limits, c.Functions, c.Pauses, c.Access,
+		c.Files, c.Bytes)
+}
+
+// sayLeft says what is not in a backup.
+func (p *cli) sayLeft(c backup.Counts) {
+	if c.Uploads > 0 {
+		p.say("%d uploads under way are left out: their clients begin again", c.Uploads)
+	}
+	if c.Damaged > 0 {
+		p.say("%d records can't be read and are left out: see enqueue doctor", c.Damaged)
+	}
+	if c.Missing > 0 {
+		p.say("%d files are missing where jobs have them", c.Missing)
+	}
+}

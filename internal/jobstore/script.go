@@ -60,6 +60,7 @@ type scripts struct {
 	enter, resolve, release, limits, pace                              *redis.Script
 	close, counted, shares, paid                                       *redis.Script // of batches
 	change, resend                                                     *redis.Script
+	enroll, unlist                                                     *redis.Script // of queues
 	mend, prune, renew, tally                                          *redis.Script // of Fix
 }
 
@@ -116,7 +117,7 @@ func loadScripts(w words) scripts {
 		shares: script(write, lib+"shares"), paid: script(write, "base paid"),
 		release: script(write, lib+"release"), limits: script(write, "base limits"),
 		change: script(write, lib+"change"), resend: script(write, lib+"resend"),
-		pace: script(write, lib+"pace"),
+		pace: script(write, lib+"pace"), enroll: script("", "enroll"), unlist: script(write, "base unlist"),
 		open: script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
 		vouch: script(write, "vouch"), accept: script(write, "accept"),
 		parts: script(write, "parts"), mark: script(write, "mark"),

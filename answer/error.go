@@ -31,6 +31,7 @@ const (
 	Unsupported         Code = "unsupported"
 	RateLimited         Code = "rate_limited"
 	QueueFull           Code = "queue_full"
+	TooManyQueues       Code = "too_many_queues"
 	BatchClosed         Code = "batch_closed"
 	StoreFull           Code = "store_full"
 	StoreReset          Code = "store_reset"
@@ -75,9 +76,10 @@ var statuses = map[Code]int{
 	TokenExpired: http.StatusUnauthorized, Forbidden: http.StatusForbidden, StepUp: http.StatusForbidden,
 	TooLarge: http.StatusRequestEntityTooLarge, Unsupported: http.StatusUnsupportedMediaType,
 	RateLimited: http.StatusTooManyRequests, QueueFull: http.StatusTooManyRequests,
-	StoreFull:   http.StatusServiceUnavailable,
-	StoreReset:  http.StatusServiceUnavailable,
-	Unavailable: http.StatusServiceUnavailable, Internal: http.StatusInternalServerError,
+	TooManyQueues: http.StatusUnprocessableEntity,
+	StoreFull:     http.StatusServiceUnavailable,
+	StoreReset:    http.StatusServiceUnavailable,
+	Unavailable:   http.StatusServiceUnavailable, Internal: http.StatusInternalServerError,
 }
 
 // NewError returns an error with the code's usual status.

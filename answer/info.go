@@ -27,7 +27,8 @@ type TypeInfo struct {
 
 // A QueueInfo is the state of one queue.
 type QueueInfo struct {
-	Queue     string       `json:"queue"` // "io-high"
+	Queue     string       `json:"queue"` // "io-high"; "io-high:mailers" of a queue that isn't the default one
+	Name      string       `json:"name,omitempty" doc:"the queue's; absent: default"`
 	Lane      job.Lane     `json:"lane"`
 	Priority  job.Priority `json:"priority"`
 	Pending   int64        `json:"pending"`    // jobs that wait for a worker, parked ones too
@@ -55,6 +56,8 @@ type WorkerInfo struct {
 	State WorkerState `json:"state,omitempty"`
 	// Types are those that it runs; none of a worker of an older release.
 	Types []string `json:"types,omitempty"`
+	// Queues are those that it serves, as QUEUES names them; "*" = all.
+	Queues []string `json:"queues,omitempty"`
 }
 
 // A WorkerState says whether a worker takes jobs.

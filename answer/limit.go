@@ -5,7 +5,7 @@ import "time"
 // A LimitMatch says which jobs a limit is for. Each is a name, or some with *; what isn't there matches all.
 type LimitMatch struct {
 	Type   string `json:"type,omitempty" doc:"of the jobs, as image.*"`
-	Queue  string `json:"queue,omitempty" doc:"that they wait in, as io-default or cpu-*: lane and priority"`
+	Queue  string `json:"queue,omitempty" doc:"that they wait in, as mailers; or by lane and priority, as io-default or cpu-*, with :mailers behind of one that is not the default"`
 	Tenant string `json:"tenant,omitempty" doc:"whose they are; only in a limit of the whole installation"`
 	Key    string `json:"key,omitempty" doc:"their limit_key; only with concurrency or rate"`
 }

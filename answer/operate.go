@@ -14,6 +14,7 @@ type Row struct {
 	State           job.State    `json:"state"`
 	Rev             int64        `json:"rev"`
 	Priority        job.Priority `json:"priority"`
+	Queue           string       `json:"queue,omitempty"`
 	Attempt         int          `json:"attempt"`
 	MaxAttempts     int          `json:"max_attempts"`
 	CancelRequested bool         `json:"cancel_requested,omitempty"`
@@ -41,7 +42,7 @@ const (
 
 // RowOf is a job as a row.
 func RowOf(s *job.Snapshot) Row {
-	r := Row{ID: s.ID, Type: s.Type, State: s.State, Rev: s.Rev, Priority: s.Priority, Attempt: s.Attempt,
+	r := Row{ID: s.ID, Type: s.Type, State: s.State, Rev: s.Rev, Priority: s.Priority, Queue: s.Queue, Attempt: s.Attempt,
 		MaxAttempts: s.MaxAttempts, CancelRequested: s.CancelRequested && !s.Done, WaitingFor: s.WaitingFor,
 		RetryOf: s.RetryOf, RetriedAs: s.RetriedAs, Labels: s.Labels, Worker: s.Worker,
 		CreatedAt: s.CreatedAt, RunAt: s.RunAt,
@@ -195,6 +196,7 @@ type JobFilter struct {
 	CreatedSince string `json:"created_since,omitempty"`
 	IDPrefix     string `json:"id_prefix,omitempty"`
 	Label        string `json:"label,omitempty" doc:"name=value"`
+	Queue        string `json:"queue,omitempty" doc:"only jobs of this queue; default is one"`
 }
 
 // A BulkRequest asks for the same for many jobs.
@@ -212,6 +214,7 @@ type BulkRequest struct {
 type BulkChange struct {
 	RunAt    string `json:"run_at,omitempty" doc:"not before this time; one that is over: at once"`
 	Priority string `json:"priority,omitempty"`
+	Queue    string `json:"queue,omitempty"`
 }
 
 // A JobChange is what a job that waits is to have otherwise; of one that has ended only retention can be.
@@ -219,6 +222,7 @@ type BulkChange struct {
 type JobChange struct {
 	RunAt       *time.Time   `json:"run_at,omitempty" doc:"not before this time; one that is over: at once"`
 	Priority    job.Priority `json:"priority,omitempty" enum:"high,default,low"`
+	Queue       string       `json:"queue,omitempty" doc:"the queue that it is to wait in; default is one"`
 	Labels      *job.Labels  `json:"labels,omitempty" doc:"all of them: an empty object takes them away"`
 	ExpiresAt   *time.Time   `json:"expires_at,omitempty" doc:"give up unless started by this time"`
 	ExpiresIn   string       `json:"expires_in,omitempty" doc:"the same, as a duration from now; 0s: it never expires"`
@@ -286,7 +290,8 @@ type PauseRequest struct {
 
 // A Pause holds jobs of a queue, or of a type, back: those that run go on, no other starts.
 type Pause struct {
-	Queue    string       `json:"queue,omitempty"` // io-default
+	Queue    string       `json:"queue,omitempty"` // io-default; queue:mailers of a whole one
+	Name     string       `json:"name,omitempty" doc:"of the whole queue that is paused"`
 	Lane     job.Lane     `json:"lane,omitempty"`
 	Priority job.Priority `json:"priority,omitempty"`
 	Type     string       `json:"type,omitempty"`
@@ -335,6 +340,7 @@ type WorkerDetail struct {
 	BeatAt  *time.Time       `json:"beat_at,omitempty" doc:"its last sign of life"`
 	Started *time.Time       `json:"started_at,omitempty"`
 	Types   []string         `json:"types"`
+	Queues  []string         `json:"queues,omitempty" doc:"that it serves, as QUEUES names them; * = all"`
 	Control bool             `json:"control" doc:"it takes messages"`
 	Bad     []string         `json:"bad,omitempty" doc:"what is wrong with it"`
 	Alarm   string           `json:"alarm,omitempty" doc:"that its memory grows, or is short; for an hour"`

@@ -16,6 +16,7 @@ type ScheduleSpec struct {
 	Type        string          `json:"type" doc:"of the jobs"`
 	Payload     json.RawMessage `json:"payload,omitempty" doc:"of the jobs, by their type's schema"`
 	Priority    job.Priority    `json:"priority,omitempty" enum:"high,default,low" doc:"rank within the type's lane"`
+	Queue       string          `json:"queue,omitempty" doc:"the queue of the jobs; default by default"`
 	Timeout     string          `json:"timeout,omitempty" doc:"time limit of one attempt, a duration"`
 	ExpiresIn   string          `json:"expires_in,omitempty" doc:"give up unless started within this time, a duration"`
 	MaxAttempts int             `json:"max_attempts,omitempty" doc:"how often to try"`

@@ -39,6 +39,7 @@ const (
 	Unsupported         = answer.Unsupported
 	RateLimited         = answer.RateLimited
 	QueueFull           = answer.QueueFull
+	TooManyQueues       = answer.TooManyQueues
 	BatchClosed         = answer.BatchClosed
 	StoreFull           = answer.StoreFull
 	StoreReset          = answer.StoreReset

@@ -186,7 +186,7 @@ func (f Filter) query(limit int) url.Values {
 	n := f.Narrow
 	for name, value := range map[string]string{"code": n.Code, "group": n.Group, "worker": n.Worker, "label": n.Label,
 		"retried": n.Retried, "since": n.Since, "until": n.Until, "created_since": n.CreatedSince,
-		"id_prefix": n.IDPrefix} {
+		"id_prefix": n.IDPrefix, "queue": n.Queue} {
 		if value != "" {
 			query.Set(name, value)
 		}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"longshore/answer"
@@ -174,8 +175,11 @@ func (c *Client) CancelOperation(ctx context.Context, id job.ID) (o Operation, e
 	return o, nil
 }
 
-// pausePath is where a queue, as io-default, or else a type is paused and resumed.
+// pausePath is where a queue, as io-default or queue:mailers, or else a type is paused and resumed.
 func pausePath(name string) string {
+	if whole, ok := strings.CutPrefix(name, httpapi.WholeQueue); ok {
+		return httpapi.PathQueues + "/" + url.PathEscape(whole)
+	}
 	for _, l := range job.Lanes {
 		for _, p := range job.Priorities {
 			if name == string(l)+"-"+string(p) {
@@ -186,7 +190,7 @@ func pausePath(name string) string {
 	return httpapi.PathTypes + "/" + url.PathEscape(name)
 }
 
-// Pause holds jobs of a queue, as io-default, or else of a type, back.
+// Pause holds jobs of a queue, as io-default or whole as queue:mailers, or else of a type, back.
 func (c *Client) Pause(ctx context.Context, name string, r PauseRequest) (made Pause, err error) {
 	if err := c.post(ctx, pausePath(name)+"/pause", r, &made); err != nil {
 		return made, fmt.Errorf("pause %s: %w", name, err)

@@ -25,6 +25,7 @@ type Submission struct {
 	Fields url.Values
 
 	Priority    job.Priority
+	Queue       string        // that it waits in; "" = default
 	RunAt       time.Time     // not before; zero = at once
 	Timeout     time.Duration // of one attempt
 	ExpiresIn   time.Duration // to the start

@@ -230,6 +230,7 @@ type Deployed struct {
 // Work says what a worker runs, and how much of it at once.
 type Work struct {
 	Lanes             Lanes   `env:"WORKER_LANES" doc:"lanes to serve: io, cpu or both"`
+	Queues            Queues  `env:"QUEUES" doc:"queues to serve, and the weight of each: default,mailers=3; one with ! behind comes strictly first: mailers!,default; empty = all, alike"`
 	CPUConcurrency    int     `env:"CPU_CONCURRENCY" shown:"number of cores" doc:"jobs of lane cpu at once"`
 	StreamConcurrency int     `env:"STREAM_CONCURRENCY" shown:"8 × number of cores" doc:"jobs of lane io at once"`
 	ChildMemory       Bytes   `env:"CHILD_MEMORY" doc:"memory that one job of lane cpu may use"`

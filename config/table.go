@@ -108,6 +108,8 @@ func show(value any) string {
 		return strings.Join(v, ",")
 	case Origins:
 		return strings.Join(v, ",")
+	case Queues:
+		return strings.Join(v, ",")
 	case Ports:
 		return strings.Trim(strings.ReplaceAll(fmt.Sprint([]uint16(v)), " ", ","), "[]")
 	case Allow:

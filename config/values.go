@@ -112,6 +112,32 @@ func (l *Lanes) EnvDecode(text string) error {
 	return nil
 }
 
+// Queues are the queues that a worker serves, as job.ParseShare reads each: mailers, mailers=3, mailers!.
+type Queues []string
+
+var queueShare = regexp.MustCompile(`^([a-z0-9][a-z0-9-]{0,31})(=([1-9][0-9]{0,2}|1000)|!)?$`)
+
+// EnvDecode reads queues separated by commas. None are all.
+func (q *Queues) EnvDecode(text string) error {
+	const form = formError("queues separated by commas, each once, with a weight from 1 to 1000 or a ! behind: " +
+		"default,mailers=3 or mailers!,default; names are of a-z, 0-9 and dashes, at most 32")
+	var queues Queues
+	seen := map[string]bool{}
+	for _, share := range split(text) {
+		m := queueShare.FindStringSubmatch(share)
+		if m == nil || seen[m[1]] {
+			return form
+		}
+		seen[m[1]] = true
+		queues = append(queues, share)
+	}
+	if len(queues) == 0 && text != "" {
+		return form
+	}
+	*q = queues
+	return nil
+}
+
 // Origins are origins of web pages (RFC 6454), like https://app.example.com.
 type Origins []string
 

@@ -70,6 +70,7 @@ type Filter struct {
 	CreatedSince time.Time
 	IDPrefix     string
 	Label        string // name=value
+	Queue        string // that it was submitted to; "default" is one
 
 	Tenant  string // "" = of all tenants
 	Subject string // "" = of all; else of one tenant
@@ -85,7 +86,7 @@ const (
 func (f Filter) Narrow() bool {
 	return f.Code != "" || f.Group != "" || f.Worker != "" || f.Retried != "" || !f.Since.IsZero() ||
 		!f.Until.IsZero() || !f.CreatedSince.IsZero() || f.IDPrefix != "" ||
-		f.Label != ""
+		f.Label != "" || f.Queue != ""
 }
 
 // All reports whether the filter lets all jobs through.

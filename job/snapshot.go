@@ -51,6 +51,9 @@ func PriorityNames() string {
 	return text.String()
 }
 
+// Place is where the job waits for a worker.
+func (s *Snapshot) Place() Place { return Place{s.Lane, s.Priority, s.Queue} }
+
 // A Snapshot is one job as every client sees it: the same over HTTP, the CLI
 // and all ways of push. Two snapshots with the same Rev are equal but for WaitingFor and Limit.
 type Snapshot struct {
@@ -61,6 +64,7 @@ type Snapshot struct {
 	Rev             int64    `json:"rev"` // grows by one with each change
 	Lane            Lane     `json:"lane" enum:"cpu,io"`
 	Priority        Priority `json:"priority" enum:"high,default,low"`
+	Queue           string   `json:"queue,omitempty" doc:"the queue that it was submitted to; absent: default"`
 	Attempt         int      `json:"attempt"` // the attempt that runs or ran last; 0 before the first
 	MaxAttempts     int      `json:"max_attempts"`
 	CancelRequested bool     `json:"cancel_requested"`

@@ -13,7 +13,11 @@ type Ticket struct {
 	Type     string
 	Lane     Lane
 	Priority Priority
+	Queue    string // "" = the default one
 }
+
+// Place is where the ticket waits.
+func (t Ticket) Place() Place { return Place{t.Lane, t.Priority, t.Queue} }
 
 // Name is the ticket's name in the queue: the id without dashes, a dot, the delivery.
 func (t Ticket) Name() string {

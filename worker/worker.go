@@ -34,6 +34,7 @@ type Config struct {
 	Connection
 
 	Lanes             []job.Lane    // empty = all
+	Queues            []job.Share   // empty = all, alike
 	CPUConcurrency    int           // slots of lane cpu; 0 = cores
 	StreamConcurrency int           // slots of lane io; 0 = 8 × cores
 	ShutdownGrace     time.Duration // from the end of Run's context to its return; 0 = 25 s
@@ -176,6 +177,7 @@ func serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Regis
 		return err
 	}
 	w.server = sys.Queue.NewServer(sys.Store, w.types(), c.slots())
+	w.server.SetShares(c.Queues)
 	w.server.SetVersion(c.Version)
 	err := w.run(ctx)
 	if w.functions != nil {

@@ -57,7 +57,7 @@ func (p *cli) changeCommand() *cobra.Command {
 		Long: "Have a job that waits wait otherwise: for another time, in another queue, under other labels\n" +
 			"and limits, and print it. What runs, or has begun, stays as it is; of a job that has ended\n" +
 			"only --retention can be changed. With --rev only if the job still has that revision.\n" +
-			"Without an ID, --run-at and --priority are for all jobs that the flags select: their number\n" +
+			"Without an ID, --run-at, --priority and --to-queue are for all jobs that the flags select: their number\n" +
 			"is told first.",
 		Example: "  enqueue change 01a20967-50f3-73e0-89b5-4af387a3557a --run-at now --priority high\n" +
 			"  enqueue change --state queued --type log.analyze --priority low",
@@ -68,6 +68,7 @@ func (p *cli) changeCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.Var(&w.runAt, "run-at", "not before this time (RFC 3339), or now")
 	f.StringVar((*string)(&w.change.Priority), "priority", "", job.PriorityNames())
+	f.StringVar(&w.change.Queue, "to-queue", "", "the queue that it is to wait in; default is one")
 	f.StringVar(&w.labels, "labels", "", "all its labels, as user=7,batch=x; none where it is empty")
 	f.Var(&w.expiry, "expires-at", "give up unless started by this time (RFC 3339), or never")
 	f.StringVar(&w.change.ExpiresIn, "expires-in", "", "the same, from now, as 90s or 2h")
@@ -135,12 +136,13 @@ func (w *changeWish) read(labels bool) error {
 
 // many is the change of many jobs: not all can be one.
 func (w *changeWish) many() (*client.BulkChange, error) {
-	said := &client.BulkChange{Priority: string(w.change.Priority)}
+	said := &client.BulkChange{Priority: string(w.change.Priority), Queue: w.change.Queue}
 	if w.change.RunAt != nil {
 		said.RunAt = w.change.RunAt.Format(time.RFC3339Nano)
 	}
-	if w.change != (client.Change{RunAt: w.change.RunAt, Priority: w.change.Priority}) || w.rev != 0 {
-		return nil, usage("of many jobs --run-at and --priority can be changed: for all else name one")
+	if w.change != (client.Change{RunAt: w.change.RunAt, Priority: w.change.Priority,
+		Queue: w.change.Queue}) || w.rev != 0 {
+		return nil, usage("of many jobs --run-at, --priority and --to-queue can be changed: for all else name one")
 	}
 	return said, nil
 }

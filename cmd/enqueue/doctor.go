@@ -178,7 +178,7 @@ func (d *doctor) server(ctx context.Context, s config.Enqueue) {
 		d.oldest(queues)
 		pauses, err := c.Pauses(ctx)
 		d.pauses(pauses, queues, err)
-		d.served(ctx, c)
+		d.served(ctx, c, queues)
 		list, err := c.Schedules(ctx, "")
 		d.schedules(list, err, time.Now())
 		firing, err := c.Alerts(ctx)
@@ -199,7 +199,7 @@ const fixLoss = "if its right data are somewhere, stop all programs and put them
 	"else accept: enqueue doctor --accept-loss"
 
 // served says which workers a server knows, and which types none of them takes.
-func (d *doctor) served(ctx context.Context, c *client.Client) {
+func (d *doctor) served(ctx context.Context, c *client.Client, queues []client.QueueInfo) {
 	workers, err := c.Workers(ctx)
 	if err != nil {
 		d.fail(codeOrOther(err), "workers", "", "%v", err)
@@ -208,6 +208,7 @@ func (d *doctor) served(ctx context.Context, c *client.Client) {
 	if workers == nil {
 		return // an older server
 	}
+	d.noQueue(queues, workers)
 	without := d.lanes(workers)
 	if sick, err := c.WorkerDetails(ctx, true); err == nil { // who may not see them is told no more
 		d.sick(sick)
@@ -296,6 +297,33 @@ func (d *doctor) unserved(types []string) {
 		d.warn("types", "start a worker that has their handlers and serves their lane",
 			"jobs wait, and no worker takes their types: %s", strings.Join(types, ", "))
 	}
+}
+
+// noQueue says which queues have jobs that wait, and no worker that serves them.
+func (d *doctor) noQueue(queues []client.QueueInfo, workers []client.WorkerInfo) {
+	said := map[string]bool{}
+	for _, q := range queues {
+		name := job.QueueOf(q.Name)
+		if q.Pending == 0 || said[name] || len(workers) == 0 || servesQueue(workers, q.Name) {
+			continue
+		}
+		said[name] = true
+		d.warn("queues", "start a worker with "+name+" among its QUEUES, or with none, which serves all",
+			"jobs wait in queue %s, which no worker serves", name)
+	}
+}
+
+// servesQueue tells that one of some workers serves a queue.
+func servesQueue(workers []client.WorkerInfo, name string) bool {
+	return slices.ContainsFunc(workers, func(w client.WorkerInfo) bool {
+		if len(w.Queues) == 0 { // of a release that knows the default one alone
+			return name == ""
+		}
+		return slices.ContainsFunc(w.Queues, func(said string) bool {
+			s, err := job.ParseShare(said)
+			return said == "*" || err == nil && s.Queue == name
+		})
+	})
 }
 
 // sick tells what is wrong with workers.

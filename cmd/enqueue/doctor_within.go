@@ -61,6 +61,7 @@ func (d *doctor) installation(ctx context.Context, s config.Enqueue) {
 	d.oldest(o.Answer())
 	pauses, err := sys.Desk.Pauses(ctx)
 	d.pauses(pauses.Pauses, nil, err)
+	d.noQueue(o.Answer(), overview.Workers(o.Workers))
 	types := o.Unserved()
 	d.unserved(slices.Sorted(maps.Keys(types)))
 }

@@ -44,6 +44,7 @@ func filterFlags(cmd *cobra.Command, f *client.JobFilter) {
 	flags.StringVar(&f.CreatedSince, "created-since", "", "only jobs that were created since")
 	flags.StringVar(&f.IDPrefix, "id-prefix", "", "only jobs whose id begins so")
 	flags.StringVar(&f.Label, "label", "", "only jobs with this label, as user=7")
+	flags.StringVar(&f.Queue, "queue", "", "only jobs of this queue; default is one")
 }
 
 func (p *cli) statsCommand() *cobra.Command {
@@ -275,9 +276,11 @@ func (p *cli) pauseCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pause [QUEUE|TYPE]",
 		Short: "Start no more jobs of a queue or a type; without one: what is paused",
-		Long: "Start no more jobs of a queue, as io-default, or of a type, until resume, or for a while. What runs\n" +
-			"goes on. No restart and no deploy ends a pause. Without a name, print what is paused.",
+		Long: "Start no more jobs of a queue, whole as queue:mailers, or of the default one's lane and priority, as\n" +
+			"io-default, or of a type, until resume, or for a while. What runs goes on. No restart and no\n" +
+			"deploy ends a pause. Without a name, print what is paused.",
 		Example: "  enqueue pause io-default --why 'the disk is full'\n" +
+			"  enqueue pause queue:mailers\n" +
 			"  enqueue pause log.analyze --for 30m\n" +
 			"  enqueue pause",
 		Args: cobra.MaximumNArgs(1),
@@ -320,8 +323,8 @@ func (p *cli) printPauses(pauses []client.Pause) error {
 func (p *cli) resumeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "resume QUEUE|TYPE|WORKER", Short: "End a pause, or have a drained worker take jobs again",
-		Long: "End the pause of a queue, as io-default, or of a type; or have a worker that was drained take jobs\n" +
-			"again, or with --all each.",
+		Long: "End the pause of a queue, as io-default or queue:mailers, or of a type; or have a worker that was\n" +
+			"drained take jobs again, or with --all each.",
 		Example: "  enqueue resume io-default",
 		Args:    cobra.ExactArgs(1),
 		RunE: p.askServer(func(ctx context.Context, c *client.Client, args []string) error {

@@ -276,6 +276,7 @@ func (p *cli) setScheduleCommand() *cobra.Command {
 	f.StringVar(&payload, "payload", "", "of the jobs, as JSON")
 	f.StringArrayVar(&pairs, "set", nil, "NAME=VALUE: a field of the payload")
 	f.StringVar(&priority, "priority", "", "high, default or low")
+	f.StringVar(&s.Queue, "queue", "", "that the jobs wait in")
 	f.StringVar(&s.Timeout, "timeout", "", "time limit of one attempt")
 	f.StringVar(&s.ExpiresIn, "expires-in", "", "give up a job unless started within this time")
 	f.StringVar(&s.Retention, "retention", "", "how long to keep a job after its end")

@@ -120,7 +120,7 @@ func (s *Seen) ages(age time.Duration) (found []Condition) {
 		if waiting <= 0 || q.Paused || q.Latency < age/5*4 {
 			continue // a pause is told in a day
 		}
-		name := string(q.Lane) + "-" + string(q.Priority)
+		name := q.Place.Name()
 		found = append(found, Condition{Name: kindAge + ":" + name, Edge: q.Latency < age,
 			Since: s.Now.Add(-q.Latency).Add(age),
 			Summary: fmt.Sprintf("the oldest of %d jobs in %s waits for %v", waiting, name,
@@ -141,9 +141,24 @@ func (s *Seen) unserved(age time.Duration) (found []Condition) {
 		}
 		found = append(found, Condition{Name: kindUnserved + ":" + typ, After: min(unservedAfter, age),
 			Summary: fmt.Sprintf("jobs of type %s wait, and no worker takes them", typ),
-			Do:      fmt.Sprintf("start a worker that has type %s and serves lane %s", typ, types[typ])})
+			Do: fmt.Sprintf("start a worker that has type %s and serves lane %s%s", typ, types[typ].Lane,
+				ofQueue(types[typ].Queue))})
+	}
+	queues := s.Overview.NoQueue()
+	for _, name := range slices.Sorted(maps.Keys(queues)) {
+		found = append(found, Condition{Name: kindUnserved + ":queue:" + name, After: min(unservedAfter, age),
+			Summary: fmt.Sprintf("%d jobs wait in queue %s, which no worker serves", queues[name], name),
+			Do:      fmt.Sprintf("start a worker with %s among its QUEUES, or with none, which serves all", name)})
 	}
 	return found
+}
+
+// ofQueue names a queue that isn't the default one.
+func ofQueue(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " of queue " + name
 }
 
 func (s *Seen) pauses() (found []Condition) {

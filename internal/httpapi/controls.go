@@ -51,6 +51,7 @@ const (
 	MaxLimitKey   = 256               // bytes
 	MaxName       = 64                // bytes
 	MaxUniqueKey  = 256               // bytes
+	MaxQueue      = 32                // bytes
 )
 
 // A Control is one thing that a submission may say beside its type, its payload and
@@ -84,6 +85,8 @@ const (
 var Controls = []Control{
 	{Name: "priority", Field: "Priority", Kind: KindText, In: always,
 		Doc: "rank within the type's lane", Enum: priorities()},
+	{Name: "queue", Field: "Queue", Kind: KindText, In: always, MaxLength: MaxQueue,
+		Doc: "the queue that it waits in, by default default: " + job.QueueNames},
 	{Name: "run_at", Field: "RunAt", Kind: KindTime, In: everywhere,
 		Doc: "do not start before this time"},
 	{Name: "timeout", Field: "Timeout", Kind: KindDuration, In: always,

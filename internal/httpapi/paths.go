@@ -133,3 +133,7 @@ const MaxKey = 255
 
 // MaxIDs is the most jobs that one long-poll may name.
 const MaxIDs = 100
+
+// WholeQueue is what the name of a whole queue begins with where a lane and a priority of the default one, or
+// a type, may stand too: queue:mailers is paused in all lanes and of all priorities.
+const WholeQueue = "queue:"

@@ -6,6 +6,8 @@ import "longshore/job"
 type Scale struct {
 	Lanes map[job.Lane]LaneScale `json:"lanes" doc:"for workers of one lane"`
 	All   LaneScale              `json:"all" doc:"for workers of all lanes"`
+	// Queues is empty while there is the default queue alone.
+	Queues map[string]LaneScale `json:"queues,omitempty" doc:"for workers of one queue"`
 }
 
 // LaneScale is what waits, who works, and how many workers that wants.

@@ -21,6 +21,9 @@ func AppendSnapshot(dst []byte, s *job.Snapshot) ([]byte, error) {
 	w.number(`,"rev":`, s.Rev)
 	w.text(`,"lane":`, string(s.Lane))
 	w.text(`,"priority":`, string(s.Priority))
+	if s.Queue != "" {
+		w.text(`,"queue":`, s.Queue)
+	}
 	w.number(`,"attempt":`, int64(s.Attempt))
 	w.number(`,"max_attempts":`, int64(s.MaxAttempts))
 	w.flag(`,"cancel_requested":`, s.CancelRequested)

@@ -10,6 +10,8 @@ import (
 	"longshore/internal/jobstore"
 	"longshore/internal/loop"
 	"longshore/internal/overview"
+	"longshore/internal/queue"
+	"longshore/job"
 )
 
 // watchData vouches again and again, and says so when Redis comes back without its data, or with older
@@ -75,9 +77,28 @@ func (j *Janitor) watchEpoch(ctx context.Context) error {
 		})
 }
 
+// forgetEvery is how often a process looks for queues that are to be forgotten.
+const forgetEvery = time.Hour
+
+// warnOfQueues says which queues nobody serves, once a minute each.
+func (j *Janitor) warnOfQueues(ctx context.Context, o overview.Overview) error {
+	queues := o.NoQueue()
+	for _, name := range slices.Sorted(maps.Keys(queues)) {
+		first, err := j.redis.SetNX(ctx, j.prefix+":warned:queue:"+name, "1", time.Minute).Result()
+		if err != nil {
+			return err
+		}
+		if first {
+			j.log.WarnContext(ctx, "jobs wait in a queue that no worker serves", "queue", name, "jobs", queues[name])
+		}
+	}
+	return nil
+}
+
 // mind looks after what nobody serves, and says which types those are: once a
 // minute each, by one process of all.
 func (j *Janitor) mind(ctx context.Context) error {
+	forgot := time.Time{}
 	return loop.Background(ctx, j.log, 5*time.Second, "look after jobs that nobody serves",
 		func(ctx context.Context) error {
 			did, err := j.tickets.Mind(ctx)
@@ -102,9 +123,17 @@ func (j *Janitor) mind(ctx context.Context) error {
 				}
 				if first {
 					j.log.WarnContext(ctx, "jobs wait for a worker, and none that is alive takes their type",
-						"type", typ, "lane", types[typ], "at_least", o.Waiting(typ))
+						"type", typ, "lane", types[typ].Lane, "queue",
+						job.QueueOf(types[typ].Queue), "at_least", o.Waiting(typ))
 				}
 			}
-			return nil
+			if err := j.warnOfQueues(ctx, o); err != nil {
+				return err
+			}
+			if time.Since(forgot) < forgetEvery {
+				return nil
+			}
+			forgot = time.Now()
+			return j.store.ForgetQueues(ctx, queue.NamedQueues(o.Workers), jobstore.QueuesIdle)
 		})
 }

@@ -329,7 +329,7 @@ func TestAfterTold(t *testing.T) {
 		var claims []Claim
 		var err error
 		for range 2 { // the first's ticket may stand there still, and is dropped
-			claims, _, err = claimer.Claim(t.Context(), n.Lane, n.Priority, s.part(n.ID), 1)
+			claims, _, err = claimer.Claim(t.Context(), n.Place(), s.part(n.ID), 1)
 			if len(claims) > 0 {
 				break
 			}

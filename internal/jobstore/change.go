@@ -20,6 +20,7 @@ type Change struct {
 	ExpiresIn   time.Duration
 	Labels      *job.Labels // without any: none
 	Priority    job.Priority
+	Queue       string // its name; "default" too is one
 	Timeout     time.Duration
 	Retention   time.Duration
 	MaxAttempts int
@@ -68,6 +69,9 @@ func (s *Store) ChangeMany(ctx context.Context, ids []job.ID, c Change, by strin
 
 func (s *Store) change(ctx context.Context, view access.View, ids []job.ID, c Change, revs []int64,
 	by, letters string) ([]error, error) {
+	if err := s.Enroll(ctx, job.InQueue(c.Queue)); err != nil {
+		return nil, err
+	}
 	if c.ExpiresIn > 0 { // once, so that a repeat says the same
 		now, err := s.rdb.Time(ctx).Result()
 		if err != nil {
@@ -161,10 +165,16 @@ func (s *Store) otherHead(ctx context.Context, id job.ID, core string, c Change)
 	}
 	var told []string
 	note := func(name, value string) { told = append(told, name+"="+value) }
-	if lane, priority := splitQueue(h.queue); c.Priority != "" && c.Priority != priority {
-		h.queue = queueName(lane, c.Priority)
+	at := job.ParsePlace(h.queue)
+	if c.Priority != "" && c.Priority != at.Priority {
+		at.Priority = c.Priority
 		note("priority", string(c.Priority))
 	}
+	if c.Queue != "" && c.Queue != job.QueueOf(at.Queue) {
+		at.Queue = job.InQueue(c.Queue)
+		note("queue", c.Queue)
+	}
+	h.queue = at.Name()
 	if c.Timeout > 0 && c.Timeout != h.timeout {
 		h.timeout = c.Timeout
 		note("timeout", ms(c.Timeout))

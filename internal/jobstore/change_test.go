@@ -213,8 +213,8 @@ func TestChangeInLine(t *testing.T) {
 // tickets counts the keys of tickets in a job's partition.
 func (s *turned) tickets(t *testing.T, n NewJob) (all int) {
 	t.Helper()
-	for _, queue := range queues() {
-		keys := strings.NewReplacer("{", `\{`, "}", `\}`).Replace(s.keysOf(text(queue), s.part(n.ID)))
+	for _, queue := range s.lists(s.part(n.ID)) {
+		keys := strings.NewReplacer("{", `\{`, "}", `\}`).Replace(s.keysOf(queue, s.part(n.ID)))
 		all += len(s.keys(t.Context(), keys+"t:*"))
 	}
 	return all

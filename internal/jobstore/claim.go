@@ -38,11 +38,10 @@ type Claimer struct {
 }
 
 type claimCall struct {
-	lane     job.Lane
-	priority job.Priority
-	part, n  int
-	fences   string
-	types    string
+	at      job.Place
+	part, n int
+	fences  string
+	types   string
 }
 
 // servedTypes is how scripts are told types: a space before and behind each.
@@ -54,17 +53,17 @@ func (s *Store) NewClaimer(types []string) *Claimer {
 	return &Claimer{store: s, token: NewFence(), Types: types}
 }
 
-// Claim takes up to n tickets of a queue, in a partition; more says that the queue may have
+// Claim takes up to n tickets that wait at a place, in a partition; more says that the queue may have
 // more. After an error the next call repeats this one, whatever it asks for. Void
 // tickets are thrown away and not reported.
-func (c *Claimer) Claim(ctx context.Context, lane job.Lane, priority job.Priority,
-	part, n int) (claims []Claim, more bool, err error) {
+func (c *Claimer) Claim(ctx context.Context, at job.Place, part, n int) (claims []Claim, more bool,
+	err error) {
 	if c.open == nil {
 		c.serial++
-		c.open = &claimCall{lane, priority, part, n, c.store.workerFences(n), servedTypes(c.Types)}
+		c.open = &claimCall{at, part, n, c.store.workerFences(n), servedTypes(c.Types)}
 	}
 	call, s := c.open, c.store
-	args := []any{c.token, queueName(call.lane, call.priority), call.n, c.serial, call.fences, ms(s.lease),
+	args := []any{c.token, call.at.Name(), call.n, c.serial, call.fences, ms(s.lease),
 		call.types}
 	sent := time.Now()
 	reply, err := s.take(ctx, s.scripts.take, call, args)
@@ -79,7 +78,8 @@ func (c *Claimer) Claim(ctx context.Context, lane job.Lane, priority job.Priorit
 	}
 	claims = make([]Claim, 0, len(reply)-1)
 	for _, one := range reply[1:] {
-		claim := Claim{Sent: sent, Ticket: job.Ticket{Lane: call.lane, Priority: call.priority}}
+		claim := Claim{Sent: sent, Ticket: job.Ticket{Lane: call.at.Lane, Priority: call.at.Priority,
+			Queue: call.at.Queue}}
 		if err := s.readClaim(ctx, &claim, one); err != nil {
 			return nil, false, err // of a repeat, which the next call is
 		}

@@ -37,21 +37,18 @@ func (s *Store) Count(ctx context.Context) (int64, error) {
 	return n, err
 }
 
-// runningIn returns how many jobs run, by queue as scripts call them.
-func (s *Store) runningIn(ctx context.Context) (map[string]int64, error) {
-	running := map[string]int64{}
+// RunningIn returns how many jobs run, by where they waited.
+func (s *Store) RunningIn(ctx context.Context) (map[job.Place]int64, error) {
+	running := map[job.Place]int64{}
 	err := s.counters(ctx, func(field string, n int64) {
 		if queue, ok := strings.CutPrefix(field, "runs:"); ok {
-			running[queue] += n
+			running[job.ParsePlace(queue)] += n
 		}
 	})
+	for at, n := range running { // strange hands may have taken what was counted
+		running[at] = max(n, 0)
+	}
 	return running, err
-}
-
-// RunningIn returns how many jobs of a queue run, by lane and priority.
-func (s *Store) RunningIn(ctx context.Context) (func(job.Lane, job.Priority) int64, error) {
-	running, err := s.runningIn(ctx)
-	return func(l job.Lane, p job.Priority) int64 { return max(running[queueName(l, p)], 0) }, err
 }
 
 // counters calls f for each counter of each partition.

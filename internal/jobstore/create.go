@@ -121,6 +121,7 @@ type NewJob struct {
 	Type        string
 	Lane        job.Lane
 	Priority    job.Priority
+	Queue       string        // its name; "" = the default one
 	RunAt       time.Time     // zero = at once
 	ExpiresIn   time.Duration // to the start; 0 = never
 	Timeout     time.Duration
@@ -172,6 +173,11 @@ type NewJob struct {
 	Claim time.Duration
 }
 
+// Place is where the job waits for a worker.
+func (n *NewJob) Place() job.Place {
+	return job.Place{Lane: n.Lane, Priority: n.Priority, Queue: n.Queue}
+}
+
 // Created is what Create did.
 type Created struct {
 	ID  job.ID // of the new job, or of the one that the key or id names
@@ -193,7 +199,7 @@ func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
 		return snap, false
 	}
 	snap = job.Snapshot{ID: c.ID, Type: n.Type, State: n.state(), Rev: 1, Lane: n.Lane, Priority: n.Priority,
-		MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, Labels: n.Labels, LimitKey: n.LimitKey,
+		Queue: n.Queue, MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf, Labels: n.Labels, LimitKey: n.LimitKey,
 		Batch: n.Batch, Name: n.Name, DeleteInput: n.DeleteInput,
 		CreatedAt: time.UnixMilli(c.at).UTC()}
 	tellOwner(&snap, n.Owner)
@@ -218,6 +224,9 @@ func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
 // whose input never came whole gives its key and id free. With UploadFrom an
 // upload under way becomes this one: Created.ID is then its job's.
 func (s *Store) Create(ctx context.Context, n NewJob) (Created, error) {
+	if err := s.Enroll(ctx, n.Queue); err != nil {
+		return Created{}, err
+	}
 	reply, err := s.creates.Do(ctx, s.base(n.ID), &n)
 	if err != nil {
 		return Created{}, err
@@ -270,15 +279,18 @@ func (s *Store) Find(ctx context.Context, n NewJob) (job.ID, error) {
 
 // CreateMany is Create for many jobs; results and errors are in their order.
 func (s *Store) CreateMany(ctx context.Context, jobs []NewJob) ([]Created, []error) {
-	calls, results, errs := make([]*batch.Call, len(jobs)), make([]Created, len(jobs)),
+	calls, results, errs := make([]*batch.Call, 0, len(jobs)), make([]Created, len(jobs)),
 		make([]error, len(jobs))
 	all := make([]batch.Call, len(jobs))
 	for i := range jobs {
 		all[i].Key, all[i].Args = s.base(jobs[i].ID), []any{&jobs[i]}
-		calls[i] = &all[i]
+		if all[i].Err = s.Enroll(ctx, jobs[i].Queue); all[i].Err == nil {
+			calls = append(calls, &all[i])
+		}
 	}
 	_ = batch.ReadAll(ctx, s.rdb, s.createCalls, bulkSize, calls) // each call has its own error
-	for i, c := range calls {
+	for i := range all {
+		c := &all[i]
 		if errs[i] = c.Err; c.Err == nil {
 			if results[i], errs[i] = s.created(jobs[i], c.Reply); results[i].New {
 				s.enterNew(ctx, &jobs[i])
@@ -434,7 +446,7 @@ func (s *Store) created(n NewJob, reply []any) (Created, error) {
 	case "created":
 		c.New = true
 		c.Ticket = job.Ticket{ID: n.ID, Delivery: integer(reply[1]), Type: n.Type, Lane: n.Lane,
-			Priority: n.Priority}
+			Priority: n.Priority, Queue: n.Queue}
 		if len(reply) > 2 {
 			c.at = integer(reply[2])
 		}

@@ -54,6 +54,8 @@
 //	P:{k}:revs        string  the newest revision of a schedule
 //	P:{k}:k:<hash>    string  the newest job of a unique one's key (lua/unique.lua)
 //	P:{k}:rewind:<z>  string  cursor of a walk over when, later or owes after TIME went back
+//	P:{k}:queues      zset    lists of tickets of queues that aren't the default one, "io-high:mailers", by when they
+//	                          got jobs (ms)
 //	P:{k}:limits      hash    limit → how many may run at once; with :r behind, may start; rev
 //	P:{k}:slots:<c>   set     jobs of a class of a limit that hold a slot, or a token (lua/slots.lua)
 //	P:{k}:line:<c>    list    tickets of those that wait for one; classes: set of all that have either
@@ -69,6 +71,7 @@
 //	P:types           hash    definitions that workers published, by type
 //	P:types:from      hash    type → when the process of its definition began, and published last (ms)
 //	P:types:seen      zset    those types, by the time of their last publication (ms)
+//	P:queues          zset    queues that there are beside the default one, by when they were used last (ms; queues.go)
 //	P:workers         zset    living workers (internal/queue), by their last sign of life (ms)
 //	P:minded          string  somebody has looked after parked tickets; some seconds
 //	P:alerts          hash    what is wrong, and who is to be told (internal/alerts)

@@ -62,8 +62,12 @@ func narrowText(f job.Filter) string {
 	if !f.Narrow() {
 		return ""
 	}
-	return fmt.Sprintf("\x00%q", []string{string(f.Code), f.Group, f.Worker, f.Retried, unixMS(f.Since),
-		unixMS(f.Until), unixMS(f.CreatedSince), f.IDPrefix, f.Label})
+	texts := []string{string(f.Code), f.Group, f.Worker, f.Retried, unixMS(f.Since),
+		unixMS(f.Until), unixMS(f.CreatedSince), f.IDPrefix, f.Label}
+	if f.Queue != "" { // cursors of others are as releases before made them
+		texts = append(texts, f.Queue)
+	}
+	return fmt.Sprintf("\x00%q", texts)
 }
 
 // lettersOf are the indexes in which the jobs of a rare state stand that a filter means.
@@ -207,6 +211,31 @@ func (s *Store) siftLabel(ctx context.Context, ids []job.ID, cores []core, lets 
 		lets[i] = ok && has == value
 	}
 	return nil
+}
+
+// siftQueue strikes out of lets the jobs of other queues than the filter's.
+func (s *Store) siftQueue(ctx context.Context, ids []job.ID, cores []core, lets []bool, f job.Filter) error {
+	for i, id := range ids {
+		if !lets[i] {
+			continue
+		}
+		in, err := s.inQueue(ctx, id, cores[i].text, f.Queue)
+		if err != nil {
+			return err
+		}
+		lets[i] = in
+	}
+	return nil
+}
+
+// inQueue tells that a record is of a job of a queue. Its head is known to the process, as a rule.
+func (s *Store) inQueue(ctx context.Context, id job.ID, core, queue string) (bool, error) {
+	r, err := parseRecord(core)
+	if err != nil {
+		return false, nil
+	}
+	h, ok, err := s.readableHead(ctx, id, &r)
+	return ok && job.QueueOf(job.ParsePlace(h.queue).Queue) == queue, err
 }
 
 // A failure is why one job failed.
@@ -354,6 +383,11 @@ func (s *Store) addFailures(ctx context.Context, f job.Filter, entries []listEnt
 		if err != nil || one.code == "" || !lets1(&r, ids[i], f) || f.Code != "" && f.Code != one.code ||
 			f.Type != "" && f.Type != one.kind {
 			continue
+		}
+		if f.Queue != "" {
+			if in, err := s.inQueue(ctx, ids[i], cores[i].text, f.Queue); err != nil || !in {
+				continue
+			}
 		}
 		id, at := one.group(), time.UnixMilli(entries[i].at).UTC()
 		g := byID[id]

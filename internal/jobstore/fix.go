@@ -116,7 +116,7 @@ func (f *fixing) tallyAll(ctx context.Context) error {
 			return err
 		}
 	}
-	err = f.scripts.tally.Run(ctx, f.rdb, []string{f.base}, append([]any{""}, queues()...)...).Err()
+	err = f.scripts.tally.Run(ctx, f.rdb, []string{f.base}, "").Err()
 	return errors.Join(many, err)
 }
 
@@ -198,8 +198,12 @@ func (f *fixing) readQueues(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, queue := range queues() {
-		keys := QueueKeys(QueueName(f.prefix, text(queue), f.part, len(f.bases)))
+	places, err := f.Places(ctx, f.part)
+	if err != nil {
+		return err
+	}
+	for _, at := range places {
+		keys := QueueKeys(QueueName(f.prefix, at.Name(), f.part, len(f.bases)))
 		kinds, err := f.rdb.SMembers(ctx, keys+"parked").Result()
 		if failed(err) {
 			return err

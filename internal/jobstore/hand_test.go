@@ -17,14 +17,27 @@ func (s *Store) keysOf(queue string, part int) string {
 	return QueueKeys(QueueName(s.prefix, queue, part, len(s.bases)))
 }
 
+// lists are the names of all lists of tickets that there may be in a partition, whether it knows of them or
+// not.
+func (s *Store) lists(part int) (names []string) {
+	for _, at := range job.PlacesOf("") {
+		names = append(names, at.Name())
+	}
+	ctx, pattern := context.Background(), strings.NewReplacer("{", `\{`, "}", `\}`)
+	for _, key := range s.keys(ctx, pattern.Replace(s.keysOf("*:*", part))+"pending") {
+		_, name, _ := strings.Cut(key, s.prefix+"-")
+		names = append(names, strings.TrimSuffix(name, "}:pending"))
+	}
+	return names
+}
+
 // A handQueue pops tickets as take does, void ones aside, and starts nothing.
 type handQueue struct{ store *Store }
 
 func (q handQueue) pop() (job.Ticket, bool) {
 	ctx, s := context.Background(), q.store
 	for part := range s.bases {
-		for _, name := range queues() {
-			queue := text(name)
+		for _, queue := range s.lists(part) {
 			keys := s.keysOf(queue, part)
 			for {
 				entry, err := s.rdb.RPop(ctx, keys+"pending").Result()
@@ -35,7 +48,8 @@ func (q handQueue) pop() (job.Ticket, bool) {
 				s.rdb.Del(ctx, keys+"t:"+entry)
 				id, delivery, ok := ParseEntry(entry)
 				t := job.Ticket{ID: id, Delivery: delivery}
-				t.Lane, t.Priority = splitQueue(queue)
+				at := job.ParsePlace(queue)
+				t.Lane, t.Priority, t.Queue = at.Lane, at.Priority, at.Queue
 				if void, err := s.Void(ctx, []job.Ticket{t}); ok && err == nil && !void[0] {
 					return t, true
 				}
@@ -110,9 +124,9 @@ func (s *Store) books(ctx context.Context, part int) (kept, found map[string]int
 			found["runs:"+h.queue]++
 		}
 	}
-	for _, name := range queues() {
-		if n := s.rdb.LLen(ctx, s.keysOf(text(name), part)+"pending").Val(); n > 0 {
-			found["list:"+text(name)] = n
+	for _, name := range s.lists(part) {
+		if n := s.rdb.LLen(ctx, s.keysOf(name, part)+"pending").Val(); n > 0 {
+			found["list:"+name] = n
 		}
 	}
 	return kept, found

@@ -33,7 +33,7 @@ func familyOf(tenant, kind string) string {
 
 // headText writes the head of a new job.
 func headText(n *NewJob) string {
-	h := head{queue: queueName(n.Lane, n.Priority), maxAttempts: n.MaxAttempts, timeout: n.Timeout,
+	h := head{queue: n.Place().Name(), maxAttempts: n.MaxAttempts, timeout: n.Timeout,
 		retention: n.Retention, failed: n.Retention, tenant: n.Owner.Of(), kind: n.Type}
 	return h.text()
 }
@@ -131,14 +131,6 @@ func (s *Store) headOf(ctx context.Context, part int, r *record) (head, error) {
 	}
 	s.heads.put(r.head, h)
 	return h, nil
-}
-
-// queueName is the stored form of a lane and a priority: "io-high".
-func queueName(l job.Lane, p job.Priority) string { return string(l) + "-" + string(p) }
-
-func splitQueue(q string) (job.Lane, job.Priority) {
-	lane, priority, _ := strings.Cut(q, "-")
-	return job.Lane(lane), job.Priority(priority)
 }
 
 // numbers parses and remembers whether any was none.

@@ -153,8 +153,8 @@ func (w words) constants() map[string]string {
 		numbers = append(numbers, fmt.Sprintf("%s=%d", code, i+1))
 	}
 	var named []string
-	for _, name := range queues() {
-		named = append(named, "'"+text(name)+"'")
+	for _, at := range job.PlacesOf("") {
+		named = append(named, "'"+at.Name()+"'")
 	}
 	c["QUEUES"] = strings.Join(named, ", ")
 	c["STATES"], c["TERMINAL"] = "{"+strings.Join(names, ",")+"}", "{"+strings.Join(terminal, ",")+"}"

@@ -182,6 +182,11 @@ func (s *Store) sift(ctx context.Context, entries []listEntry, f job.Filter) ([]
 			return nil, fmt.Errorf("look at labels: %w", err)
 		}
 	}
+	if f.Queue != "" {
+		if err := s.siftQueue(ctx, ids, cores, lets, f); err != nil {
+			return nil, fmt.Errorf("look at queues: %w", err)
+		}
+	}
 	if f.Group != "" {
 		err = s.siftGroup(ctx, ids, cores, lets, f)
 	}
@@ -392,8 +397,12 @@ func (s *Store) setIDs(ctx context.Context, set string) (ids []job.ID, fits bool
 // queuedIDs are those that have a ticket; fits is false where they are too many.
 func (s *Store) queuedIDs(ctx context.Context) (ids []job.ID, fits bool, err error) {
 	for part := range s.bases {
-		for _, queue := range queues() {
-			keys := QueueKeys(QueueName(s.prefix, text(queue), part, len(s.bases)))
+		places, err := s.Places(ctx, part)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, at := range places {
+			keys := QueueKeys(QueueName(s.prefix, at.Name(), part, len(s.bases)))
 			kinds, err := s.rdb.SMembers(ctx, keys+"parked").Result()
 			if err != nil {
 				return nil, false, err

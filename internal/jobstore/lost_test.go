@@ -113,12 +113,14 @@ func TestStrangersTicket(t *testing.T) {
 	if sum := s.turn(t, time.Second); sum != (Swept{}) {
 		t.Errorf("swept %+v", sum)
 	}
-	claims, _, err := s.NewClaimer([]string{"test.job"}).Claim(t.Context(), job.LaneIO, job.Default, 0, 9)
+	claims, _, err := s.NewClaimer([]string{"test.job"}).Claim(t.Context(),
+		job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, 9)
 	if err != nil || len(claims) != 1 || claims[0].Err != nil {
 		t.Errorf("claimed %+v, %v", claims, err)
 	}
 	s.turn(t, time.Second)
-	claims, more, err := s.NewClaimer([]string{"test.job"}).Claim(t.Context(), job.LaneIO, job.Default, 0, 9)
+	claims, more, err := s.NewClaimer([]string{"test.job"}).Claim(t.Context(),
+		job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, 9)
 	if n := s.rdb.LLen(t.Context(), keys+"pending").Val(); err != nil || len(claims) != 0 || more || n != 0 {
 		t.Errorf("then %+v, %v, %d entries are left", claims, err, n)
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"longshore/job"
 )
 
 // Errors of Open: time mends none of them.
@@ -332,8 +334,8 @@ func (s *Store) dropKeys(ctx context.Context, base string) error {
 
 // dropTickets removes tickets of format 2: "<32 hex>.<delivery>", pending and active.
 func (s *Store) dropTickets(ctx context.Context) error {
-	for _, queue := range queues() {
-		keys := QueueKeys(QueueName(s.prefix, text(queue), 0, 1))
+	for _, at := range job.PlacesOf("") {
+		keys := QueueKeys(QueueName(s.prefix, at.Name(), 0, 1))
 		lists := []string{keys + "pending", keys + "active"}
 		for _, kind := range s.rdb.SMembers(ctx, keys+"parked").Val() {
 			lists = append(lists, keys+"pending:type:"+kind)

@@ -228,7 +228,7 @@ func TestPacer(t *testing.T) {
 	c := s.NewClaimer([]string{first.Type})
 	var began []time.Time
 	for deadline := time.Now().Add(time.Minute); len(began) < 5 && time.Now().Before(deadline); {
-		claims, _, err := c.Claim(t.Context(), first.Lane, first.Priority, s.part(first.ID), 10)
+		claims, _, err := c.Claim(t.Context(), first.Place(), s.part(first.ID), 10)
 		if err != nil {
 			t.Fatal(err)
 		}

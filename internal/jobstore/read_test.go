@@ -49,7 +49,7 @@ func TestDamagedRecords(t *testing.T) {
 	good := first()
 	mustCreate(t, s.Store, good)
 	claimer := s.NewClaimer([]string{"test.job"})
-	claims, _, err := claimer.Claim(ctx, job.LaneIO, job.Default, 0, 20)
+	claims, _, err := claimer.Claim(ctx, job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, 20)
 	if err != nil || len(claims) != 1 || claims[0].Ticket.ID != good.ID {
 		t.Errorf("claimed %+v, %v", claims, err)
 	}
@@ -76,14 +76,16 @@ func TestFutureRecordGetsItsTicket(t *testing.T) {
 	mustCreate(t, s.Store, n)
 	s.rdb.SetRange(t.Context(), s.key(n.ID), 0, "\x04")
 	claimer := s.NewClaimer([]string{"test.job"})
-	if claims, _, err := claimer.Claim(t.Context(), job.LaneIO, job.Default, 0, 20); err != nil ||
+	if claims, _, err := claimer.Claim(t.Context(),
+		job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, 20); err != nil ||
 		len(claims) != 0 {
 		t.Fatalf("claimed %+v, %v", claims, err)
 	}
 	s.turn(t, 2*time.Minute)
 	s.rdb.SetRange(t.Context(), s.key(n.ID), 0, "\x03")
 	s.turn(t, 2*time.Minute)
-	if claims, _, err := claimer.Claim(t.Context(), job.LaneIO, job.Default, 0, 20); err != nil ||
+	if claims, _, err := claimer.Claim(t.Context(),
+		job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, 20); err != nil ||
 		len(claims) != 1 {
 		t.Errorf("claimed %+v, %v", claims, err)
 	}

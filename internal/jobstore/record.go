@@ -99,7 +99,8 @@ func (r *record) decode(id job.ID, h head, v sideValues, spec bool) (Record, err
 	if r.function > 0 {
 		snap.Function = &job.FunctionRun{Version: r.function}
 	}
-	snap.Lane, snap.Priority = splitQueue(h.queue)
+	at := job.ParsePlace(h.queue)
+	snap.Lane, snap.Priority, snap.Queue = at.Lane, at.Priority, at.Queue
 	told, ok := decodeNames(r.names)
 	if !ok {
 		return d, errors.New("names")

@@ -255,9 +255,14 @@ func (p *restorePart) make(ctx context.Context, s *Store, jobs []numbered) error
 	for _, one := range jobs {
 		k := one.job
 		head := 0
-		if len(k.Head) > 0 && len(k.Record) >= 10 {
+		if len(k.Head) > 8 && len(k.Record) >= 10 {
 			said := string(k.Record[2:10]) + string(k.Head)
 			if head = known[said]; head == 0 {
+				if h, err := parseHead(said[16:]); err == nil { // what can't be read the script tells
+					if err := s.Enroll(ctx, job.ParsePlace(h.queue).Queue); err != nil {
+						return err
+					}
+				}
 				heads = append(heads, said)
 				head = len(heads)
 				known[said] = head

@@ -62,6 +62,7 @@ type scripts struct {
 	change, resend                                                            *redis.Script
 	mend, prune, renew, tally                                                 *redis.Script // of Fix
 	dump, restore                                                             *redis.Script // of backups
+	enroll, unlist                                                            *redis.Script // of queues
 }
 
 // words is what the scripts are told apart from their own text.
@@ -119,7 +120,7 @@ func loadScripts(w words) scripts {
 		shares: script(write, lib+"shares"), paid: script(write, "base paid"),
 		release: script(write, lib+"release"), limits: script(write, "base limits"),
 		change: script(write, lib+"change"), resend: script(write, lib+"resend"),
-		pace: script(write, lib+"pace"),
+		pace: script(write, lib+"pace"), enroll: script("", "enroll"), unlist: script(write, "base unlist"),
 		open: script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
 		vouch: script(write, "vouch"), accept: script(write, "accept"),
 		parts: script(write, "parts"), mark: script(write, "mark"),

@@ -19,7 +19,7 @@ var simPayloads = [...]string{`{}`, `{"n":1}`, `{"text":"` + strings.Repeat("lon
 func (s *sim) submit(p *proc) {
 	id := s.newID("")
 	nj := NewJob{ID: id, Type: "sim.job", Lane: job.LaneCPU, Priority: job.Default, Timeout: time.Hour,
-		MaxAttempts: 3, Retention: time.Hour * 24, Digest: "d"}
+		MaxAttempts: 3, Retention: time.Hour * 24, Digest: "d", Queue: s.someQueue()}
 	if s.rng.IntN(4) == 0 {
 		nj.RunAt = time.UnixMilli(s.mono + s.skew + s.rng.Int64N(20_000))
 	}

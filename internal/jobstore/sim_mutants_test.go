@@ -64,7 +64,11 @@ func mutants() map[string]rules {
 			"    move(j, 'queued')\n  else\n    j.d = j.d + 1\n    move(j, 'queued')"),
 		"changed to a time, it starts": instead("    put_off(j, at)\n  elseif queue ==",
 			"    j.at = at\n    move(j, 'queued')\n  elseif queue =="),
-		"no wake": without("if j.owes then successors(j) end"),
+		"a queue goes with a job in it": instead(
+			"if call('EXISTS', Q .. 'pending', Q .. 'parked', Q .. 'paused') > 0 or runs and runs > 0 then",
+			"if false then"),
+		"a list nobody knows": instead("if size == 1 then", "if size == 1 and not named(queue) then"),
+		"no wake":             without("if j.owes then successors(j) end"),
 		"a failure is nothing": instead("if letter ~= '@succeeded@' and not whatever then",
 			"if false then"),
 		"an end in no list":     without("call('RPUSH', P .. 'end:' .. h.due, unpack(h))"),
@@ -81,6 +85,7 @@ func mutants() map[string]rules {
 
 // known are seeds that are red without a rule. They are tried first: a world costs a second and more.
 var known = map[string]uint64{
+	"a queue goes with a job in it": 7, "a list nobody knows": 7,
 	"a batch ends early": 2, "a changed one has no ticket": 24, "a failure is nothing": 6,
 	"a list isn't trimmed": 1, "a slot leaks": 2, "a start costs no token": 2, "callbacks not rewound": 3,
 	"cancel loses": 15, "cancel loses, short": 14, "goes too early": 2, "goes unreleased": 3,

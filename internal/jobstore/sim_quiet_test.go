@@ -50,9 +50,14 @@ func (s *sim) judgeHeld() {
 		}
 	}
 	for part, base := range s.store.bases {
-		for _, name := range queues() {
-			kept := s.rdb.HGet(ctx, base+"n", "list:"+text(name)).Val()
-			if n := s.rdb.LLen(ctx, s.store.keysOf(text(name), part)+"pending").Val(); n != integer(kept) {
+		places, err := s.store.Places(ctx, part)
+		if err != nil {
+			s.violate("places: %v", err)
+		}
+		for _, at := range places {
+			name := at.Name()
+			kept := s.rdb.HGet(ctx, base+"n", "list:"+name).Val()
+			if n := s.rdb.LLen(ctx, s.store.keysOf(name, part)+"pending").Val(); n != integer(kept) {
 				s.violate("%s: %d tickets are counted in %s, there are %d", base, integer(kept), name, n)
 			}
 		}

@@ -27,8 +27,9 @@ func (s *sim) take(p *proc) {
 	}
 	if p.claimer.open == nil {
 		p.claimer.serial++
-		p.claimer.open = &claimCall{lane, priority, s.rng.IntN(len(s.store.bases)), n, newFences(n),
-			servedTypes(p.claimer.Types)}
+		part := s.rng.IntN(len(s.store.bases))
+		at := s.somePlace(job.Place{Lane: lane, Priority: priority}, part)
+		p.claimer.open = &claimCall{at, part, n, newFences(n), servedTypes(p.claimer.Types)}
 	}
 	open, serial, sent := *p.claimer.open, p.claimer.serial, s.mono
 	free := func(taken int) {
@@ -52,7 +53,7 @@ func (s *sim) take(p *proc) {
 		call.serial = serial // it may come twice, the second time late
 		again := open
 		call.open = &again
-		claims, _, err = call.Claim(ctx, open.lane, open.priority, open.part, open.n)
+		claims, _, err = call.Claim(ctx, open.at, open.part, open.n)
 		void = s.rules.quiet && len(claims) == 0
 		for _, c := range claims {
 			if j := s.jobs[c.Ticket.ID]; j != nil {
@@ -141,8 +142,8 @@ func (s *sim) judgeBooks(part int) {
 	if len(listed) > 0 {
 		s.violate("%s: %d entries of streams without a job", base, len(listed))
 	}
-	for _, queue := range queues() {
-		keys := s.store.keysOf(text(queue), part)
+	for _, queue := range s.store.lists(part) {
+		keys := s.store.keysOf(queue, part)
 		for _, key := range s.rdb.Keys(ctx, strings.NewReplacer("{", `\{`, "}", `\}`).Replace(keys)+"t:*").
 			Val() {
 			if s.rdb.HExists(ctx, key, "state").Val() {

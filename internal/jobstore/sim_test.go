@@ -27,6 +27,7 @@ import (
 type sim struct {
 	rng    *rand.Rand
 	ids    *rand.Rand // draws ids: a seed is one world, on any partitions
+	queues *rand.Rand // draws queues; nil = there is the default one alone
 	mono   int64
 	skew   int64
 	events events
@@ -171,6 +172,9 @@ func newSim(t testing.TB, rdb redis.UniversalClient, prefix string, seed uint64,
 		entered: map[string]int64{}, faults: true, rules: r, slots: 3, mono: 1_700_000_000_000}
 	if s.changes = seed%8 == 0; s.changes {
 		s.slots = 1 // so that there is a queue
+	}
+	if seed%10 == 7 || seed == 8 {
+		s.queues = rand.New(rand.NewPCG(seed, 9))
 	}
 	parts := 1
 	if seed%8 == 7 {

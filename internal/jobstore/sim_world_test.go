@@ -355,6 +355,9 @@ func world(t testing.TB, seed uint64, prefix string, r rules) *sim {
 		}
 	}
 	s.every(nil, 10_000, 10, s.judgeCallbackTimes)
+	if s.queues != nil {
+		s.every(nil, 700, 10, s.forgetQueues)
+	}
 	if r.quiet {
 		s.every(nil, 1000, 10, s.judgeHeld)
 	}

@@ -25,7 +25,7 @@ func (s *turned) takes(t *testing.T, n NewJob, most int) (ids []job.ID, fences [
 	t.Helper()
 	c := s.NewClaimer([]string{n.Type})
 	for range 4 {
-		claims, more, err := c.Claim(t.Context(), n.Lane, n.Priority, s.part(n.ID), most-len(ids))
+		claims, more, err := c.Claim(t.Context(), n.Place(), s.part(n.ID), most-len(ids))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +219,7 @@ func TestSlotsMended(t *testing.T) {
 		s.rdb.SRem(t.Context(), base+"slots:"+one.Class("a"), jobs[1].ID.Raw())
 		s.turn(t, time.Second)
 		run()
-		s.deleteAll(t.Context(), s.keysOf(queueName(first.Lane, first.Priority), s.part(first.ID)))
+		s.deleteAll(t.Context(), s.keysOf(first.Place().Name(), s.part(first.ID)))
 		s.turn(t, 2*time.Second)
 		run()
 		s.rdb.Del(t.Context(), base+"line:"+one.Class("a"), base+"classes")

@@ -50,6 +50,7 @@ type Store struct {
 	bases                     []string // "P:{k}:", of each partition
 	worker                    string   // number of this process, 4 bytes, with which its fences begin
 	heads                     heads
+	enrolled                  enrolled // queues
 	creates, starts, finishes *batch.Batcher
 	reads                     *batch.Batcher // of lone jobs, by many callers
 
@@ -254,7 +255,8 @@ func ticketOf(v any) (job.Ticket, bool) {
 		return job.Ticket{}, false
 	}
 	t := job.Ticket{ID: job.FromRaw(text(f[0])), Delivery: integer(f[1]), Type: text(f[3])}
-	t.Lane, t.Priority = splitQueue(text(f[2]))
+	at := job.ParsePlace(text(f[2]))
+	t.Lane, t.Priority, t.Queue = at.Lane, at.Priority, at.Queue
 	return t, true
 }
 

@@ -235,17 +235,6 @@ type finding struct {
 	after  []string // of kind after: those that are to be told
 }
 
-// queues are the names that scripts know queues by.
-func queues() []any {
-	var names []any
-	for _, l := range job.Lanes {
-		for _, p := range job.Priorities {
-			names = append(names, queueName(l, p))
-		}
-	}
-	return names
-}
-
 // sweep runs the script over one partition. more is 1 if the limit was reached, -1 if somebody else has just
 // swept. lost says that tickets were: walk looks for them.
 func (s *Store) sweep(ctx context.Context, part, gap int, ticks func(int, []string, time.Time)) (
@@ -256,8 +245,8 @@ func (s *Store) sweep(ctx context.Context, part, gap int, ticks func(int, []stri
 	if ticks != nil {
 		due = dueLimit
 	}
-	args := append([]any{ms(s.lease), cancelCapMS, gap, sweepLimit, due}, queues()...)
-	reply, err := s.scripts.sweep.Run(ctx, s.rdb, []string{s.bases[part]}, args...).Slice()
+	reply, err := s.scripts.sweep.Run(ctx, s.rdb, []string{s.bases[part]}, ms(s.lease), cancelCapMS, gap,
+		sweepLimit, due).Slice()
 	if err != nil {
 		return nil, 0, false, err
 	}
@@ -289,8 +278,7 @@ func (s *Store) sweep(ctx context.Context, part, gap int, ticks func(int, []stri
 func (s *Store) walk(ctx context.Context, part int) (n int, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	reply, err := s.scripts.walk.Run(ctx, s.rdb, []string{s.bases[part]},
-		append([]any{walkChunk, ms(s.lease)}, queues()...)...).Int64Slice()
+	reply, err := s.scripts.walk.Run(ctx, s.rdb, []string{s.bases[part]}, walkChunk, ms(s.lease)).Int64Slice()
 	if err != nil {
 		return 0, false, err
 	}

@@ -61,10 +61,13 @@ func (w words) ring(queue, behind string) string {
 		said += " .. " + behind
 	}
 	publish := fmt.Sprintf("call('PUBLISH', '%s:ring', %s)", w.prefix, said)
+	// A named queue's list has no ticket unless it is among those of the partition, so nobody overlooks it.
+	known := fmt.Sprintf("if string.find(%s, ':', 1, true) then "+
+		"redis.pcall('ZADD', P .. 'queues', string.format('%%.0f', t), %s) end ", queue, queue)
 	if w.parts > 1 {
-		return publish // the set of all queues lies in another slot
+		return known + publish // the set of all queues lies in another slot
 	}
-	return fmt.Sprintf("call('SADD', 'asynq:queues', %s) %s", name, publish)
+	return fmt.Sprintf("%scall('SADD', 'asynq:queues', %s) %s", known, name, publish)
 }
 
 // nameLua writes Lua that is QueueName.

@@ -147,7 +147,7 @@ func TestReplace(t *testing.T) {
 			t.Errorf("by an old ticket: %v", ids)
 		}
 		first.Priority = job.High
-		claims, _, err := s.NewClaimer([]string{first.Type}).Claim(t.Context(), first.Lane, first.Priority,
+		claims, _, err := s.NewClaimer([]string{first.Type}).Claim(t.Context(), first.Place(),
 			s.part(id), 10)
 		if err != nil || len(claims) != 1 || string(claims[0].Started.Spec.Payload) != string(payloadOf(53)) {
 			t.Fatalf("%+v, %v", claims, err)

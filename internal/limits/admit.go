@@ -130,11 +130,11 @@ func (r *Room) refusal(now *look, n *jobstore.NewJob, kind jobstore.Kind, bound 
 			}
 		}
 		if l.age > 0 {
-			age := now.oldest(place{n.Lane, n.Priority}, n.Type)
+			age := now.oldest(n.Place(), n.Type)
 			if age > l.age {
 				r.refused[g]++
 				// For the oldest to be as young as it may, those must go that are older.
-				all := now.queues[place{n.Lane, n.Priority}].tickets
+				all := now.queues[n.Place()].tickets
 				older := int64(float64(all) * (1 - l.age.Seconds()/age.Seconds()))
 				return full(fmt.Sprintf("the oldest job of its queue waits for longer than %s (limit %s)",
 					httpapi.FormatDuration(l.age), l.name), r.drained.wait(l, g, older+r.refused[g]))
@@ -188,7 +188,7 @@ type drains struct {
 type drain struct {
 	at      time.Time
 	left    map[jobstore.Kind]int64
-	running map[place]int64
+	running map[job.Place]int64
 }
 
 // sampled is how long samples are kept, one each sampleEvery.
@@ -229,7 +229,7 @@ func (d *drains) rate(l *limit, g group) (perSecond float64, known bool) {
 		for i := range d.samples {
 			for at, running := range d.samples[i].running {
 				all += running
-				if matches(l.spec.Match.Queue, at.name()) {
+				if fits(l.spec.Match.Queue, at) {
 					ours += running
 				}
 			}
@@ -260,7 +260,7 @@ func (r *Room) sample(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := drain{at: time.Now(), left: map[jobstore.Kind]int64{}, running: map[place]int64{}}
+	d := drain{at: time.Now(), left: map[jobstore.Kind]int64{}, running: running}
 	for i := range all {
 		t := &all[i]
 		left := t.Counts[job.Running] + t.Counts[job.Retrying]
@@ -268,9 +268,6 @@ func (r *Room) sample(ctx context.Context) error {
 			left += n
 		}
 		d.left[jobstore.Kind{Tenant: t.Tenant, Type: t.Type}] = left
-	}
-	for _, at := range queuesOf("*") {
-		d.running[at] = running(at.lane, at.priority)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

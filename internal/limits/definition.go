@@ -172,9 +172,16 @@ func checkTenants(glob string) error {
 }
 
 func checkQueues(glob string) error {
-	const letters = "abcdefghijklmnopqrstuvwxyz-*"
-	if glob == "" || len(glob) > 32 || strings.Trim(glob, letters) != "" || len(queuesOf(glob)) == 0 {
-		return errors.New("is none of the queues, which are io or cpu, a dash, and " + job.PriorityNames())
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789-*:"
+	at, queue, named := strings.Cut(glob, ":")
+	usual := slices.ContainsFunc(job.PlacesOf(""), func(p job.Place) bool { return matches(at, p.Name()) })
+	whole := !named && job.IsQueue(glob) && !slices.ContainsFunc(job.Lanes, func(l job.Lane) bool {
+		return strings.HasPrefix(glob, string(l)+"-") // a slip in a priority
+	})
+	if glob == "" || len(glob) > 64 || strings.Trim(glob, letters) != "" || !(usual && at != "" || whole) ||
+		named && !job.IsQueue(strings.ReplaceAll(queue, "*", "x")) {
+		return errors.New("is none of the queues: expected one, as mailers, or io or cpu, a dash, and " +
+			job.PriorityNames() + ", with :mailers behind for those of one")
 	}
 	return nil
 }
@@ -253,24 +260,10 @@ func (r *reading) checkSlots() {
 	}
 }
 
-// A place is a queue.
-type place struct {
-	lane     job.Lane
-	priority job.Priority
-}
-
-func (p place) name() string { return string(p.lane) + "-" + string(p.priority) }
-
-// queuesOf are the queues that a pattern is for.
-func queuesOf(glob string) (places []place) {
-	for _, l := range job.Lanes {
-		for _, p := range job.Priorities {
-			if at := (place{l, p}); matches(glob, at.name()) {
-				places = append(places, at)
-			}
-		}
-	}
-	return places
+// fits reports whether a place is one of those that a pattern is for: by its name, as io-high or
+// io-high:mailers, or by that of its queue, as mailers.
+func fits(glob string, at job.Place) bool {
+	return matches(glob, at.Name()) || glob == job.QueueOf(at.Queue)
 }
 
 // matches reports whether a pattern, of which * alone is special, lets a name; "" lets all.
@@ -285,7 +278,7 @@ func matches(glob, name string) bool {
 // binds reports whether a new job is one that a limit is for.
 func (l *limit) binds(n *jobstore.NewJob) bool {
 	return l.counts(jobstore.Kind{Tenant: n.Owner.Of(), Type: n.Type}) &&
-		matches(l.spec.Match.Queue, place{n.Lane, n.Priority}.name())
+		fits(l.spec.Match.Queue, n.Place())
 }
 
 // counts reports whether jobs of a kind may be some that a limit is for.

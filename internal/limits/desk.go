@@ -236,8 +236,10 @@ func (r *Room) show(ctx context.Context, list []*limit) ([]answer.Limit, error) 
 		}
 		if l.age > 0 {
 			oldest := int64(0)
-			for _, q := range queuesOf(l.queueOr()) {
-				oldest = max(oldest, seen.oldest(q, "").Milliseconds())
+			for at := range seen.queues {
+				if fits(l.queueOr(), at) {
+					oldest = max(oldest, seen.oldest(at, "").Milliseconds())
+				}
 			}
 			a.OldestMS = &oldest
 		}

@@ -16,8 +16,8 @@ func TestRetryAfter(t *testing.T) {
 	begin := time.Now()
 	at := func(s int, left, leftOther, io, cpu int64) drain {
 		return drain{at: begin.Add(time.Duration(s) * time.Second), left: map[jobstore.Kind]int64{a: left,
-			other: leftOther}, running: map[place]int64{{job.LaneIO, job.Default}: io,
-			{job.LaneCPU, job.Default}: cpu}}
+			other: leftOther}, running: map[job.Place]int64{{Lane: job.LaneIO, Priority: job.Default}: io,
+			{Lane: job.LaneCPU, Priority: job.Default}: cpu}}
 	}
 	ofType := &limit{owner: "*", spec: answer.LimitSpec{Match: answer.LimitMatch{Type: "a.*"}}}
 	ofQueue := &limit{owner: "*", spec: answer.LimitSpec{Match: answer.LimitMatch{Queue: "io-*"}}}

@@ -14,7 +14,7 @@ import (
 // seen is what waits, as far as limits need it.
 type seen struct {
 	queued map[jobstore.Kind]int64
-	queues map[place]*waiting
+	queues map[job.Place]*waiting
 	totals map[group]int64 // reckoned so far
 }
 
@@ -29,7 +29,7 @@ type waiting struct {
 func (r *Room) see(ctx context.Context, limits []*limit, kinds []jobstore.Kind) (*seen, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	s := &seen{queues: map[place]*waiting{}, totals: map[group]int64{}}
+	s := &seen{queues: map[job.Place]*waiting{}, totals: map[group]int64{}}
 	var wanted []jobstore.Kind
 	for _, k := range kinds {
 		if slices.ContainsFunc(limits, func(l *limit) bool { return l.spec.Depth > 0 && l.counts(k) }) {
@@ -53,7 +53,7 @@ func (r *Room) see(ctx context.Context, limits []*limit, kinds []jobstore.Kind) 
 		for _, p := range infos[i].Parked {
 			w.parked[p.Type] = true
 		}
-		s.queues[place{infos[i].Lane, infos[i].Priority}] = w
+		s.queues[infos[i].Place] = w
 	}
 	if ages {
 		err = r.seeAges(ctx, s, infos)
@@ -73,7 +73,7 @@ func (r *Room) seeAges(ctx context.Context, s *seen, infos []queue.Info) error {
 		return err
 	}
 	for i := range infos {
-		ages := s.queues[place{infos[i].Lane, infos[i].Priority}].ages
+		ages := s.queues[infos[i].Place].ages
 		for range infos[i].Oldest {
 			if w := waits[0]; w.Type != "" {
 				ages[w.Type] = max(ages[w.Type], infos[i].At.Sub(w.Since))
@@ -85,7 +85,7 @@ func (r *Room) seeAges(ctx context.Context, s *seen, infos []queue.Info) error {
 }
 
 // oldest is how long the oldest job waits that stands in a queue's line, or of a type that waits aside.
-func (s *seen) oldest(at place, kind string) (age time.Duration) {
+func (s *seen) oldest(at job.Place, kind string) (age time.Duration) {
 	w := s.queues[at]
 	if w == nil {
 		return 0
@@ -113,8 +113,8 @@ func (s *seen) total(l *limit, g group) int64 {
 	}
 	if l.spec.Match.Queue != "" {
 		tickets := int64(0)
-		for _, at := range queuesOf(l.spec.Match.Queue) {
-			if w := s.queues[at]; w != nil {
+		for at, w := range s.queues {
+			if fits(l.spec.Match.Queue, at) {
 				tickets += w.tickets
 			}
 		}

@@ -25,7 +25,8 @@ type Installation struct {
 type Queue struct {
 	Lane     job.Lane
 	Priority job.Priority
-	Waiting  int64 // due, those of types that nobody serves too
+	Name     string // of the queue: default, mailers
+	Waiting  int64  // due, those of types that nobody serves too
 	Running  int64
 	Oldest   time.Duration // how long the one that waits longest has been due
 	Paused   bool
@@ -55,11 +56,12 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	jobsDesc    = desc("jobs", "Jobs that there are, ended ones too until their retention is over.")
-	waitingDesc = desc("queue_waiting", "Jobs that are due and wait for a worker.", "lane", "priority")
-	runningDesc = desc("queue_running", "Jobs that workers have taken.", "lane", "priority")
+	waitingDesc = desc("queue_waiting", "Jobs that are due and wait for a worker.", "lane", "priority",
+		"queue")
+	runningDesc = desc("queue_running", "Jobs that workers have taken.", "lane", "priority", "queue")
 	oldestDesc  = desc("queue_oldest_seconds", "How long the job that waits longest has been due.", "lane",
-		"priority")
-	pausedDesc  = desc("queue_paused", "1 while a queue is paused.", "lane", "priority")
+		"priority", "queue")
+	pausedDesc  = desc("queue_paused", "1 while a queue is paused.", "lane", "priority", "queue")
 	parkedDesc  = desc("queue_parked", "Jobs that wait and whose type no worker takes now.", "lane", "type")
 	workersDesc = desc("workers", "Worker processes that are alive, by what they do.", "state")
 	slotsDesc   = desc("slots", "Jobs that workers which take any can run at once.", "lane")
@@ -88,15 +90,15 @@ func (c *installation) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(jobsDesc, float64(now.Jobs))
 	for _, q := range now.Queues {
-		lane, p := string(q.Lane), string(q.Priority)
-		gauge(waitingDesc, float64(q.Waiting), lane, p)
-		gauge(runningDesc, float64(q.Running), lane, p)
-		gauge(oldestDesc, q.Oldest.Seconds(), lane, p)
+		lane, p, name := string(q.Lane), string(q.Priority), q.Name
+		gauge(waitingDesc, float64(q.Waiting), lane, p, name)
+		gauge(runningDesc, float64(q.Running), lane, p, name)
+		gauge(oldestDesc, q.Oldest.Seconds(), lane, p, name)
 		paused := 0.0
 		if q.Paused {
 			paused = 1
 		}
-		gauge(pausedDesc, paused, lane, p)
+		gauge(pausedDesc, paused, lane, p, name)
 	}
 	for lane, types := range now.parked() {
 		for typ, n := range types {

@@ -169,19 +169,19 @@ func TestInstallation(t *testing.T) {
 	}
 	s := NewInstallation(func(context.Context) (Installation, error) {
 		return Installation{Jobs: 10, Queues: []Queue{
-			{Lane: job.LaneIO, Priority: job.High, Waiting: 300, Running: 2, Oldest: 1500 * time.Millisecond,
+			{Lane: job.LaneIO, Priority: job.High, Name: "default", Waiting: 300, Running: 2, Oldest: 1500 * time.Millisecond,
 				Paused: true, Parked: parked},
-			{Lane: job.LaneCPU, Priority: job.Low}},
+			{Lane: job.LaneCPU, Priority: job.Low, Name: "mailers"}},
 			Workers: map[string]int{"taking": 2, "draining": 0}, Slots: map[job.Lane]int{job.LaneIO: 16},
 			RedisUsed: 1000, BlobsTotal: 50}, nil
 	})
 	got := text(t, s, "")
 	for _, want := range []string{
-		`longshore_jobs 10`, `longshore_queue_waiting{lane="io",priority="high"} 300`,
-		`longshore_queue_running{lane="io",priority="high"} 2`,
-		`longshore_queue_oldest_seconds{lane="io",priority="high"} 1.5`,
-		`longshore_queue_paused{lane="io",priority="high"} 1`,
-		`longshore_queue_waiting{lane="cpu",priority="low"} 0`, `longshore_workers{state="draining"} 0`,
+		`longshore_jobs 10`, `longshore_queue_waiting{lane="io",priority="high",queue="default"} 300`,
+		`longshore_queue_running{lane="io",priority="high",queue="default"} 2`,
+		`longshore_queue_oldest_seconds{lane="io",priority="high",queue="default"} 1.5`,
+		`longshore_queue_paused{lane="io",priority="high",queue="default"} 1`,
+		`longshore_queue_waiting{lane="cpu",priority="low",queue="mailers"} 0`, `longshore_workers{state="draining"} 0`,
 		`longshore_slots{lane="io"} 16`,
 		`longshore_queue_parked{lane="io",type="other"} 100`, `longshore_redis_memory_bytes 1000`,
 		`longshore_blobs_free_bytes 0`,

@@ -17,8 +17,8 @@ func parseChange(said *answer.BulkChange) (c jobstore.Change, err error) {
 	switch {
 	case said == nil:
 		return c, nil
-	case said.RunAt == "" && said.Priority == "":
-		return c, httpapi.InvalidAt("/change", "expected run_at or priority, or both")
+	case said.RunAt == "" && said.Priority == "" && said.Queue == "":
+		return c, httpapi.InvalidAt("/change", "expected run_at, priority or queue")
 	}
 	if said.RunAt != "" {
 		var at time.Time
@@ -30,6 +30,9 @@ func parseChange(said *answer.BulkChange) (c jobstore.Change, err error) {
 	c.Priority = job.Priority(said.Priority)
 	if c.Priority != "" && !slices.Contains(job.Priorities, c.Priority) {
 		return c, httpapi.InvalidAt("/change/priority", "expected "+job.PriorityNames())
+	}
+	if c.Queue = said.Queue; c.Queue != "" && !job.IsQueue(c.Queue) {
+		return c, httpapi.InvalidAt("/change/queue", "expected "+job.QueueNames)
 	}
 	return c, nil
 }
@@ -43,7 +46,7 @@ func changed(about string) (what, by string) {
 		ms, err := strconv.ParseInt(value, 10, 64)
 		switch {
 		case value == "":
-		case err != nil || name == "max_attempts":
+		case err != nil || name == "max_attempts" || name == "queue":
 			name += " " + value
 		case !strings.HasSuffix(name, "_at"):
 			name += " " + httpapi.FormatDuration(time.Duration(ms)*time.Millisecond)

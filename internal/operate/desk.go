@@ -6,7 +6,7 @@
 //	P:ops           zset    all of them, by their creation (ms)
 //	P:ops:open      zset    those that are not done
 //	P:ops:same:<h>  string  the operation that does this to this filter; while it lasts
-//	P:pauses        hash    "queue:<lane>-<priority>" or "type:<type>" → who, when, why, until when: JSON
+//	P:pauses        hash    "queue:<lane>-<priority>", "queue:queue:<queue>" or "type:<type>" → who, when, why, until when: JSON
 //	P:told:<worker> list    operations that a worker is to do; a minute
 //	P:w:<worker>    string  what a worker says of itself beside its line in P:workers, JSON
 //	P:gone          zset    workers that ended, JSON, by when; 14 days

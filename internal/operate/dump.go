@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -24,15 +25,18 @@ func (d *Desk) DumpPauses(ctx context.Context) (map[string]string, error) {
 		return nil, err
 	}
 	for _, q := range queues {
-		field := queueField(q.Lane, q.Priority)
-		if _, ours := stored[field]; !q.Paused || ours {
+		ours := false
+		for field := range stored {
+			ours = ours || slices.Contains(placesOf(field), q.Place)
+		}
+		if !q.Paused || ours {
 			continue
 		}
 		text, err := json.Marshal(storedPause{By: "asynq", At: time.Now().UnixMilli()})
 		if err != nil {
 			return nil, err
 		}
-		all[field] = string(text)
+		all[placeField(q.Place)] = string(text)
 	}
 	return all, nil
 }

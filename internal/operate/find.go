@@ -23,7 +23,7 @@ import (
 func ParseFilter(said answer.JobFilter, at string) (job.Filter, error) {
 	f := job.Filter{State: job.State(said.State), Type: said.Type, Code: job.Code(said.Code),
 		Group: said.Group, Worker: said.Worker, Retried: said.Retried, IDPrefix: said.IDPrefix,
-		Label:  said.Label,
+		Label: said.Label, Queue: said.Queue,
 		Tenant: said.Tenant, Subject: said.Subject}
 	var wrong []httpapi.Pointer
 	bad := func(name, detail string) {
@@ -55,6 +55,9 @@ func ParseFilter(said answer.JobFilter, at string) (job.Filter, error) {
 	}
 	if l, err := job.ParseLabels(said.Label); err != nil || len(l) > 1 {
 		bad("label", "expected one label, as user=7")
+	}
+	if said.Queue != "" && !job.IsQueue(said.Queue) {
+		bad("queue", "expected "+job.QueueNames)
 	}
 	if len(said.IDPrefix) > 36 || !isHex(removeDashes(said.IDPrefix)) {
 		bad("id_prefix", "expected the beginning of a job's id")

@@ -17,7 +17,8 @@ func (b *bench) run(kind string) jobstore.Claim {
 	if _, err := b.Store.Create(b.Context(), b.newJob(kind)); err != nil {
 		b.Fatal(err)
 	}
-	claims, _, err := b.Store.NewClaimer([]string{kind}).Claim(b.Context(), job.LaneIO, job.Default, 0, 1)
+	claims, _, err := b.Store.NewClaimer([]string{kind}).Claim(b.Context(),
+		job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, 1)
 	if err != nil || len(claims) != 1 {
 		b.Fatal(claims, err)
 	}

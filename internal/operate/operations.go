@@ -233,7 +233,7 @@ func (d *Desk) Bulk(ctx context.Context, view access.View, b answer.BulkRequest,
 	}
 	fields := []any{"kind", bulk, "action", t.action, "before", t.before.UnixMilli(), "max", t.max, "why", b.Why,
 		"by", by, "state", queued, "n", n, "same", same}
-	if b.Action == Change || b.Action == Resend {
+	if b.Action == Change || b.Action == Resend || t.said.Queue != "" {
 		field = apartField
 	}
 	if b.Change != nil {
@@ -354,7 +354,7 @@ func (d *Desk) Operations(ctx context.Context, by access.View, limit int) (answe
 
 // Where an operation keeps its filter. One with a label is kept apart: a process of a release without
 // labels would leave it out and carry the operation on over more jobs; so it finds no filter and fails it.
-// So is that of an action that older releases don't know, which they would take for a retry.
+// So is that of a queue, and of an action that older releases don't know, which they would take for a retry.
 const (
 	filterField = "filter"
 	labelField  = "filter+label"

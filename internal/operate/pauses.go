@@ -40,9 +40,11 @@ func (d *Desk) notify(ctx context.Context) {
 	}
 }
 
-// queueField and typeField name what is paused.
-func queueField(l job.Lane, p job.Priority) string { return "queue:" + string(l) + "-" + string(p) }
-func typeField(kind string) string                 { return "type:" + kind }
+// placeField, queueField and typeField name what is paused: a lane and priority of the default queue, a whole
+// queue, or a type.
+func placeField(at job.Place) string { return "queue:" + at.Name() }
+func queueField(name string) string  { return "queue:" + httpapi.WholeQueue + job.QueueOf(name) }
+func typeField(kind string) string   { return "type:" + kind }
 
 // CheckQueue says what is wrong with the name of a queue.
 func CheckQueue(l job.Lane, p job.Priority) error {
@@ -59,12 +61,48 @@ func (d *Desk) PauseQueue(ctx context.Context, l job.Lane, p job.Priority, asked
 	if err := CheckQueue(l, p); err != nil {
 		return answer.Pause{}, err
 	}
-	stored, err := d.pause(ctx, queueField(l, p), asked, by)
+	return d.pausePlaces(ctx, placeField(job.Place{Lane: l, Priority: p}), asked, by)
+}
+
+func (d *Desk) pausePlaces(ctx context.Context, field string, asked answer.PauseRequest,
+	by string) (answer.Pause, error) {
+	stored, err := d.pause(ctx, field, asked, by)
 	if err == nil {
-		err = d.Queue.Pause(ctx, l, p)
+		err = d.steerPlaces(ctx, field, d.Queue.Pause)
 	}
 	d.notify(ctx)
-	return stored.show(queueField(l, p)), err
+	return stored.show(field), err
+}
+
+// steerPlaces does something to each place that a field names.
+func (d *Desk) steerPlaces(ctx context.Context, field string, do func(context.Context, job.Place) error) error {
+	var errs []error
+	for _, at := range placesOf(field) {
+		errs = append(errs, do(ctx, at))
+	}
+	return errors.Join(errs...)
+}
+
+// PauseWhole holds the jobs of a queue back, in all lanes and of all priorities, those too that there are
+// none of yet.
+func (d *Desk) PauseWhole(ctx context.Context, name string, asked answer.PauseRequest,
+	by string) (answer.Pause, error) {
+	if !job.IsQueue(name) {
+		return answer.Pause{}, noQueue()
+	}
+	return d.pausePlaces(ctx, queueField(name), asked, by)
+}
+
+// ResumeWhole ends such a pause.
+func (d *Desk) ResumeWhole(ctx context.Context, name string) error {
+	if !job.IsQueue(name) {
+		return noQueue()
+	}
+	return d.endPause(ctx, queueField(name))
+}
+
+func noQueue() error {
+	return httpapi.NewError(httpapi.NotFound, "there is no such queue: expected "+job.QueueNames)
 }
 
 // ResumeQueue ends a pause, whoever began it.
@@ -72,7 +110,7 @@ func (d *Desk) ResumeQueue(ctx context.Context, l job.Lane, p job.Priority) erro
 	if err := CheckQueue(l, p); err != nil {
 		return err
 	}
-	return d.endPause(ctx, queueField(l, p))
+	return d.endPause(ctx, placeField(job.Place{Lane: l, Priority: p}))
 }
 
 // PauseType holds the jobs of a type back until ResumeType, or for a while.
@@ -158,15 +196,16 @@ func (d *Desk) endThis(ctx context.Context, field string, p storedPause) error {
 // finishEnd gives the jobs free. That a queue's pause is to end was noted before: killed after any step,
 // whoever mends goes on. Of a type text is the pause that is meant; "" = any.
 func (d *Desk) finishEnd(ctx context.Context, field, text string) error {
-	if lane, priority, ok := queueOf(field); ok {
-		if err := d.Queue.Resume(ctx, lane, priority); err != nil {
-			return err
-		}
+	if err := d.steerPlaces(ctx, field, d.Queue.Resume); err != nil {
+		return err
 	}
 	if err := d.dropPause(ctx, field, text); err != nil {
 		return err
 	}
 	if err := d.follow(ctx, field); err != nil { // a pause that came between the two
+		return err
+	}
+	if err := d.followOthers(ctx, field); err != nil {
 		return err
 	}
 	d.notify(ctx)
@@ -177,8 +216,7 @@ func (d *Desk) finishEnd(ctx context.Context, field, text string) error {
 // follow makes asynq's key of a queue what its pause says. It looks again afterwards: a pause or its end that
 // came meanwhile was perhaps undone here.
 func (d *Desk) follow(ctx context.Context, field string) error {
-	lane, priority, ok := queueOf(field)
-	if !ok {
+	if placesOf(field) == nil {
 		return nil
 	}
 	for asked := false; ; asked = true {
@@ -192,9 +230,9 @@ func (d *Desk) follow(ctx context.Context, field string) error {
 		case holds && asked, !holds && !asked:
 			return nil
 		case holds:
-			err = d.Queue.Pause(ctx, lane, priority)
+			err = d.steerPlaces(ctx, field, d.Queue.Pause)
 		default:
-			return d.Queue.Resume(ctx, lane, priority)
+			return d.steerPlaces(ctx, field, d.Queue.Resume)
 		}
 		if err != nil {
 			return err
@@ -202,11 +240,32 @@ func (d *Desk) follow(ctx context.Context, field string) error {
 	}
 }
 
-// queueOf is the queue that a field names; ok is false of a type.
-func queueOf(field string) (l job.Lane, p job.Priority, ok bool) {
+// followOthers has pauses hold that are of the same places as one that has ended.
+func (d *Desk) followOthers(ctx context.Context, field string) error {
+	ended := placesOf(field)
+	if ended == nil {
+		return nil
+	}
+	all, err := d.pauses(ctx)
+	for other := range all {
+		shares := func(at job.Place) bool { return slices.Contains(ended, at) }
+		if err == nil && other != field && slices.ContainsFunc(placesOf(other), shares) {
+			err = d.follow(ctx, other)
+		}
+	}
+	return err
+}
+
+// placesOf are those that a field names; none of a type.
+func placesOf(field string) []job.Place {
 	name, ok := strings.CutPrefix(field, "queue:")
-	lane, priority, _ := strings.Cut(name, "-")
-	return job.Lane(lane), job.Priority(priority), ok
+	if !ok {
+		return nil
+	}
+	if whole, ok := strings.CutPrefix(name, httpapi.WholeQueue); ok {
+		return job.PlacesOf(whole)
+	}
+	return []job.Place{job.ParsePlace(name)}
 }
 
 // dropScript takes a pause away: one that is ended, or the very one that is meant, or any.
@@ -309,8 +368,12 @@ func (p storedPause) show(field string) answer.Pause {
 		return shown
 	}
 	shown.Queue = strings.TrimPrefix(field, "queue:")
-	lane, priority, _ := strings.Cut(shown.Queue, "-")
-	shown.Lane, shown.Priority = job.Lane(lane), job.Priority(priority)
+	if whole, ok := strings.CutPrefix(shown.Queue, httpapi.WholeQueue); ok {
+		shown.Name = whole
+		return shown
+	}
+	at := job.ParsePlace(shown.Queue)
+	shown.Lane, shown.Priority, shown.Name = at.Lane, at.Priority, at.Queue
 	return shown
 }
 
@@ -326,8 +389,9 @@ func (d *Desk) Pauses(ctx context.Context) (answer.PauseList, error) {
 		return list, err
 	}
 	for _, q := range queues {
-		if field := queueField(q.Lane, q.Priority); q.Paused {
-			if _, ours := all[field]; !ours {
+		if field := placeField(q.Place); q.Paused {
+			_, ours := all[field]
+			if _, whole := all[queueField(q.Queue)]; !ours && !whole {
 				list.Pauses = append(list.Pauses, storedPause{By: "asynq"}.show(field))
 			}
 		}

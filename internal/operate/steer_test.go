@@ -49,7 +49,7 @@ func TestPauses(t *testing.T) {
 		t.Errorf("the end was not gone on with: %v", err)
 	}
 	// asynq's own is told, and can be ended.
-	if err := b.Queue.Pause(t.Context(), job.LaneIO, job.Default); err != nil {
+	if err := b.Queue.Pause(t.Context(), job.Place{Lane: job.LaneIO, Priority: job.Default}); err != nil {
 		t.Fatal(err)
 	}
 	if list, err := b.Pauses(t.Context()); err != nil || len(list.Pauses) != 1 ||
@@ -198,7 +198,7 @@ func TestWhyWaiting(t *testing.T) {
 	if err := b.ResumeType(t.Context(), "test.job"); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Queue.Pause(t.Context(), job.LaneIO, job.Default); err != nil {
+	if err := b.Queue.Pause(t.Context(), job.Place{Lane: job.LaneIO, Priority: job.Default}); err != nil {
 		t.Fatal(err)
 	}
 	if w := why(n.ID); w.For != job.WaitingPaused || w.Pause == nil || w.Pause.By != "asynq" {

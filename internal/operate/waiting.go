@@ -44,7 +44,7 @@ func (d *Desk) waiting(ctx context.Context, snap *job.Snapshot) (*answer.Waiting
 		return nil, err
 	}
 	for _, one := range workers {
-		if one.Serves(snap.Type, snap.Lane) {
+		if one.Serves(snap.Type, snap.Lane, snap.Queue) {
 			w.Workers++
 			w.Slots += one.Slots[snap.Lane]
 		}
@@ -54,7 +54,7 @@ func (d *Desk) waiting(ctx context.Context, snap *job.Snapshot) (*answer.Waiting
 	}
 	queues, err := d.Queue.Queues(ctx)
 	for _, q := range queues {
-		if q.Lane == snap.Lane && q.Priority == snap.Priority {
+		if q.Place == snap.Place() {
 			w.Queued = q.Pending
 		}
 	}
@@ -68,15 +68,15 @@ func (d *Desk) heldBack(ctx context.Context, snap *job.Snapshot) (answer.Pause, 
 		return answer.Pause{}, false, err
 	}
 	now := time.Now().UnixMilli()
-	for _, field := range []string{queueField(snap.Lane, snap.Priority), typeField(snap.Type)} {
+	for _, field := range []string{placeField(snap.Place()), queueField(snap.Queue), typeField(snap.Type)} {
 		if p, ok := all[field]; ok && !p.Ended && (p.Until == 0 || p.Until > now) {
 			return p.show(field), true, nil
 		}
 	}
 	queues, err := d.Queue.Paused(ctx)
 	for _, q := range queues {
-		if q.Paused && q.Lane == snap.Lane && q.Priority == snap.Priority {
-			return storedPause{By: "asynq"}.show(queueField(q.Lane, q.Priority)), true, err
+		if q.Paused && q.Place == snap.Place() {
+			return storedPause{By: "asynq"}.show(placeField(q.Place)), true, err
 		}
 	}
 	return answer.Pause{}, false, err

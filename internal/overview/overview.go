@@ -57,7 +57,7 @@ func Look(ctx context.Context, tickets *queue.Queue, store *jobstore.Store) (o O
 		for _, p := range q.Parked {
 			o.Types[i][p.Type] = true
 		}
-		q.Active = running(q.Lane, q.Priority)
+		q.Active = running[q.Place]
 		for range q.Oldest {
 			if waits[0].Type != "" {
 				o.Types[i][waits[0].Type] = true
@@ -69,23 +69,42 @@ func Look(ctx context.Context, tickets *queue.Queue, store *jobstore.Store) (o O
 	return o, nil
 }
 
-// Served reports whether a worker that is alive takes jobs of a type from a lane.
-func (o Overview) Served(typ string, l job.Lane) bool {
-	return slices.ContainsFunc(o.Workers, func(w queue.WorkerInfo) bool { return w.Serves(typ, l) })
+// Served reports whether a worker that is alive takes jobs of a type from a place.
+func (o Overview) Served(typ string, at job.Place) bool {
+	return slices.ContainsFunc(o.Workers, func(w queue.WorkerInfo) bool {
+		return w.Serves(typ, at.Lane, at.Queue)
+	})
 }
 
-// Unserved lists the types with jobs that wait, as far as is seen, and nobody to
-// take them. Each has the lane of one that waits.
-func (o Overview) Unserved() map[string]job.Lane {
-	types := map[string]job.Lane{}
+// Unserved lists the types with jobs that wait, as far as is seen, and nobody to take them. Each has the
+// place of one that waits. Those that wait in a queue that nobody serves at all are NoQueue's.
+func (o Overview) Unserved() map[string]job.Place {
+	types := map[string]job.Place{}
 	for i, q := range o.Queues {
 		for typ := range o.Types[i] {
-			if !o.Served(typ, q.Lane) {
-				types[typ] = q.Lane
+			if !o.Served(typ, q.Place) && o.queueServed(q.Queue) {
+				types[typ] = q.Place
 			}
 		}
 	}
 	return types
+}
+
+// NoQueue lists the queues in which jobs wait and that no worker serves, with how many wait there.
+func (o Overview) NoQueue() map[string]int64 {
+	queues := map[string]int64{}
+	for _, q := range o.Queues {
+		if q.Pending > 0 && !o.queueServed(q.Queue) {
+			queues[job.QueueOf(q.Queue)] += q.Pending
+		}
+	}
+	return queues
+}
+
+// queueServed tells that some worker serves a queue, or that there is none at all, which is said of types.
+func (o Overview) queueServed(name string) bool {
+	return len(o.Workers) == 0 ||
+		slices.ContainsFunc(o.Workers, func(w queue.WorkerInfo) bool { return w.ServesQueue(name) })
 }
 
 // WaitingFor says what a job waits for, "" for one that doesn't.
@@ -106,12 +125,12 @@ func (o Overview) WaitingFor(snap *job.Snapshot) job.Waiting {
 		return ""
 	}
 	paused := func(q queue.Info) bool {
-		return q.Paused && q.Lane == snap.Lane && q.Priority == snap.Priority
+		return q.Paused && q.Place == snap.Place()
 	}
 	switch {
 	case slices.ContainsFunc(o.Queues, paused), o.Paused[snap.Type]:
 		return job.WaitingPaused
-	case !o.Served(snap.Type, snap.Lane):
+	case !o.Served(snap.Type, snap.Place()):
 		return job.WaitingWorker
 	default:
 		return job.WaitingSlots

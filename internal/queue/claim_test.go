@@ -46,7 +46,7 @@ func TestClaimIsRepeated(t *testing.T) {
 	all := q.submit(t, 5, job.Default)
 	claimer := q.store.NewClaimer([]string{"test.job"})
 	claim := func(p job.Priority, n int) ([]jobstore.Claim, error) {
-		claims, _, err := claimer.Claim(t.Context(), job.LaneIO, p, 0, n)
+		claims, _, err := claimer.Claim(t.Context(), job.Place{Lane: job.LaneIO, Priority: p}, 0, n)
 		return claims, err
 	}
 	if _, err := claim(job.High, 1); err != nil { // the script is loaded
@@ -76,8 +76,9 @@ func TestClaimIsRepeated(t *testing.T) {
 		string(claims[1].Started.Spec.Payload) != payloads[0] {
 		t.Errorf("then: %+v, %v", claims, err)
 	}
-	if running, err := q.store.RunningIn(t.Context()); err != nil || running(job.LaneIO, job.Default) != 2 {
-		t.Errorf("running: %v, %v", running(job.LaneIO, job.Default), err)
+	if running, err := q.store.RunningIn(t.Context()); err != nil ||
+		running[job.Place{Lane: job.LaneIO, Priority: job.Default}] != 2 {
+		t.Errorf("running: %v, %v", running, err)
 	}
 }
 
@@ -88,7 +89,7 @@ func TestClaimLeaves(t *testing.T) {
 	q, rdb := testQueue(t)
 	ticket := q.submit(t, 1, job.Default)[0]
 	other := q.store.NewClaimer([]string{"test.other"})
-	claims, _, err := other.Claim(t.Context(), job.LaneIO, job.Default, 0, 2)
+	claims, _, err := other.Claim(t.Context(), job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, 2)
 	if err != nil || len(claims) != 0 {
 		t.Fatalf("claim of a type that is not served: %+v, %v", claims, err)
 	}
@@ -105,7 +106,7 @@ func TestClaimLeaves(t *testing.T) {
 	}
 	rdb.Set(t.Context(), q.prefix+":{0}:j:"+more[1].ID.Raw(), "\x01nonsense", 0)
 	mine := q.store.NewClaimer([]string{"test.job"})
-	claims, _, err = mine.Claim(t.Context(), job.LaneIO, job.High, 0, 5)
+	claims, _, err = mine.Claim(t.Context(), job.Place{Lane: job.LaneIO, Priority: job.High}, 0, 5)
 	if err != nil || len(claims) != 1 || claims[0].Err != nil || claims[0].Ticket != more[2] {
 		t.Errorf("claims: %+v, %v", claims, err)
 	}

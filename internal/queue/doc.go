@@ -6,10 +6,14 @@
 // repeat a job. asynq's server and its producer are not used: the record's scripts write tickets, and
 // a dispatch loop a lane takes them (serve.go). That asynq's tools understand them Probe makes sure of.
 //
-// Six queues: a lane (io, cpu) times a priority (high, default, low). In Redis
+// Six lists: a lane (io, cpu) times a priority (high, default, low). In Redis
 // they are asynq's: "asynq:{P-io-high}:pending" and so on, P being the
 // installation's prefix; on a Cluster there is each of them in each partition k,
 // "asynq:{k}P-io-high}:pending". A ticket is an asynq task without payload; jobstore/ticket.go has its form.
+//
+// A queue that isn't the default one has as many more, which come and go:
+// "asynq:{P-io-high:mailers}:pending"; named.go tells how a process knows of them, docs/queues.md what they
+// are good for.
 //
 // A worker takes only what it serves. A ticket of another type it puts aside,
 // once, into the list "asynq:{queue}:pending:type:<type>", and set

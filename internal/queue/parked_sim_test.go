@@ -70,7 +70,7 @@ func (w *parkWorld) submit(ctx context.Context) {
 func (w *parkWorld) take(ctx context.Context, tk *taker) {
 	n, p, part := 1+w.rng.IntN(4), job.Priorities[w.rng.IntN(2)], w.rng.IntN(w.q.parts)
 	w.deaf.armed = w.rng.IntN(6) == 0
-	claims, _, err := tk.claimer.Claim(ctx, job.LaneIO, p, part, n)
+	claims, _, err := tk.claimer.Claim(ctx, job.Place{Lane: job.LaneIO, Priority: p}, part, n)
 	if w.deaf.armed = false; err != nil {
 		w.say("%v lost the reply", tk.types)
 		return
@@ -226,7 +226,7 @@ func (w *parkWorld) left(ctx context.Context) string {
 	first := w.q.names[:1]
 	// each priority, until every list was found empty
 	for _, n := range slices.Concat(first, w.q.names[:3*w.q.parts]) {
-		claims, _, err := all.claimer.Claim(ctx, n.lane, n.priority, n.part, 1)
+		claims, _, err := all.claimer.Claim(ctx, n.at, n.part, 1)
 		if err != nil || len(claims) > 0 {
 			return fmt.Sprintf("at the end: %d claims, %v", len(claims), err)
 		}

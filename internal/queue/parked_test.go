@@ -30,7 +30,8 @@ func claimed(t *testing.T, q *bundle, tk *taker, n int) (ids []job.ID, more bool
 	t.Helper()
 	for range q.parts {
 		tk.part = (tk.part + 1) % q.parts
-		claims, again, err := tk.claimer.Claim(t.Context(), job.LaneIO, job.Default, tk.part, n-len(ids))
+		claims, again, err := tk.claimer.Claim(t.Context(),
+			job.Place{Lane: job.LaneIO, Priority: job.Default}, tk.part, n-len(ids))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +159,7 @@ func TestHeadOfParked(t *testing.T) {
 	q, _ := testQueue(t)
 	again := q.submitType(t, 1, job.Default, "own.job")[0]
 	own := q.taker("own.job")
-	claims, _, err := own.claimer.Claim(t.Context(), job.LaneIO, job.Default, 0, 1)
+	claims, _, err := own.claimer.Claim(t.Context(), job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, 1)
 	if err != nil || len(claims) != 1 {
 		t.Fatal(claims, err)
 	}
@@ -177,14 +178,14 @@ func TestPausedQueueHoldsParked(t *testing.T) {
 	bothWays(t, func(t *testing.T, q *bundle, _ redis.UniversalClient) {
 		q.submitType(t, 3, job.Default, "own.job")
 		claimed(t, q, q.taker("test.job"), 16)
-		if err := q.Pause(t.Context(), job.LaneIO, job.Default); err != nil {
+		if err := q.Pause(t.Context(), job.Place{Lane: job.LaneIO, Priority: job.Default}); err != nil {
 			t.Fatal(err)
 		}
 		own := q.taker("own.job")
 		if ids, _ := claimed(t, q, own, 8); len(ids) > 0 {
 			t.Errorf("a paused queue gave %v", ids)
 		}
-		if err := q.Resume(t.Context(), job.LaneIO, job.Default); err != nil {
+		if err := q.Resume(t.Context(), job.Place{Lane: job.LaneIO, Priority: job.Default}); err != nil {
 			t.Fatal(err)
 		}
 		if ids, _ := claimed(t, q, own, 8); len(ids) != 3 {

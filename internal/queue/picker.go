@@ -2,6 +2,7 @@ package queue
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 //   - notifications may be lost (pub/sub), so each queue is asked once a second anyway;
 //   - where there are many workers not all of them ask at once when a job comes, nor each of them once
 //     a second: a thousand that did would keep Redis from all else;
+//   - where there are queues beside the default one, those that seem empty are looked at in one call;
 //   - one that can't be asked, since its part of a Cluster is away, is left alone for a while, and at most
 //     every other ask goes to such a one.
 //
@@ -31,25 +33,71 @@ type picker struct {
 	crowd   int  // workers
 	wasDue  bool // the last one was chosen for its time, not by weight
 	sources []*source
+
+	lane   job.Lane
+	shares []job.Share // nil = all queues, alike
+	usual  int         // so many sources the default queue has
 }
 
 type source struct {
 	queueName
-	weight int
+	rank   int // of its priority
+	weight int // of its queue
+	first  bool
+	synced uint64 // heard, when it was last looked whether it is there still
 	empty  bool
 	heard  uint64    // notifications so far
 	askAt  time.Time // when an empty queue is asked again
 	failed int       // how often in a row it couldn't be asked
 }
 
-func newPicker(names []queueName, lane job.Lane) *picker {
-	p := &picker{poll: time.Second, wake: make(chan struct{}, 1)}
+func newPicker(names []queueName, lane job.Lane, shares []job.Share) *picker {
+	p := &picker{poll: time.Second, wake: make(chan struct{}, 1), lane: lane, shares: shares}
 	for _, n := range names {
-		if n.lane == lane {
-			p.sources = append(p.sources, &source{queueName: n, weight: n.priority.Weight()})
+		p.add(n)
+		if n.at.Lane == lane {
+			p.usual++
 		}
 	}
 	return p
+}
+
+// add has a list asked too, if it is one that is served.
+func (p *picker) add(n queueName) {
+	s := &source{queueName: n, rank: slices.Index(job.Priorities, n.at.Priority), weight: 1}
+	if p.shares != nil {
+		i := slices.IndexFunc(p.shares, func(share job.Share) bool { return share.Queue == n.at.Queue })
+		if i < 0 {
+			return
+		}
+		s.weight, s.first = p.shares[i].Weight, p.shares[i].First
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n.at.Lane == p.lane && !slices.ContainsFunc(p.sources, func(s *source) bool { return s.name == n.name }) {
+		s.empty = n.at.Queue != "" // it is looked at first, with the others that are new
+		p.sources = append(p.sources, s)
+		p.signal()
+	}
+}
+
+// sync adds lists that there are now, and drops those that there are no more: empty ones of which nothing was
+// heard since the last time.
+func (p *picker) sync(names []queueName) {
+	there := map[string]bool{}
+	for _, n := range names {
+		there[n.name] = true
+		if n.at.Queue != "" {
+			p.add(n)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sources = slices.DeleteFunc(p.sources, func(s *source) bool {
+		gone := s.at.Queue != "" && !there[s.name] && s.empty && s.synced == s.heard+1
+		s.synced = s.heard + 1 // 0 = never
+		return gone
+	})
 }
 
 // notify says that a queue has got tickets; "" stands for any, after a reconnect.
@@ -90,12 +138,27 @@ func (p *picker) spread(each time.Duration) time.Duration {
 	return each / fewWorkers * time.Duration(max(p.crowd-fewWorkers, 0))
 }
 
-// asksFirst reports whether a queue is to be looked at before it is asked: it may well be empty, and a look
-// costs Redis a tenth.
-func (p *picker) asksFirst(s *source) bool {
+// looking is a queue that is looked at, and what was heard of it until then.
+type looking struct {
+	*source
+	heard uint64
+}
+
+// toLook are the queues to be looked at before one is asked, with it all whose time comes soon; nil = it is
+// to be asked at once. Those may well be empty, and a look costs Redis a tenth, and one call for all.
+func (p *picker) toLook(from *source) (all []looking) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return s.empty && p.crowd > fewWorkers
+	if !from.empty || p.crowd <= fewWorkers && len(p.sources) <= p.usual {
+		return nil
+	}
+	soon := time.Now().Add(p.poll / 4)
+	for _, s := range p.sources {
+		if s.empty && s.askAt.Before(soon) {
+			all = append(all, looking{s, s.heard})
+		}
+	}
+	return all
 }
 
 // setQuiet has pick return no queue, or again some.
@@ -144,8 +207,9 @@ func (p *picker) rest(d time.Duration) {
 	}
 }
 
-// choose draws among the queues that may have tickets, by weight. Without any
-// it says until when to wait; zero = no longer.
+// choose draws among the queues that may have tickets: a priority by its weight, then one of that by the
+// weights of queues, so that a priority counts as much however many queues there are. Without any it says
+// until when to wait; zero = no longer.
 func (p *picker) choose(now, deadline time.Time) (chosen *source, heard uint64, until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -155,12 +219,19 @@ func (p *picker) choose(now, deadline time.Time) (chosen *source, heard uint64, 
 	if p.quiet {
 		return nil, 0, deadline
 	}
-	sum, until := 0, deadline
+	until = deadline
+	first := slices.ContainsFunc(p.sources, func(s *source) bool { return s.first && !s.empty })
+	var shares [8]int // what the queues of each priority weigh that may have tickets
+	sum := 0
 	var due *source
 	for _, s := range p.sources {
 		switch {
+		case first && !s.first:
 		case !s.empty:
-			sum += s.weight
+			if shares[s.rank] == 0 {
+				sum += s.at.Priority.Weight()
+			}
+			shares[s.rank] += s.weight
 		case !now.Before(s.askAt):
 			if due == nil || s.askAt.Before(due.askAt) {
 				due = s
@@ -175,16 +246,34 @@ func (p *picker) choose(now, deadline time.Time) (chosen *source, heard uint64, 
 	if sum == 0 {
 		return nil, 0, until
 	}
-	n := rand.IntN(sum)
-	for _, s := range p.sources {
-		if s.empty {
+	s := p.draw(rand.IntN(sum), &shares, first)
+	return s, s.heard, until
+}
+
+// draw is the n-th of what priorities weigh, and in it one by lot.
+func (p *picker) draw(n int, shares *[8]int, first bool) *source {
+	rank := 0
+	for i, share := range shares {
+		if share == 0 {
 			continue
 		}
-		if n -= s.weight; n < 0 {
-			return s, s.heard, until
+		rank = i
+		if n -= job.Priorities[i].Weight(); n < 0 {
+			break
 		}
 	}
-	return nil, 0, until // not reached: the weights add up to sum
+	n = rand.IntN(shares[rank])
+	var last *source
+	for _, s := range p.sources {
+		if s.empty || s.rank != rank || first && !s.first {
+			continue
+		}
+		if last = s; n < s.weight {
+			break
+		}
+		n -= s.weight
+	}
+	return last
 }
 
 // found says whether a queue that was asked had tickets.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"sync/atomic"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
@@ -28,17 +29,17 @@ type Queue struct {
 	parts     int
 	log       *slog.Logger
 	inspector *asynq.Inspector
-	names     []queueName
+	names     []queueName                       // of the default queue
+	named     atomic.Pointer[[]queueName]       // of others, as they were seen last
 	lost      func(context.Context, WorkerInfo) // nil = nobody wants to know
 }
 
 // A queueName is one list of tickets, of a partition.
 type queueName struct {
-	lane     job.Lane
-	priority job.Priority
-	part     int
-	name     string // "longshore-io-high"
-	keys     string // "asynq:{longshore-io-high}:"
+	at   job.Place
+	part int
+	name string // "longshore-io-high", "longshore-io-high:mailers"
+	keys string // "asynq:{longshore-io-high}:"
 }
 
 var goodPrefix = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
@@ -56,34 +57,37 @@ func New(rdb redis.UniversalClient, c Config) (*Queue, error) {
 	}
 	q := &Queue{rdb: rdb, prefix: c.Prefix, parts: max(c.Partitions, 1), log: c.Log,
 		inspector: asynq.NewInspectorFromRedisClient(rdb)}
-	for _, l := range job.Lanes {
-		for _, p := range job.Priorities {
-			for part := range q.parts {
-				name := jobstore.QueueName(c.Prefix, string(l)+"-"+string(p), part, q.parts)
-				q.names = append(q.names, queueName{l, p, part, name, jobstore.QueueKeys(name)})
-			}
-		}
+	for _, at := range job.PlacesOf("") {
+		q.names = append(q.names, q.everywhere(at)...)
 	}
 	return q, nil
 }
 
+// nameOf is the list of tickets of a place, in a partition.
+func (q *Queue) nameOf(at job.Place, part int) queueName {
+	name := jobstore.QueueName(q.prefix, at.Name(), part, q.parts)
+	return queueName{at, part, name, jobstore.QueueKeys(name)}
+}
+
+// everywhere are those of all partitions.
+func (q *Queue) everywhere(at job.Place) []queueName {
+	names := make([]queueName, q.parts)
+	for part := range names {
+		names[part] = q.nameOf(at, part)
+	}
+	return names
+}
+
 // Pause holds the tickets of a queue where they are, as asynq's tools do: workers take none until
 // Resume. Pausing twice is no error.
-func (q *Queue) Pause(ctx context.Context, l job.Lane, p job.Priority) error {
-	return q.inspect(ctx, l, p, true)
-}
+func (q *Queue) Pause(ctx context.Context, at job.Place) error { return q.inspect(ctx, at, true) }
 
 // Resume ends a pause.
-func (q *Queue) Resume(ctx context.Context, l job.Lane, p job.Priority) error {
-	return q.inspect(ctx, l, p, false)
-}
+func (q *Queue) Resume(ctx context.Context, at job.Place) error { return q.inspect(ctx, at, false) }
 
-func (q *Queue) inspect(ctx context.Context, l job.Lane, p job.Priority, pause bool) error {
+func (q *Queue) inspect(ctx context.Context, at job.Place, pause bool) error {
 	var errs []error
-	for _, n := range q.names {
-		if n.lane != l || n.priority != p {
-			continue
-		}
+	for _, n := range q.everywhere(at) {
 		paused, err := q.rdb.Exists(ctx, n.keys+"paused").Result()
 		switch {
 		case err != nil:
@@ -103,9 +107,9 @@ func (q *Queue) register(ctx context.Context) error {
 	if q.parts == 1 {
 		return nil
 	}
-	names := make([]any, len(q.names))
-	for i, n := range q.names {
-		names[i] = n.name
+	var names []any
+	for _, n := range q.all() {
+		names = append(names, n.name)
 	}
 	return q.rdb.SAdd(ctx, "asynq:queues", names...).Err()
 }

@@ -51,9 +51,9 @@ func bothWays(t *testing.T, test func(t *testing.T, q *bundle, rdb redis.Univers
 }
 
 // nameOf is a queue's list, of the first partition.
-func (q *Queue) nameOf(l job.Lane, p job.Priority) queueName {
+func (q *Queue) nameIn(l job.Lane, p job.Priority) queueName {
 	for _, n := range q.names {
-		if n.lane == l && n.priority == p {
+		if n.at == (job.Place{Lane: l, Priority: p}) {
 			return n
 		}
 	}
@@ -64,7 +64,7 @@ func (q *Queue) nameOf(l job.Lane, p job.Priority) queueName {
 func (q *bundle) entries(t *testing.T, p job.Priority, list string) (all []string) {
 	t.Helper()
 	for _, n := range q.names {
-		if n.lane == job.LaneIO && n.priority == p {
+		if n.at == (job.Place{Lane: job.LaneIO, Priority: p}) {
 			all = append(all, q.rdb.LRange(t.Context(), n.keys+list, 0, -1).Val()...)
 		}
 	}
@@ -163,8 +163,8 @@ func TestServesWhatWasSubmitted(t *testing.T) {
 			t.Errorf("tickets left: %q", keys)
 		}
 		if running, err := q.store.RunningIn(t.Context()); err != nil ||
-			running(job.LaneIO, job.Default) != 0 {
-			t.Errorf("still running: %v, %v", running(job.LaneIO, job.Default), err)
+			running[job.Place{Lane: job.LaneIO, Priority: job.Default}] != 0 {
+			t.Errorf("still running: %v, %v", running, err)
 		}
 	})
 }
@@ -190,7 +190,8 @@ func TestHeadIsServedFirst(t *testing.T) {
 	t.Parallel()
 	q, _ := testQueue(t)
 	first := q.submit(t, 1, job.Default)[0]
-	claims, _, err := q.store.NewClaimer([]string{"test.job"}).Claim(t.Context(), job.LaneIO, job.Default, 0, 1)
+	claims, _, err := q.store.NewClaimer([]string{"test.job"}).Claim(t.Context(),
+		job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, 1)
 	if err != nil || len(claims) != 1 {
 		t.Fatal(claims, err)
 	}
@@ -255,7 +256,7 @@ func TestStopLeavesNothingActive(t *testing.T) {
 func TestPausedQueueWaits(t *testing.T) {
 	bothWays(t, func(t *testing.T, q *bundle, _ redis.UniversalClient) {
 		for range 2 { // twice is no error
-			if err := q.Pause(t.Context(), job.LaneIO, job.High); err != nil {
+			if err := q.Pause(t.Context(), job.Place{Lane: job.LaneIO, Priority: job.High}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -274,7 +275,7 @@ func TestPausedQueueWaits(t *testing.T) {
 			t.Errorf("paused %+v, %v", infos, err)
 		}
 		for range 2 {
-			if err := q.Resume(t.Context(), job.LaneIO, job.High); err != nil {
+			if err := q.Resume(t.Context(), job.Place{Lane: job.LaneIO, Priority: job.High}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -297,7 +298,7 @@ func TestBadPrefixes(t *testing.T) {
 // TestGarbageHurtsNoOther puts into the queue what no producer of ours writes.
 func TestGarbageHurtsNoOther(t *testing.T) {
 	bothWays(t, func(t *testing.T, q *bundle, rdb redis.UniversalClient) {
-		keys := q.nameOf(job.LaneIO, job.Default).keys
+		keys := q.nameIn(job.LaneIO, job.Default).keys
 		nobody := job.NewID(time.Now()) // well formed, and without a record
 		rdb.HSet(t.Context(), keys+"t:"+nobody.Raw(), "msg", jobstore.TicketMessage(nobody))
 		rdb.RPush(t.Context(), keys+"pending", nobody.Raw(), "ghost-without-task", "another", "")
@@ -330,7 +331,7 @@ func TestAsynqsToolsSeeTheQueues(t *testing.T) {
 		var seen []string
 		size := 0
 		for _, n := range q.names {
-			if n.lane != job.LaneIO || n.priority != job.Default {
+			if n.at != (job.Place{Lane: job.LaneIO, Priority: job.Default}) {
 				continue
 			}
 			if names, err := inspector.Queues(); err != nil || !slices.Contains(names, n.name) {

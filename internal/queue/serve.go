@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"longshore/internal/jobstore"
 	"longshore/job"
 )
@@ -25,7 +27,8 @@ type Server struct {
 	takes   atomic.Pointer[[]string] // … and not paused
 	paused  atomic.Pointer[map[string]bool]
 	lanes   []*lane
-	version string // of the program
+	shares  []job.Share // of the queues that it serves; nil = all, alike
+	version string      // of the program
 
 	changing sync.Mutex // held while types or pauses change
 
@@ -61,11 +64,22 @@ func (q *Queue) NewServer(store *jobstore.Store, types []string, slots map[job.L
 	s.setTypes(types)
 	for name, n := range slots {
 		if n > 0 {
-			s.lanes = append(s.lanes, &lane{name: name, picker: newPicker(q.names, name), slots: n,
+			s.lanes = append(s.lanes, &lane{name: name, picker: newPicker(q.names, name, nil), slots: n,
 				freed: make(chan struct{}, 1)})
 		}
 	}
 	return s
+}
+
+// SetShares has the server serve some queues, and no others. It is to be called before Run.
+func (s *Server) SetShares(shares []job.Share) {
+	if len(shares) == 0 {
+		shares = nil
+	}
+	s.shares = shares
+	for _, l := range s.lanes {
+		l.picker = newPicker(s.queue.names, l.name, shares)
+	}
 }
 
 // SetTypes makes the server take jobs of these types from now on. It may be called at
@@ -127,7 +141,11 @@ func (s *Server) Notify(text string) {
 	if parked && !slices.Contains(*s.takes.Load(), typ) {
 		return
 	}
+	at, part, named := jobstore.PlaceIn(s.queue.prefix, queue, s.queue.parts)
 	for _, l := range s.lanes {
+		if named { // perhaps nobody has heard of it before
+			l.picker.add(s.queue.nameOf(at, part))
+		}
 		l.picker.notify(queue)
 	}
 }
@@ -184,13 +202,12 @@ func (s *Server) dispatch(ctx, background context.Context, l *lane, wg *sync.Wai
 			continue
 		}
 		call, cancel := context.WithTimeout(background, takeTimeout)
-		if l.picker.asksFirst(from) && s.queue.empty(call, from) {
+		if look := l.picker.toLook(from); look != nil && s.queue.look(call, l.picker, look) {
 			cancel()
-			l.picker.found(from, heard, false)
 			continue
 		}
 		claimer.Types = *s.takes.Load()
-		claims, more, err := claimer.Claim(call, from.lane, from.priority, from.part, min(free, takeSize))
+		claims, more, err := claimer.Claim(call, from.at, from.part, min(free, takeSize))
 		cancel()
 		if err != nil {
 			l.picker.unasked(from)
@@ -208,10 +225,20 @@ func (s *Server) dispatch(ctx, background context.Context, l *lane, wg *sync.Wai
 	}
 }
 
-// empty reports whether nothing can be taken from a queue; where that can't be seen it may.
-func (q *Queue) empty(ctx context.Context, s *source) bool {
-	n, err := q.rdb.Exists(ctx, s.keys+"pending", s.keys+"parked").Result()
-	return err == nil && n == 0
+// look looks which of some queues have something, in one call; false: that can't be seen.
+func (q *Queue) look(ctx context.Context, p *picker, at []looking) bool {
+	pipe := q.rdb.Pipeline()
+	cmds := make([]*redis.IntCmd, len(at))
+	for i, l := range at {
+		cmds[i] = pipe.Exists(ctx, l.keys+"pending", l.keys+"parked")
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return false
+	}
+	for i, l := range at {
+		p.found(l.source, l.heard, cmds[i].Val() > 0)
+	}
+	return true
 }
 
 // serve is one slot: a goroutine that stays, since the stack of a new one
@@ -259,7 +286,7 @@ func (l *lane) release() {
 
 // NotifyAll wakes the workers of all queues: what was held back may run. One that is lost costs a second.
 func (q *Queue) NotifyAll(ctx context.Context) {
-	for _, n := range q.names {
+	for _, n := range q.all() {
 		if err := q.rdb.Publish(ctx, q.NotifyChannel(), n.name).Err(); err != nil {
 			q.log.DebugContext(ctx, "workers are not notified", "error", err)
 			return

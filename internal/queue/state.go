@@ -15,15 +15,14 @@ import (
 
 // Info is the state of one queue in one moment, by Redis's clock.
 type Info struct {
-	Lane     job.Lane
-	Priority job.Priority
-	Pending  int64         // tickets that wait, parked ones too
-	Active   int64         // jobs that run; filled in by package overview
-	Latency  time.Duration // how long the oldest of Oldest waits; filled in by package overview
-	Paused   bool          // by asynq's tools
-	Parked   []Parked      // by type
-	At       time.Time
-	Oldest   []job.Ticket // some of those that wait longest
+	job.Place
+	Pending int64         // tickets that wait, parked ones too
+	Active  int64         // jobs that run; filled in by package overview
+	Latency time.Duration // how long the oldest of Oldest waits; filled in by package overview
+	Paused  bool          // by asynq's tools
+	Parked  []Parked      // by type
+	At      time.Time
+	Oldest  []job.Ticket // some of those that wait longest
 }
 
 // Parked are the tickets of a type that wait for a worker that serves it.
@@ -34,9 +33,9 @@ type Parked struct {
 
 // Queues returns the state of all queues.
 func (q *Queue) Queues(ctx context.Context) ([]Info, error) {
-	infos, err := q.queues(ctx, stateScript.EvalSha)
+	infos, err := q.queues(ctx, stateScript.EvalSha, false)
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		infos, err = q.queues(ctx, stateScript.Eval)
+		infos, err = q.queues(ctx, stateScript.Eval, false)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read queues: %w", err)
@@ -46,17 +45,21 @@ func (q *Queue) Queues(ctx context.Context) ([]Info, error) {
 
 type evaluate func(ctx context.Context, c redis.Scripter, keys []string, args ...any) *redis.Cmd
 
-func (q *Queue) queues(ctx context.Context, eval evaluate) ([]Info, error) {
-	pipe := q.rdb.Pipeline()
-	cmds := make([]*redis.Cmd, len(q.names))
-	for i, n := range q.names {
+func (q *Queue) queues(ctx context.Context, eval evaluate, again bool) ([]Info, error) {
+	names, pipe := q.all(), q.rdb.Pipeline()
+	cmds := make([]*redis.Cmd, len(names))
+	for i, n := range names {
 		cmds[i] = eval(ctx, pipe, []string{n.keys + "pending"})
 	}
+	lists := q.askLists(ctx, pipe)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, err
 	}
+	if q.learn(ctx, told(lists)) && !again {
+		return q.queues(ctx, eval, true)
+	}
 	var infos []Info
-	for i, n := range q.names {
+	for i, n := range names {
 		reply, err := cmds[i].Slice()
 		if err != nil {
 			return nil, err
@@ -75,8 +78,7 @@ func (q *Queue) queues(ctx context.Context, eval evaluate) ([]Info, error) {
 
 // add joins what partitions say of one queue, which stand one behind the other.
 func add(infos []Info, more Info) []Info {
-	if len(infos) == 0 || infos[len(infos)-1].Lane != more.Lane ||
-		infos[len(infos)-1].Priority != more.Priority {
+	if len(infos) == 0 || infos[len(infos)-1].Place != more.Place {
 		return append(infos, more)
 	}
 	sum := &infos[len(infos)-1]
@@ -98,14 +100,14 @@ func (n queueName) info(reply []any) (Info, error) {
 		return Info{}, fmt.Errorf("script answered %d values", len(reply))
 	}
 	number := func(v any) int64 { i, _ := v.(int64); return i }
-	info := Info{Lane: n.lane, Priority: n.priority, At: time.UnixMilli(number(reply[0])).UTC(),
+	info := Info{Place: n.at, At: time.UnixMilli(number(reply[0])).UTC(),
 		Pending: number(reply[1]), Paused: number(reply[2]) == 1}
 	oldest, _ := reply[3].([]any)
 	for _, one := range oldest {
 		entry, _ := one.(string)
 		if id, delivery, ok := jobstore.ParseEntry(entry); ok { // garbage hurts no other
-			info.Oldest = append(info.Oldest, job.Ticket{ID: id, Delivery: delivery, Lane: n.lane,
-				Priority: n.priority})
+			info.Oldest = append(info.Oldest, job.Ticket{ID: id, Delivery: delivery, Lane: n.at.Lane,
+				Priority: n.at.Priority, Queue: n.at.Queue})
 		}
 	}
 	parked, _ := reply[4].([]any)
@@ -120,17 +122,19 @@ func (n queueName) info(reply []any) (Info, error) {
 
 // Paused returns of each queue only whether it is paused.
 func (q *Queue) Paused(ctx context.Context) ([]Info, error) {
-	pipe := q.rdb.Pipeline()
-	cmds := make([]*redis.IntCmd, len(q.names))
-	for i, n := range q.names {
+	names, pipe := q.all(), q.rdb.Pipeline()
+	cmds := make([]*redis.IntCmd, len(names))
+	for i, n := range names {
 		cmds[i] = pipe.Exists(ctx, n.keys+"paused")
 	}
+	lists := q.askLists(ctx, pipe)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("read pauses: %w", err)
 	}
+	q.learn(ctx, told(lists)) // a list that is new is seen the next time
 	var infos []Info
-	for i, n := range q.names {
-		infos = add(infos, Info{Lane: n.lane, Priority: n.priority, Paused: cmds[i].Val() == 1})
+	for i, n := range names {
+		infos = add(infos, Info{Place: n.at, Paused: cmds[i].Val() == 1})
 	}
 	return infos, nil
 }

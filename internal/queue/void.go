@@ -20,9 +20,9 @@ const (
 // parked may never meet one. It is to be called now and then, by one process: it
 // looks at the oldest, on while all of them are void, and at a part drawn by lot.
 func (q *Queue) DropVoid(ctx context.Context, store *jobstore.Store) error {
-	left := voidPages
-	for _, i := range rand.Perm(len(q.names)) {
-		n := q.names[i]
+	left, names := voidPages, q.all()
+	for _, i := range rand.Perm(len(names)) {
+		n := names[i]
 		types, err := q.rdb.SMembers(ctx, n.keys+"parked").Result()
 		if err != nil {
 			return fmt.Errorf("list parked types: %w", err)
@@ -72,7 +72,7 @@ func (q *Queue) dropPage(
 	args := []any{typ, older, voidPage}
 	tickets := make([]job.Ticket, 0, len(names))
 	for _, name := range names {
-		t := job.Ticket{Lane: n.lane, Priority: n.priority, Type: typ}
+		t := job.Ticket{Lane: n.at.Lane, Priority: n.at.Priority, Queue: n.at.Queue, Type: typ}
 		var ok bool
 		if t.ID, t.Delivery, ok = jobstore.ParseEntry(name); !ok {
 			args = append(args, name) // garbage

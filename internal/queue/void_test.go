@@ -32,7 +32,7 @@ func TestVoidParkedTicketsGo(t *testing.T) {
 		if err != nil || !slices.Equal(said, []bool{false, true, true, true}) {
 			t.Fatalf("void: %v, %v", said, err)
 		}
-		keys := q.nameOf(job.LaneIO, job.Default).keys
+		keys := q.nameIn(job.LaneIO, job.Default).keys
 		own := keys + "pending:type:own.job"
 		rdb.RPush(t.Context(), own, "no ticket")
 		before := rdb.LRange(t.Context(), own, 0, -1).Val()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"longshore/internal/jobstore"
 	"longshore/job"
 )
 
@@ -22,6 +23,9 @@ type WorkerInfo struct {
 	PID   int              `json:"pid"`
 	Slots map[job.Lane]int `json:"slots"` // of the lanes that it serves
 	Types []string         `json:"types"` // those that it runs
+	// Queues are those that it serves, as job.Share writes them; "*" = all. None: it is of a release that knows
+	// the default one alone.
+	Queues []string `json:"queues,omitempty"`
 	// Draining says that it takes nothing more and finishes what it has.
 	Draining bool   `json:"draining,omitempty"`
 	Stopping bool   `json:"stopping,omitempty"` // … and ends then
@@ -31,9 +35,36 @@ type WorkerInfo struct {
 	SaidAt time.Time `json:"-"`
 }
 
-// Serves reports whether the worker takes jobs of a type from a lane.
-func (w WorkerInfo) Serves(typ string, l job.Lane) bool {
-	return !w.Draining && w.Slots[l] > 0 && slices.Contains(w.Types, typ)
+// AllQueues is what a worker says of its queues that serves each.
+const AllQueues = "*"
+
+// Serves reports whether the worker takes jobs of a type from a lane of a queue.
+func (w WorkerInfo) Serves(typ string, l job.Lane, queue string) bool {
+	return !w.Draining && w.Slots[l] > 0 && slices.Contains(w.Types, typ) && w.ServesQueue(queue)
+}
+
+// ServesQueue reports whether the worker takes jobs from a queue.
+func (w WorkerInfo) ServesQueue(queue string) bool {
+	if len(w.Queues) == 0 {
+		return queue == ""
+	}
+	return slices.ContainsFunc(w.Queues, func(said string) bool {
+		s, err := job.ParseShare(said)
+		return said == AllQueues || err == nil && s.Queue == queue
+	})
+}
+
+// NamedQueues are those that workers name, the default one aside.
+func NamedQueues(workers []WorkerInfo) (names []string) {
+	for _, w := range workers {
+		for _, said := range w.Queues {
+			if s, err := job.ParseShare(said); err == nil && s.Queue != "" {
+				names = append(names, s.Queue)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 const (
@@ -48,7 +79,8 @@ const (
 func (q *Queue) workersKey() string { return q.prefix + ":workers" }
 
 // aliveScript drops who was silent, and tells whom. Without ARGV[2] it lists the others; else
-// that is what a worker says, in place of ARGV[3] before, and how many there are is told.
+// that is what a worker says, in place of ARGV[3] before, and how many there are is told, and with KEYS[2]
+// which lists of queues that aren't the default one.
 var aliveScript = redis.NewScript("#!lua flags=allow-oom\n" + `
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -57,12 +89,13 @@ if lost[1] then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1]) e
 if not ARGV[2] then return { lost, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') } end
 if ARGV[3] ~= ARGV[2] then redis.call('ZREM', KEYS[1], ARGV[3]) end
 redis.call('ZADD', KEYS[1], now, ARGV[2])
-return { lost, {}, redis.call('ZCARD', KEYS[1]) }`)
+local lists = KEYS[2] and redis.pcall('ZRANGE', KEYS[2], 0, -1) or {}
+return { lost, {}, redis.call('ZCARD', KEYS[1]), lists.err and {} or lists }`)
 
 // Workers lists the worker processes that have given a sign of life lately,
 // sorted by host and process id. One that was killed is listed for up to 15 s more.
 func (q *Queue) Workers(ctx context.Context) ([]WorkerInfo, error) {
-	workers, _, err := q.alive(ctx)
+	workers, _, _, err := q.alive(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list workers: %w", err)
 	}
@@ -72,26 +105,37 @@ func (q *Queue) Workers(ctx context.Context) ([]WorkerInfo, error) {
 	return workers, nil
 }
 
-// alive runs aliveScript, and tells of those that were lost.
-func (q *Queue) alive(ctx context.Context, said ...any) (all []WorkerInfo, n int, err error) {
-	reply, err := aliveScript.Run(ctx, q.rdb, []string{q.workersKey()},
-		append([]any{aliveFor.Milliseconds()}, said...)...).Slice()
+// alive runs aliveScript, and tells of those that were lost. lists are those of the one partition, where
+// there is one.
+func (q *Queue) alive(ctx context.Context, said ...any) (all []WorkerInfo, n int, lists [][]string, err error) {
+	keys := []string{q.workersKey()}
+	if len(said) > 0 && q.parts == 1 {
+		keys = append(keys, jobstore.ListsKey(q.prefix, 0))
+	}
+	reply, err := aliveScript.Run(ctx, q.rdb, keys, append([]any{aliveFor.Milliseconds()}, said...)...).Slice()
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, nil, err
 	}
 	if len(reply) < 2 {
-		return nil, 0, fmt.Errorf("script answered %d values", len(reply))
+		return nil, 0, nil, fmt.Errorf("script answered %d values", len(reply))
 	}
 	for _, w := range parseWorkers(reply[0]) {
 		if q.lost != nil {
 			q.lost(ctx, w)
 		}
 	}
-	if len(reply) > 2 {
+	if len(reply) > 3 {
 		workers, _ := reply[2].(int64)
 		n = int(workers)
 	}
-	return parseWorkers(reply[1]), n, nil
+	if len(keys) > 1 && len(reply) > 3 {
+		names, _ := reply[3].([]any)
+		lists = [][]string{make([]string, len(names))}
+		for i, name := range names {
+			lists[0][i], _ = name.(string)
+		}
+	}
+	return parseWorkers(reply[1]), n, lists, nil
 }
 
 // OnLost has f hear of each worker that was silent for too long. It is to be called before anything else.
@@ -119,7 +163,13 @@ func parseWorkers(reply any) (workers []WorkerInfo) {
 func (s *Server) Info(stopping bool) WorkerInfo {
 	w := WorkerInfo{PID: os.Getpid(), Slots: map[job.Lane]int{},
 		Types: append([]string{}, *s.types.Load()...), Draining: stopping || s.quiet.Load(),
-		Stopping: stopping, ID: s.store.WorkerID(), Version: s.version}
+		Stopping: stopping, ID: s.store.WorkerID(), Version: s.version, Queues: []string{AllQueues}}
+	if len(s.shares) > 0 {
+		w.Queues = nil
+		for _, share := range s.shares {
+			w.Queues = append(w.Queues, share.String())
+		}
+	}
 	w.Host, _ = os.Hostname() // "" where there is none
 	for _, l := range s.lanes {
 		w.Slots[l.name] = l.slots
@@ -139,13 +189,20 @@ func (s *Server) about(stopping bool) string {
 // sayAlive gives a sign of life.
 func (s *Server) sayAlive(ctx context.Context, text, before string) {
 	q := s.queue
-	_, n, err := q.alive(ctx, text, before)
+	_, n, lists, err := q.alive(ctx, text, before)
+	if err == nil && lists == nil {
+		lists, err = q.lists(ctx)
+	}
 	if err != nil && ctx.Err() == nil {
 		q.log.DebugContext(ctx, "no sign of life given", "error", err)
 	}
 	if err == nil {
 		for _, l := range s.lanes {
 			l.picker.setCrowd(n)
+		}
+		q.learn(ctx, lists)
+		for _, l := range s.lanes {
+			l.picker.sync(q.all())
 		}
 	}
 }

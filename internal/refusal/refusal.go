@@ -57,6 +57,9 @@ func of(err error) *httpapi.Error {
 		return httpapi.NewError(httpapi.Conflict, "the job was never held")
 	case errors.Is(err, jobstore.ErrNoBatch):
 		return httpapi.InvalidAt("/batch", "there is no such batch, or its retention is over")
+	case errors.Is(err, jobstore.ErrManyQueues):
+		return httpapi.NewError(httpapi.TooManyQueues, jobstore.ErrManyQueues.Error()+
+			": use one of them; one that is empty and not used goes after a week")
 	case errors.Is(err, jobstore.ErrFixed):
 		return httpapi.NewError(httpapi.Conflict, jobstore.ErrFixed.Error())
 	case errors.Is(err, jobstore.ErrBatchClosed):

@@ -15,6 +15,26 @@ import (
 type Sample struct {
 	At    time.Time          `json:"at"`
 	Lanes map[job.Lane]*Lane `json:"lanes"`
+	// Queues has the same of each queue, where there are others than the default one. Slots and Workers are
+	// those that serve it.
+	Queues map[string]map[job.Lane]*Lane `json:"queues,omitempty"`
+}
+
+// of is the part of a sample that is of a queue.
+func (s Sample) of(queue string) Sample { return Sample{At: s.At, Lanes: s.Queues[queue]} }
+
+// busy is a sample without queues in which nothing is: of those there may be many.
+func (s Sample) busy() Sample {
+	queues := map[string]map[job.Lane]*Lane{}
+	for name, lanes := range s.Queues {
+		for _, l := range lanes {
+			if l.Waiting+l.Low+l.Busy > 0 {
+				queues[name] = lanes
+			}
+		}
+	}
+	s.Queues = queues
+	return s
 }
 
 // A Lane is what waits and who works.
@@ -112,6 +132,22 @@ func slotsOfOne(history []Sample, now Sample, lane job.Lane) float64 {
 
 // Scale reckons with the samples before this one.
 func (r Rule) Scale(history []Sample, now Sample) httpapi.Scale {
+	s := r.scale(history, now)
+	if len(now.Queues) == 0 {
+		return s
+	}
+	s.Queues = map[string]httpapi.LaneScale{}
+	before := make([]Sample, len(history))
+	for name := range now.Queues {
+		for i := range history {
+			before[i] = history[i].of(name)
+		}
+		s.Queues[name] = r.scale(before, now.of(name)).All
+	}
+	return s
+}
+
+func (r Rule) scale(history []Sample, now Sample) httpapi.Scale {
 	s := httpapi.Scale{Lanes: map[job.Lane]httpapi.LaneScale{}}
 	for lane, l := range now.Lanes {
 		is := httpapi.LaneScale{Waiting: l.Waiting + l.Low, AgeMS: l.Oldest, Busy: l.Busy, Slots: l.Slots,

@@ -94,6 +94,11 @@ func (s *Store) Complete(ctx context.Context, sample *Sample) error {
 			lane.Finished += max(0, n)
 		}
 	}
+	for _, lanes := range sample.Queues { // what a job costs is known of lanes
+		for name, lane := range lanes {
+			lane.Spent, lane.Finished = sample.Lanes[name].Spent, sample.Lanes[name].Finished
+		}
+	}
 	return nil
 }
 
@@ -111,7 +116,7 @@ return 1`)
 
 // Note keeps a sample for those to come, unless another process has just kept one.
 func (s *Store) Note(ctx context.Context, sample Sample) error {
-	text, err := json.Marshal(sample)
+	text, err := json.Marshal(sample.busy())
 	if err != nil {
 		return err
 	}

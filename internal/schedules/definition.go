@@ -197,6 +197,7 @@ func (r *reading) settle() {
 	s.Overlap, s.CatchUp = string(r.overlap), cmp.Or(s.CatchUp, string(cron.CatchUpLast))
 	s.Jitter = said(r.jitter)
 	s.Type, s.Payload, s.Priority = q.Type, compact(q.Payload), q.Priority
+	s.Queue = q.Queue
 	s.Timeout, s.ExpiresIn, s.Retention = said(q.Timeout), said(q.ExpiresIn), said(q.Retention)
 	s.MaxAttempts, s.CallbackURL = q.MaxAttempts, q.CallbackURL
 	r.request.Payload = s.Payload

@@ -342,6 +342,9 @@ func (r *Room) Trigger(ctx context.Context, by Asker, name, key string) (snap jo
 		if t.Job, err = r.Submitter.Prepare(q); err != nil {
 			return snap, false, err
 		}
+		if err := r.Store.Enroll(ctx, t.Job.Queue); err != nil {
+			return snap, false, refusal.Of(err)
+		}
 		if key != "" { // of this schedule only: its jobs lie where no other key is looked for
 			t.Job.IdempotencyKey = "trigger\x00" + name + "\x00" + key
 		}

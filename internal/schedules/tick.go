@@ -100,6 +100,12 @@ func (r *Room) decide(ctx context.Context, s *jobstore.Schedule, now time.Time) 
 	request := d.request
 	request.Owner = access.Owner{Tenant: s.Tenant, Subject: s.Fields["subject"]}
 	if t.Job, err = r.Submitter.Prepare(request); err == nil {
+		err = r.Store.Enroll(ctx, t.Job.Queue)
+		if err != nil && !errors.Is(err, jobstore.ErrManyQueues) {
+			return jobstore.Tick{}, false // Redis's: it is looked at again
+		}
+	}
+	if err == nil {
 		return t, true
 	}
 	// Another process may know the type, or this one before long: it stays due for as long as it is in time.

@@ -21,7 +21,7 @@ type Change = jobstore.Change
 
 // changeable are the controls that a job's change may name, beside expires_at.
 var changeable = []string{"priority", "run_at", "timeout", "expires_in", "max_attempts", "retention",
-	"labels"}
+	"labels", "queue"}
 
 // ReadChange reads the JSON of a change, strictly. The error is an *httpapi.Error.
 func ReadChange(text []byte) (Change, error) {
@@ -73,6 +73,8 @@ func takeControl(c *Change, name string, r *Request) error {
 	switch name {
 	case "priority":
 		c.Priority, nothing = r.Priority, r.Priority == ""
+	case "queue":
+		c.Queue, nothing = r.Queue, r.Queue == ""
 	case "run_at":
 		c.RunAt = &r.RunAt
 	case "timeout":
@@ -125,6 +127,9 @@ func (d *Submitter) Change(ctx context.Context, by access.View, id job.ID, c Cha
 
 // checkChange holds a change to the bounds of a submission.
 func (d *Submitter) checkChange(c *Change, now time.Time, bad func(pointer, detail string)) {
+	if c.Queue != "" && !job.IsQueue(c.Queue) {
+		bad("/queue", "expected "+job.QueueNames)
+	}
 	if c.Timeout != 0 && (c.Timeout < time.Millisecond || c.Timeout > d.MaxTimeout) {
 		bad("/timeout", "expected 1ms to "+httpapi.FormatDuration(d.MaxTimeout)+" (MAX_TIMEOUT)")
 	}

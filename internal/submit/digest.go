@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"time"
+
+	"longshore/job"
 )
 
 // digest stands for a request, so that a repeat under the same key can be told
@@ -58,6 +60,9 @@ func digest(r Request, payload []byte) string {
 	}
 	if r.Hold != "" {
 		b = appendText(append(b, ','), "hold "+r.Hold)
+	}
+	if queue := job.InQueue(r.Queue); queue != "" {
+		b = appendText(append(b, ','), "queue "+queue)
 	}
 	if !r.Owner.Usual() {
 		b = appendText(append(b, ','), r.Owner.Of())

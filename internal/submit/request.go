@@ -28,6 +28,7 @@ type Request struct {
 	IdempotencyKey string
 
 	Priority    job.Priority
+	Queue       string        // that it waits in; "" = default
 	RunAt       time.Time     // not before; zero = at once
 	Timeout     time.Duration // of one attempt
 	ExpiresIn   time.Duration // to the start; 0 = never

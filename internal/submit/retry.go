@@ -57,6 +57,7 @@ func (d *Submitter) Retry(ctx context.Context, by access.View, id job.ID,
 		return job.Snapshot{}, err
 	}
 	r := Request{Type: old.Snapshot.Type, Payload: before, Priority: old.Snapshot.Priority,
+		Queue:   old.Snapshot.Queue,
 		Timeout: old.Timeout, MaxAttempts: old.Snapshot.MaxAttempts, Retention: old.Retention, RetryOf: id,
 		LimitKey: old.Snapshot.LimitKey, DeleteInput: old.Snapshot.DeleteInput,
 		Owner: old.Owner, Labels: old.Snapshot.Labels, input: old.Spec.Input, gather: old.Spec.Gather,

@@ -199,7 +199,8 @@ func (d *Submitter) check(r Request) (jobstore.NewJob, tasks.Info, error) {
 	}
 	checkMember(&r, bad)
 	now := time.Now()
-	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Priority: r.Priority, RunAt: r.RunAt,
+	n := jobstore.NewJob{ID: r.ID, Type: r.Type, Priority: r.Priority, Queue: job.InQueue(r.Queue),
+		RunAt:     r.RunAt,
 		ExpiresIn: r.ExpiresIn, Timeout: r.Timeout, MaxAttempts: r.MaxAttempts, Retention: r.Retention,
 		RetryOf: r.RetryOf, RetryBy: r.retryBy, RetryAgain: r.retryAgain,
 		CallbackURL: r.CallbackURL, Labels: r.Labels, After: r.After, RunAnyway: r.OnFailure == runAnyway,
@@ -279,6 +280,9 @@ func (d *Submitter) checkPolicy(n *jobstore.NewJob, info tasks.Info, now time.Ti
 	}
 	if !slices.Contains(job.Priorities, n.Priority) {
 		bad("/priority", "expected "+job.PriorityNames())
+	}
+	if n.Queue != "" && !job.IsQueue(n.Queue) {
+		bad("/queue", "expected "+job.QueueNames)
 	}
 	again := n.RetryOf != ""
 	if n.Timeout == 0 || again {

@@ -25,7 +25,8 @@ func TestOperateScopes(t *testing.T) {
 		"get-payload": {access.JobsRead, false, true}, "get-timeline": {access.JobsRead, false, true},
 		"get-logs": {access.JobsLogs, false, true},
 		"bulk":     {access.Operate, false, false}, "cancel-operation": {access.Operate, false, false},
-		"pause-queue": act, "resume-queue": act, "pause-type": act, "resume-type": act, "tell-worker": act,
+		"pause-queue": act, "resume-queue": act, "pause-whole-queue": act, "resume-whole-queue": act,
+		"pause-type": act, "resume-type": act, "tell-worker": act,
 		"list-pauses": look, "list-workers": look, "gone-workers": look, "list-profiles": look,
 		"get-profile": {access.Admin, true, false}, "list-alerts": look, "test-alerts": act,
 	}

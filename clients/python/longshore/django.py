@@ -4,7 +4,8 @@
         "URL": "https://jobs.example.com", "TOKEN": "…", "TYPE": "django.task", "TYPES": {"reports": "django.report"},
         "CONTROLS": {"max_attempts": 5, "timeout": "10m"}}}}
 
-A queue is a type of Longshore's: TYPES names some, TYPE is that of all others. On the other side a function whose
+A queue that TYPES names is a type of Longshore's; TYPE is that of all others, which are queues there too where their
+names fit (a-z, 0-9 and dashes, at most 32), so that workers can serve them apart. On the other side a function whose
 command is `python3 -m longshore.django` runs them.
 """
 
@@ -30,6 +31,7 @@ from .errors import Invalid, NotFound
 READY, RUNNING = TaskResultStatus.READY, TaskResultStatus.RUNNING
 STATUS = {"running": RUNNING, "succeeded": TaskResultStatus.SUCCESSFUL, "failed": TaskResultStatus.FAILED,
           "canceled": TaskResultStatus.FAILED, "expired": TaskResultStatus.FAILED}  # all else is READY
+QUEUE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}\Z")
 RAISED = re.compile(r"exit status \d+: ([A-Za-z_][\w.]*\.\w+)(?:: |$)")
 
 
@@ -48,8 +50,10 @@ class LongshoreBackend(BaseTaskBackend):
         payload = {"task": task.module_path, "args": list(args), "kwargs": kwargs, "queue_name": task.queue_name,
                    "priority": task.priority}
         rank = "low" if task.priority < 0 else "high" if task.priority > 0 else None
-        controls = {"priority": rank, "run_at": task.run_after, **self.options.get("CONTROLS", {})}
-        typ = self.options.get("TYPES", {}).get(task.queue_name, self.options.get("TYPE", "django.task"))
+        types, name = self.options.get("TYPES", {}), task.queue_name
+        queue = name if name != "default" and name not in types and QUEUE.match(name) else None
+        controls = {"priority": rank, "queue": queue, "run_at": task.run_after, **self.options.get("CONTROLS", {})}
+        typ = types.get(name, self.options.get("TYPE", "django.task"))
         job = self.client.submit(typ, payload, **{k: v for k, v in controls.items() if v is not None})
         result = _result(job, task, payload)
         task_enqueued.send(type(self), task_result=result)

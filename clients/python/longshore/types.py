@@ -16,6 +16,7 @@ State = Literal["uploading", "waiting", "scheduled", "queued", "running", "retry
 class Controls(TypedDict, total=False):
     """What a submission may say beside its type and payload."""
     priority: Literal["high", "default", "low"]
+    queue: str
     run_at: datetime | str
     timeout: Duration
     expires_in: Duration
@@ -80,6 +81,7 @@ class Job(_Job, total=False):
     progress: dict[str, Any]
     overall: float | None
     priority: str
+    queue: str
     labels: dict[str, str]
     run_at: str
     started_at: str

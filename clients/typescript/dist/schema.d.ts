@@ -108,6 +108,8 @@ export interface BatchLine {
     payload?: unknown;
     /** rank within the type's lane */
     priority?: 'high' | 'default' | 'low';
+    /** the queue that it waits in, by default default: a letter or digit, then up to 31 more or dashes: [a-z0-9][a-z0-9-]{0,31} */
+    queue?: string;
     /** how long to keep the job after its end */
     retention?: string | number;
     /** do not start before this time */
@@ -263,6 +265,8 @@ export interface QueueInfo {
     active: number;
     lane: string;
     latency_ms: number;
+    /** the queue's; absent: default */
+    name?: string;
     parked?: ParkedInfo[];
     paused: boolean;
     pending: number;
@@ -352,6 +356,8 @@ export interface Snapshot {
     overall: number | null;
     priority: 'high' | 'default' | 'low';
     progress?: Progress;
+    /** the queue that it was submitted to; absent: default */
+    queue?: string;
     result?: unknown;
     /** the newest job that is a retry of this one */
     retried_as?: string;
@@ -408,6 +414,8 @@ export interface SubmitBody {
     payload?: unknown;
     /** rank within the type's lane */
     priority?: 'high' | 'default' | 'low';
+    /** the queue that it waits in, by default default: a letter or digit, then up to 31 more or dashes: [a-z0-9][a-z0-9-]{0,31} */
+    queue?: string;
     /** how long to keep the job after its end */
     retention?: string | number;
     /** do not start before this time */
@@ -470,6 +478,7 @@ export interface Usage {
 export interface WorkerInfo {
     host: string;
     pid: number;
+    queues?: string[];
     slots: Record<string, number>;
     state?: string;
     types?: string[];

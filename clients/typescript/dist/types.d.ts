@@ -27,6 +27,7 @@ export interface JobChange {
     /** One that is over: at once. */
     run_at?: string;
     priority?: Priority;
+    queue?: string;
     /** All of them: an empty object takes them away. */
     labels?: Record<string, string>;
     expires_at?: string;

@@ -116,6 +116,8 @@ export interface BatchLine {
   payload?: unknown
   /** rank within the type's lane */
   priority?: 'high' | 'default' | 'low'
+  /** the queue that it waits in, by default default: a letter or digit, then up to 31 more or dashes: [a-z0-9][a-z0-9-]{0,31} */
+  queue?: string
   /** how long to keep the job after its end */
   retention?: string | number
   /** do not start before this time */
@@ -291,6 +293,8 @@ export interface QueueInfo {
   active: number
   lane: string
   latency_ms: number
+  /** the queue's; absent: default */
+  name?: string
   parked?: ParkedInfo[]
   paused: boolean
   pending: number
@@ -388,6 +392,8 @@ export interface Snapshot {
   overall: number | null
   priority: 'high' | 'default' | 'low'
   progress?: Progress
+  /** the queue that it was submitted to; absent: default */
+  queue?: string
   result?: unknown
   /** the newest job that is a retry of this one */
   retried_as?: string
@@ -446,6 +452,8 @@ export interface SubmitBody {
   payload?: unknown
   /** rank within the type's lane */
   priority?: 'high' | 'default' | 'low'
+  /** the queue that it waits in, by default default: a letter or digit, then up to 31 more or dashes: [a-z0-9][a-z0-9-]{0,31} */
+  queue?: string
   /** how long to keep the job after its end */
   retention?: string | number
   /** do not start before this time */
@@ -514,6 +522,7 @@ export interface Usage {
 export interface WorkerInfo {
   host: string
   pid: number
+  queues?: string[]
   slots: Record<string, number>
   state?: string
   types?: string[]

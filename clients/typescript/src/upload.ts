@@ -114,9 +114,9 @@ export class Upload {
   }
 
   private async create(key: string): Promise<string> {
-    const { type, payload, filename, priority, run_at, timeout, expires_in, max_attempts, retention, callback_url, labels, after, on_failure, hold, limit_key, unique_key } = this.options
+    const { type, payload, filename, priority, queue, run_at, timeout, expires_in, max_attempts, retention, callback_url, labels, after, on_failure, hold, limit_key, unique_key } = this.options
     const words: Record<string, unknown> = { type, filename: (this.file as File).name ?? filename, filetype: this.file.type,
-      payload: payload === undefined ? undefined : JSON.stringify(payload), priority, run_at, timeout, expires_in,
+      payload: payload === undefined ? undefined : JSON.stringify(payload), priority, queue, run_at, timeout, expires_in,
       max_attempts, retention, callback_url,
       labels: labels && Object.entries(labels).map((l) => l.join('=')).join(','), after: after?.join(','), on_failure, hold, limit_key, unique_key } // refused: said rather than forgotten
     const coded = Object.entries(words).filter(([, v]) => v !== undefined && v !== '')

@@ -23,6 +23,13 @@ local function r6(s, i) return r2(s, i) * 4294967296 + r4(s, i + 2) end
 local function w2(v) return char((v - v % 256) / 256, v % 256) end
 local function w4(v) return sub(w6(v), 3) end
 local function has(flags, bit) return flags % (2 * bit) >= bit end
+-- queues are all lists of tickets that there are here: the default queue's, and those that named ones have got.
+local function queues()
+  local all, named = { @QUEUES@ }, redis.pcall('ZRANGE', P .. 'queues', 0, -1)
+  for _, queue in ipairs(named.err and {} or named) do all[#all + 1] = queue end
+  return all
+end
+local function named(queue) return string.find(queue, ':', 1, true) end
 local function hex(id) return (string.gsub(id, '.', function(c) return string.format('%02x', byte(c)) end)) end
 local function dashed(id)
   local h = hex(id)

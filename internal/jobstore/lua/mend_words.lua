@@ -31,6 +31,7 @@ local function mend_ended(j, ended)
 end
 
 local function mend_ticket(j, listed)
+  if named(j.head.queue) and not score(P .. 'queues', j.head.queue) then todo(2, 'ZADD', P .. 'queues', int(t), j.head.queue) end
   local key = @QUEUE(j.head.queue)@ .. 't:' .. entry_of(j)
   local kind = call('TYPE', key).ok
   local there = kind == 'hash'

@@ -133,7 +133,7 @@ local function pump(class)
       passed = passed + 1
     else -- of a job that has moved on, or is gone, or can't be read: nobody knows its queue any more
       dropped = dropped + 1
-      for _, queue in ipairs({ @QUEUES@ }) do call('UNLINK', @QUEUE(queue)@ .. 't:' .. entry) end
+      for _, queue in ipairs(queues()) do call('UNLINK', @QUEUE(queue)@ .. 't:' .. entry) end
       if not ok then call('ZADD', P .. 'when', int(t + @PUSH@), sub(entry, 1, 16)) end
     end
   end

@@ -12,8 +12,7 @@
 --   bad    what can't be read, set aside
 -- and, behind them, the names of schedules that are due, where who sweeps makes ticks: he is told each time,
 -- since the gap may be somebody's who makes none; and TIME.
--- ARGV: lease, cap of a canceled run's, gap below which there is nothing to do, limit, how many schedules at most,
--- queues.
+-- ARGV: lease, cap of a canceled run's, gap below which there is nothing to do, limit, how many schedules at most.
 local lease_ms, cap_ms, min_gap, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local found, more, walk = {}, 0, 0
 
@@ -289,7 +288,7 @@ end
 
 local KINDS = { 'n', 'hash', 'mend', 'string', 'heads', 'hash', 'last', 'string', 'sweep', 'string', 'walk', 'string', 'lease', 'zset',
   'when', 'zset', 'ends', 'zset', 'owes:webhook', 'zset', 'owes:after', 'zset', 'owes:batch', 'zset', 'owes:input', 'zset', 'aside', 'zset', 'own', 'zset', 'tenants', 'set', 'ticks', 'zset',
-  'revs', 'string', 'limits', 'hash', 'classes', 'set', 'seats', 'string', 'hurry', 'set',
+  'revs', 'string', 'queues', 'zset', 'limits', 'hash', 'classes', 'set', 'seats', 'string', 'hurry', 'set',
   'later', 'zset' }
 
 -- sound makes room where a strange hand has left a key of another type: it would stop each sweep and move.
@@ -299,8 +298,8 @@ local function sound()
     if is ~= 'none' and is ~= kind then bad(key) end -- n comes first: the mark goes into it
   end
   for i = 1, #KINDS, 2 do look(P .. KINDS[i], KINDS[i + 1]) end
-  for i = 6, #ARGV do
-    local Q = @QUEUE(ARGV[i])@
+  for _, queue in ipairs(queues()) do
+    local Q = @QUEUE(queue)@
     look(Q .. 'pending', 'list')
     look(Q .. 'parked', 'set')
   end
@@ -308,8 +307,8 @@ end
 
 -- compare holds each list of tickets against its number: what asynq's tools took away is missed.
 local function compare()
-  for i = 6, #ARGV do
-    local have, field = call('LLEN', @QUEUE(ARGV[i])@ .. 'pending'), 'list:' .. ARGV[i]
+  for _, queue in ipairs(queues()) do
+    local have, field = call('LLEN', @QUEUE(queue)@ .. 'pending'), 'list:' .. queue
     local want = tonumber(call('HGET', P .. 'n', field) or 0)
     if have ~= want then
       call('HSET', P .. 'n', field, have)

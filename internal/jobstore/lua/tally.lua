@@ -1,6 +1,6 @@
 -- tally: counts anew, in one step, the jobs of one family of a partition; without a family, which of all jobs run and
 -- what waits in its queues, and drops counters that are none. Redis does nothing else meanwhile. ARGV: the
--- family, or '' and the queues' names. Answers how many it counted.
+-- family, or ''. Answers how many it counted.
 local family, found, all = ARGV[1], {}, 0
 local function add(field, n) found[field] = (found[field] or 0) + n end
 local function keep(fields) -- a hash's fields that were not found are gone
@@ -17,9 +17,9 @@ if family == '' then
       add('runs:' .. j.head.queue, 1)
     end
   end
-  for i = 2, #ARGV do
-    local waiting = call('LLEN', @QUEUE(ARGV[i])@ .. 'pending')
-    if waiting > 0 then add('list:' .. ARGV[i], waiting) end
+  for _, queue in ipairs(queues()) do
+    local waiting = call('LLEN', @QUEUE(queue)@ .. 'pending')
+    if waiting > 0 then add('list:' .. queue, waiting) end
   end
   local strange = {}
   for _, field in ipairs(call('HKEYS', P .. 'n')) do

@@ -2,7 +2,7 @@
 -- queued ones whose ticket is gone, or was set aside by asynq's tools, a new delivery. If
 -- the lists then hold less than there are queued jobs, all get one. Where an index was taken away, all
 -- jobs get back what it must have of them. Where it is stands in key "walk": '1' or '2', the family, the
--- entry, or in key "mend", with '3'. ARGV: how many a call, lease, queues. Answers { 1 if there is more, mended }.
+-- entry, or in key "mend", with '3'. ARGV: how many a call, lease. Answers { 1 if there is more, mended }.
 local chunk, lease_ms, found = tonumber(ARGV[1]), tonumber(ARGV[2]), 0
 local mending = call('GET', P .. 'mend')
 local state, cursor = mending or call('GET', P .. 'walk'), P .. (mending and 'mend' or 'walk')
@@ -63,8 +63,8 @@ if entries[1] then
   return { 1, found }
 end
 local waiting = 0
-for i = 3, #ARGV do
-  local Q = @QUEUE(ARGV[i])@
+for _, queue in ipairs(queues()) do
+  local Q = @QUEUE(queue)@
   waiting = waiting + call('LLEN', Q .. 'pending')
   for _, kind in ipairs(call('SMEMBERS', Q .. 'parked')) do waiting = waiting + call('LLEN', Q .. 'pending:type:' .. kind) end
 end

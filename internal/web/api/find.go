@@ -109,6 +109,7 @@ func narrowParams[T any](of func(*T) *answer.JobFilter) edge.Params[T] {
 			func(f *answer.JobFilter) *string { return &f.IDPrefix }),
 		one("label", "only jobs with this label, as user=7",
 			func(f *answer.JobFilter) *string { return &f.Label }),
+		one("queue", "only jobs of this queue; default is one", func(f *answer.JobFilter) *string { return &f.Queue }),
 	}
 }
 

@@ -29,6 +29,8 @@ type Steerer interface {
 	PauseQueue(ctx context.Context, l job.Lane, p job.Priority, asked answer.PauseRequest,
 		by string) (answer.Pause, error)
 	ResumeQueue(ctx context.Context, l job.Lane, p job.Priority) error
+	PauseWhole(ctx context.Context, name string, asked answer.PauseRequest, by string) (answer.Pause, error)
+	ResumeWhole(ctx context.Context, name string) error
 	PauseType(ctx context.Context, kind string, asked answer.PauseRequest, by string) (answer.Pause, error)
 	ResumeType(ctx context.Context, kind string) error
 	Pauses(ctx context.Context) (answer.PauseList, error)
@@ -51,6 +53,7 @@ func (h *Operate) steering() []edge.Route {
 	}
 	queue, kind, one := httpapi.PathQueues+"/{lane}/{priority}/", httpapi.PathTypes+"/{type}/",
 		httpapi.PathOperations+"/{id}"
+	whole := httpapi.PathQueues + "/{queue}/"
 	begin := at("POST", httpapi.PathBulk, "bulk",
 		"Do the same to many jobs: retry, cancel, delete or change them, or resend their callbacks", nil,
 		edge.JSONBody[answer.BulkRequest](), http.StatusAccepted)
@@ -81,6 +84,13 @@ func (h *Operate) steering() []edge.Route {
 			Body: answer.Pause{}},
 		{Op: at("POST", queue+"resume", "resume-queue", "Start jobs of a queue again", oneQueue.Describe(), nil,
 			http.StatusNoContent), Access: edge.Bearer, Scope: act, Wide: true, Handle: h.resumeQueue},
+		{Op: at("POST", whole+"pause", "pause-whole-queue",
+			"Start no more jobs of a queue, in whichever lane, of whichever priority", wholeQueue.Describe(), pause, 0),
+			Access: edge.Bearer, Scope: act, Wide: true, JSON: true, Handle: h.pauseWhole,
+			Body: answer.Pause{}},
+		{Op: at("POST", whole+"resume", "resume-whole-queue", "Start jobs of a whole queue again",
+			wholeQueue.Describe(), nil, http.StatusNoContent), Access: edge.Bearer, Scope: act, Wide: true,
+			Handle: h.resumeWhole},
 		{Op: at("POST", kind+"pause", "pause-type", "Start no more jobs of a type", oneType.Describe(), pause, 0),
 			Access: edge.Bearer, Scope: act, Wide: true, JSON: true, Handle: h.pauseType,
 			Body: answer.Pause{}},
@@ -234,6 +244,30 @@ var oneQueue = edge.Params[queueName]{
 		Read: func(to *queueName, text string) error { to.lane = job.Lane(text); return nil }},
 	{Name: "priority", In: edge.Path, Doc: job.PriorityNames(), Schema: plainText(),
 		Read: func(to *queueName, text string) error { to.priority = job.Priority(text); return nil }},
+}
+
+var wholeQueue = edge.Params[string]{{Name: "queue", In: edge.Path, Doc: "the queue, as mailers", Schema: plainText(),
+	Read: func(to *string, text string) error { *to = text; return nil }}}
+
+func (h *Operate) pauseWhole(a *edge.Answer, r *http.Request) error {
+	var name string
+	var asked answer.PauseRequest
+	if err := errors.Join(wholeQueue.Read(r, &name), readBody(a, &asked)); err != nil {
+		return err
+	}
+	return paused(a)(h.desk.PauseWhole(r.Context(), name, asked, a.Who.Name()))
+}
+
+func (h *Operate) resumeWhole(a *edge.Answer, r *http.Request) error {
+	var name string
+	if err := wholeQueue.Read(r, &name); err != nil {
+		return err
+	}
+	if err := h.desk.ResumeWhole(r.Context(), name); err != nil {
+		return err
+	}
+	a.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 var oneType = edge.Params[string]{{Name: "type", In: edge.Path, Doc: "the type", Schema: typeName(),

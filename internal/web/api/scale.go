@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"maps"
 	"net/http"
+	"slices"
 
 	"longshore/internal/access"
 	"longshore/internal/httpapi"
@@ -78,6 +80,14 @@ func (h Scaling) hireFire(a *edge.Answer, r *http.Request, token string) error {
 	if h.Latency {
 		value = (s.All.AgeMS + 999) / 1000
 	}
-	edge.WriteJSON(a, http.StatusOK, []HireFireValue{{Name: "worker", Value: value}})
+	values := []HireFireValue{{Name: "worker", Value: value}}
+	for _, name := range slices.Sorted(maps.Keys(s.Queues)) {
+		q := HireFireValue{Name: "worker-" + name, Value: int64(s.Queues[name].Wanted)}
+		if h.Latency {
+			q.Value = (s.Queues[name].AgeMS + 999) / 1000
+		}
+		values = append(values, q)
+	}
+	edge.WriteJSON(a, http.StatusOK, values)
 	return nil
 }

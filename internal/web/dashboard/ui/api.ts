@@ -30,13 +30,13 @@ export interface Counts { counts: Partial<Record<State, number>>; retried?: numb
 export interface TypeCounts { type: string; counts: Partial<Record<State, number>>; retried?: number }
 export interface Point { at: string; ended: Partial<Record<State, number>>; created: number; waiting: number; running: number }
 export interface Stats { window: string; step_ms: number; points: Point[]; run_ms?: { p50: number; p95: number } }
-export interface Queue { queue: string; lane: string; priority: string; pending: number; active: number; latency_ms: number; paused: boolean; parked?: { type: string; pending: number; served: boolean }[] }
+export interface Queue { queue: string; name?: string; lane: string; priority: string; pending: number; active: number; latency_ms: number; paused: boolean; parked?: { type: string; pending: number; served: boolean }[] }
 export interface Worker {
   id?: string; host: string; pid: number; version?: string; state?: string; slots: Record<string, number>; busy?: number
   runs?: { job: string; type: string; attempt: number; since: string }[]; rss_bytes?: number; lag_ms?: number; beat_at?: string
   started_at?: string; types?: string[]; control?: boolean; bad?: string[]
 }
-export interface Pause { queue?: string; lane?: string; priority?: string; type?: string; why: string; by: string; at: string; until?: string; state: string; not_obeyed_by?: { host: string; pid: number }[] }
+export interface Pause { queue?: string; name?: string; lane?: string; priority?: string; type?: string; why: string; by: string; at: string; until?: string; state: string; not_obeyed_by?: { host: string; pid: number }[] }
 export interface Alert { alert: string; state: string; since: string; count?: number; summary: string; what_to_do: string }
 export interface Operation {
   id: string; rev: number; done: boolean; state: State; kind: string; action: string; filter?: Record<string, string>; why?: string; by?: string

@@ -66,3 +66,6 @@ export function plain(text: string | undefined | null, most = 2000): string {
   return cut.replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, (c) => String.fromCharCode(0x2400 + (c === '\u007f' ? 0x21 : c.charCodeAt(0))))
     .replace(/[\u0080-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, (c) => '‹U+' + c.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0') + '›')
 }
+
+/** Where jobs wait: a lane and a priority, of the queue that is named where it isn't the default one. */
+export const placeOf = (q: { name?: string; lane?: string; priority?: string }) => [q.name, q.lane, q.priority].filter(Boolean).join(', ')

@@ -1,7 +1,7 @@
 import { Fragment, h } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { ask, longshore, may, root, say, usePoll, useTick, Refused, type Job } from './api.js'
-import { bytes, count, millis, moment, percent, plain, span } from './format.js'
+import { bytes, count, millis, moment, percent, placeOf, plain, span } from './format.js'
 import { A, Bar, Copy, Fact, Facts, Say, Sec, Sign, StateOf, Table, Th, Tree } from './parts.js'
 import { Story } from './story.js'
 import { Log } from './log.js'
@@ -203,7 +203,7 @@ function FactsOf({ job, input }: { job: Job; input?: Input }) {
   return <Sec id="f" title="Facts" end={`rev ${job.rev}`}><Facts>
     {job.worker && <Fact k="worker"><A to="/queues#workers" class="go">{job.worker}</A></Fact>}
     <Fact k="attempt">{job.attempt} of {job.max_attempts}</Fact>
-    <Fact k="queue">{job.lane}, {job.priority}</Fact>
+    <Fact k="queue">{placeOf({ name: job.queue, lane: job.lane, priority: job.priority })}</Fact>
     {job.labels && <Fact k="labels">{Object.entries(job.labels).map(([k, v], n) => <Fragment>{n ? ', ' : ''}<A class="go" to={`/jobs?label=${encodeURIComponent(k + '=' + v)}`}><Say text={`${k}=${v}`} most={100} /></A></Fragment>)}</Fact>}
     {job.retry_of && <Fact k="retry of"><A class="go mono" to={'/jobs/' + job.retry_of}>…{job.retry_of.slice(-12)}</A></Fact>}
     {job.retried_as && <Fact k="retried as"><A class="go mono" to={'/jobs/' + job.retried_as}>…{job.retried_as.slice(-12)}</A></Fact>}

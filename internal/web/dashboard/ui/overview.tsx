@@ -1,7 +1,7 @@
 import { Fragment, h, type ComponentChildren, type VNode } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { may, root, useShared, usePoll, type Stats, type Kind, failingSince } from './api.js'
-import { clock, count, percent, span } from './format.js'
+import { clock, count, percent, placeOf, span } from './format.js'
 import { A, Chart, Code, Fact, Facts, Bar, Num, Sec, Seg, Sign, StateOf, Table, Th, ends, open } from './parts.js'
 import { go, withQuery } from './route.js'
 
@@ -64,13 +64,13 @@ function Alarms() {
       `since ${clock(at, false)}, ${span(Date.now() - Date.parse(at))}`, <A class="btn" to="/failures">Open the groups</A>)
   }
   for (const p of pauses ?? []) {
-    const what = p.type ?? `${p.lane}, ${p.priority}`
+    const what = p.type ?? placeOf(p)
     if (told.has('paused:' + (p.type ?? p.queue))) continue
     row('p' + what, 'paused', 'retrying', <b>{what} is paused</b>, <Fragment>Why: “{p.why || 'not said'}”, by {p.by}. {p.until ? `Until ${clock(p.until)}.` : 'Nothing ends a pause but you.'}</Fragment>,
       `since ${clock(p.at, false)}, ${span(Date.now() - Date.parse(p.at))}`, <A class="btn" to="/queues#pauses">Open the pause</A>)
   }
   if (!pauses) for (const q of queues ?? []) if (q.paused) {
-    row('q' + q.queue, 'paused', 'retrying', <b>{q.lane}, {q.priority} is paused</b>, `${count(q.pending)} jobs wait in it.`, '', <A class="btn" to="/queues">Open the queue</A>)
+    row('q' + q.queue, 'paused', 'retrying', <b>{placeOf(q)} is paused</b>, `${count(q.pending)} jobs wait in it.`, '', <A class="btn" to="/queues">Open the queue</A>)
   }
   for (const w of workers ?? []) if (w.bad?.length) {
     row('w' + w.host + w.pid, 'alarm', 'retrying', <b>Worker {w.id ?? w.pid} on {w.host}</b>, w.bad.join(', '), '', <A class="btn" to="/queues#workers">Open the workers</A>)

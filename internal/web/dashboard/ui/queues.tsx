@@ -1,7 +1,7 @@
 import { Fragment, h } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { may, post, say, set, useShared, usePoll, type Pause, type Worker } from './api.js'
-import { bytes, clock, count, moment, span } from './format.js'
+import { bytes, clock, count, moment, placeOf, span } from './format.js'
 import { A, Bar, Fact, Facts, Say, Sec, Sign, Table, Th } from './parts.js'
 
 /** What is done is seen at once: the numbers are asked for anew. */
@@ -10,6 +10,9 @@ async function reread() {
   set({ queues: list?.queues, pauses: pauses?.pauses, workers: own?.workers ?? list?.workers })
 }
 
+/** Queues beside the default one are paused whole. */
+const pathOf = (q: { name?: string; lane?: string; priority?: string }) => q.name ?? `${q.lane}/${q.priority}`
+
 export function QueuesWorkers() {
   const queues = useShared((s) => s.queues), workers = useShared((s) => s.workers), pauses = useShared((s) => s.pauses)
   const [ask, setAsk] = useState<Target | undefined>(), [trouble, setTrouble] = useState('')
@@ -17,7 +20,7 @@ export function QueuesWorkers() {
   const act = (what: string, path: string, body: unknown = {}) => { setTrouble(''); return post(path, body).then(() => { say(what); return reread() }, (e) => setTrouble(String(e.message))) }
   const running = queues?.reduce((n, q) => n + q.active, 0), queued = queues?.reduce((n, q) => n + q.pending, 0)
   const slots = workers?.reduce((n, w) => n + Object.values(w.slots).reduce((a, b) => a + b, 0), 0) ?? 0
-  const held = new Map(pauses?.map((p) => [p.type ? 't' + p.type : `${p.lane}/${p.priority}`, p]))
+  const held = new Map(pauses?.map((p) => [p.type ? 't' + p.type : pathOf(p), p]))
   const steer = pauses !== undefined
   return <Fragment>
     <div class="head"><h1>Queues, workers</h1> {queues && <span class="soft">{count(running)} running, {count(queued)} queued{workers ? `, ${count(Math.max(0, slots - (running ?? 0)))} slots free` : ''}</span>}
@@ -26,19 +29,19 @@ export function QueuesWorkers() {
     <div class="cols">
       <Sec id="q" title="Queues" c="c8" end="high 6, default 3, low 1 by weight"><Table label="Queues" head={<Fragment><Th>queue</Th><Th c="num">running</Th><Th c="num">queued</Th><Th c="num least">parked</Th><Th c="num">oldest</Th><Th unseen>pause</Th></Fragment>}>
         {queues?.map((q) => {
-          const parked = q.parked?.reduce((n, p) => n + p.pending, 0) ?? 0, name = `${q.lane}, ${q.priority}`, path = `/v1/queues/${q.lane}/${q.priority}`
+          const parked = q.parked?.reduce((n, p) => n + p.pending, 0) ?? 0, name = placeOf(q), path = `/v1/queues/${pathOf(q)}`
           return <tr key={q.queue}><th scope="row">{name}{q.paused && <span class="st retrying tag"><Sign of="paused" tint="retrying" />paused</span>}</th>
             <td class={'num ' + (q.active ? '' : 'zero')}>{q.active ? <A to="/jobs?state=running" aria-label={`${count(q.active)} running`}>{count(q.active)}</A> : 0}</td><td class={'num ' + (q.pending ? '' : 'zero')}>{q.pending ? <A to="/jobs?state=queued">{count(q.pending)}</A> : 0}</td><td class={'num least ' + (parked ? '' : 'zero')}>{count(parked)}</td>
-            <td class="num">{q.pending ? span(q.latency_ms) : ''}</td><td class="num">{!steer ? null : q.paused || held.has(`${q.lane}/${q.priority}`)
+            <td class="num">{q.pending ? span(q.latency_ms) : ''}</td><td class="num">{!steer ? null : q.paused || held.has(pathOf(q))
               ? <button type="button" aria-label={'Resume ' + name} onClick={() => void act(name + ' goes on.', path + '/resume')}>Resume</button> : <button type="button" aria-label={'Pause ' + name} onClick={() => setAsk({ kind: 'pause', name, path: path + '/pause' })}>Pause</button>}</td></tr>
         })}
       </Table></Sec>
       <div class="c4 stack"><div id="pauses"><Sec id="pa" title="Pauses" end="only you, or their time, end them">
         {pauses?.map((p) => {
-          const what = p.type ?? `${p.lane}, ${p.priority}`
+          const what = p.type ?? placeOf(p)
           return <Facts key={what}><Fact k={p.type ? 'type' : 'queue'}><span class="st"><Sign of="paused" tint="retrying" /><b>{what}</b></span>{p.state !== 'paused' && <span class="soft"> {p.state}</span>}</Fact><Fact k="since">{moment(p.at)}, by <Say text={p.by} most={60} />, {p.until ? 'until ' + clock(p.until) : 'no end set'}</Fact>
             <Fact k="why"><Say text={p.why || 'not said'} most={300} /></Fact>{!!p.not_obeyed_by?.length && <Fact k="not obeyed">{p.not_obeyed_by.map((w) => `${w.host} ${w.pid}`).join(', ')}: older releases</Fact>}
-            <Fact k=""><button type="button" onClick={() => void act(what + ' goes on.', p.type ? `/v1/types/${encodeURIComponent(p.type)}/resume` : `/v1/queues/${p.lane}/${p.priority}/resume`)}>Resume {what}</button></Fact></Facts>
+            <Fact k=""><button type="button" onClick={() => void act(what + ' goes on.', p.type ? `/v1/types/${encodeURIComponent(p.type)}/resume` : `/v1/queues/${pathOf(p)}/resume`)}>Resume {what}</button></Fact></Facts>
         })}
         {pauses && !pauses.length && <p class="soft empty">Nothing is paused.</p>}
         {!pauses && <p class="soft empty">{queues?.some((q) => q.paused) ? 'Paused queues are marked at the left.' : 'No queue is paused.'}</p>}

@@ -11,7 +11,8 @@ module ActiveJob
     #   config.active_job.queue_adapter = ActiveJob::QueueAdapters::LongshoreAdapter.new(
     #     client: Longshore::Client.new(url: "…"), types: { "mailers" => "rails.mail" })
     #
-    # A queue is a type of Longshore's; what types doesn't name is type. The payload is what ActiveJob's serialize
+    # A queue that types names is a type of Longshore's; all others are of one type, and queues there too where their names
+    # fit (a-z, 0-9 and dashes, at most 32), so that workers can serve them apart. The payload is what ActiveJob's serialize
     # gives, and a function that calls LongshoreAdapter.run executes it. Attempts are Longshore's: controls has
     # max_attempts, timeout and whatever else a submission takes.
     class LongshoreAdapter < (defined?(AbstractAdapter) ? AbstractAdapter : Object)
@@ -57,9 +58,14 @@ module ActiveJob
       private
 
       def submission(job, timestamp)
-        { type: @types.fetch(job.queue_name.to_s, @type), payload: job.serialize, priority: priority(job.priority),
+        { type: @types.fetch(job.queue_name.to_s, @type), payload: job.serialize, queue: queue(job.queue_name.to_s),
+          priority: priority(job.priority),
           run_at: timestamp && Time.at(timestamp), labels: { "job" => job.class.name.to_s[-64..] || job.class.name },
           **@controls }.compact
+      end
+
+      def queue(name)
+        name if name != "default" && !@types.key?(name) && name.match?(/\A[a-z0-9][a-z0-9-]{0,31}\z/)
       end
 
       # As in other adapters a smaller number is more urgent, and 0 and none are what most jobs have.

@@ -1,0 +1,132 @@
+package job
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// DefaultQueue is the queue of jobs that name none.
+const DefaultQueue = "default"
+
+// QueueNames says what the name of a queue is like, for people.
+const QueueNames = "a letter or digit, then up to 31 more or dashes: [a-z0-9][a-z0-9-]{0,31}"
+
+var queueName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+
+// IsQueue tells that a text may name a queue.
+func IsQueue(name string) bool { return queueName.MatchString(name) }
+
+// A Place is where a job waits for a worker: each lane and priority of each queue has a list of its own.
+type Place struct {
+	Lane     Lane
+	Priority Priority
+	Queue    string // its name; "" = the default one
+}
+
+// InQueue is a queue's name as places, tickets and records have it.
+func InQueue(name string) string {
+	if name == DefaultQueue {
+		return ""
+	}
+	return name
+}
+
+// QueueOf is the name that people know a queue by.
+func QueueOf(name string) string {
+	if name == "" {
+		return DefaultQueue
+	}
+	return name
+}
+
+// Name is the place's, "io-high", and with a queue that isn't the default one "io-high:mailers".
+func (p Place) Name() string {
+	name := string(p.Lane) + "-" + string(p.Priority)
+	if p.Queue != "" {
+		name += ":" + p.Queue
+	}
+	return name
+}
+
+// ParsePlace reads what Name writes, whatever the lane and the priority are.
+func ParsePlace(name string) Place {
+	at, queue, _ := strings.Cut(name, ":")
+	lane, priority, _ := strings.Cut(at, "-")
+	return Place{Lane(lane), Priority(priority), queue}
+}
+
+// Known tells that there may be such a place.
+func (p Place) Known() bool {
+	return slices.Contains(Lanes, p.Lane) && slices.Contains(Priorities, p.Priority) &&
+		(p.Queue == "" || IsQueue(p.Queue) && p.Queue != DefaultQueue)
+}
+
+// PlacesOf are all that a queue may have.
+func PlacesOf(queue string) []Place {
+	places := make([]Place, 0, len(Lanes)*len(Priorities))
+	for _, l := range Lanes {
+		for _, p := range Priorities {
+			places = append(places, Place{l, p, InQueue(queue)})
+		}
+	}
+	return places
+}
+
+// A Share is a queue that a worker serves, and how much of its takes that queue gets.
+type Share struct {
+	Queue  string // its name; "" = the default one
+	Weight int    // against those of others that have jobs
+	First  bool   // while it has jobs nothing is taken from others
+}
+
+// MaxShare is the largest weight of a share.
+const MaxShare = 1000
+
+// String writes a share as ParseShare reads it.
+func (s Share) String() string {
+	switch {
+	case s.First:
+		return QueueOf(s.Queue) + "!"
+	case s.Weight == 1:
+		return QueueOf(s.Queue)
+	}
+	return QueueOf(s.Queue) + "=" + strconv.Itoa(s.Weight)
+}
+
+// ParseShare reads one: mailers, mailers=3 or mailers!.
+func ParseShare(text string) (Share, error) {
+	name, weight, weighed := strings.Cut(text, "=")
+	name, first := strings.CutSuffix(name, "!")
+	s := Share{InQueue(name), 1, first}
+	if !IsQueue(name) {
+		return s, fmt.Errorf("%q names no queue: %s", text, QueueNames)
+	}
+	if !weighed {
+		return s, nil
+	}
+	n, err := strconv.Atoi(weight)
+	if err != nil || n < 1 || n > MaxShare || first {
+		return s, fmt.Errorf("%q: a weight is a number from 1 to %d, and one with ! has none", text, MaxShare)
+	}
+	s.Weight = n
+	return s, nil
+}
+
+// ParseShares reads some, each of another queue.
+func ParseShares(texts []string) ([]Share, error) {
+	var shares []Share
+	for _, text := range texts {
+		s, err := ParseShare(strings.TrimSpace(text))
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(shares, func(other Share) bool { return other.Queue == s.Queue }) {
+			return nil, fmt.Errorf("queue %s stands there twice", QueueOf(s.Queue))
+		}
+		shares = append(shares, s)
+	}
+	return shares, nil
+}

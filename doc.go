@@ -131,7 +131,8 @@
 // internal/web/routes.go. [longshore/worker] takes a ticket, starts the job, runs its handler (lane cpu in a
 // child process), keeps the lease, records the end. docs/isolation.md tells of the children.
 // [longshore/direct] is the way in for Go programs without a web process.
-// [longshore/internal/backup] writes what an installation needs to go on into a folder, and puts it into an empty one.
+// [longshore/internal/backup] writes what an installation needs to go on into a folder, and puts it into an
+// empty one.
 //
 // # Floors 6 and 7: programs
 //

@@ -42,7 +42,8 @@ const (
 
 // RowOf is a job as a row.
 func RowOf(s *job.Snapshot) Row {
-	r := Row{ID: s.ID, Type: s.Type, State: s.State, Rev: s.Rev, Priority: s.Priority, Queue: s.Queue, Attempt: s.Attempt,
+	r := Row{ID: s.ID, Type: s.Type, State: s.State, Rev: s.Rev, Priority: s.Priority,
+		Queue: s.Queue, Attempt: s.Attempt,
 		MaxAttempts: s.MaxAttempts, CancelRequested: s.CancelRequested && !s.Done, WaitingFor: s.WaitingFor,
 		RetryOf: s.RetryOf, RetriedAs: s.RetriedAs, Labels: s.Labels, Worker: s.Worker,
 		CreatedAt: s.CreatedAt, RunAt: s.RunAt,

@@ -17,7 +17,8 @@ import (
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func waiting(latency time.Duration, change func(*overview.Overview)) *overview.Overview {
-	o := &overview.Overview{Queues: []queue.Info{{Place: job.Place{Lane: job.LaneIO, Priority: job.Default}, Pending: 3,
+	o := &overview.Overview{Queues: []queue.Info{{
+		Place: job.Place{Lane: job.LaneIO, Priority: job.Default}, Pending: 3,
 		Latency: latency}}, Types: []map[string]bool{{"a.b": true}},
 		Workers: []queue.WorkerInfo{{Slots: map[job.Lane]int{job.LaneIO: 1}, Types: []string{"a.b"}}}}
 	if change != nil {

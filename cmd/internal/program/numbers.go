@@ -22,7 +22,8 @@ func numbersOf(sys *connect.System) func(context.Context) (metrics.Installation,
 			return n, err
 		}
 		for _, q := range o.Queues {
-			is := metrics.Queue{Lane: q.Lane, Priority: q.Priority, Name: job.QueueOf(q.Queue), Waiting: q.Pending, Running: q.Active,
+			is := metrics.Queue{Lane: q.Lane, Priority: q.Priority, Name: job.QueueOf(q.Queue),
+				Waiting: q.Pending, Running: q.Active,
 				Oldest: q.Latency, Paused: q.Paused, Parked: map[string]int64{}}
 			for _, p := range q.Parked {
 				is.Parked[p.Type] += p.Pending

@@ -302,7 +302,8 @@ func allEnd(t *testing.T, s *turned, jobs map[string]NewJob, moved map[job.ID]bo
 				for _, lane := range job.Lanes {
 					for _, priority := range job.Priorities {
 						c := s.NewClaimer([]string{kind})
-						claims, _, err := c.Claim(t.Context(), job.Place{Lane: lane, Priority: priority}, part, 1000)
+						claims, _, err := c.Claim(t.Context(),
+							job.Place{Lane: lane, Priority: priority}, part, 1000)
 						if err != nil {
 							t.Fatal(err)
 						}

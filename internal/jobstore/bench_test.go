@@ -108,7 +108,8 @@ func benchRound(b *testing.B, rdb redis.UniversalClient, s *jobstore.Store, size
 func claimAll(b *testing.B, s *jobstore.Store, size int, all []jobstore.NewJob, fences []string) error {
 	claimer := s.NewClaimer([]string{all[0].Type})
 	for n := 0; n < len(all); {
-		claims, _, err := claimer.Claim(b.Context(), job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, size)
+		claims, _, err := claimer.Claim(b.Context(),
+			job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, size)
 		if err != nil || len(claims) == 0 {
 			return fmt.Errorf("claim after %d: %w", n, err)
 		}

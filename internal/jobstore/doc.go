@@ -71,7 +71,7 @@
 //	P:types           hash    definitions that workers published, by type
 //	P:types:from      hash    type → when the process of its definition began, and published last (ms)
 //	P:types:seen      zset    those types, by the time of their last publication (ms)
-//	P:queues          zset    queues that there are beside the default one, by when they were used last (ms; queues.go)
+//	P:queues          zset    queues beside the default one, by when they were used last (ms; queues.go)
 //	P:workers         zset    living workers (internal/queue), by their last sign of life (ms)
 //	P:minded          string  somebody has looked after parked tickets; some seconds
 //	P:alerts          hash    what is wrong, and who is to be told (internal/alerts)

@@ -176,7 +176,8 @@ func (s *Store) ForgetQueues(ctx context.Context, served []string, idle time.Dur
 }
 
 // unlist has partitions forget the lists of some queues, and tells which queues have any left.
-func (s *Store) unlist(ctx context.Context, old map[string]bool, idle time.Duration) (map[string]bool, error) {
+func (s *Store) unlist(ctx context.Context, old map[string]bool, idle time.Duration) (
+	map[string]bool, error) {
 	left := map[string]bool{}
 	for part, base := range s.bases {
 		places, err := s.Places(ctx, part)

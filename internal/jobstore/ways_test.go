@@ -90,9 +90,11 @@ func (w *way) claim(t *testing.T, n int, fences string) (held []holding) {
 	t.Helper()
 	for left := n; left > 0; {
 		w.claimer.serial++
-		w.claimer.open = &claimCall{job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, left, fences[12*(n-left) : 12*n],
+		w.claimer.open = &claimCall{job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, left,
+			fences[12*(n-left) : 12*n],
 			servedTypes(w.claimer.Types)}
-		claims, _, err := w.claimer.Claim(t.Context(), job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, left)
+		claims, _, err := w.claimer.Claim(t.Context(),
+			job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, left)
 		w.note("claim", err)
 		if err != nil || len(claims) == 0 {
 			break

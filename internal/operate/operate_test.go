@@ -83,7 +83,8 @@ func (b *bench) failOf(o access.Owner, kind string, code job.Code, messages ...s
 	}
 	claimer := b.Store.NewClaimer([]string{kind})
 	for range len(messages) + 1 {
-		claims, more, err := claimer.Claim(b.Context(), job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, 100)
+		claims, more, err := claimer.Claim(b.Context(),
+			job.Place{Lane: job.LaneIO, Priority: job.Default}, 0, 100)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -75,7 +75,8 @@ func (d *Desk) pausePlaces(ctx context.Context, field string, asked answer.Pause
 }
 
 // steerPlaces does something to each place that a field names.
-func (d *Desk) steerPlaces(ctx context.Context, field string, do func(context.Context, job.Place) error) error {
+func (d *Desk) steerPlaces(ctx context.Context, field string,
+	do func(context.Context, job.Place) error) error {
 	var errs []error
 	for _, at := range placesOf(field) {
 		errs = append(errs, do(ctx, at))

@@ -74,7 +74,8 @@ func (p *picker) add(n queueName) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n.at.Lane == p.lane && !slices.ContainsFunc(p.sources, func(s *source) bool { return s.name == n.name }) {
+	if n.at.Lane == p.lane &&
+		!slices.ContainsFunc(p.sources, func(s *source) bool { return s.name == n.name }) {
 		s.empty = n.at.Queue != "" // it is looked at first, with the others that are new
 		p.sources = append(p.sources, s)
 		p.signal()

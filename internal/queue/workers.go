@@ -107,7 +107,8 @@ func (q *Queue) Workers(ctx context.Context) ([]WorkerInfo, error) {
 
 // alive runs aliveScript, and tells of those that were lost. lists are those of the one partition, where
 // there is one.
-func (q *Queue) alive(ctx context.Context, said ...any) (all []WorkerInfo, n int, lists [][]string, err error) {
+func (q *Queue) alive(ctx context.Context, said ...any) (
+	all []WorkerInfo, n int, lists [][]string, err error) {
 	keys := []string{q.workersKey()}
 	if len(said) > 0 && q.parts == 1 {
 		keys = append(keys, jobstore.ListsKey(q.prefix, 0))

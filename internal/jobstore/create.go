@@ -200,7 +200,7 @@ func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
 	}
 	snap = job.Snapshot{ID: c.ID, Type: n.Type, State: n.state(), Rev: 1, Lane: n.Lane, Priority: n.Priority,
 		Queue: n.Queue, MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf,
-			Labels: n.Labels, LimitKey: n.LimitKey,
+		Labels: n.Labels, LimitKey: n.LimitKey,
 		Batch: n.Batch, Name: n.Name, DeleteInput: n.DeleteInput,
 		CreatedAt: time.UnixMilli(c.at).UTC()}
 	tellOwner(&snap, n.Owner)

@@ -294,7 +294,7 @@ func detail(w queue.WorkerInfo) worker {
 	beat := w.SaidAt
 	d := worker{answer.WorkerDetail{ID: w.ID, Host: w.Host, PID: w.PID, Version: w.Version, Slots: w.Slots,
 		Types: append([]string{}, w.Types...), Queues: w.Queues,
-			State: answer.WorkerTaking, Runs: []answer.WorkerRun{},
+		State: answer.WorkerTaking, Runs: []answer.WorkerRun{},
 		BeatAt: &beat, Control: w.ID != ""}}
 	switch {
 	case w.Stopping:

@@ -113,7 +113,8 @@ func (q *Queue) alive(ctx context.Context, said ...any) (
 	if len(said) > 0 && q.parts == 1 {
 		keys = append(keys, jobstore.ListsKey(q.prefix, 0))
 	}
-	reply, err := aliveScript.Run(ctx, q.rdb, keys, append([]any{aliveFor.Milliseconds()}, said...)...).Slice()
+	args := append([]any{aliveFor.Milliseconds()}, said...)
+	reply, err := aliveScript.Run(ctx, q.rdb, keys, args...).Slice()
 	if err != nil {
 		return nil, 0, nil, err
 	}

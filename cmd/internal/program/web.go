@@ -362,7 +362,7 @@ func Worker(ctx context.Context, where worker.Connection, w config.Work, m confi
 		leftBehind = -1
 	}
 	return worker.Run(ctx, worker.Config{Connection: where, Lanes: lanes, Queues: queues,
-		CPUConcurrency: w.CPUConcurrency,
+		CPUConcurrency:    w.CPUConcurrency,
 		StreamConcurrency: w.StreamConcurrency, ShutdownGrace: s.Grace, KillGrace: w.KillGrace,
 		ChildMemory: int64(w.ChildMemory), MaxOutput: int64(w.MaxOutput), LeftBehind: leftBehind,
 		MetricsAddr: string(w.MetricsAddr), Functions: w.Functions.Dir, FunctionsUser: w.SandboxUID,

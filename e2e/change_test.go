@@ -26,7 +26,7 @@ func TestChange(t *testing.T) {
 	one := submit(t, c, primesOf(1, nil))
 	path := site + httpapi.JobPath(one.ID)
 	for body, status := range map[string]int{
-		``: 400, `{}`: 422, `[]`: 422, `{"queue":"x"}`: 422, `{"run_at":"tomorrow"}`: 422,
+		``: 400, `{}`: 422, `[]`: 422, `{"queue":"X y"}`: 422, `{"run_at":"tomorrow"}`: 422,
 		`{"priority":"urgent"}`: 422,
 		`{"timeout":"0s"}`:      422, `{"timeout":"9999h"}`: 422, `{"max_attempts":0}`: 422, `{"max_attempts":101}`: 422,
 		`{"retention":"1ms"}`: 422, `{"expires_in":"-1s"}`: 422, `{"expires_at":"2001-01-01T00:00:00Z"}`: 422,

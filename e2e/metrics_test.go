@@ -70,7 +70,7 @@ func TestMetrics(t *testing.T) {
 		{"worker", `longshore_job_run_seconds_count{type="math.primes"} 3`},
 		{"worker", `longshore_worker_slots{lane="io"} `}, {"worker", `longshore_redis_seconds_count `},
 		{"web", `longshore_connections `}, {"web", `longshore_redis_errors_total 0`},
-		{"installation", `longshore_queue_waiting{lane="cpu",priority="default"} 0`},
+		{"installation", `longshore_queue_waiting{lane="cpu",priority="default",queue="default"} 0`},
 		{"installation", `longshore_workers{state="taking"} 1`},
 		{"installation", `longshore_jobs 5`}, {"installation", `longshore_blobs_free_bytes `},
 		{"installation", `longshore_redis_memory_bytes `},

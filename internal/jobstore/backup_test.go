@@ -149,6 +149,13 @@ func testBackup(t *testing.T, from, to *turned) {
 	add("file", func(n *NewJob) { n.Spec.Input = &Input{Blob: Folder(n.ID) + "/in", Size: 3, SHA256: "h"} })
 	add("later", func(n *NewJob) { n.RunAt = time.UnixMilli(from.now).Add(time.Hour) })
 	add("held", func(n *NewJob) { n.Hold = "why" })
+	if err := from.Enroll(t.Context(), "mailers"); err != nil {
+		t.Fatal(err)
+	}
+	add("queue", func(n *NewJob) { n.Queue = "mailers" })
+	add("no input soon", func(n *NewJob) {
+		n.DeleteInput, n.Spec.Input = job.DeleteAtEnd, &Input{Blob: Folder(n.ID) + "/in", Size: 3, SHA256: "h"}
+	})
 	add("expires", func(n *NewJob) { n.ExpiresIn = time.Minute })
 	add("labels", func(n *NewJob) { n.Labels = job.Labels{"a": "b"} })
 	owner := access.Owner{Tenant: "acme", Subject: "ada"}
@@ -239,6 +246,9 @@ func testBackup(t *testing.T, from, to *turned) {
 		}
 		compareMoved(t, name, was, is)
 	}
+	if err := to.rdb.ZScore(t.Context(), to.queuesKey(), "mailers").Err(); err != nil {
+		t.Errorf("the queue isn't there: %v", err)
+	}
 	if c, err := to.Create(t.Context(), jobs["keyed"]); err != nil || c.New || c.ID != jobs["keyed"].ID {
 		t.Errorf("the same idempotency key: %+v, %v", c, err)
 	}
@@ -299,18 +309,18 @@ func allEnd(t *testing.T, s *turned, jobs map[string]NewJob, moved map[job.ID]bo
 	runAll := func() (n int) {
 		for _, kind := range []string{"test.job"} {
 			for part := range s.bases {
-				for _, lane := range job.Lanes {
-					for _, priority := range job.Priorities {
-						c := s.NewClaimer([]string{kind})
-						claims, _, err := c.Claim(t.Context(),
-							job.Place{Lane: lane, Priority: priority}, part, 1000)
-						if err != nil {
-							t.Fatal(err)
-						}
-						for _, c := range claims {
-							n++
-							s.finish(t, c.Ticket.ID, c.Fence, End{Outcome: Succeeded})
-						}
+				places, err := s.Places(t.Context(), part)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, at := range places {
+					claims, _, err := s.NewClaimer([]string{kind}).Claim(t.Context(), at, part, 1000)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, c := range claims {
+						n++
+						s.finish(t, c.Ticket.ID, c.Fence, End{Outcome: Succeeded})
 					}
 				}
 			}

@@ -75,7 +75,7 @@ func TestEraseInput(t *testing.T) {
 func TestInputInUse(t *testing.T) {
 	t.Parallel()
 	s := turnedStore(t)
-	owner, second := simple(), simple()
+	owner, second := first(), first()
 	in := &Input{Blob: Folder(owner.ID) + "/in", Size: 1}
 	owner.DeleteInput, owner.Spec.Input, owner.MaxAttempts = job.DeleteOnSuccess, in, 1
 	second.DeleteInput, second.Spec.Input, second.RetryOf = job.DeleteOnSuccess, in, owner.ID

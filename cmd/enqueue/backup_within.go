@@ -13,7 +13,6 @@ import (
 	"longshore/internal/backup"
 	"longshore/internal/connect"
 	"longshore/internal/jobstore"
-	"longshore/internal/redisdb"
 )
 
 func (p *cli) backup(ctx context.Context, dir, inputs string) error {
@@ -21,10 +20,7 @@ func (p *cli) backup(ctx context.Context, dir, inputs string) error {
 	if err != nil {
 		return err
 	}
-	where := connection(s)
-	where.Log = p.warnings()
-	redisdb.LogTo(where.Log)
-	sys, err := connect.Open(ctx, where)
+	sys, err := connect.Open(ctx, p.loud(s))
 	if err != nil {
 		return unconnected(err)
 	}
@@ -46,11 +42,8 @@ func (p *cli) restore(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	where := connection(s)
-	where.Log = p.warnings()
-	redisdb.LogTo(where.Log)
 	begun := time.Now()
-	done, err := backup.Restore(ctx, where, dir)
+	done, err := backup.Restore(ctx, p.loud(s), dir)
 	switch {
 	case errors.Is(err, jobstore.ErrNotEmpty):
 		return fmt.Errorf("%w: a backup needs an empty installation, another PREFIX or another Redis; nothing was written", err)

@@ -10,6 +10,7 @@ import (
 
 	"longshore/config"
 	"longshore/direct"
+	installed "longshore/installation"
 	"longshore/internal/redisdb"
 	"longshore/job"
 )
@@ -20,11 +21,7 @@ var _ installation = onRedis{}
 
 // within goes straight to Redis and the blob store.
 func (p *cli) within(ctx context.Context, s config.Enqueue) (installation, error) {
-	log := p.warnings()
-	redisdb.LogTo(log)
-	where := connection(s)
-	where.Log = log
-	c, err := direct.Open(ctx, direct.Config{Connection: where, Retention: s.Jobs.Retention,
+	c, err := direct.Open(ctx, direct.Config{Connection: p.loud(s), Retention: s.Jobs.Retention,
 		MaxInput:   int64(s.MaxUpload),
 		MaxTimeout: s.Ceilings.Timeout, MaxRetention: s.Ceilings.Retention, MaxAttempts: s.Ceilings.Attempts})
 	return onRedis{c}, unconnected(err)
@@ -45,6 +42,14 @@ func (o onRedis) open(ctx context.Context, id job.ID, name string) (io.ReadClose
 func (o onRedis) clock(context.Context) (time.Time, error) { return time.Now(), nil }
 
 func (o onRedis) close() error { return o.Close() }
+
+// loud is the connection of what works on Redis itself: it says what is to be warned of.
+func (p *cli) loud(s config.Enqueue) installed.Config {
+	where := connection(s)
+	where.Log = p.warnings()
+	redisdb.LogTo(where.Log)
+	return where
+}
 
 // warnings is the log of what works on Redis itself.
 func (p *cli) warnings() *slog.Logger {

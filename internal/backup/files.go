@@ -35,28 +35,28 @@ type file struct {
 // filesFolder has copied files.
 const filesFolder = "files"
 
-// copiers is how many files are copied at a time.
-const copiers = 8
+// atOnce is how many files are copied at a time, or jobs told what they are after.
+const atOnce = 8
 
-// A crew does something with files, some at a time. The first error ends it.
-type crew struct {
-	tasks  chan file
+// A crew does something with files, or with jobs, some at a time. The first error ends it.
+type crew[T any] struct {
+	tasks  chan T
 	wait   sync.WaitGroup
 	cancel context.CancelCauseFunc
 	ctx    context.Context //nolint:containedctx // of its goroutines, which end with it
 }
 
-func newCrew(ctx context.Context, do func(context.Context, file) error) *crew {
-	tasks := make(chan file, 4*copiers)
-	c := &crew{tasks: tasks}
+func newCrew[T any](ctx context.Context, do func(context.Context, T) error) *crew[T] {
+	tasks := make(chan T, 4*atOnce)
+	c := &crew[T]{tasks: tasks}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
-	for range copiers {
+	for range atOnce {
 		c.wait.Go(func() {
-			for f := range tasks {
+			for task := range tasks {
 				if c.ctx.Err() != nil {
 					continue
 				}
-				if err := do(c.ctx, f); err != nil {
+				if err := do(c.ctx, task); err != nil {
 					c.cancel(err)
 				}
 			}
@@ -65,9 +65,9 @@ func newCrew(ctx context.Context, do func(context.Context, file) error) *crew {
 	return c
 }
 
-func (c *crew) add(f file) error {
+func (c *crew[T]) add(task T) error {
 	select {
-	case c.tasks <- f:
+	case c.tasks <- task:
 		return nil
 	case <-c.ctx.Done():
 		return context.Cause(c.ctx)
@@ -75,7 +75,7 @@ func (c *crew) add(f file) error {
 }
 
 // end waits until all is done. It may be called again.
-func (c *crew) end() error {
+func (c *crew[T]) end() error {
 	if c.tasks != nil {
 		close(c.tasks)
 		c.tasks = nil
@@ -91,7 +91,7 @@ type copying struct {
 	store *jobstore.Store
 	blobs blob.Store
 	dir   string
-	crew  *crew
+	crew  *crew[file]
 
 	mu     sync.Mutex
 	lines  *writer

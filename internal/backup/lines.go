@@ -63,19 +63,27 @@ func (w *writer) close() error {
 	return err
 }
 
-// writeMap writes a part of names and values.
-func writeMap(dir, part string, all map[string]string) (Part, error) {
+// writePart writes a part of the lines that f writes.
+func writePart(dir, part string, f func(*writer) error) (Part, error) {
 	w, err := create(dir, part)
 	if err != nil {
 		return Part{}, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if err = w.line(entry{name, all[name]}); err != nil {
-			break
-		}
-	}
+	err = f(w)
 	err = cmp.Or(err, w.close())
 	return w.part, err
+}
+
+// writeMap writes a part of names and values.
+func writeMap(dir, part string, all map[string]string) (Part, error) {
+	return writePart(dir, part, func(w *writer) error {
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			if err := w.line(entry{name, all[name]}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // verify compares all parts with what the manifest says of them.

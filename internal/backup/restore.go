@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 
 	"longshore/internal/blob"
@@ -206,31 +205,14 @@ func (r *restoring) rooms(ctx context.Context) error {
 
 // waits has jobs know how those end that they are after.
 func (r *restoring) waits(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	tasks := make(chan after)
-	var wait sync.WaitGroup
-	for range copiers {
-		wait.Go(func() {
-			for a := range tasks {
-				if err := r.sys.Store.RestoreAfter(ctx, a.ID, a.Tenant, a.After, a.Letters); err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
+	c := newCrew(ctx, func(ctx context.Context, a after) error {
+		return r.sys.Store.RestoreAfter(ctx, a.ID, a.Tenant, a.After, a.Letters)
+	})
 	err := eachLine(r.dir, partAfter, func(_ int64, a *after) error {
 		if r.gone[a.ID] {
 			return nil
 		}
-		select {
-		case tasks <- *a:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		return c.add(*a)
 	})
-	close(tasks)
-	wait.Wait()
-	return errors.Join(err, context.Cause(ctx))
+	return errors.Join(err, c.end())
 }

@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -105,19 +104,18 @@ func (w *writing) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	batches, err := create(w.dir, partBatches)
+	batches, err := writePart(w.dir, partBatches, func(out *writer) error {
+		for _, b := range w.batches {
+			if err := out.line(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	for _, b := range w.batches {
-		if err = batches.line(b); err != nil {
-			break
-		}
-	}
-	if err := cmp.Or(err, batches.close()); err != nil {
-		return err
-	}
-	w.m.Parts = []Part{jobs, waits, batches.part, {}}
+	w.m.Parts = []Part{jobs, waits, batches, {}}
 	if err := w.rooms(ctx, schedules); err != nil {
 		return err
 	}
@@ -136,31 +134,28 @@ func (w *writing) write(ctx context.Context) error {
 
 // jobs writes the jobs, and has their files copied.
 func (w *writing) jobs(ctx context.Context) (Part, error) {
-	out, err := create(w.dir, partJobs)
-	if err != nil {
-		return Part{}, err
-	}
-	sum, err := w.sys.Store.Dump(ctx, func(d *jobstore.Dumped) error {
-		if d.Pieces && w.m.Inputs == ByCopy { // what has come so far is no file yet
-			w.m.Counts.Uploads++
-			return nil
-		}
-		if err := w.files(d); err != nil {
-			return err
-		}
-		if len(d.After) > 0 {
-			w.after = append(w.after, after{ID: d.ID, Tenant: d.Tenant, After: d.After})
-		}
-		if d.Batch != nil {
-			w.batches = append(w.batches, keptBatch{d.ID, *d.Batch})
-		}
-		w.m.Counts.Jobs++
-		return out.line(d.Kept)
+	return writePart(w.dir, partJobs, func(out *writer) error {
+		sum, err := w.sys.Store.Dump(ctx, func(d *jobstore.Dumped) error {
+			if d.Pieces && w.m.Inputs == ByCopy { // what has come so far is no file yet
+				w.m.Counts.Uploads++
+				return nil
+			}
+			if err := w.files(d); err != nil {
+				return err
+			}
+			if len(d.After) > 0 {
+				w.after = append(w.after, after{ID: d.ID, Tenant: d.Tenant, After: d.After})
+			}
+			if d.Batch != nil {
+				w.batches = append(w.batches, keptBatch{d.ID, *d.Batch})
+			}
+			w.m.Counts.Jobs++
+			return out.line(d.Kept)
+		})
+		w.m.Counts.Uploads += sum.Uploads
+		w.m.Counts.Damaged, w.m.Counts.Batches = sum.Damaged, int64(len(w.batches))
+		return err
 	})
-	w.m.Counts.Uploads += sum.Uploads
-	w.m.Counts.Damaged, w.m.Counts.Batches = sum.Damaged, int64(len(w.batches))
-	err = cmp.Or(err, out.close())
-	return out.part, err
 }
 
 // files has a job's files copied. An input that is another job's file becomes its own: that one may not go
@@ -205,20 +200,19 @@ func (w *writing) file(f file, ended bool) error {
 // waits writes how those have ended that jobs of the backup are after. It is looked at when all jobs were
 // read: who is open then was open when it was its turn, and is there.
 func (w *writing) waits(ctx context.Context) (Part, error) {
-	out, err := create(w.dir, partAfter)
-	if err != nil {
-		return Part{}, err
-	}
-	for _, a := range w.after {
-		if a.Letters, err = w.sys.Store.Letters(ctx, a.After); err == nil {
-			err = out.line(a)
+	return writePart(w.dir, partAfter, func(out *writer) error {
+		for _, a := range w.after {
+			letters, err := w.sys.Store.Letters(ctx, a.After)
+			if err != nil {
+				return err
+			}
+			a.Letters = letters
+			if err := out.line(a); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			break
-		}
-	}
-	err = cmp.Or(err, out.close())
-	return out.part, err
+		return nil
+	})
 }
 
 // rooms writes what is no job.

@@ -64,12 +64,12 @@ func (s *Store) Dump(ctx context.Context, each func(*Dumped) error) (sum DumpSum
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // of calls that are ahead
 	var walks walks
-	for part := range s.bases {
-		families, err := s.standingFamilies(ctx, part)
-		if err != nil {
-			return sum, err
-		}
-		for _, family := range families {
+	parts, err := s.standing(ctx)
+	if failed(err) {
+		return sum, err
+	}
+	for part, is := range parts {
+		for _, family := range slices.Sorted(maps.Keys(is.families())) {
 			walks = append(walks, &dumpWalk{s: s, part: part, family: family, sum: &sum})
 		}
 	}
@@ -102,30 +102,6 @@ func (s *Store) Dump(ctx context.Context, each func(*Dumped) error) (sum DumpSum
 		}
 	}
 	return sum, nil
-}
-
-// standingFamilies are those of which a partition has, or had, jobs.
-func (s *Store) standingFamilies(ctx context.Context, part int) ([]string, error) {
-	fields, err := s.rdb.HKeys(ctx, s.bases[part]+"n").Result()
-	if failed(err) {
-		return nil, err
-	}
-	heads, err := s.rdb.HVals(ctx, s.bases[part]+"heads").Result()
-	if failed(err) {
-		return nil, err
-	}
-	all := map[string]bool{}
-	for _, field := range fields {
-		if len(field) == 9 {
-			all[field[:8]] = true
-		}
-	}
-	for _, said := range heads {
-		if len(said) > 8 {
-			all[said[:8]] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(all)), nil
 }
 
 // A dumpItem is a job at its place.

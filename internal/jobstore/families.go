@@ -77,6 +77,36 @@ func (s *Store) familiesOfType(ctx context.Context, kind string) ([][]string, er
 
 // allFamilies are those of all tenants, or those that may be the usual one's.
 func (s *Store) allFamilies(ctx context.Context, tenant string) ([][]string, error) {
+	parts, err := s.standing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := make([][]string, len(parts))
+	for part, is := range parts {
+		if tenant == access.Installation && is.tenants >= maxTenants {
+			return nil, ErrManyTenants
+		}
+		all := is.families()
+		if tenant != access.Installation {
+			if untold := is.strikeTold(all, tenant); untold && is.tenants > 0 {
+				if err := s.strikeOthers(ctx, s.bases[part], all); err != nil {
+					return nil, err
+				}
+			}
+		}
+		found[part] = slices.Sorted(maps.Keys(all))
+	}
+	return found, nil
+}
+
+// A standing is what a partition has from which its families can be told.
+type standing struct {
+	fields, heads []string // of its counters; texts of its heads
+	tenants       int64    // beside the usual one
+}
+
+// standing asks all partitions. Where err is that a key is of another type, what it returns lacks that one's.
+func (s *Store) standing(ctx context.Context) ([]standing, error) {
 	pipe := s.rdb.Pipeline()
 	counts, heads := make([]*redis.StringSliceCmd, len(s.bases)), make([]*redis.StringSliceCmd, len(s.bases))
 	tenants := make([]*redis.IntCmd, len(s.bases))
@@ -84,40 +114,49 @@ func (s *Store) allFamilies(ctx context.Context, tenant string) ([][]string, err
 		counts[part], heads[part] = pipe.HKeys(ctx, base+"n"), pipe.HVals(ctx, base+"heads")
 		tenants[part] = pipe.SCard(ctx, base+"tenants")
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err
+	_, err := pipe.Exec(ctx)
+	all := make([]standing, len(s.bases))
+	for part := range all {
+		all[part] = standing{counts[part].Val(), heads[part].Val(), tenants[part].Val()}
 	}
-	found := make([][]string, len(s.bases))
-	for part := range found {
-		if tenant == access.Installation && tenants[part].Val() >= maxTenants {
-			return nil, ErrManyTenants
+	return all, err
+}
+
+// families are those of which the partition has, or had, jobs: of all tenants.
+func (is standing) families() map[string]bool {
+	all := map[string]bool{}
+	for _, field := range is.fields {
+		if len(field) == 9 {
+			all[field[:8]] = true
 		}
-		all, untold := map[string]bool{}, map[string]bool{} // of untold ones no head says whose they are
-		for _, field := range counts[part].Val() {
-			if len(field) == 9 {
-				all[field[:8]], untold[field[:8]] = true, true
-			}
-		}
-		for _, said := range heads[part].Val() {
-			if len(said) < 9 {
-				continue
-			}
-			delete(untold, said[:8])
-			if words := strings.Split(said[8:], " "); tenant == access.Installation ||
-				len(words) == 7 && words[5] == tenant {
-				all[said[:8]] = true
-			} else {
-				delete(all, said[:8]) // another tenant's
-			}
-		}
-		if tenant != access.Installation && len(untold) > 0 && tenants[part].Val() > 0 {
-			if err := s.strikeOthers(ctx, s.bases[part], all); err != nil {
-				return nil, err
-			}
-		}
-		found[part] = slices.Sorted(maps.Keys(all))
 	}
-	return found, nil
+	for _, said := range is.heads {
+		if len(said) > 8 {
+			all[said[:8]] = true
+		}
+	}
+	return all
+}
+
+// strikeTold takes out of the partition's families those of other tenants, as far as heads tell, and reports
+// whether there are some of which none does.
+func (is standing) strikeTold(all map[string]bool, tenant string) (untold bool) {
+	told := map[string]bool{}
+	for _, said := range is.heads {
+		if len(said) < 9 {
+			continue
+		}
+		told[said[:8]] = true
+		if words := strings.Split(said[8:], " "); len(words) != 7 || words[5] != tenant {
+			delete(all, said[:8])
+		}
+	}
+	for family := range all {
+		if !told[family] {
+			return true
+		}
+	}
+	return false
 }
 
 // strikeOthers takes the families of tenants other than the usual one out of a set: where the table of heads

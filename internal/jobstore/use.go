@@ -48,14 +48,8 @@ func (s *Store) Unuse(ctx context.Context, owner, user job.ID) error {
 // EraseInput notes that the input of an ended job, whose own file it is, is deleted, which is the caller's
 // to do, and to tell InputErased. Where an open job works on its files it stays: job.ErrInUse.
 func (s *Store) EraseInput(ctx context.Context, owner job.ID) error {
-	err := s.erase(ctx, owner, "file")
-	if !errors.Is(err, job.ErrInUse) {
-		return err
-	}
-	if _, err := s.dropUsers(ctx, owner); err != nil {
-		return err
-	}
-	return s.erase(ctx, owner, "file")
+	_, err := s.unlessUsed(ctx, owner, func() error { return s.erase(ctx, owner, "file") })
+	return err
 }
 
 // InputErased notes that the input is deleted that a job was the last to work on.
@@ -76,18 +70,23 @@ func (s *Store) Remove(ctx context.Context, id job.ID) error {
 }
 
 func (s *Store) removeUnused(ctx context.Context, by access.View, id job.ID) error {
-	err := s.remove(ctx, by, id)
-	if !errors.Is(err, job.ErrInUse) {
-		return err
+	user, err := s.unlessUsed(ctx, id, func() error { return s.remove(ctx, by, id) })
+	if errors.Is(err, job.ErrInUse) {
+		return &job.InUseError{ID: id, By: user}
 	}
-	user, err := s.dropUsers(ctx, id)
-	if err != nil {
-		return err
+	return err
+}
+
+// unlessUsed does what job.ErrInUse hinders, once those are struck off who use the owner's files no more;
+// user is one that still does.
+func (s *Store) unlessUsed(ctx context.Context, owner job.ID, do func() error) (user job.ID, err error) {
+	if err = do(); !errors.Is(err, job.ErrInUse) {
+		return "", err
 	}
-	if err := s.remove(ctx, by, id); !errors.Is(err, job.ErrInUse) {
-		return err
+	if user, err = s.dropUsers(ctx, owner); err != nil {
+		return "", err
 	}
-	return &job.InUseError{ID: id, By: user}
+	return user, do()
 }
 
 func (s *Store) remove(ctx context.Context, by access.View, id job.ID) error {

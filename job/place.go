@@ -115,6 +115,21 @@ func ParseShare(text string) (Share, error) {
 	return s, nil
 }
 
+// AllQueues is what a worker says of its queues that serves each.
+const AllQueues = "*"
+
+// SharesServe tells that a worker serves a queue, by what it says of its queues: shares as String writes
+// them, or AllQueues. One that says nothing is of a release that knows the default one alone.
+func SharesServe(said []string, queue string) bool {
+	if len(said) == 0 {
+		return queue == ""
+	}
+	return slices.ContainsFunc(said, func(one string) bool {
+		s, err := ParseShare(one)
+		return one == AllQueues || err == nil && s.Queue == queue
+	})
+}
+
 // ParseShares reads some, each of another queue.
 func ParseShares(texts []string) ([]Share, error) {
 	var shares []Share

@@ -316,13 +316,7 @@ func (d *doctor) noQueue(queues []client.QueueInfo, workers []client.WorkerInfo)
 // servesQueue tells that one of some workers serves a queue.
 func servesQueue(workers []client.WorkerInfo, name string) bool {
 	return slices.ContainsFunc(workers, func(w client.WorkerInfo) bool {
-		if len(w.Queues) == 0 { // of a release that knows the default one alone
-			return name == ""
-		}
-		return slices.ContainsFunc(w.Queues, func(said string) bool {
-			s, err := job.ParseShare(said)
-			return said == "*" || err == nil && s.Queue == name
-		})
+		return job.SharesServe(w.Queues, name)
 	})
 }
 

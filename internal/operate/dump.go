@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -25,11 +24,7 @@ func (d *Desk) DumpPauses(ctx context.Context) (map[string]string, error) {
 		return nil, err
 	}
 	for _, q := range queues {
-		ours := false
-		for field := range stored {
-			ours = ours || slices.Contains(placesOf(field), q.Place)
-		}
-		if !q.Paused || ours {
+		if !q.Paused || known(stored, q.Place) {
 			continue
 		}
 		text, err := json.Marshal(storedPause{By: "asynq", At: time.Now().UnixMilli()})

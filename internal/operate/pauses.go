@@ -378,6 +378,13 @@ func (p storedPause) show(field string) answer.Pause {
 	return shown
 }
 
+// known tells that a place is paused by one of ours, or its whole queue is.
+func known(all map[string]storedPause, at job.Place) bool {
+	_, place := all[placeField(at)]
+	_, whole := all[queueField(at.Queue)]
+	return place || whole
+}
+
 // Pauses lists what is paused, also by asynq's tools.
 func (d *Desk) Pauses(ctx context.Context) (answer.PauseList, error) {
 	list := answer.PauseList{Pauses: []answer.Pause{}}
@@ -390,11 +397,8 @@ func (d *Desk) Pauses(ctx context.Context) (answer.PauseList, error) {
 		return list, err
 	}
 	for _, q := range queues {
-		if field := placeField(q.Place); q.Paused {
-			_, ours := all[field]
-			if _, whole := all[queueField(q.Queue)]; !ours && !whole {
-				list.Pauses = append(list.Pauses, storedPause{By: "asynq"}.show(field))
-			}
+		if q.Paused && !known(all, q.Place) {
+			list.Pauses = append(list.Pauses, storedPause{By: "asynq"}.show(placeField(q.Place)))
 		}
 	}
 	workers, err := d.Queue.Workers(ctx)

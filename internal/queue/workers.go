@@ -35,9 +35,6 @@ type WorkerInfo struct {
 	SaidAt time.Time `json:"-"`
 }
 
-// AllQueues is what a worker says of its queues that serves each.
-const AllQueues = "*"
-
 // Serves reports whether the worker takes jobs of a type from a lane of a queue.
 func (w WorkerInfo) Serves(typ string, l job.Lane, queue string) bool {
 	return !w.Draining && w.Slots[l] > 0 && slices.Contains(w.Types, typ) && w.ServesQueue(queue)
@@ -45,13 +42,7 @@ func (w WorkerInfo) Serves(typ string, l job.Lane, queue string) bool {
 
 // ServesQueue reports whether the worker takes jobs from a queue.
 func (w WorkerInfo) ServesQueue(queue string) bool {
-	if len(w.Queues) == 0 {
-		return queue == ""
-	}
-	return slices.ContainsFunc(w.Queues, func(said string) bool {
-		s, err := job.ParseShare(said)
-		return said == AllQueues || err == nil && s.Queue == queue
-	})
+	return job.SharesServe(w.Queues, queue)
 }
 
 // NamedQueues are those that workers name, the default one aside.
@@ -165,7 +156,7 @@ func parseWorkers(reply any) (workers []WorkerInfo) {
 func (s *Server) Info(stopping bool) WorkerInfo {
 	w := WorkerInfo{PID: os.Getpid(), Slots: map[job.Lane]int{},
 		Types: append([]string{}, *s.types.Load()...), Draining: stopping || s.quiet.Load(),
-		Stopping: stopping, ID: s.store.WorkerID(), Version: s.version, Queues: []string{AllQueues}}
+		Stopping: stopping, ID: s.store.WorkerID(), Version: s.version, Queues: []string{job.AllQueues}}
 	if len(s.shares) > 0 {
 		w.Queues = nil
 		for _, share := range s.shares {

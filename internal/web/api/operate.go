@@ -80,22 +80,27 @@ func (h *Operate) steering() []edge.Route {
 
 		{Op: at("POST", queue+"pause", "pause-queue", "Start no more jobs of a queue", oneQueue.Describe(),
 			pause, 0),
-			Access: edge.Bearer, Scope: act, Wide: true, JSON: true, Handle: h.pauseQueue,
-			Body: answer.Pause{}},
+			Access: edge.Bearer, Scope: act, Wide: true, JSON: true,
+			Handle: pausing(oneQueue, h.pauseQueue),
+			Body:   answer.Pause{}},
 		{Op: at("POST", queue+"resume", "resume-queue", "Start jobs of a queue again", oneQueue.Describe(), nil,
-			http.StatusNoContent), Access: edge.Bearer, Scope: act, Wide: true, Handle: h.resumeQueue},
+			http.StatusNoContent), Access: edge.Bearer, Scope: act, Wide: true,
+			Handle: resuming(oneQueue, h.resumeQueue)},
 		{Op: at("POST", whole+"pause", "pause-whole-queue",
 			"Start no more jobs of a queue, in whichever lane, of whichever priority", wholeQueue.Describe(), pause, 0),
-			Access: edge.Bearer, Scope: act, Wide: true, JSON: true, Handle: h.pauseWhole,
-			Body: answer.Pause{}},
+			Access: edge.Bearer, Scope: act, Wide: true, JSON: true,
+			Handle: pausing(wholeQueue, h.desk.PauseWhole),
+			Body:   answer.Pause{}},
 		{Op: at("POST", whole+"resume", "resume-whole-queue", "Start jobs of a whole queue again",
 			wholeQueue.Describe(), nil, http.StatusNoContent), Access: edge.Bearer, Scope: act, Wide: true,
-			Handle: h.resumeWhole},
+			Handle: resuming(wholeQueue, h.desk.ResumeWhole)},
 		{Op: at("POST", kind+"pause", "pause-type", "Start no more jobs of a type", oneType.Describe(), pause, 0),
-			Access: edge.Bearer, Scope: act, Wide: true, JSON: true, Handle: h.pauseType,
-			Body: answer.Pause{}},
+			Access: edge.Bearer, Scope: act, Wide: true, JSON: true,
+			Handle: pausing(oneType, h.desk.PauseType),
+			Body:   answer.Pause{}},
 		{Op: at("POST", kind+"resume", "resume-type", "Start jobs of a type again", oneType.Describe(), nil,
-			http.StatusNoContent), Access: edge.Bearer, Scope: act, Wide: true, Handle: h.resumeType},
+			http.StatusNoContent), Access: edge.Bearer, Scope: act, Wide: true,
+			Handle: resuming(oneType, h.desk.ResumeType)},
 		{Op: at("GET", httpapi.PathPauses, "list-pauses", "What is paused", nil, nil, 0), Access: edge.Bearer,
 			Scope: look, Wide: true, Handle: h.pauses, Body: answer.PauseList{}},
 
@@ -233,66 +238,40 @@ func (h *Operate) cancelOperation(a *edge.Answer, r *http.Request) error {
 	return nil
 }
 
-// A queueName is a queue in a path.
-type queueName struct {
-	lane     job.Lane
-	priority job.Priority
-}
-
-var oneQueue = edge.Params[queueName]{
+var oneQueue = edge.Params[job.Place]{
 	{Name: "lane", In: edge.Path, Doc: "io or cpu", Schema: plainText(),
-		Read: func(to *queueName, text string) error { to.lane = job.Lane(text); return nil }},
+		Read: func(to *job.Place, text string) error { to.Lane = job.Lane(text); return nil }},
 	{Name: "priority", In: edge.Path, Doc: job.PriorityNames(), Schema: plainText(),
-		Read: func(to *queueName, text string) error { to.priority = job.Priority(text); return nil }},
+		Read: func(to *job.Place, text string) error { to.Priority = job.Priority(text); return nil }},
 }
 
 var wholeQueue = edge.Params[string]{{Name: "queue", In: edge.Path, Doc: "the queue, as mailers", Schema: plainText(),
 	Read: func(to *string, text string) error { *to = text; return nil }}}
 
-func (h *Operate) pauseWhole(a *edge.Answer, r *http.Request) error {
-	var name string
-	var asked answer.PauseRequest
-	if err := errors.Join(wholeQueue.Read(r, &name), readBody(a, &asked)); err != nil {
-		return err
-	}
-	return paused(a)(h.desk.PauseWhole(r.Context(), name, asked, a.Who.Name()))
-}
-
-func (h *Operate) resumeWhole(a *edge.Answer, r *http.Request) error {
-	var name string
-	if err := wholeQueue.Read(r, &name); err != nil {
-		return err
-	}
-	if err := h.desk.ResumeWhole(r.Context(), name); err != nil {
-		return err
-	}
-	a.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
 var oneType = edge.Params[string]{{Name: "type", In: edge.Path, Doc: "the type", Schema: typeName(),
 	Read: func(to *string, text string) error { *to = text; return nil }}}
 
-func (h *Operate) pauseQueue(a *edge.Answer, r *http.Request) error {
-	var q queueName
-	var asked answer.PauseRequest
-	if err := errors.Join(oneQueue.Read(r, &q), readBody(a, &asked)); err != nil {
-		return err
-	}
-	return paused(a)(h.desk.PauseQueue(r.Context(), q.lane, q.priority, asked, a.Who.Name()))
+func (h *Operate) pauseQueue(ctx context.Context, at job.Place, asked answer.PauseRequest,
+	by string) (answer.Pause, error) {
+	return h.desk.PauseQueue(ctx, at.Lane, at.Priority, asked, by)
 }
 
-func (h *Operate) pauseType(a *edge.Answer, r *http.Request) error {
-	var kind string
-	var asked answer.PauseRequest
-	if err := errors.Join(oneType.Read(r, &kind), readBody(a, &asked)); err != nil {
-		return err
-	}
-	return paused(a)(h.desk.PauseType(r.Context(), kind, asked, a.Who.Name()))
+func (h *Operate) resumeQueue(ctx context.Context, at job.Place) error {
+	return h.desk.ResumeQueue(ctx, at.Lane, at.Priority)
 }
 
-func paused(a *edge.Answer) func(answer.Pause, error) error {
-	return func(p answer.Pause, err error) error {
+type handle = func(*edge.Answer, *http.Request) error
+
+// pausing serves the pause of what parameters name.
+func pausing[T any](params edge.Params[T],
+	pause func(context.Context, T, answer.PauseRequest, string) (answer.Pause, error)) handle {
+	return func(a *edge.Answer, r *http.Request) error {
+		var what T
+		var asked answer.PauseRequest
+		if err := errors.Join(params.Read(r, &what), readBody(a, &asked)); err != nil {
+			return err
+		}
+		p, err := pause(r.Context(), what, asked, a.Who.Name())
 		if err == nil {
 			edge.WriteJSON(a, http.StatusOK, p)
 		}
@@ -300,28 +279,19 @@ func paused(a *edge.Answer) func(answer.Pause, error) error {
 	}
 }
 
-func (h *Operate) resumeQueue(a *edge.Answer, r *http.Request) error {
-	var q queueName
-	if err := oneQueue.Read(r, &q); err != nil {
-		return err
+// resuming serves the end of such a pause.
+func resuming[T any](params edge.Params[T], resume func(context.Context, T) error) handle {
+	return func(a *edge.Answer, r *http.Request) error {
+		var what T
+		if err := params.Read(r, &what); err != nil {
+			return err
+		}
+		if err := resume(r.Context(), what); err != nil {
+			return err
+		}
+		a.WriteHeader(http.StatusNoContent)
+		return nil
 	}
-	if err := h.desk.ResumeQueue(r.Context(), q.lane, q.priority); err != nil {
-		return err
-	}
-	a.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-func (h *Operate) resumeType(a *edge.Answer, r *http.Request) error {
-	var kind string
-	if err := oneType.Read(r, &kind); err != nil {
-		return err
-	}
-	if err := h.desk.ResumeType(r.Context(), kind); err != nil {
-		return err
-	}
-	a.WriteHeader(http.StatusNoContent)
-	return nil
 }
 
 func (h *Operate) pauses(a *edge.Answer, r *http.Request) error {

@@ -76,17 +76,15 @@ func (h Scaling) hireFire(a *edge.Answer, r *http.Request, token string) error {
 	if err != nil {
 		return err
 	}
-	value := int64(s.All.Wanted)
-	if h.Latency {
-		value = (s.All.AgeMS + 999) / 1000
-	}
-	values := []HireFireValue{{Name: "worker", Value: value}}
-	for _, name := range slices.Sorted(maps.Keys(s.Queues)) {
-		q := HireFireValue{Name: "worker-" + name, Value: int64(s.Queues[name].Wanted)}
+	value := func(name string, l httpapi.LaneScale) HireFireValue {
 		if h.Latency {
-			q.Value = (s.Queues[name].AgeMS + 999) / 1000
+			return HireFireValue{Name: name, Value: (l.AgeMS + 999) / 1000}
 		}
-		values = append(values, q)
+		return HireFireValue{Name: name, Value: int64(l.Wanted)}
+	}
+	values := []HireFireValue{value("worker", s.All)}
+	for _, name := range slices.Sorted(maps.Keys(s.Queues)) {
+		values = append(values, value("worker-"+name, s.Queues[name]))
 	}
 	edge.WriteJSON(a, http.StatusOK, values)
 	return nil

@@ -91,6 +91,19 @@ func TestDeleteInput(t *testing.T) {
 			t.Errorf("%s: %s", name, r.body)
 		}
 	}
+	// The outputs of a job whose input is gone are there still, for who works on them again too.
+	owner, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.compress", DeleteInput: job.DeleteAtEnd},
+		strings.NewReader("hello"), 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, c, owner.ID)
+	erased(t, c, owner.ID)
+	second := wait(t, c, submit(t, c, client.Submission{Type: "log.analyze", InputJob: owner.ID}).ID)
+	again := request(t, "POST", url+httpapi.RetryPath(second.ID), nil).snapshot(t)
+	if again = wait(t, c, again.ID); again.State != second.State {
+		t.Errorf("it ended %s, and run again %s", second.State, again.State)
+	}
 	kept, err := c.SubmitFile(t.Context(), client.Submission{Type: "file.checksum"}, strings.NewReader("hello"), 5)
 	if err != nil {
 		t.Fatal(err)

@@ -62,7 +62,11 @@ func (d *Submitter) unuse(ctx context.Context, owner, user job.ID) {
 // refer finds the file that a request refers to and registers its user.
 func (d *Submitter) refer(ctx context.Context, r Request, user job.ID) (*jobstore.Input, error) {
 	if r.input != nil { // a retry's: it may be another job's in turn
-		err := d.Store.UseInput(ctx, r.input.Owner(), user)
+		use := d.Store.Use
+		if r.DeleteInput != "" { // then it is the input of the job that was retried first, else it may be an output
+			use = d.Store.UseInput
+		}
+		err := use(ctx, r.input.Owner(), user)
 		if errors.Is(err, job.ErrNotFound) && !errors.Is(err, job.ErrStoreReset) {
 			return nil, httpapi.NewError(httpapi.Conflict,
 				"its input is gone: the retention of the job that it came from is over").Wrap(err)

@@ -345,3 +345,24 @@ func allEnd(t *testing.T, s *turned, jobs map[string]NewJob, moved map[job.ID]bo
 		}
 	}
 }
+
+// TestTwoRestores holds that the restore of one backup doesn't go on where that of another was begun, even if
+// both have looked before either began.
+func TestTwoRestores(t *testing.T) {
+	t.Parallel()
+	s := turnedStore(t)
+	for _, backup := range []string{"b1", "b2"} {
+		if going, err := s.Vacant(t.Context(), backup); going || err != nil {
+			t.Fatalf("%s: %v, %v", backup, going, err)
+		}
+	}
+	first, err := s.BeginRestore(t.Context(), "b1", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Stop()
+	if r, err := s.BeginRestore(t.Context(), "b2", ""); !errors.Is(err, ErrOtherBackup) {
+		t.Errorf("b2 goes on: %v", err)
+		r.Stop()
+	}
+}

@@ -81,11 +81,20 @@ const sweepsSeen = 2 * time.Second
 
 // BeginRestore begins, or goes on: no program opens the installation until EndRestore. epoch is that of the
 // installation that the backup is of: what is kept beside its files is no loss of this one. Open has been
-// called before. Errors: ErrAlive, or Redis's.
+// called before. Errors: ErrOtherBackup, ErrAlive, or Redis's.
 func (s *Store) BeginRestore(ctx context.Context, backup, epoch string) (*Restore, error) {
 	first, err := s.rdb.HSetNX(ctx, s.metaKey(), "restoring", backup).Result()
 	if err != nil {
 		return nil, err
+	}
+	if !first { // begun before, or since Vacant looked, perhaps for another one
+		is, err := s.rdb.HGet(ctx, s.metaKey(), "restoring").Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return nil, err
+		}
+		if is != backup {
+			return nil, ErrOtherBackup
+		}
 	}
 	s.restoring = backup
 	r := &Restore{s: s}

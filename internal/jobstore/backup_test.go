@@ -366,3 +366,27 @@ func TestTwoRestores(t *testing.T) {
 		r.Stop()
 	}
 }
+
+// TestRestoreMakesOnce holds that a restore that goes on doesn't make again what has gone since it was made.
+func TestRestoreMakesOnce(t *testing.T) {
+	t.Parallel()
+	from, to, n := turnedStore(t), turnedStore(t), simple()
+	mustCreate(t, from.Store, n)
+	var kept *Kept
+	if _, err := from.Dump(t.Context(), func(d *Dumped) error { kept = &d.Kept; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for run, want := range []int64{1, 0} {
+		r, err := to.BeginRestore(t.Context(), "b1", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Add(1, kept); err != nil {
+			t.Fatal(err)
+		}
+		if made, _, err := r.Flush(); made != want || err != nil {
+			t.Errorf("run %d: made %d, %v", run, made, err)
+		}
+		to.rdb.Del(t.Context(), to.key(n.ID))
+	}
+}

@@ -26,9 +26,7 @@ import (
 func TestMain(m *testing.M) {
 	isolate.Main(func(ctx context.Context, o *isolate.Order) ([]byte, bool) { return Serve(ctx, o) })
 	code := m.Run()
-	if dir, err := build(); err == nil {
-		os.RemoveAll(dir)
-	}
+	os.RemoveAll(built)
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -36,12 +34,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// built is the folder of the module and of what is compiled of it, "" if nothing was built.
+var built string
+
 // build builds the module once.
 var build = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "wasm-test-")
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "function.wasm"), ".")
 	cmd.Dir = "testdata/module"
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=-buildvcs=false")
@@ -51,6 +53,41 @@ var build = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
+// compiled has a pool compile the module once, and returns a folder as that pool's cache is then: with the race
+// detector a compilation takes half a minute, so that other pools begin with what is there.
+var compiled = sync.OnceValues(func() (string, error) {
+	dir, err := build()
+	if err != nil {
+		return "", err
+	}
+	kept, base := filepath.Join(dir, "kept"), filepath.Join(dir, "base")
+	if err := os.Mkdir(base, 0o700); err != nil {
+		return "", err
+	}
+	pool := NewPool(filepath.Join(dir, "cache"), dir)
+	f, h := moduleOf(dir), hostOn(base)
+	e, err := pool.Open(f, h)
+	if err == nil {
+		err = errors.Join(os.CopyFS(kept, os.DirFS(pool.cache)), e.Close())
+	}
+	return kept, errors.Join(err, pool.Close())
+})
+
+// moduleOf is the function that was built into a folder.
+func moduleOf(dir string) *functions.Function {
+	return &functions.Function{Type: "test.wasm", Folder: dir,
+		Command: []string{filepath.Join(dir, "function.wasm")}, Digest: "d",
+		Manifest: functions.Manifest{Mode: functions.WASM,
+			Output: functions.Output{As: functions.OutputAuto}}}
+}
+
+// hostOn is a host whose jobs have their folders in base.
+func hostOn(base string) *functions.Host {
+	return &functions.Host{Slots: map[job.Lane]int{job.LaneCPU: 2}, Memory: 512 << 20, MaxOutput: 64 << 20,
+		KillGrace: time.Second, Base: base, Log: slog.New(slog.DiscardHandler),
+		Getenv: func(name string) string { return "value of " + name }}
+}
+
 type bench struct {
 	functions.Executor
 	t    testing.TB
@@ -59,21 +96,18 @@ type bench struct {
 
 func setup(t testing.TB, change ...func(*functions.Function, *functions.Host)) *bench {
 	t.Helper()
-	built, err := build()
+	kept, err := compiled()
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &functions.Function{Type: "test.wasm", Folder: built,
-		Command: []string{filepath.Join(built, "function.wasm")}, Digest: "d",
-		Manifest: functions.Manifest{Mode: functions.WASM,
-			Output: functions.Output{As: functions.OutputAuto}}}
-	h := &functions.Host{Slots: map[job.Lane]int{job.LaneCPU: 2}, Memory: 512 << 20, MaxOutput: 64 << 20,
-		KillGrace: time.Second, Base: t.TempDir(), Log: slog.New(slog.DiscardHandler),
-		Getenv: func(name string) string { return "value of " + name }}
+	f, h := moduleOf(built), hostOn(t.TempDir())
 	for _, c := range change {
 		c(f, h)
 	}
-	pool := NewPool(t.TempDir(), filepath.Dir(f.Command[0]))
+	pool := NewPool(filepath.Join(t.TempDir(), "cache"), filepath.Dir(f.Command[0]))
+	if err := os.CopyFS(pool.cache, os.DirFS(kept)); err != nil {
+		t.Fatal(err)
+	}
 	e, err := pool.Open(f, h)
 	if err != nil {
 		t.Fatal(err, pool.Close())

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -33,13 +34,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// builtIn are the handlers, made once: with the race detector that takes longer than many a job.
+var builtIn = sync.OnceValue(handlers.BuiltIn)
+
 // run runs a built-in handler and checks that it leaves nothing open.
 func run(t testing.TB, ctx context.Context, typ, payload string, r *handlers.Run,
 	files *handlerstest.Files) ([]byte, error) {
 	t.Helper()
-	entry, ok := handlers.BuiltIn().Lookup(typ)
+	entry, ok := builtIn().Lookup(typ)
 	if !ok {
-		t.Fatalf("no handler for %s: %v", typ, handlers.BuiltIn().Err())
+		t.Fatalf("no handler for %s: %v", typ, builtIn().Err())
 	}
 	result, err := entry.Run(ctx, r, []byte(payload))
 	if n := files.Left(); n != 0 {

@@ -31,8 +31,9 @@ func turnedStore(t *testing.T) *turned {
 	return s
 }
 
-// turn turns the clock and lets the sweeper see each half second of it, of more than some minutes each five,
-// of half an hour and more each thirty.
+// turn turns the clock and lets the sweeper see each half second of it; of more than some seconds each one,
+// after which leases get no time back yet, of more than some minutes each five, of half an hour and more
+// each thirty.
 func (s *turned) turn(t *testing.T, d time.Duration) Swept {
 	t.Helper()
 	var sum Swept
@@ -42,6 +43,8 @@ func (s *turned) turn(t *testing.T, d time.Duration) Swept {
 		step = 30_000
 	case d > 5*time.Minute:
 		step = 5000
+	case d > 10*time.Second:
+		step = stallMS
 	}
 	for left := d.Milliseconds(); ; left -= step {
 		s.now += min(left, step)

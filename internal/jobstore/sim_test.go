@@ -30,6 +30,7 @@ type sim struct {
 	queues *rand.Rand // draws queues; nil = there is the default one alone
 	mono   int64
 	skew   int64
+	turned int64 // what Redis's TIME was set to
 	events events
 	seq    int
 
@@ -248,7 +249,9 @@ func (s *sim) step() bool {
 // redis runs a script call now, at Redis's own time.
 func (s *sim) redis(do func(context.Context)) {
 	ctx := context.Background()
-	_ = s.store.turn(ctx, s.mono+s.skew) // else the time that the last call saw
+	if now := s.mono + s.skew; now != s.turned && s.store.turn(ctx, now) == nil {
+		s.turned = now // else it is the time that the last call saw
+	}
 	do(ctx)
 }
 

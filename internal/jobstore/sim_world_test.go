@@ -382,6 +382,7 @@ func world(t testing.TB, seed uint64, prefix string, r rules) *sim {
 		}
 	}
 	s.judge()
+	redistest.Clear(prefix)
 	return s
 }
 

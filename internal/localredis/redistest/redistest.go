@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"testing"
 
@@ -31,6 +32,7 @@ import (
 var shared struct {
 	mu     sync.Mutex
 	server *localredis.Server
+	client redis.UniversalClient // of Clear
 	err    error
 }
 
@@ -61,6 +63,9 @@ func closeShared() error {
 	defer shared.mu.Unlock()
 	if shared.server == nil {
 		return nil
+	}
+	if shared.client != nil {
+		_ = shared.client.Close()
 	}
 	return shared.server.Close()
 }
@@ -105,12 +110,35 @@ func Real() bool {
 }
 
 // Prefix returns a prefix for keys, channels and queues that no other test
-// uses: letters and digits, like "t4f2a9c01".
+// uses: letters and digits, like "t4f2a9c01". Its keys on the shared server go with the test.
 func Prefix(t testing.TB) string {
 	t.Helper()
 	var b [4]byte
 	rand.Read(b[:])
-	return "t" + hex.EncodeToString(b[:])
+	prefix := "t" + hex.EncodeToString(b[:])
+	t.Cleanup(func() { Clear(prefix) })
+	return prefix
+}
+
+// Clear removes what a prefix has on the shared server. Tests list keys by KEYS, which goes through those of
+// all others too: a server that keeps what each has left spends most of its time on that.
+func Clear(prefix string) {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.server == nil {
+		return
+	}
+	if shared.client == nil {
+		var err error
+		shared.client, err = redisdb.Open(redisdb.Config{URL: shared.server.URL(), MaxConnections: 1})
+		if err != nil {
+			return
+		}
+	}
+	ctx := context.Background()
+	for some := range slices.Chunk(shared.client.Keys(ctx, "*"+prefix+"*").Val(), 1000) {
+		shared.client.Unlink(ctx, some...) // what can't be removed is only in the way
+	}
 }
 
 // Client returns a client of the shared server with production's options and

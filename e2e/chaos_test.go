@@ -27,9 +27,7 @@ func TestChaos(t *testing.T) { //nolint:paralleltest // see above
 	if err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command("go", "build", "-o", dir+"/", "./internal/chaos")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
+	if out, err := goBuild("..", dir+"/", "./internal/chaos").CombinedOutput(); err != nil {
 		t.Fatalf("build chaos: %v\n%s", err, out)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)

@@ -48,17 +48,19 @@ func TestGreedyExpressions(t *testing.T) {
 		return snap
 	}
 
-	// Neighbours run all the while, in both lanes and in both kinds of process.
+	// Neighbours run all the while, in both lanes and in both kinds of process, one a moment after the other.
 	stop := make(chan struct{})
 	var neighbours sync.WaitGroup
-	rows := bytes.Repeat([]byte(`{"status":500}`+"\n"+`{"status":200}`+"\n"), 50_000)
+	rows := bytes.Repeat([]byte(`{"status":500}`+"\n"+`{"status":200}`+"\n"), 10_000)
 	for _, filter := range []string{".status >= 500", ".status + 0 >= 500"} {
 		neighbours.Go(func() {
+			tick := time.NewTicker(500 * time.Millisecond)
+			defer tick.Stop()
 			for {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-tick.C:
 				}
 				snap := wait(t, c, submit("ndjson.filter", map[string]string{"filter": filter}, rows, 0).ID)
 				if snap.State != job.Succeeded || len(snap.Errors) > 0 {

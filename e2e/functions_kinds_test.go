@@ -167,7 +167,7 @@ func writeKinds(t *testing.T, functions string) (types []string) {
 		if k.built == "wasm" {
 			output = "function.wasm"
 		}
-		cmd := exec.Command("go", "build", "-o", filepath.Join(folder, output), ".")
+		cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(folder, output), ".")
 		cmd.Dir = filepath.Join("testdata", "functions", k.built)
 		cmd.Env = append(append(os.Environ(), "GOFLAGS=-buildvcs=false"), k.env...)
 		if out, err := cmd.CombinedOutput(); err != nil {

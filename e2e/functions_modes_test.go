@@ -31,7 +31,7 @@ func example(t *testing.T, functions, typ, output string, env ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("go", "build", "-o", filepath.Join(to, output), ".")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(to, output), ".")
 	cmd.Dir = from
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false"), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {

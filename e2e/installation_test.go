@@ -55,14 +55,20 @@ var programs = sync.OnceValues(func() (string, error) {
 	if _, err := lookAtSources(".."); err != nil {
 		return "", err
 	}
-	build := exec.Command("go", "build", "-o", dir+"/", "./cmd/...")
-	build.Dir = ".."
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
+	if out, err := goBuild("..", dir+"/", "./cmd/...").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build programs: %w\n%s", err, out)
 	}
 	return dir, nil
 })
+
+// goBuild builds packages as `make build` does, and so of what that finds in the go command's cache, and leaves
+// there for it.
+func goBuild(folder, output, packages string) *exec.Cmd {
+	build := exec.Command("go", "build", "-trimpath", "-o", output, packages)
+	build.Dir = folder
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	return build
+}
 
 // An installation is a Redis, a folder and programs as processes.
 type installation struct {

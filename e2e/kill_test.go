@@ -32,7 +32,7 @@ func TestKilledWorkerLosesNothing(t *testing.T) {
 	if len(running) < 4 {
 		t.Fatalf("invalid run: only %d jobs run on the worker to be killed", len(running))
 	}
-	jobs := 10_000
+	jobs := 7000
 	if testing.Short() {
 		jobs = 5000
 	}

@@ -24,7 +24,7 @@ func TestLeakIsAlarmed(t *testing.T) {
 	in := install(t)
 	_, url := in.web(t)
 	program := filepath.Join(t.TempDir(), "leaker")
-	if out, err := exec.Command("go", "build", "-o", program, "./leaker").CombinedOutput(); err != nil {
+	if out, err := goBuild("", program, "./leaker").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	w := startCommand(t, exec.Command(program), in.env)

@@ -23,9 +23,7 @@ var ownWorker = sync.OnceValue(func() error {
 	if err != nil {
 		return err
 	}
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "own-worker"), ".")
-	build.Dir = filepath.Join("..", "examples", "own-worker")
-	return build.Run()
+	return goBuild(filepath.Join("..", "examples", "own-worker"), filepath.Join(dir, "own-worker"), ".").Run()
 })
 
 // TestOwnTypeBesideStockWorkers holds what README invites to: one worker with a

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"longshore/client"
 	"longshore/internal/httpapi"
@@ -35,11 +36,13 @@ func load(t *testing.T, url string) *steady {
 	l := &steady{t: t, client: clientOf(t, url), stopped: make(chan struct{})}
 	for range 4 {
 		l.wg.Go(func() {
+			tick := time.NewTicker(20 * time.Millisecond)
+			defer tick.Stop()
 			for n := 0; ; n++ {
 				select {
 				case <-l.stopped:
 					return
-				default:
+				case <-tick.C:
 					l.submit(url, n)
 				}
 			}

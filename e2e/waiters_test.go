@@ -144,8 +144,7 @@ func startSwarm(t *testing.T, url string, ids []job.ID) (*process, io.Writer) {
 	t.Helper()
 	folder := t.TempDir()
 	program, list := filepath.Join(folder, "swarm"), filepath.Join(folder, "ids")
-	build := exec.Command("go", "build", "-o", program, "./swarm")
-	if out, err := build.CombinedOutput(); err != nil {
+	if out, err := goBuild("", program, "./swarm").CombinedOutput(); err != nil {
 		t.Fatalf("build swarm: %v\n%s", err, out)
 	}
 	var text strings.Builder

@@ -351,12 +351,13 @@ var boundProgram = sync.OnceValues(func() (string, error) {
 	if !raceDetector {
 		return os.Executable()
 	}
-	build := exec.Command("go", "test", "-c", "-o", filepath.Join(boundFolder(), "bounds"), ".")
+	program := filepath.Join(boundFolder(), "bounds")
+	build := exec.Command("go", "test", "-c", "-trimpath", "-o", program, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as the programs are
 	if text, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the children of TestBounds: %w\n%s", err, text)
 	}
-	return build.Args[4], nil
+	return program, nil
 })
 
 // boundFolder is where boundProgram builds to. TestMain removes it.

@@ -44,7 +44,7 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	built = dir
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "function.wasm"), ".")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "function.wasm"), ".")
 	cmd.Dir = "testdata/module"
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=-buildvcs=false")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -53,8 +53,8 @@ var build = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// compiled has a pool compile the module once, and returns a folder as that pool's cache is then: with the race
-// detector a compilation takes half a minute, so that other pools begin with what is there.
+// compiled has a pool compile the module once, and returns a folder as that pool's cache is then: with the
+// race detector a compilation takes half a minute, so that other pools begin with what is there.
 var compiled = sync.OnceValues(func() (string, error) {
 	dir, err := build()
 	if err != nil {

@@ -353,7 +353,8 @@ func (s *Store) eachShare(ctx context.Context, all map[job.ID]KeptBatch,
 }
 
 // RestoreAfter enters a job of a tenant at those that it is after, of which letters tells how each has
-// ended; see Letters. It may be repeated.
+// ended; see Letters. One that went while the backup was written may be here all the same, and open. It may be
+// repeated.
 func (s *Store) RestoreAfter(ctx context.Context, id job.ID, tenant string, before []job.ID,
 	letters string) error {
 	if len(letters) != len(before) {
@@ -361,7 +362,7 @@ func (s *Store) RestoreAfter(ctx context.Context, id job.ID, tenant string, befo
 	}
 	var open []job.ID
 	for i, one := range before {
-		if letters[i:i+1] == openLetter {
+		if letter := letters[i : i+1]; letter == openLetter || letter == goneLetter {
 			open = append(open, one)
 			continue
 		}
@@ -376,7 +377,7 @@ func (s *Store) RestoreAfter(ctx context.Context, id job.ID, tenant string, befo
 }
 
 func (s *Store) resolve(ctx context.Context, id, before job.ID, letter string) error {
-	if _, ok := states[letter]; !ok && letter != goneLetter {
+	if _, ok := states[letter]; !ok {
 		return fmt.Errorf("what %s is after: %w", id, job.ErrDamaged)
 	}
 	return batch.RunAll(ctx, s.rdb, s.scripts.resolve, 1, []*batch.Call{s.call(id, before.Raw(), letter)})

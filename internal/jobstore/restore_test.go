@@ -36,3 +36,38 @@ func TestRestoreAfterGone(t *testing.T) {
 		t.Errorf("behind its end who is after it is %s", snap.State)
 	}
 }
+
+// TestRestoreLines holds that a slot to a job's end has one holder, whichever of two jobs is made first: who
+// stood in the line stands there again, behind who keeps it.
+func TestRestoreLines(t *testing.T) {
+	t.Parallel()
+	from, to := turnedStore(t), turnedStore(t)
+	one := Slots{Limit: "t/order", Most: 1, ToEnd: true}
+	from.limits(t, 1, one)
+	to.limits(t, 1, one)
+	line := limited("", one.Class("a"))
+	line.RunAt = time.UnixMilli(from.now).Add(10 * time.Second)
+	keeper, last := limited(line.ID, one.Class("a")), limited(line.ID, one.Class("a"))
+	mustCreate(t, from.Store, line)
+	mustCreate(t, from.Store, keeper)
+	_, fences := from.takes(t, keeper, 1)
+	from.finish(t, keeper.ID, fences[0], End{Outcome: Retry, Code: job.HandlerError, Delay: 10 * time.Minute})
+	mustCreate(t, from.Store, last)
+	from.turn(t, 11*time.Second)
+	list, _ := dumpOf(t, from.Store)
+	restored(t, from.Store, to.Store, list, 1)
+	to.set(t)
+	to.turn(t, 20*time.Second)
+	if ids, _ := to.takes(t, line, 3); len(ids) > 0 {
+		t.Fatalf("while the slot is kept %v start", ids)
+	}
+	to.turn(t, 11*time.Minute)
+	for i, want := range []job.ID{keeper.ID, line.ID, last.ID} {
+		ids, fences := to.takes(t, line, 3)
+		if len(ids) != 1 || ids[0] != want {
+			t.Fatalf("%d: %v start, not %v", i, ids, want)
+		}
+		to.finish(t, want, fences[0], End{Outcome: Succeeded})
+		to.turn(t, time.Second)
+	}
+}

@@ -52,6 +52,26 @@ local function count_in(b, ended, id)
   if ended ~= '@succeeded@' and #list < BAD then call('HSET', share, 'bad', list .. id) end
 end
 
+-- line_up stands a ticket in the line of the first limit that its job has no slot of. It gives none: who keeps one to its
+-- end may come behind it. The first sweep does.
+line_up = function(j, lm)
+  local id, entry = j.id, entry_of(j)
+  call('HSET', @QUEUE(j.head.queue)@ .. 't:' .. entry, 'msg', '@MSG@' .. hex(id))
+  for _, class in ipairs(in_order(lm)) do
+    local slots = P .. 'slots:' .. class
+    if call('SISMEMBER', slots, id) == 0 then
+      if bound(class) then
+        stand(id, entry, class)
+        call('SADD', P .. 'hurry', class)
+        return
+      end
+      call('SADD', slots, id)
+      call('SADD', P .. 'classes', class)
+    end
+  end
+  to_pending(j.head.queue, entry)
+end
+
 -- bring_back plans what isn't usual. A run is as one whose worker was lost; what was to be canceled is.
 local function bring_back(id, core, about, fields)
   cores[id], blank[id] = core, true
@@ -72,7 +92,7 @@ local function bring_back(id, core, about, fields)
   if j.m then todo(3, 'ZADD', P .. 'own', 0, j.m .. id) end
   local uk, lm = rare(j, 'uk'), rare(j, 'lm')
   if uk then todo(2, 'SET', P .. 'k:' .. sub(uk, 3, 18), id) end
-  if lm and j.st > 0 and not TERMINAL[j.s] then -- slots to the end
+  if lm and j.st > 0 and not TERMINAL[j.s] and not j.cr then -- slots to the end
     todo(5, function()
       for class in string.gmatch(lm, '%S+') do
         local _, to_end = bound(class)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/job"
 )
 
@@ -69,5 +70,34 @@ func TestRestoreLines(t *testing.T) {
 		}
 		to.finish(t, want, fences[0], End{Outcome: Succeeded})
 		to.turn(t, time.Second)
+	}
+}
+
+// TestRestoreUsers holds that a batch stays for who is to gather it.
+func TestRestoreUsers(t *testing.T) {
+	t.Parallel()
+	from, to := turnedStore(t), turnedStore(t)
+	b, then := simple(), simple()
+	b.Type, b.ExpiresIn, b.Name, then.Hold = job.BatchType, time.Hour, "b", "why"
+	if _, err := from.OpenBatch(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	mustCreate(t, from.Store, then)
+	if err := from.Use(t.Context(), b.ID, then.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := from.Views().CloseBatch(t.Context(), access.Everything, b.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	from.turn(t, time.Minute)
+	list, _ := dumpOf(t, from.Store)
+	restored(t, from.Store, to.Store, list, 1)
+	for _, s := range []*turned{from, to} {
+		for range 10 {
+			s.turn(t, time.Hour)
+		}
+		if snap := s.state(t, b.ID); !snap.Done {
+			t.Errorf("it is %s", snap.State)
+		}
 	}
 }

@@ -58,6 +58,7 @@ local function beside(item, id, core, f1, f2, f3)
   if has(f3, @F_V@) then listed(item, 'e', call('LRANGE', P .. 'e:' .. id, 0, -1)) end
   if has(f3, @F_S@) then listed(item, 's', call('LRANGE', P .. 's:' .. id, 0, -1)) end
   if has(f1, @F_O@) then listed(item, 'w', call('HGETALL', P .. 'w:' .. id)) end
+  if of_batch(id, core) then listed(item, 'u', call('HGETALL', P .. 'u:' .. id)) end -- who is to gather it
   if has(f2, @F_I@) then
     local hash = load(id).ik
     local claimed = call('GET', P .. 'i:' .. hash)

@@ -132,7 +132,7 @@ local function usual(id, core, about)
 end
 
 -- beside writes what stands beside a record, and returns the rare fields.
-local WRITES = { e = 'RPUSH', s = 'RPUSH', w = 'HSET', x = 'HSET' }
+local WRITES = { e = 'RPUSH', s = 'RPUSH', u = 'HSET', w = 'HSET', x = 'HSET' }
 local function beside(id, things)
   local fields = {}
   for _ = 1, things do

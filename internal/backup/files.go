@@ -27,6 +27,7 @@ type file struct {
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256,omitempty"`
 	Gone   bool   `json:"gone,omitempty"`    // the job has ended meanwhile, and isn't restored
+	Letter string `json:"letter,omitempty"`  // how: jobstore.Letters
 	Lacks  bool   `json:"missing,omitempty"` // it is not where it should be: the job goes along without it
 
 	ended bool // its job had ended when it was read: nothing is decided by what is missing of it
@@ -95,6 +96,7 @@ type copying struct {
 
 	mu     sync.Mutex
 	lines  *writer
+	gone   map[job.ID]string // letters of jobs that have ended meanwhile
 	n      int64
 	counts *Counts
 }
@@ -110,7 +112,9 @@ func (w *copying) copy(ctx context.Context, f file) error {
 				if err != nil {
 					return err
 				}
-				f.Gone = !f.ended && letter != "-"
+				if f.Gone = !f.ended && letter != "-"; f.Gone {
+					f.Letter = letter
+				}
 			}
 		case err != nil:
 			return fmt.Errorf("copy %s: %w", from, err)
@@ -120,6 +124,7 @@ func (w *copying) copy(ctx context.Context, f file) error {
 	defer w.mu.Unlock()
 	switch {
 	case f.Gone:
+		w.gone[f.Job] = f.Letter
 	case f.Lacks:
 		w.counts.Missing++
 	default:

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ func Restore(ctx context.Context, c connect.Config, dir string) (done Restored, 
 	if err := m.verify(dir); err != nil {
 		return done, err
 	}
-	r := &restoring{dir: dir, m: m, gone: map[job.ID]bool{}}
+	r := &restoring{dir: dir, m: m, gone: map[job.ID]string{}}
 	if err := r.look(); err != nil {
 		return done, err
 	}
@@ -55,14 +56,14 @@ type restoring struct {
 	dir  string
 	m    Manifest
 	done Restored
-	gone map[job.ID]bool // jobs that have ended while the backup was written
+	gone map[job.ID]string // letters of jobs that have ended while the backup was written
 }
 
 // look reads which jobs have ended meanwhile, and whether all copied files are there.
 func (r *restoring) look() error {
 	return eachLine(r.dir, partFiles, func(_ int64, f *file) error {
 		if f.Gone {
-			r.gone[f.Job] = true
+			r.gone[f.Job] = cmp.Or(f.Letter, "g")
 		}
 		if f.File == "" {
 			return nil
@@ -135,9 +136,9 @@ func (r *restoring) run(ctx context.Context) error {
 		return err
 	}
 	err = eachLine(r.dir, partJobs, func(n int64, k *jobstore.Kept) error {
-		if r.gone[k.ID] {
+		if letter, gone := r.gone[k.ID]; gone {
 			r.done.Ended++
-			return nil
+			return records.AddEnded(n, k, letter)
 		}
 		return records.Add(n, k)
 	})
@@ -209,7 +210,7 @@ func (r *restoring) waits(ctx context.Context) error {
 		return r.sys.Store.RestoreAfter(ctx, a.ID, a.Tenant, a.After, a.Letters)
 	})
 	err := eachLine(r.dir, partAfter, func(_ int64, a *after) error {
-		if r.gone[a.ID] {
+		if _, gone := r.gone[a.ID]; gone {
 			return nil
 		}
 		return c.add(*a)

@@ -77,7 +77,8 @@ func emptyFolder(dir string) error {
 
 // write writes all parts. Schedules come before jobs: a tick that is made in between is made again, and
 // finds its job by its id unless that has ended; the other way round it would be nowhere. Functions come
-// behind: a job may be of a version that is deployed meanwhile.
+// behind: a job may be of a version that is deployed meanwhile. What jobs are after is looked at when all
+// files were: who is found to have ended by its file that went is not restored, but known.
 func (w *writing) write(ctx context.Context) error {
 	schedules, err := w.sys.Store.DumpSchedules(ctx)
 	if err != nil {
@@ -93,11 +94,19 @@ func (w *writing) write(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = lines.close() }() // of a backup that is none
-	w.copying = copying{store: w.sys.Store, blobs: w.sys.Blobs, dir: w.dir, lines: lines, counts: &w.m.Counts}
+	w.copying = copying{store: w.sys.Store, blobs: w.sys.Blobs, dir: w.dir, lines: lines, counts: &w.m.Counts,
+		gone: map[job.ID]string{}}
 	w.copying.crew = newCrew(ctx, w.copying.copy)
 	defer func() { _ = w.copying.crew.end() }()
 	jobs, err := w.jobs(ctx)
 	if err != nil {
+		return err
+	}
+	rooms, err := w.rooms(ctx, schedules)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(w.copying.crew.end(), lines.close()); err != nil {
 		return err
 	}
 	waits, err := w.waits(ctx)
@@ -115,14 +124,7 @@ func (w *writing) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.m.Parts = []Part{jobs, waits, batches, {}}
-	if err := w.rooms(ctx, schedules); err != nil {
-		return err
-	}
-	if err := errors.Join(w.copying.crew.end(), lines.close()); err != nil {
-		return err
-	}
-	w.m.Parts[3] = lines.part
+	w.m.Parts = append([]Part{jobs, waits, batches, lines.part}, rooms...)
 	if w.m.Inputs == ByCopy {
 		if err := syncFolder(filepath.Join(w.dir, filesFolder)); err != nil {
 			return err
@@ -206,7 +208,13 @@ func (w *writing) waits(ctx context.Context) (Part, error) {
 			if err != nil {
 				return err
 			}
-			a.Letters = letters
+			known := []byte(letters)
+			for i, before := range a.After {
+				if letter := w.copying.gone[before]; letter != "" {
+					known[i] = letter[0]
+				}
+			}
+			a.Letters = string(known)
 			if err := out.line(a); err != nil {
 				return err
 			}
@@ -216,10 +224,10 @@ func (w *writing) waits(ctx context.Context) (Part, error) {
 }
 
 // rooms writes what is no job.
-func (w *writing) rooms(ctx context.Context, schedules map[string]string) error {
+func (w *writing) rooms(ctx context.Context, schedules map[string]string) (parts []Part, err error) {
 	functions, versions, err := w.sys.Functions.Dump(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if w.m.Inputs == ByCopy {
 		copied := map[string]bool{} // a rollback has the blob of the version that it goes back to
@@ -227,22 +235,22 @@ func (w *writing) rooms(ctx context.Context, schedules map[string]string) error 
 			if !copied[v.Blob] {
 				copied[v.Blob] = true
 				if err := w.file(file{Blob: v.Blob, From: v.Blob}, true); err != nil {
-					return err
+					return nil, err
 				}
 			}
 		}
 	}
 	limits, err := w.sys.Limits.Dump(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	access, err := w.sys.Access.Dump(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pauses, err := w.sys.Desk.DumpPauses(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c := &w.m.Counts
 	c.Schedules, c.Access, c.Pauses = int64(len(schedules)), int64(len(access)), int64(len(pauses))
@@ -257,9 +265,9 @@ func (w *writing) rooms(ctx context.Context, schedules map[string]string) error 
 		{partPauses, pauses}} {
 		part, err := writeMap(w.dir, room.name, room.all)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		w.m.Parts = append(w.m.Parts, part)
+		parts = append(parts, part)
 	}
-	return nil
+	return parts, nil
 }

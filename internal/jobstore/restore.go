@@ -191,9 +191,22 @@ func (r *Restore) start(ctx context.Context) error {
 
 // Add makes a job, if it isn't made: the n-th of the backup, from 1. They come in their order. An error is
 // told by Flush.
-func (r *Restore) Add(n int64, k *Kept) error {
+func (r *Restore) Add(n int64, k *Kept) error { return r.add(numbered{n, k}) }
+
+// AddEnded counts a job in its batch that has ended while the backup was written, and isn't made; letter is as
+// Letters tells it. It stands for Add.
+func (r *Restore) AddEnded(n int64, k *Kept, letter string) error {
+	record, err := parseRecord(string(k.Record))
+	if _, known := states[letter]; !known || err != nil || record.batch == "" {
+		return nil
+	}
+	return r.add(numbered{n, &Kept{ID: k.ID, Record: []byte(letter + record.batch.Raw())}})
+}
+
+func (r *Restore) add(one numbered) error {
+	k := one.job
 	p := r.parts[r.s.part(k.ID)]
-	if n <= p.done {
+	if one.n <= p.done {
 		return nil
 	}
 	size := len(k.Record) + len(k.Head)
@@ -202,7 +215,7 @@ func (r *Restore) Add(n int64, k *Kept) error {
 			size += len(value)
 		}
 	}
-	p.jobs, p.size = append(p.jobs, numbered{n, k}), p.size+size
+	p.jobs, p.size = append(p.jobs, one), p.size+size
 	if len(p.jobs) >= restoreChunk || p.size >= restoreBytes {
 		return r.send(p)
 	}

@@ -1,6 +1,6 @@
 -- restore: makes some jobs of a backup, in the order in which they were created. KEYS: the partition. ARGV: the number of the
 -- last of them in the backup; what key sweep has said since the restore began; the lease; how many heads, each as number, family and text;
--- then of each job its id, record, head ('0' = it has its own), how many things stand beside it, and of each of these a letter, how many values,
+-- then of each job its id, record (of one that is only counted in its batch: how it has ended and the batch), head ('0' = it has its own), how many things stand beside it, and of each of these a letter, how many values,
 -- the values, as dump.lua tells them. Answers { 'ok', how many were made, how many can't be read }, 'done' if this call was carried out before, 'alive' if a
 -- program has begun to work here, which must not see half of a backup.
 --
@@ -158,7 +158,10 @@ local made, bad = 0, 0
 while i <= #ARGV do
   local id, core, about, things = ARGV[i], ARGV[i + 1], said[tonumber(ARGV[i + 2])], tonumber(ARGV[i + 3])
   i = i + 4
-  if call('EXISTS', P .. 'j:' .. id) == 1 then -- by a call that stopped in its midst
+  if #core == 17 then
+    local b = sub(core, 2)
+    if there(b) then plan[#plan + 1] = { 1, count_in, b, sub(core, 1, 1), id } end
+  elseif call('EXISTS', P .. 'j:' .. id) == 1 then -- by a call that stopped in its midst
     for _ = 1, things do i = i + 2 + tonumber(ARGV[i + 1]) end
   else
     local fields, f1, f2 = beside(id, things), byte(core, 19, 20)

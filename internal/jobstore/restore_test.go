@@ -1,6 +1,7 @@
 package jobstore
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -99,5 +100,25 @@ func TestRestoreUsers(t *testing.T) {
 		if snap := s.state(t, b.ID); !snap.Done {
 			t.Errorf("it is %s", snap.State)
 		}
+	}
+}
+
+// TestRestoreManyQueues brings a job back whose queue is one more than may come to be anew.
+func TestRestoreManyQueues(t *testing.T) {
+	t.Parallel()
+	from, to := turnedStore(t), turnedStore(t)
+	n := simple()
+	n.Queue = "mailers"
+	mustCreate(t, from.Store, n)
+	mustCreate(t, from.Store, simple())
+	for i := range MaxQueues {
+		if err := to.Enroll(t.Context(), fmt.Sprintf("q%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, _ := dumpOf(t, from.Store)
+	restored(t, from.Store, to.Store, list, 1)
+	if ids, _ := to.takes(t, n, 1); len(ids) != 1 {
+		t.Error("it doesn't start")
 	}
 }

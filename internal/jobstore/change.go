@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,10 +56,13 @@ func (v Views) Change(ctx context.Context, by access.View, id job.ID, c Change, 
 }
 
 // ChangeMany changes jobs that are in a state that the filter means. Each has an error of its own: nil,
-// ErrMoved, ErrStarted, job.ErrNotFound or job.ErrDamaged; err is Redis's. It may be repeated.
+// ErrMoved, ErrStarted, ErrManyQueues, job.ErrNotFound or job.ErrDamaged; err is Redis's. It may be repeated.
 func (s *Store) ChangeMany(ctx context.Context, ids []job.ID, c Change, by string, f job.Filter) ([]error,
 	error) {
 	errs, err := s.change(ctx, ViewOf(f), ids, c, nil, by, letters(f))
+	if errors.Is(err, ErrManyQueues) { // no trouble that passes
+		return slices.Repeat([]error{err}, len(ids)), nil
+	}
 	for i, one := range errs {
 		if errors.Is(one, ErrEnded) {
 			errs[i] = ErrMoved

@@ -1,11 +1,14 @@
 package operate
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"longshore/answer"
 	"longshore/internal/access"
+	"longshore/internal/httpapi"
+	"longshore/internal/jobstore"
 	"longshore/job"
 )
 
@@ -69,5 +72,30 @@ func TestChangedText(t *testing.T) {
 	}
 	if _, by := changed("labels ann b"); by != "ann b" {
 		t.Errorf("by %q", by)
+	}
+}
+
+// TestBulkChangeManyQueues ends a change into a queue that can't come to be, and says why.
+func TestBulkChangeManyQueues(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	n := b.newJob("test.job")
+	if _, err := b.Store.Create(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	for i := range jobstore.MaxQueues {
+		if err := b.Store.Enroll(t.Context(), fmt.Sprint("q", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o, err := b.Bulk(t.Context(), access.Everything, answer.BulkRequest{Action: Change,
+		Filter: answer.JobFilter{Type: "test.job"}, Change: &answer.BulkChange{Queue: "one-more"}}, "me")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.carry(t.Context(), o.ID)
+	o, err = b.Operation(t.Context(), o.ID)
+	if err != nil || o.State != succeeded || o.Skipped[string(httpapi.TooManyQueues)] != 1 || len(o.Errors) != 1 {
+		t.Errorf("%+v, %v", o, err)
 	}
 }

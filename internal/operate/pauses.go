@@ -94,10 +94,24 @@ func (d *Desk) PauseWhole(ctx context.Context, name string, asked answer.PauseRe
 	return d.pausePlaces(ctx, queueField(name), asked, by)
 }
 
-// ResumeWhole ends such a pause.
+// ResumeWhole ends such a pause. Of a queue that isn't the default one it ends those of its places too: asynq's
+// tools begin them, and in a restored installation they stand as ours.
 func (d *Desk) ResumeWhole(ctx context.Context, name string) error {
 	if !job.IsQueue(name) {
 		return noQueue()
+	}
+	if in := job.InQueue(name); in != "" {
+		all, err := d.pauses(ctx)
+		if err != nil {
+			return err
+		}
+		for _, at := range job.PlacesOf(in) {
+			if _, paused := all[placeField(at)]; paused {
+				if err := d.endPause(ctx, placeField(at)); err != nil {
+					return err
+				}
+			}
+		}
 	}
 	return d.endPause(ctx, queueField(name))
 }

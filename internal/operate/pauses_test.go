@@ -93,3 +93,26 @@ func TestMendMeetsOthers(t *testing.T) {
 		})
 	}
 }
+
+// TestResumeRestored ends a pause of one list of a named queue, which asynq's tools began and a backup brought.
+func TestResumeRestored(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	n := b.newJob("test.job")
+	n.Queue = "mailers"
+	if _, err := b.Store.Create(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.LoadPauses(t.Context(), map[string]string{placeField(n.Place()): `{"by":"asynq","at":1}`}); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := b.Pauses(t.Context()); err != nil || len(list.Pauses) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if err := b.ResumeWhole(t.Context(), "mailers"); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := b.Pauses(t.Context()); err != nil || len(list.Pauses) != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}

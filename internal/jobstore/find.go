@@ -385,7 +385,11 @@ func (s *Store) addFailures(ctx context.Context, f job.Filter, entries []listEnt
 			continue
 		}
 		if f.Queue != "" {
-			if in, err := s.inQueue(ctx, ids[i], cores[i].text, f.Queue); err != nil || !in {
+			in, err := s.inQueue(ctx, ids[i], cores[i].text, f.Queue)
+			if err != nil {
+				return groups, err
+			}
+			if !in {
 				continue
 			}
 		}

@@ -84,6 +84,9 @@ func (s *Store) ListsKey(part int) string { return ListsKey(s.prefix, part) }
 // ListsKey is that of an installation.
 func ListsKey(prefix string, part int) string { return prefix + ":{" + strconv.Itoa(part) + "}:queues" }
 
+// CountsKey names a partition's counters, among them how many tickets its lists have.
+func CountsKey(prefix string, part int) string { return prefix + ":{" + strconv.Itoa(part) + "}:n" }
+
 // ReadPlaces reads members of such a key. A stranger's are none.
 func ReadPlaces(said []string) []job.Place {
 	places := make([]job.Place, 0, len(said))

@@ -15,9 +15,9 @@ const (
 	voidPages = 64
 )
 
-// DropVoid throws parked tickets away whose jobs don't wait any more: canceled,
+// DropVoid throws tickets away whose jobs don't wait any more: canceled,
 // expired or removed. What is pending meets a worker, which does so; what is
-// parked may never meet one. It is to be called now and then, by one process: it
+// parked, or in a queue that isn't the default one, may never meet one. It is to be called now and then, by one process: it
 // looks at the oldest, on while all of them are void, and at a part drawn by lot.
 func (q *Queue) DropVoid(ctx context.Context, store *jobstore.Store) error {
 	left, names := voidPages, q.all()
@@ -26,6 +26,9 @@ func (q *Queue) DropVoid(ctx context.Context, store *jobstore.Store) error {
 		types, err := q.rdb.SMembers(ctx, n.keys+"parked").Result()
 		if err != nil {
 			return fmt.Errorf("list parked types: %w", err)
+		}
+		if n.at.Queue != "" {
+			types = append(types, pendingType)
 		}
 		for _, j := range rand.Perm(len(types)) {
 			if err := q.dropVoid(ctx, store, n, types[j], &left); err != nil {
@@ -37,6 +40,17 @@ func (q *Queue) DropVoid(ctx context.Context, store *jobstore.Store) error {
 		}
 	}
 	return nil
+}
+
+// pendingType stands for what is pending, of any type.
+const pendingType = ""
+
+// listOf is the key of a type's list.
+func (n queueName) listOf(typ string) string {
+	if typ == pendingType {
+		return n.keys + "pending"
+	}
+	return n.keys + "pending:type:" + typ
 }
 
 // dropVoid does so for one type; left is how many pages may be looked at.
@@ -51,7 +65,7 @@ func (q *Queue) dropVoid(
 		}
 		*left--
 	}
-	count, err := q.rdb.LLen(ctx, n.keys+"pending:type:"+typ).Result()
+	count, err := q.rdb.LLen(ctx, n.listOf(typ)).Result()
 	if err != nil || count <= voidPage || *left <= 0 {
 		return err
 	}
@@ -65,11 +79,11 @@ func (q *Queue) dropVoid(
 func (q *Queue) dropPage(
 	ctx context.Context, store *jobstore.Store, n queueName, typ string, older int64,
 ) (all bool, err error) {
-	names, err := q.rdb.LRange(ctx, n.keys+"pending:type:"+typ, -older-voidPage, -older-1).Result()
+	names, err := q.rdb.LRange(ctx, n.listOf(typ), -older-voidPage, -older-1).Result()
 	if err != nil || len(names) == 0 {
 		return false, err
 	}
-	args := []any{typ, older, voidPage}
+	args := []any{typ, n.at.Name(), older, voidPage}
 	tickets := make([]job.Ticket, 0, len(names))
 	for _, name := range names {
 		t := job.Ticket{Lane: n.at.Lane, Priority: n.at.Priority, Queue: n.at.Queue, Type: typ}
@@ -89,9 +103,9 @@ func (q *Queue) dropPage(
 			args = append(args, jobstore.Entry(t.ID, t.Delivery))
 		}
 	}
-	if len(args) == 3 {
+	if len(args) == 4 {
 		return false, nil
 	}
-	gone, err := voidScript.Run(ctx, q.rdb, []string{n.keys + "pending"}, args...).Int()
+	gone, err := voidScript.Run(ctx, q.rdb, []string{n.keys + "pending", jobstore.CountsKey(q.prefix, n.part)}, args...).Int()
 	return gone == voidPage, err
 }

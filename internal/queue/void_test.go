@@ -70,3 +70,52 @@ func TestVoidParkedTicketsGo(t *testing.T) {
 		}
 	}()
 }
+
+// TestVoidPendingTicketsGo holds that tickets of a named queue that nobody serves go when their jobs wait no
+// more, and that the queue is forgotten then.
+func TestVoidPendingTicketsGo(t *testing.T) {
+	t.Parallel()
+	for name, parts := range map[string]int{"one partition": 1, "sixteen": 16} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q, _ := queueOf(t, parts)
+			stays := q.submitTo(t, "mailers")
+			for range 20 {
+				if err := q.store.RequestCancel(t.Context(), q.submitTo(t, "mailers").ID); err != nil {
+					t.Fatal(err)
+				}
+			}
+			waiting := func(want int64) {
+				t.Helper()
+				if _, err := q.Queues(t.Context()); err != nil { // it sees the lists
+					t.Fatal(err)
+				}
+				if err := q.DropVoid(t.Context(), q.store); err != nil {
+					t.Fatal(err)
+				}
+				infos, err := q.Queues(t.Context())
+				n := int64(0)
+				for _, info := range infos {
+					n += info.Pending
+				}
+				if err != nil || n != want {
+					t.Errorf("%d wait instead of %d, %v", n, want, err)
+				}
+			}
+			waiting(1)
+			if err := q.store.RequestCancel(t.Context(), stays.ID); err != nil {
+				t.Fatal(err)
+			}
+			waiting(0)
+			if err := q.store.ForgetQueues(t.Context(), nil, 0); err != nil {
+				t.Fatal(err)
+			}
+			lists, err := q.lists(t.Context())
+			for _, said := range lists {
+				if err != nil || len(said) > 0 {
+					t.Errorf("lists %q, %v", said, err)
+				}
+			}
+		})
+	}
+}

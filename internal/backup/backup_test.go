@@ -2,6 +2,8 @@ package backup_test
 
 import (
 	"context"
+	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -135,5 +137,26 @@ func TestEndsMeanwhile(t *testing.T) {
 	snap, err := to.Store.Get(t.Context(), b.ID)
 	if err != nil || snap.State != job.Succeeded || snap.Jobs == nil || snap.Jobs.Total != 2 {
 		t.Errorf("the batch is %s: %+v, %v", snap.State, snap.Jobs, err)
+	}
+}
+
+// TestDamagedFile refuses a copied file that was changed before anything is written.
+func TestDamagedFile(t *testing.T) {
+	t.Parallel()
+	sys, there, dir := open(t, place(t)), place(t), filepath.Join(t.TempDir(), "backup")
+	create(t, sys, withInput(t, sys, draw("test.job"), "some text"))
+	if _, err := backup.Write(t.Context(), sys, dir, backup.ByCopy); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"some teXt", "some", "some text and more"} {
+		if err := os.WriteFile(filepath.Join(dir, "files", "1"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := backup.Restore(t.Context(), there, dir); !errors.Is(err, backup.ErrChanged) {
+			t.Errorf("%q: %v", text, err)
+		}
+		if n := redistest.ClientOf(t, there.RedisURL).DBSize(t.Context()).Val(); n != 0 {
+			t.Errorf("%q: %d keys were written", text, n)
+		}
 	}
 }

@@ -163,6 +163,18 @@ func (w *copying) name() string {
 	return filesFolder + "/" + strconv.FormatInt(w.n, 10)
 }
 
+// verify compares a copied file with what its line says of it.
+func (f *file) verify(dir string) error {
+	sum, n, err := hashOf(filepath.Join(dir, f.File))
+	if errors.Is(err, os.ErrNotExist) || err == nil && n < f.Size {
+		return fmt.Errorf("%w: %s is missing, or cut short", ErrChanged, f.File)
+	}
+	if err == nil && (n != f.Size || sum != f.SHA256) {
+		err = fmt.Errorf("%w: %s is not as it was written", ErrChanged, f.File)
+	}
+	return err
+}
+
 // bring puts a file of a backup where its job looks for it, unless it is there.
 func bring(ctx context.Context, blobs blob.Store, dir string, f file) error {
 	if there, err := blobs.Open(ctx, f.Blob); err == nil {

@@ -95,23 +95,29 @@ func (m *Manifest) verify(dir string) error {
 		if p.Name != fileOf(allParts[i]) {
 			return fmt.Errorf("%w: there is no part %s", ErrChanged, fileOf(allParts[i]))
 		}
-		f, err := os.Open(filepath.Join(dir, p.Name))
+		sum, n, err := hashOf(filepath.Join(dir, p.Name))
 		if errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("%w: %s is missing", ErrChanged, p.Name)
 		}
 		if err != nil {
 			return err
 		}
-		sum := sha256.New()
-		n, err := io.Copy(sum, f)
-		if err := errors.Join(err, f.Close()); err != nil {
-			return err
-		}
-		if n != p.Bytes || hex.EncodeToString(sum.Sum(nil)) != p.SHA256 {
+		if n != p.Bytes || sum != p.SHA256 {
 			return fmt.Errorf("%w: %s is not as it was written", ErrChanged, p.Name)
 		}
 	}
 	return nil
+}
+
+// hashOf reads a file, and tells its SHA-256 and its size.
+func hashOf(name string) (sum string, n int64, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", 0, err
+	}
+	h := sha256.New()
+	n, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), n, errors.Join(err, f.Close())
 }
 
 // eachLine calls f for each line of a part, numbered from 1.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 
@@ -39,7 +38,7 @@ func Restore(ctx context.Context, c connect.Config, dir string) (done Restored, 
 		return done, err
 	}
 	r := &restoring{dir: dir, m: m, gone: map[job.ID]string{}}
-	if err := r.look(); err != nil {
+	if err := r.look(ctx); err != nil {
 		return done, err
 	}
 	sys, err := connect.OpenVacant(ctx, c, r.vacant)
@@ -59,9 +58,11 @@ type restoring struct {
 	gone map[job.ID]string // letters of jobs that have ended while the backup was written
 }
 
-// look reads which jobs have ended meanwhile, and whether all copied files are there.
-func (r *restoring) look() error {
-	return eachLine(r.dir, partFiles, func(_ int64, f *file) error {
+// look reads which jobs have ended meanwhile, and whether all copied files are as they were: once the restore has
+// begun no program opens the installation before it has ended, which it can't with a damaged file.
+func (r *restoring) look(ctx context.Context) error {
+	c := newCrew(ctx, func(_ context.Context, f file) error { return f.verify(r.dir) })
+	err := eachLine(r.dir, partFiles, func(_ int64, f *file) error {
 		if f.Gone {
 			r.gone[f.Job] = cmp.Or(f.Letter, "g")
 		}
@@ -71,15 +72,9 @@ func (r *restoring) look() error {
 		if !filepath.IsLocal(f.File) {
 			return fmt.Errorf("%w: the file of %s is %q", ErrChanged, f.Blob, f.File)
 		}
-		is, err := os.Stat(filepath.Join(r.dir, f.File))
-		if err == nil && is.Size() == f.Size {
-			return nil
-		}
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		return fmt.Errorf("%w: %s is missing, or cut short", ErrChanged, f.File)
+		return c.add(*f)
 	})
+	return errors.Join(err, c.end())
 }
 
 // vacant refuses what is no place for the backup, before anything is written.

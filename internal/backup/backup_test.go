@@ -160,3 +160,33 @@ func TestDamagedFile(t *testing.T) {
 		}
 	}
 }
+
+// TestErasedInput doesn't miss a file that was erased on purpose.
+func TestErasedInput(t *testing.T) {
+	t.Parallel()
+	sys, there, dir := open(t, place(t)), place(t), filepath.Join(t.TempDir(), "backup")
+	b := draw(job.BatchType)
+	b.ExpiresIn, b.Name = time.Hour, "b"
+	create(t, sys, b)
+	n := withInput(t, sys, draw("test.job"), "some text")
+	n.Batch, n.DeleteInput = b.ID, job.DeleteAtEnd
+	create(t, sys, n)
+	end(t.Context(), t, sys, "test.job")
+	if err := sys.Blobs.Remove(t.Context(), n.Spec.Input.Blob); err != nil {
+		t.Fatal(err)
+	}
+	if err := sys.Store.InputErased(t.Context(), n.ID); err != nil {
+		t.Fatal(err)
+	}
+	m, err := backup.Write(t.Context(), sys, dir, backup.ByCopy)
+	if err != nil || m.Counts.Jobs != 2 || m.Counts.Missing != 0 {
+		t.Fatalf("%+v, %v", m.Counts, err)
+	}
+	if _, err := backup.Restore(t.Context(), there, dir); err != nil {
+		t.Fatal(err)
+	}
+	snap, err := open(t, there).Store.Get(t.Context(), n.ID)
+	if err != nil || snap.InputDeletedAt == nil {
+		t.Errorf("%+v, %v", snap, err)
+	}
+}

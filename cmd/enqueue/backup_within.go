@@ -62,12 +62,12 @@ func (p *cli) restore(ctx context.Context, dir string) error {
 		return p.printJSON(done)
 	}
 	if done.Resumed {
-		p.say("it goes on where it was: %d jobs were made now", done.Made)
+		p.say("it goes on where it was: made now: %s", some(done.Made, "job", "jobs"))
 	}
 	p.say("%s, from %s; it took %v", told(done.Counts), dir, time.Since(begun).Round(time.Millisecond))
 	p.sayLeft(done.Counts)
 	if done.Ended > 0 {
-		p.say("%d jobs had ended before the backup had", done.Ended)
+		p.say("%s had ended before the backup had", some(done.Ended, "job", "jobs"))
 	}
 	if len(done.LimitsLeft) > 0 {
 		p.say("limits of what runs or starts can't hold on a Cluster, and are left out: %s",
@@ -85,9 +85,19 @@ func unlessFolder(err error) error {
 }
 
 func told(c backup.Counts) string {
-	return fmt.Sprintf("%d jobs, %d batches among them, %d schedules, %d limits, %d functions, %d pauses, %d entries "+
-		"of access, %d files of %d bytes", c.Jobs, c.Batches, c.Schedules, c.Limits, c.Functions, c.Pauses, c.Access,
-		c.Files, c.Bytes)
+	return strings.Join([]string{some(c.Jobs, "job", "jobs"), some(c.Batches, "batch", "batches") + " among them",
+		some(c.Schedules, "schedule", "schedules"), some(c.Limits, "limit", "limits"),
+		some(c.Functions, "function", "functions"), some(c.Pauses, "pause", "pauses"),
+		some(c.Access, "entry of access", "entries of access"),
+		some(c.Files, "file", "files") + " of " + some(c.Bytes, "byte", "bytes")}, ", ")
+}
+
+// some tells how many there are of a thing.
+func some(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", many)
 }
 
 // sayLeft says what is not in a backup.

@@ -97,8 +97,8 @@ func (b before) Open(ctx context.Context, name string) (blob.Reader, error) {
 	return b.Store.Open(ctx, name)
 }
 
-// TestEndsMeanwhile has a job end between its turn and that of its file, which went: it isn't restored, but who
-// is after it goes on, and its batch counts it.
+// TestEndsMeanwhile has a job end between its turn and that of its file, which went: it isn't restored, but
+// who is after it goes on, and its batch counts it.
 func TestEndsMeanwhile(t *testing.T) {
 	t.Parallel()
 	sys, there, dir := open(t, place(t)), place(t), filepath.Join(t.TempDir(), "backup")

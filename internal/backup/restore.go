@@ -58,8 +58,8 @@ type restoring struct {
 	gone map[job.ID]string // letters of jobs that have ended while the backup was written
 }
 
-// look reads which jobs have ended meanwhile, and whether all copied files are as they were: once the restore has
-// begun no program opens the installation before it has ended, which it can't with a damaged file.
+// look reads which jobs have ended meanwhile, and whether all copied files are as they were: once the restore
+// has begun no program opens the installation before it has ended, which it can't with a damaged file.
 func (r *restoring) look(ctx context.Context) error {
 	c := newCrew(ctx, func(_ context.Context, f file) error { return f.verify(r.dir) })
 	err := eachLine(r.dir, partFiles, func(_ int64, f *file) error {

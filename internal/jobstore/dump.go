@@ -259,7 +259,8 @@ func (k *Kept) read() (*Dumped, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.Pieces = r.state == job.Uploading; spec.Input != nil && rare["ig"] == "" { // that it was erased goes along
+	erased := rare["ig"] != "" // on purpose, which goes along
+	if d.Pieces = r.state == job.Uploading; spec.Input != nil && !erased {
 		d.Inputs = []Input{*spec.Input}
 	}
 	result := cmp.Or(r.result, k.one("r"))

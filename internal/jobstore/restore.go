@@ -193,8 +193,8 @@ func (r *Restore) start(ctx context.Context) error {
 // told by Flush.
 func (r *Restore) Add(n int64, k *Kept) error { return r.add(numbered{n, k}) }
 
-// AddEnded counts a job in its batch that has ended while the backup was written, and isn't made; letter is as
-// Letters tells it. It stands for Add.
+// AddEnded counts a job in its batch that has ended while the backup was written, and isn't made; letter is
+// as Letters tells it. It stands for Add.
 func (r *Restore) AddEnded(n int64, k *Kept, letter string) error {
 	record, err := parseRecord(string(k.Record))
 	if _, known := states[letter]; !known || err != nil || record.batch == "" {
@@ -367,8 +367,8 @@ func (s *Store) eachShare(ctx context.Context, all map[job.ID]KeptBatch,
 }
 
 // RestoreAfter enters a job of a tenant at those that it is after, of which letters tells how each has
-// ended; see Letters. One that went while the backup was written may be here all the same, and open. It may be
-// repeated.
+// ended; see Letters. One that went while the backup was written may be here all the same, and open. It may
+// be repeated.
 func (s *Store) RestoreAfter(ctx context.Context, id job.ID, tenant string, before []job.ID,
 	letters string) error {
 	if len(letters) != len(before) {

@@ -9,8 +9,8 @@ import (
 	"longshore/job"
 )
 
-// TestRestoreAfterGone has a job end and go between its turn in the backup and the look at how it ended: it is
-// there again where it is restored, and who is after it waits for it.
+// TestRestoreAfterGone has a job end and go between its turn in the backup and the look at how it ended: it
+// is there again where it is restored, and who is after it waits for it.
 func TestRestoreAfterGone(t *testing.T) {
 	t.Parallel()
 	from, to := turnedStore(t), turnedStore(t)
@@ -24,6 +24,7 @@ func TestRestoreAfterGone(t *testing.T) {
 		t.Fatal("it doesn't start")
 	}
 	from.finish(t, before.ID, fences[0], End{Outcome: Succeeded})
+	from.turn(t, time.Second)
 	if err := from.Remove(t.Context(), before.ID); err != nil {
 		t.Fatal(err)
 	}

@@ -95,7 +95,8 @@ func TestBulkChangeManyQueues(t *testing.T) {
 	}
 	b.carry(t.Context(), o.ID)
 	o, err = b.Operation(t.Context(), o.ID)
-	if err != nil || o.State != succeeded || o.Skipped[string(httpapi.TooManyQueues)] != 1 || len(o.Errors) != 1 {
+	if err != nil || o.State != succeeded || o.Skipped[string(httpapi.TooManyQueues)] != 1 ||
+		len(o.Errors) != 1 {
 		t.Errorf("%+v, %v", o, err)
 	}
 }

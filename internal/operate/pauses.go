@@ -94,8 +94,8 @@ func (d *Desk) PauseWhole(ctx context.Context, name string, asked answer.PauseRe
 	return d.pausePlaces(ctx, queueField(name), asked, by)
 }
 
-// ResumeWhole ends such a pause. Of a queue that isn't the default one it ends those of its places too: asynq's
-// tools begin them, and in a restored installation they stand as ours.
+// ResumeWhole ends such a pause. Of a queue that isn't the default one it ends those of its places too:
+// asynq's tools begin them, and in a restored installation they stand as ours.
 func (d *Desk) ResumeWhole(ctx context.Context, name string) error {
 	if !job.IsQueue(name) {
 		return noQueue()

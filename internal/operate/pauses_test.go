@@ -103,7 +103,8 @@ func TestResumeRestored(t *testing.T) {
 	if _, err := b.Store.Create(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.LoadPauses(t.Context(), map[string]string{placeField(n.Place()): `{"by":"asynq","at":1}`}); err != nil {
+	if err := b.LoadPauses(t.Context(), map[string]string{
+		placeField(n.Place()): `{"by":"asynq","at":1}`}); err != nil {
 		t.Fatal(err)
 	}
 	if list, err := b.Pauses(t.Context()); err != nil || len(list.Pauses) != 1 {

@@ -17,8 +17,9 @@ const (
 
 // DropVoid throws tickets away whose jobs don't wait any more: canceled,
 // expired or removed. What is pending meets a worker, which does so; what is
-// parked, or in a queue that isn't the default one, may never meet one. It is to be called now and then, by one process: it
-// looks at the oldest, on while all of them are void, and at a part drawn by lot.
+// parked, or in a queue that isn't the default one, may never meet one. It is to be
+// called now and then, by one process: it looks at the oldest, on while all of them
+// are void, and at a part drawn by lot.
 func (q *Queue) DropVoid(ctx context.Context, store *jobstore.Store) error {
 	left, names := voidPages, q.all()
 	for _, i := range rand.Perm(len(names)) {
@@ -106,6 +107,7 @@ func (q *Queue) dropPage(
 	if len(args) == 4 {
 		return false, nil
 	}
-	gone, err := voidScript.Run(ctx, q.rdb, []string{n.keys + "pending", jobstore.CountsKey(q.prefix, n.part)}, args...).Int()
+	keys := []string{n.keys + "pending", jobstore.CountsKey(q.prefix, n.part)}
+	gone, err := voidScript.Run(ctx, q.rdb, keys, args...).Int()
 	return gone == voidPage, err
 }

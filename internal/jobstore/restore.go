@@ -281,8 +281,9 @@ func (p *restorePart) make(ctx context.Context, s *Store, jobs []numbered) error
 			said := string(k.Record[2:10]) + string(k.Head)
 			if head = known[said]; head == 0 {
 				if h, err := parseHead(said[16:]); err == nil { // what can't be read the script tells
-					// More than may come to be anew may have been there: a queue that was forgotten while a job came.
-					if err := s.Enroll(ctx, job.ParsePlace(h.queue).Queue); err != nil && !errors.Is(err, ErrManyQueues) {
+					// There may have been more than may come: one that was forgotten while a job came.
+					err := s.Enroll(ctx, job.ParsePlace(h.queue).Queue)
+					if err != nil && !errors.Is(err, ErrManyQueues) {
 						return err
 					}
 				}

@@ -94,7 +94,8 @@ func TestMendMeetsOthers(t *testing.T) {
 	}
 }
 
-// TestResumeRestored ends a pause of one list of a named queue, which asynq's tools began and a backup brought.
+// TestResumeRestored ends a pause of one list of a named queue, which asynq's tools began and a backup
+// brought.
 func TestResumeRestored(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -73,6 +73,8 @@
 // the operator's desk: many jobs at a time, pauses, messages to workers, logs; beside it
 // [longshore/internal/schedules] makes jobs at their ticks, which [longshore/internal/cron]
 // on floor 0 reckons, and [longshore/internal/limits] judges which new jobs may come in, by what waits.
+// [longshore/internal/claims] hands jobs out to programs that ask for them over HTTP (docs/claims.md), and
+// [longshore/internal/gather] writes what became of a batch for the job that comes then.
 // [longshore/internal/refusal] is the one table from what went wrong inside to the code
 // and the HTTP status that a client gets, whichever way it came.
 // [longshore/handlers] does the work of the built-in types and has the Registry
@@ -122,7 +124,8 @@
 // limits, errors, the log), and over it stand wings that never import each other:
 // [longshore/internal/web/api] answers at once, [longshore/internal/web/push] lets
 // clients wait (long-polls, event streams, sockets), [longshore/internal/web/upload]
-// takes uploads in pieces, [longshore/internal/web/login] has the pages by which people log in,
+// takes uploads in pieces, [longshore/internal/web/work] serves programs that claim jobs,
+// [longshore/internal/web/login] has the pages by which people log in,
 // [longshore/internal/web/release] the page behind a link in a mail that releases a held job, and
 // [longshore/internal/web/dashboard] has the pages under /ui/, which ask the API as any client does.
 // A new route is one line in Routes of the handler that serves

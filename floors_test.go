@@ -97,6 +97,8 @@ var floors = map[string]int{
 	"internal/operate":            3, // what an operator does
 	"internal/schedules":          3, // makes jobs at their ticks
 	"internal/limits":             3, // how much may come in
+	"internal/gather":             2, // what became of a batch's jobs, as a file
+	"internal/claims":             3, // work that programs claim over HTTP
 	"internal/overview":           3, // what waits, and who is there to take it
 	// and the edge of HTTP, which knows no jobs
 	"internal/web/edge": 3,
@@ -108,6 +110,7 @@ var floors = map[string]int{
 	"internal/web/api":       4,
 	"internal/web/push":      4,
 	"internal/web/upload":    4,
+	"internal/web/work":      4,
 	"internal/web/login":     4,
 	"internal/web/release":   4,
 	"internal/web/dashboard": 4,
@@ -197,14 +200,14 @@ var keepers = map[string][]string{
 	"github.com/redis/go-redis/v9": {"internal/redisdb", "internal/access/store", "internal/batch",
 		"internal/lock", "internal/functions/registry", "internal/operate", "internal/jobstore",
 		"internal/queue", "internal/limits", "internal/scaling", "internal/connect", "internal/janitor",
-		"internal/alerts", "internal/chaos"},
+		"internal/alerts", "internal/claims", "internal/chaos"},
 	"github.com/robfig/cron/v3":          {"internal/cron"}, // in a test: what others mean by an expression
 	"github.com/alicebob/miniredis/v2":   {"internal/localredis"},
 	"github.com/sethvargo/go-envconfig":  {"config"},
 	"github.com/go-json-experiment/json": {"internal/strictjson"},
 	"github.com/danielgtaylor/huma/v2": {"tasks", // schemas
 		"internal/web", "internal/web/edge", "internal/web/api", "internal/web/push",
-		"internal/web/upload", "internal/web/login"}, // routes
+		"internal/web/upload", "internal/web/login", "internal/web/work"}, // routes
 	"github.com/MicahParks/keyfunc/v3":    {"internal/access/token"},
 	"golang.org/x/time":                   {"internal/access/token"},
 	"github.com/golang-jwt/jwt/v5":        {"internal/access/token"},

@@ -32,6 +32,9 @@ const (
 	RateLimited         Code = "rate_limited"
 	QueueFull           Code = "queue_full"
 	TooManyQueues       Code = "too_many_queues"
+	Lost                Code = "lost"
+	AlreadyFinished     Code = "already_finished"
+	OutputMismatch      Code = "output_mismatch"
 	BatchClosed         Code = "batch_closed"
 	StoreFull           Code = "store_full"
 	StoreReset          Code = "store_reset"
@@ -76,10 +79,11 @@ var statuses = map[Code]int{
 	TokenExpired: http.StatusUnauthorized, Forbidden: http.StatusForbidden, StepUp: http.StatusForbidden,
 	TooLarge: http.StatusRequestEntityTooLarge, Unsupported: http.StatusUnsupportedMediaType,
 	RateLimited: http.StatusTooManyRequests, QueueFull: http.StatusTooManyRequests,
-	TooManyQueues: http.StatusUnprocessableEntity,
-	StoreFull:     http.StatusServiceUnavailable,
-	StoreReset:    http.StatusServiceUnavailable,
-	Unavailable:   http.StatusServiceUnavailable, Internal: http.StatusInternalServerError,
+	TooManyQueues: http.StatusUnprocessableEntity, Lost: http.StatusConflict,
+	AlreadyFinished: http.StatusConflict, OutputMismatch: http.StatusConflict,
+	StoreFull:   http.StatusServiceUnavailable,
+	StoreReset:  http.StatusServiceUnavailable,
+	Unavailable: http.StatusServiceUnavailable, Internal: http.StatusInternalServerError,
 }
 
 // NewError returns an error with the code's usual status.

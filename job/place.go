@@ -14,7 +14,10 @@ const DefaultQueue = "default"
 // QueueNames says what the name of a queue is like, for people.
 const QueueNames = "a letter or digit, then up to 31 more or dashes: [a-z0-9][a-z0-9-]{0,31}"
 
-var queueName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+var (
+	queueName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+	claimable = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,47}/[a-z][a-z0-9._-]{0,63}$`)
+)
 
 // IsQueue tells that a text may name a queue.
 func IsQueue(name string) bool { return queueName.MatchString(name) }
@@ -24,6 +27,28 @@ type Place struct {
 	Lane     Lane
 	Priority Priority
 	Queue    string // its name; "" = the default one
+	// Claimable is what is claimed there, as Claimable writes it; "" but in LaneClaim.
+	Claimable string
+}
+
+// usualTenant is the tenant of those who name none, package access's DefaultTenant.
+const usualTenant = "default"
+
+// Claimable names a type of a tenant, as places of LaneClaim have it.
+func Claimable(tenant, typ string) string {
+	if tenant == "" {
+		tenant = usualTenant
+	}
+	return tenant + "/" + typ
+}
+
+// PlaceOf is where a tenant's job of a type waits.
+func PlaceOf(l Lane, p Priority, queue, tenant, typ string) Place {
+	at := Place{Lane: l, Priority: p, Queue: queue}
+	if l == LaneClaim {
+		at.Claimable = Claimable(tenant, typ)
+	}
+	return at
 }
 
 // InQueue is a queue's name as places, tickets and records have it.
@@ -42,11 +67,15 @@ func QueueOf(name string) string {
 	return name
 }
 
-// Name is the place's, "io-high", and with a queue that isn't the default one "io-high:mailers".
+// Name is the place's, "io-high", and with a queue that isn't the default one "io-high:mailers". One of
+// LaneClaim has both behind, "claim-high::acme/photos.caption".
 func (p Place) Name() string {
 	name := string(p.Lane) + "-" + string(p.Priority)
-	if p.Queue != "" {
+	if p.Queue != "" || p.Claimable != "" {
 		name += ":" + p.Queue
+	}
+	if p.Claimable != "" {
+		name += ":" + p.Claimable
 	}
 	return name
 }
@@ -55,21 +84,28 @@ func (p Place) Name() string {
 func ParsePlace(name string) Place {
 	at, queue, _ := strings.Cut(name, ":")
 	lane, priority, _ := strings.Cut(at, "-")
-	return Place{Lane(lane), Priority(priority), queue}
+	p := Place{Lane: Lane(lane), Priority: Priority(priority), Queue: queue}
+	if p.Lane == LaneClaim {
+		p.Queue, p.Claimable, _ = strings.Cut(queue, ":")
+	}
+	return p
 }
 
 // Known tells that there may be such a place.
 func (p Place) Known() bool {
-	return slices.Contains(Lanes, p.Lane) && slices.Contains(Priorities, p.Priority) &&
-		(p.Queue == "" || IsQueue(p.Queue) && p.Queue != DefaultQueue)
+	if p.Lane == LaneClaim != claimable.MatchString(p.Claimable) {
+		return false
+	}
+	return (p.Lane == LaneClaim || slices.Contains(Lanes, p.Lane)) &&
+		slices.Contains(Priorities, p.Priority) && (p.Queue == "" || IsQueue(p.Queue) && p.Queue != DefaultQueue)
 }
 
-// PlacesOf are all that a queue may have.
+// PlacesOf are all that a queue may have where workers serve it.
 func PlacesOf(queue string) []Place {
 	places := make([]Place, 0, len(Lanes)*len(Priorities))
 	for _, l := range Lanes {
 		for _, p := range Priorities {
-			places = append(places, Place{l, p, InQueue(queue)})
+			places = append(places, Place{Lane: l, Priority: p, Queue: InQueue(queue)})
 		}
 	}
 	return places

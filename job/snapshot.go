@@ -15,7 +15,11 @@ const (
 	LaneCPU Lane = "cpu" // CPU jobs, one a core
 )
 
-// Lanes lists the lanes.
+// LaneClaim is no worker's: jobs of it wait until a program claims them over HTTP. Each type of each tenant
+// has lists of its own there, so nobody is handed what it can't run.
+const LaneClaim Lane = "claim"
+
+// Lanes lists the lanes that workers serve.
 var Lanes = []Lane{LaneIO, LaneCPU}
 
 // A Priority orders the jobs of one lane by weight.
@@ -52,7 +56,9 @@ func PriorityNames() string {
 }
 
 // Place is where the job waits for a worker.
-func (s *Snapshot) Place() Place { return Place{s.Lane, s.Priority, s.Queue} }
+func (s *Snapshot) Place() Place {
+	return PlaceOf(s.Lane, s.Priority, s.Queue, s.Tenant, s.Type)
+}
 
 // A Snapshot is one job as every client sees it: the same over HTTP, the CLI
 // and all ways of push. Two snapshots with the same Rev are equal but for WaitingFor and Limit.

@@ -16,8 +16,8 @@ type Ticket struct {
 	Queue    string // "" = the default one
 }
 
-// Place is where the ticket waits.
-func (t Ticket) Place() Place { return Place{t.Lane, t.Priority, t.Queue} }
+// Place is where the ticket waits, of one that workers take.
+func (t Ticket) Place() Place { return Place{Lane: t.Lane, Priority: t.Priority, Queue: t.Queue} }
 
 // Name is the ticket's name in the queue: the id without dashes, a dot, the delivery.
 func (t Ticket) Name() string {

@@ -171,7 +171,7 @@ func (i Info) valid() error {
 	if !ValidName(i.Type) {
 		bad("type must be two or more lower-case words joined by dots, at most 64 characters")
 	}
-	if !slices.Contains(job.Lanes, i.Lane) {
+	if !slices.Contains(job.Lanes, i.Lane) && (i.Lane != job.LaneClaim || !i.Published()) {
 		bad("lane must be one of %v", job.Lanes)
 	}
 	if i.ForbidOverlap && i.Lane != job.LaneCPU {

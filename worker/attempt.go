@@ -15,6 +15,7 @@ import (
 	"longshore/internal/blob"
 	"longshore/internal/functions"
 	"longshore/internal/functions/host"
+	"longshore/internal/gather"
 	"longshore/internal/isolate"
 	"longshore/internal/jobstore"
 	"longshore/job"
@@ -32,8 +33,6 @@ const (
 	suspectPause   = time.Second      // … one for which there is no room among the suspects
 	noSpacePause   = 10 * time.Second // … of a run that found the disk full: up to this, beside its backoff
 	noChildPause   = time.Second      // … one for which no child process could be started
-	backoffFirst   = time.Second      // between attempts: doubled each time,
-	backoffMost    = 5 * time.Minute  // … up to this, with full jitter
 	asksFirst      = 50 * time.Millisecond
 	asksMost       = time.Second // between calls to a Redis that doesn't answer
 )
@@ -238,7 +237,7 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 	}
 	if a.started.Spec.Gather != "" {
 		// what stays goes with the job's other files
-		_ = a.worker.sys.Blobs.Delete(context.WithoutCancel(ctx), a.gatheredIn())
+		_ = a.worker.sys.Blobs.Delete(context.WithoutCancel(ctx), gather.Folder(a.ticket.ID, a.fence))
 	}
 }
 
@@ -318,8 +317,8 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 		return jobstore.End{Outcome: jobstore.Release}, true
 	case errors.Is(cause, errTimeout):
 		message := fmt.Sprintf("the attempt ran longer than %v", a.started.Timeout)
-		return jobstore.End{Outcome: jobstore.Retry, Delay: backoff(a.started.Attempt), Code: job.Timeout,
-			Message: message}, true
+		return jobstore.End{Outcome: jobstore.Retry, Delay: jobstore.Backoff(a.started.Attempt),
+			Code: job.Timeout, Message: message}, true
 	}
 	if errors.Is(err, isolate.ErrStart) {
 		a.logger().ErrorContext(ctx, "job is given back", "error", a.told(err))
@@ -339,8 +338,8 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 	if errors.As(err, &later) {
 		return jobstore.End{Outcome: jobstore.Release, Delay: later.Delay}, true
 	}
-	end = jobstore.End{Outcome: jobstore.Retry, Delay: backoff(a.started.Attempt), Code: job.HandlerError,
-		Message: a.hide(err.Error())}
+	end = jobstore.End{Outcome: jobstore.Retry, Delay: jobstore.Backoff(a.started.Attempt),
+		Code: job.HandlerError, Message: a.hide(err.Error())}
 	var failure *handlers.Failure
 	if errors.As(err, &failure) {
 		end.Code = failure.Code
@@ -364,12 +363,6 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 	a.logger().WarnContext(ctx, "attempt failed", "code", end.Code, "final", end.Outcome == jobstore.Failed,
 		"error", a.told(err))
 	return end, true
-}
-
-// backoff is exponential with full jitter.
-func backoff(attempt int) time.Duration {
-	most := backoffFirst << min(attempt-1, 20)
-	return rand.N(min(most, backoffMost)) + time.Millisecond
 }
 
 // finish records the end, asking until it is answered.

@@ -113,7 +113,7 @@ func (s *Seen) ages(age time.Duration) (found []Condition) {
 	for _, q := range s.Overview.Queues {
 		waiting := q.Pending
 		for _, p := range q.Parked {
-			if s.Overview.Paused[p.Type] {
+			if s.Overview.TypePaused(p.Type) {
 				waiting -= p.Pending
 			}
 		}
@@ -136,7 +136,7 @@ func (s *Seen) unserved(age time.Duration) (found []Condition) {
 	}
 	types := s.Overview.Unserved()
 	for _, typ := range slices.Sorted(maps.Keys(types)) {
-		if s.Overview.Paused[typ] {
+		if s.Overview.TypePaused(typ) {
 			continue
 		}
 		found = append(found, Condition{Name: kindUnserved + ":" + typ, After: min(unservedAfter, age),

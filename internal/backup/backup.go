@@ -1,5 +1,6 @@
 // Package backup writes what an installation needs to go on into a folder, and puts it into an empty one:
-// open jobs, schedules, limits, API keys, people, functions, pauses, and the files of jobs or their names.
+// open jobs, schedules, limits, API keys, people, functions, claimed types, pauses, and the files of jobs or
+// their names.
 // Each room tells its own part and takes it back; this package has the folder, and the order in which it
 // goes.
 //
@@ -8,7 +9,7 @@
 //	DIR/after.ndjson       jobs that wait for others, and how far that is
 //	DIR/batches.ndjson     batches beside their records
 //	DIR/files.ndjson       files that are copied, or that get another name
-//	DIR/<room>.ndjson      {"name", "value"} a line: schedules, limits, access, functions, pauses
+//	DIR/<room>.ndjson      {"name", "value"} a line: schedules, limits, access, functions, pauses, types
 //	DIR/files/<n>          copied files
 //
 // A backup that was ended in its midst has no manifest, and is none.
@@ -182,9 +183,11 @@ const (
 	partAccess    = "access"
 	partFunctions = "functions"
 	partPauses    = "pauses"
+	partTypes     = "types" // that are claimed
 )
 
+// allParts are those of a backup; the first ones had no types.
 var allParts = []string{partJobs, partAfter, partBatches, partFiles, partSchedules, partLimits, partAccess,
-	partFunctions, partPauses}
+	partFunctions, partPauses, partTypes}
 
 func fileOf(part string) string { return part + ".ndjson" }

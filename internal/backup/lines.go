@@ -88,7 +88,7 @@ func writeMap(dir, part string, all map[string]string) (Part, error) {
 
 // verify compares all parts with what the manifest says of them.
 func (m *Manifest) verify(dir string) error {
-	if len(m.Parts) != len(allParts) {
+	if len(m.Parts) != len(allParts) && len(m.Parts) != len(allParts)-1 {
 		return fmt.Errorf("%w: it has %d parts instead of %d", ErrChanged, len(m.Parts), len(allParts))
 	}
 	for i, p := range m.Parts {

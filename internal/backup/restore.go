@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 
 	"longshore/internal/blob"
@@ -187,7 +188,11 @@ func (r *restoring) rooms(ctx context.Context) error {
 			r.done.LimitsLeft, err = r.sys.Limits.Load(ctx, all)
 			return err
 		}},
+		{partTypes, r.sys.ClaimTypes.Load},
 	} {
+		if !slices.ContainsFunc(r.m.Parts, func(p Part) bool { return p.Name == fileOf(room.part) }) {
+			continue // of a release that had none
+		}
 		all, err := readMap(r.dir, room.part)
 		if err == nil {
 			err = room.load(ctx, all)

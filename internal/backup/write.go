@@ -252,6 +252,10 @@ func (w *writing) rooms(ctx context.Context, schedules map[string]string) (parts
 	if err != nil {
 		return nil, err
 	}
+	types, err := w.sys.ClaimTypes.All(ctx)
+	if err != nil {
+		return nil, err
+	}
 	c := &w.m.Counts
 	c.Schedules, c.Access, c.Pauses = int64(len(schedules)), int64(len(access)), int64(len(pauses))
 	c.Functions = int64(len(versions))
@@ -262,7 +266,7 @@ func (w *writing) rooms(ctx context.Context, schedules map[string]string) (parts
 		name string
 		all  map[string]string
 	}{{partSchedules, schedules}, {partLimits, limits}, {partAccess, access}, {partFunctions, functions},
-		{partPauses, pauses}} {
+		{partPauses, pauses}, {partTypes, types}} {
 		part, err := writeMap(w.dir, room.name, room.all)
 		if err != nil {
 			return nil, err

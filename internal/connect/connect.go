@@ -22,6 +22,7 @@ import (
 	accessstore "longshore/internal/access/store"
 	"longshore/internal/alerts"
 	"longshore/internal/blob"
+	"longshore/internal/claims"
 	"longshore/internal/functions/registry"
 	"longshore/internal/janitor"
 	"longshore/internal/jobstore"
@@ -71,6 +72,9 @@ type System struct {
 
 	// Limits bound what may wait. Its Run keeps them up to date.
 	Limits *limits.Room
+
+	// ClaimTypes are the types that programs claim over HTTP.
+	ClaimTypes *claims.Types
 
 	// Desk is where operators work; whoever can make retries sets its Retry.
 	Desk *operate.Desk
@@ -130,6 +134,8 @@ func (s *System) open(ctx context.Context, c Config, look looker) error {
 		return fmt.Errorf("%w: PREFIX: %w", ErrSettings, err)
 	}
 	s.Access, s.Functions = accessstore.New(s.Redis, s.Prefix), registry.New(s.Redis, s.Prefix)
+	s.ClaimTypes = &claims.Types{Redis: s.Redis, Prefix: s.Prefix, Channel: s.Functions.Channel(),
+		Served: s.servedBy}
 	s.Limits = limits.New(limits.Config{Redis: s.Redis, Prefix: s.Prefix, Store: s.Store, Queue: s.Queue,
 		Log: c.Log, Note: s.Access.Note})
 	if look != nil {
@@ -227,14 +233,14 @@ func (s *System) Close() error {
 func (s *System) Overview(ctx context.Context) (overview.Overview, error) {
 	o, err := overview.Look(ctx, s.Queue, s.Store)
 	if err == nil {
-		o.Paused, err = s.Desk.PausedTypes(ctx)
+		o.Paused, err = s.Desk.Paused(ctx)
 	}
 	return o, err
 }
 
 // Watch returns an overview that is kept.
 func (s *System) Watch(ctx context.Context) *overview.Watch {
-	return overview.NewWatch(ctx, s.Queue, s.Desk.PausedTypes, s.Log)
+	return overview.NewWatch(ctx, s.Queue, s.Desk.Paused, s.Log)
 }
 
 // mender is a submitter that nobody comes in by: it mends uploads in pieces.
@@ -329,17 +335,49 @@ func (s *System) LoadTypes(ctx context.Context, catalog *tasks.Catalog) error {
 	if err != nil {
 		return err
 	}
-	if err := s.addDeployed(ctx, published, deployed); err != nil {
+	infos := map[string][]byte{}
+	for typ, f := range deployed {
+		if infos[typ], err = json.Marshal(f.Info); err != nil {
+			return fmt.Errorf("definition of %s: %w", typ, err)
+		}
+	}
+	claimed, err := s.ClaimTypes.All(ctx)
+	if err != nil {
+		return err
+	}
+	for typ, info := range claimed {
+		infos[typ] = []byte(info)
+	}
+	if err := s.addDeployed(ctx, published, infos); err != nil {
 		return err
 	}
 	return catalog.Publish(published)
 }
 
-// addDeployed puts the definitions of deployed functions beside those that workers published.
-// They take what room these leave, and the place of those that no worker publishes any more: of
+// servedBy says who serves a type, but for those who claim jobs; "" = nobody.
+func (s *System) servedBy(ctx context.Context, typ string) (string, error) {
+	published, err := s.Store.Types(ctx, tasks.MaxDefinition)
+	if err != nil {
+		return "", err
+	}
+	if _, there := published[typ]; there {
+		held, err := s.Store.HeldTypes(ctx, []string{typ})
+		if err != nil || held[typ] {
+			return "a worker", err
+		}
+	}
+	deployed, err := s.Functions.Current(ctx)
+	if _, there := deployed[typ]; there {
+		return "a deployed function", err
+	}
+	return "", err
+}
+
+// addDeployed puts the definitions of deployed functions, and of what is claimed, beside those that workers
+// published. They take what room these leave, and the place of those that no worker publishes any more: of
 // a folder that is gone.
 func (s *System) addDeployed(ctx context.Context, published map[string]string,
-	deployed map[string]registry.Current) error {
+	deployed map[string][]byte) error {
 	var both []string
 	for typ := range deployed {
 		if _, there := published[typ]; there {
@@ -354,11 +392,7 @@ func (s *System) addDeployed(ctx context.Context, published map[string]string,
 		if _, there := published[typ]; there && held[typ] || !there && len(published) >= tasks.MaxPublished {
 			continue
 		}
-		body, err := json.Marshal(deployed[typ].Info)
-		if err != nil {
-			return fmt.Errorf("definition of %s: %w", typ, err)
-		}
-		published[typ] = string(body)
+		published[typ] = string(deployed[typ])
 	}
 	return nil
 }

@@ -35,6 +35,9 @@ const (
 	RateLimited         = answer.RateLimited
 	QueueFull           = answer.QueueFull
 	TooManyQueues       = answer.TooManyQueues
+	Lost                = answer.Lost
+	AlreadyFinished     = answer.AlreadyFinished
+	OutputMismatch      = answer.OutputMismatch
 	BatchClosed         = answer.BatchClosed
 	StoreFull           = answer.StoreFull
 	StoreReset          = answer.StoreReset

@@ -137,3 +137,9 @@ const MaxIDs = 100
 // WholeQueue is what the name of a whole queue begins with where a lane and a priority of the default one, or
 // a type, may stand too: queue:mailers is paused in all lanes and of all priorities.
 const WholeQueue = "queue:"
+
+// PausedQueue and PausedType name what is paused: a whole queue, or a type.
+func PausedQueue(name string) string { return "queue:" + WholeQueue + job.QueueOf(name) }
+
+// PausedType is a type's.
+func PausedType(kind string) string { return "type:" + kind }

@@ -175,7 +175,7 @@ type NewJob struct {
 
 // Place is where the job waits for a worker.
 func (n *NewJob) Place() job.Place {
-	return job.Place{Lane: n.Lane, Priority: n.Priority, Queue: n.Queue}
+	return job.PlaceOf(n.Lane, n.Priority, n.Queue, n.Owner.Of(), n.Type)
 }
 
 // Created is what Create did.

@@ -22,6 +22,8 @@
 //	P:{k}:x:<id>      hash    rare fields (record.go)
 //	P:{k}:s:<id>      list    story: what the record can't tell, "<ms> <what> <attempts> <who>"
 //	P:{k}:l:<id>:<n>  list    newest lines of the log of a run under way, by its delivery; a day
+//	P:{k}:o:<id>      hash    outputs and log of claimed runs, by fence; to their timeout and an hour
+//	P:{k}:hand:<t>    string  what a request for jobs was given, by its try; a lease and a minute
 //	P:{k}:u:<id>      hash    jobs that use this one's files → TIME they registered (ms)
 //	P:{k}:b:<id>      hash    a partition's share of a batch: counts (lua/batches.lua)
 //	P:{k}:m:<id>      list    … and its jobs there, as they were made
@@ -54,7 +56,8 @@
 //	P:{k}:revs        string  the newest revision of a schedule
 //	P:{k}:k:<hash>    string  the newest job of a unique one's key (lua/unique.lua)
 //	P:{k}:rewind:<z>  string  cursor of a walk over when, later or owes after TIME went back
-//	P:{k}:queues      zset    lists of tickets of queues that aren't the default one, "io-high:mailers", by when they
+//	P:{k}:queues      zset    lists of tickets of queues that aren't the default one, "io-high:mailers", and of what is
+//	                          claimed, "claim-high::acme/photos.caption", by when they
 //	                          got jobs (ms)
 //	P:{k}:limits      hash    limit → how many may run at once; with :r behind, may start; rev
 //	P:{k}:slots:<c>   set     jobs of a class of a limit that hold a slot, or a token (lua/slots.lua)
@@ -72,6 +75,9 @@
 //	P:types:from      hash    type → when the process of its definition began, and published last (ms)
 //	P:types:seen      zset    those types, by the time of their last publication (ms)
 //	P:queues          zset    queues beside the default one, by when they were used last (ms; queues.go)
+//	P:claimable       hash    types that are claimed → their definitions (internal/claims)
+//	P:claimers        zset    programs that claim jobs (internal/queue), by their last sign of life (ms)
+//	P:stopped:<hash>  string  such a program stops, and is handed nothing; a minute
 //	P:workers         zset    living workers (internal/queue), by their last sign of life (ms)
 //	P:minded          string  somebody has looked after parked tickets; some seconds
 //	P:alerts          hash    what is wrong, and who is to be told (internal/alerts)
@@ -79,6 +85,7 @@
 //	P:events          channel id (16), rev (4), state letter of each change, many in a message
 //	P:logs            channel id (16): its log has new lines, which somebody follows
 //	P:follow          channel "<id>": somebody follows its log
+//	P:claims:stop     channel a program that claims jobs stops, by tenant and name
 //	P:cancel          channel "<id>": its running attempt is to stop
 //	P:ring            channel a queue's name: its list was empty; "later <ms>": a rate's next token is due
 //

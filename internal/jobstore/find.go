@@ -51,7 +51,7 @@ func (r *record) workerID() string {
 	if fence == "" {
 		fence = r.ended
 	}
-	if r.started == 0 || fence == "" || r.state == job.Uploading {
+	if r.started == 0 || fence == "" || r.state == job.Uploading || strings.HasPrefix(fence, claimer) {
 		return ""
 	}
 	return writeWorker(fence)
@@ -438,4 +438,13 @@ func (s *Store) Story(ctx context.Context, id job.ID) ([]Story, error) {
 		lines = append(lines, line)
 	}
 	return lines, nil
+}
+
+// drawWorker draws the number of a process.
+func drawWorker() string {
+	for {
+		if n := newFences(1)[:workerSize]; n != claimer {
+			return n
+		}
+	}
 }

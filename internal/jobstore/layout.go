@@ -119,12 +119,13 @@ func (w words) constants() map[string]string {
 		"OTHER_CODE": strconv.Itoa(otherCode), "MAX_HEADS": strconv.Itoa(maxHeads),
 		"MAX_STORY": strconv.Itoa(maxStory), "RETRIED": retriedLetter,
 		"MAX_ERRORS": strconv.Itoa(job.MaxErrors), "MAX_TRIES": strconv.Itoa(maxTries),
-		"NO_USAGE": strings.Repeat(`\255`, 4) + strings.Repeat(`\0`, 8), "MSG": luaBytes(ticketMessage("")),
+		"CLAIMER": claimer, "NO_USAGE": strings.Repeat(`\255`, 4) + strings.Repeat(`\0`, 8), "MSG": luaBytes(ticketMessage("")),
 	}
 	for name, ms := range map[string]int64{"LOOK": lookMS, "LOOK_MAX": lookMaxMS, "PUSH": pushMS,
 		"STALL": stallMS, "SUSPECT": suspectLosses, "POISONED": poisonLosses, "PACE": paceMS,
 		"YOUNG": youngMS, "PATIENT": patientLosses, "REST": restMS, "REST_MAX": restMaxMS,
-		"TELL": tellMost, "PUMP": pumpMost, "PACES": paceMost, "CLASSES": classesSwept, "TELL_SWEEP": tellSweep, "PARTS": int64(w.parts), "USED_MIN": usedMinMS, "BATCH_PAUSE": batchPause, "USED_MAX": usedMaxMS, "CALLBACK_HOLD": callbackHold, "CLAIM": claimMS} {
+		"TELL": tellMost, "PUMP": pumpMost, "PACES": paceMost, "CLASSES": classesSwept, "TELL_SWEEP": tellSweep, "PARTS": int64(w.parts), "USED_MIN": usedMinMS, "BATCH_PAUSE": batchPause, "USED_MAX": usedMaxMS, "CALLBACK_HOLD": callbackHold,
+		"CLAIM_LEASE": claimLeaseMS, "HAND_MOST": handMost, "CLAIM_CAP": claimCapMS, "CLAIM": claimMS} {
 		c[name] = strconv.FormatInt(ms, 10)
 	}
 	for name, flag := range map[string]uint32{"R": flagR, "L": flagL, "E": flagE, "K": flagK, "C": flagC,

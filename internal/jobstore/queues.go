@@ -91,7 +91,7 @@ func CountsKey(prefix string, part int) string { return prefix + ":{" + strconv.
 func ReadPlaces(said []string) []job.Place {
 	places := make([]job.Place, 0, len(said))
 	for _, name := range said {
-		if at := job.ParsePlace(name); at.Queue != "" && at.Known() && at.Name() == name {
+		if at := job.ParsePlace(name); strings.Contains(name, ":") && at.Known() && at.Name() == name {
 			places = append(places, at)
 		}
 	}
@@ -122,6 +122,10 @@ func PlaceIn(prefix, name string, parts int) (at job.Place, part int, ok bool) {
 
 // QueuesIdle is how long a queue stays that is empty and that no worker names.
 const QueuesIdle = 7 * 24 * time.Hour
+
+// claimIdle is how long an empty list of what is claimed stays: there is one a priority, queue, tenant and
+// type.
+const claimIdle = time.Hour
 
 // forgetScript takes names away that were not used since they were read, with their times, and notes others:
 // those that have lists but no name, which were forgotten while a job came, and those that are served.
@@ -187,9 +191,11 @@ func (s *Store) unlist(ctx context.Context, old map[string]bool, idle time.Durat
 		if err != nil {
 			return nil, err
 		}
-		args := []any{ms(idle)}
+		args, claims := []any{ms(idle)}, []any{ms(min(idle, claimIdle))}
 		for _, at := range places {
 			switch {
+			case at.Claimable != "":
+				claims = append(claims, at.Name())
 			case at.Queue == "":
 			case old[at.Queue]:
 				args = append(args, at.Name())
@@ -197,15 +203,21 @@ func (s *Store) unlist(ctx context.Context, old map[string]bool, idle time.Durat
 				left[at.Queue] = true
 			}
 		}
-		if len(args) == 1 {
-			continue
-		}
-		stay, err := s.scripts.unlist.Run(ctx, s.rdb, []string{base}, args...).StringSlice()
-		if err != nil {
-			return nil, err
+		var stay []string
+		for _, args := range [][]any{args, claims} {
+			if len(args) == 1 {
+				continue
+			}
+			names, err := s.scripts.unlist.Run(ctx, s.rdb, []string{base}, args...).StringSlice()
+			if err != nil {
+				return nil, err
+			}
+			stay = append(stay, names...)
 		}
 		for _, name := range stay {
-			left[job.ParsePlace(name).Queue] = true
+			if queue := job.ParsePlace(name).Queue; queue != "" {
+				left[queue] = true
+			}
 		}
 	}
 	return left, nil

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
@@ -222,6 +223,18 @@ type End struct {
 	// Function is the number of the deployed function's version that ran; 0 = what the
 	// record has, NoFunction = none.
 	Function int64
+}
+
+// Pauses between attempts: doubled each time, up to a longest one.
+const (
+	backoffFirst = time.Second
+	backoffMost  = 5 * time.Minute
+)
+
+// Backoff is how long to wait after a failed attempt, with full jitter.
+func Backoff(attempt int) time.Duration {
+	most := backoffFirst << min(attempt-1, 20)
+	return rand.N(min(most, backoffMost)) + time.Millisecond
 }
 
 // stored is what key r holds.

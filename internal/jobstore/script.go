@@ -25,6 +25,9 @@ const (
 	paceMS        = 500     // … but for this much of it
 	sweepGapMS    = 200     // a sweep this soon after another one has nothing to do
 	cancelCapMS   = 4_500   // a canceled run's lease ends this soon
+	handMost      = 1_000   // tickets that are looked at for a claim, in a call
+	claimLeaseMS  = 30_000  // the lease of a run that was claimed over HTTP
+	claimCapMS    = 15_000  // … and when it was canceled
 	youngMS       = 60_000  // a run that lives this long is no reason to suspect its job
 	suspectLosses = 2       // young runs lost in a row that make a job a suspect
 	poisonLosses  = 5       // … and that end it
@@ -63,6 +66,7 @@ type scripts struct {
 	mend, prune, renew, tally                                                 *redis.Script // of Fix
 	dump, restore                                                             *redis.Script // of backups
 	enroll, unlist                                                            *redis.Script // of queues
+	hand, takeBack, keep, made, said                                          *redis.Script // of claims
 }
 
 // words is what the scripts are told apart from their own text.
@@ -101,11 +105,11 @@ func loadScripts(w words) scripts {
 	return scripts{
 		create: script("", "base create"), createLong: script("", lib+"unique make create_long"),
 		take: script(write, "base raise take"), takeLong: script(write, lib+"take_long"),
-		finish: script(write, "base raise finish"), finishLong: script(write, lib+"finish_long"),
+		finish: script(write, "base raise finish"), finishLong: script(write, lib+"attempt finish_long"),
 		beat: script(write, "base raise beat"), beatLong: script(write, lib+"beat_long"),
 		uploaded: script(write, lib+"uploaded"), start: script(write, lib+"start"),
 		postpone: script(write, lib+"postpone"), cancel: script(write, lib+"stop cancel"),
-		remove: script(write, lib+"remove"), sweep: script(write, lib+"sweep"),
+		remove: script(write, lib+"remove"), sweep: script(write, lib+"attempt sweep"),
 		walk: script(write, lib+"mend_words walk"), mend: script(write, lib+"mend_words mend"),
 		dump: script(read, lib+"dump"), restore: script("", lib+"mend_words restore"),
 		prune: script(write, "base prune"), renew: script(write, "base renew"),
@@ -124,6 +128,8 @@ func loadScripts(w words) scripts {
 		open: script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
 		vouch: script(write, "vouch"), accept: script(write, "accept"),
 		parts: script(write, "parts"), mark: script(write, "mark"),
+		hand: script(write, lib+"hand"), takeBack: script(write, lib+"take_back"),
+		keep: script(write, lib+"keep"), made: script(write, lib+"made"), said: script(write, lib+"said"),
 	}
 }
 

@@ -82,7 +82,7 @@ func New(rdb redis.UniversalClient, c Config) *Store {
 		}
 	}
 	s := &Store{rdb: rdb, prefix: c.Prefix, turned: c.Turned, lease: c.Lease,
-		worker: newFences(1)[:workerSize]}
+		worker: drawWorker()}
 	for k := range c.Partitions {
 		s.bases = append(s.bases, c.Prefix+":{"+strconv.Itoa(k)+"}:")
 	}

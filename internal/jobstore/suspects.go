@@ -8,6 +8,9 @@ import (
 // Young is how long a run must live to be no reason to suspect its job.
 const Young = youngMS * time.Millisecond
 
+// SuspectLosses is how many young runs in a row were lost of a job that is a suspect.
+const SuspectLosses = suspectLosses
+
 // Suspects shares one process's slots among jobs that lost young runs before:
 // any of them may be what ends its workers. The more a job lost, the fewer
 // others run beside it: half of the slots, an eighth, then it is alone. Jobs

@@ -43,8 +43,8 @@ func (d *Desk) notify(ctx context.Context) {
 // placeField, queueField and typeField name what is paused: a lane and priority of the default queue, a whole
 // queue, or a type.
 func placeField(at job.Place) string { return "queue:" + at.Name() }
-func queueField(name string) string  { return "queue:" + httpapi.WholeQueue + job.QueueOf(name) }
-func typeField(kind string) string   { return "type:" + kind }
+func queueField(name string) string  { return httpapi.PausedQueue(name) }
+func typeField(kind string) string   { return httpapi.PausedType(kind) }
 
 // CheckQueue says what is wrong with the name of a queue.
 func CheckQueue(l job.Lane, p job.Priority) error {
@@ -322,15 +322,27 @@ func (d *Desk) pauses(ctx context.Context) (map[string]storedPause, error) {
 
 // PausedTypes are the types that no job may be started of.
 func (d *Desk) PausedTypes(ctx context.Context) (map[string]bool, error) {
-	all, err := d.pauses(ctx)
+	all, err := d.Paused(ctx)
 	types := map[string]bool{}
-	for field, p := range all {
-		if kind, ok := strings.CutPrefix(field, "type:"); ok && !p.Ended &&
-			(p.Until == 0 || p.Until > time.Now().UnixMilli()) {
+	for field := range all {
+		if kind, ok := strings.CutPrefix(field, "type:"); ok {
 			types[kind] = true
 		}
 	}
 	return types, err
+}
+
+// Paused are the fields of all pauses that hold: PausedType names that of a type, and PausedQueue that of a
+// whole queue.
+func (d *Desk) Paused(ctx context.Context) (map[string]bool, error) {
+	all, err := d.pauses(ctx)
+	fields, now := map[string]bool{}, time.Now().UnixMilli()
+	for field, p := range all {
+		if !p.Ended && (p.Until == 0 || p.Until > now) {
+			fields[field] = true
+		}
+	}
+	return fields, err
 }
 
 // Mend makes asynq's keys what the pauses say, and ends those whose time is over.

@@ -39,12 +39,16 @@ func (d *Desk) waiting(ctx context.Context, snap *job.Snapshot) (*answer.Waiting
 		return &answer.Waiting{For: job.WaitingPaused, Pause: &p, Until: p.Until}, err
 	}
 	w := answer.Waiting{For: job.WaitingSlots}
-	workers, err := d.Queue.Workers(ctx)
+	list := d.Queue.Workers
+	if snap.Lane == job.LaneClaim {
+		list = d.Queue.Claimers
+	}
+	workers, err := list(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, one := range workers {
-		if one.Serves(snap.Type, snap.Lane, snap.Queue) {
+		if one.Serves(snap.Type, snap.Place()) {
 			w.Workers++
 			w.Slots += one.Slots[snap.Lane]
 		}

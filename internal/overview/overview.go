@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
 	"longshore/internal/loop"
 	"longshore/internal/queue"
@@ -21,11 +22,16 @@ import (
 type Overview struct {
 	Queues  []queue.Info
 	Workers []queue.WorkerInfo
+	// Claimers are programs that claim jobs over HTTP.
+	Claimers []queue.WorkerInfo
 	// Types are those of the oldest jobs that wait, by queue as in Queues.
 	Types []map[string]bool
-	// Paused are the types that no job may be started of.
+	// Paused are the fields of pauses that hold, as httpapi.PausedType and httpapi.PausedQueue name them.
 	Paused map[string]bool
 }
+
+// TypePaused tells that no job of a type may be started.
+func (o Overview) TypePaused(typ string) bool { return o.Paused[httpapi.PausedType(typ)] }
 
 // Look reads the queues and the workers. The age of a queue is that of its
 // jobs: one that a deploy gave back has a new ticket, and is no younger.
@@ -34,6 +40,9 @@ func Look(ctx context.Context, tickets *queue.Queue, store *jobstore.Store) (o O
 		return o, err
 	}
 	if o.Workers, err = tickets.Workers(ctx); err != nil {
+		return o, err
+	}
+	if o.Claimers, err = tickets.Claimers(ctx); err != nil {
 		return o, err
 	}
 	var ids []job.ID
@@ -71,9 +80,11 @@ func Look(ctx context.Context, tickets *queue.Queue, store *jobstore.Store) (o O
 
 // Served reports whether a worker that is alive takes jobs of a type from a place.
 func (o Overview) Served(typ string, at job.Place) bool {
-	return slices.ContainsFunc(o.Workers, func(w queue.WorkerInfo) bool {
-		return w.Serves(typ, at.Lane, at.Queue)
-	})
+	those := o.Workers
+	if at.Lane == job.LaneClaim {
+		those = o.Claimers
+	}
+	return slices.ContainsFunc(those, func(w queue.WorkerInfo) bool { return w.Serves(typ, at) })
 }
 
 // Unserved lists the types with jobs that wait, as far as is seen, and nobody to take them. Each has the
@@ -82,7 +93,7 @@ func (o Overview) Unserved() map[string]job.Place {
 	types := map[string]job.Place{}
 	for i, q := range o.Queues {
 		for typ := range o.Types[i] {
-			if !o.Served(typ, q.Place) && o.queueServed(q.Queue) {
+			if !o.Served(typ, q.Place) && (q.Lane == job.LaneClaim || o.queueServed(q.Queue)) {
 				types[typ] = q.Place
 			}
 		}
@@ -94,7 +105,7 @@ func (o Overview) Unserved() map[string]job.Place {
 func (o Overview) NoQueue() map[string]int64 {
 	queues := map[string]int64{}
 	for _, q := range o.Queues {
-		if q.Pending > 0 && !o.queueServed(q.Queue) {
+		if q.Pending > 0 && q.Lane != job.LaneClaim && !o.queueServed(q.Queue) {
 			queues[job.QueueOf(q.Queue)] += q.Pending
 		}
 	}
@@ -128,7 +139,8 @@ func (o Overview) WaitingFor(snap *job.Snapshot) job.Waiting {
 		return q.Paused && q.Place == snap.Place()
 	}
 	switch {
-	case slices.ContainsFunc(o.Queues, paused), o.Paused[snap.Type]:
+	case slices.ContainsFunc(o.Queues, paused), o.TypePaused(snap.Type),
+		o.Paused[httpapi.PausedQueue(snap.Queue)]:
 		return job.WaitingPaused
 	case !o.Served(snap.Type, snap.Place()):
 		return job.WaitingWorker
@@ -156,7 +168,7 @@ const (
 	staleAfter = 15 * time.Second
 )
 
-// NewWatch returns a Watch that has looked once, if it could. paused tells which types are.
+// NewWatch returns a Watch that has looked once, if it could. paused tells what is, as Overview.Paused.
 func NewWatch(ctx context.Context, tickets *queue.Queue,
 	paused func(context.Context) (map[string]bool, error), log *slog.Logger) *Watch {
 	w := &Watch{tickets: tickets, paused: paused, log: log}
@@ -175,11 +187,12 @@ func (w *Watch) look(ctx context.Context) error {
 	at := time.Now()
 	queues, err1 := w.tickets.Paused(ctx)
 	workers, err2 := w.tickets.Workers(ctx)
-	types, err3 := w.paused(ctx)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	claimers, err3 := w.tickets.Claimers(ctx)
+	held, err4 := w.paused(ctx)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
 	}
-	w.last.Store(&seen{Overview{Queues: queues, Workers: workers, Paused: types}, at})
+	w.last.Store(&seen{Overview{Queues: queues, Workers: workers, Claimers: claimers, Paused: held}, at})
 	return nil
 }
 

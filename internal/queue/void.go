@@ -28,7 +28,7 @@ func (q *Queue) DropVoid(ctx context.Context, store *jobstore.Store) error {
 		if err != nil {
 			return fmt.Errorf("list parked types: %w", err)
 		}
-		if n.at.Queue != "" {
+		if n.at.Queue != "" || n.at.Claimable != "" {
 			types = append(types, pendingType)
 		}
 		for _, j := range rand.Perm(len(types)) {

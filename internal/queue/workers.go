@@ -31,13 +31,18 @@ type WorkerInfo struct {
 	Stopping bool   `json:"stopping,omitempty"` // … and ends then
 	ID       string `json:"id,omitempty"`       // jobstore.Store's WorkerID; "" of an older release
 	Version  string `json:"version,omitempty"`
+	// Claims is the tenant whose jobs it claims over HTTP, "*" = all; "" of one that asks Redis. Types are globs then.
+	Claims string `json:"-"`
 	// SaidAt is the time of the last sign of life.
 	SaidAt time.Time `json:"-"`
 }
 
-// Serves reports whether the worker takes jobs of a type from a lane of a queue.
-func (w WorkerInfo) Serves(typ string, l job.Lane, queue string) bool {
-	return !w.Draining && w.Slots[l] > 0 && slices.Contains(w.Types, typ) && w.ServesQueue(queue)
+// Serves reports whether the worker takes jobs of a type from a place.
+func (w WorkerInfo) Serves(typ string, at job.Place) bool {
+	if at.Lane == job.LaneClaim {
+		return w.Claims != "" && w.claims(typ, at)
+	}
+	return !w.Draining && w.Slots[at.Lane] > 0 && slices.Contains(w.Types, typ) && w.ServesQueue(at.Queue)
 }
 
 // ServesQueue reports whether the worker takes jobs from a queue.

@@ -111,6 +111,7 @@ const (
 	everyoneLists whose = "lists"  // it lists jobs: one's own
 	makes         whose = "makes"  // it makes jobs: one's own
 	keeps         whose = "keeps"  // access data: the tenant's own, TestKeysOfTenants
+	ofClaims      whose = "claims" // by a claim, and a tenant: TestClaimsOfTenants of e2e
 )
 
 // rules are those of all routes, by their names. A new route is put here on purpose.
@@ -144,6 +145,10 @@ var rules = map[string]rule{
 	"deploy-function":   {"functions:deploy", false, shared},
 	"rollback-function": {"functions:deploy", false, shared},
 	"remove-function":   {"functions:deploy", false, shared},
+	"put-type":          {"functions:deploy", false, shared}, "remove-type": {"functions:deploy", false, shared},
+	"claim-jobs": {"jobs:work", false, ofClaims}, "renew-claims": {"jobs:work", false, ofClaims},
+	"finish-claims": {"jobs:work", false, ofClaims}, "stop-claims": {"jobs:work", false, ofClaims},
+	"get-claimed-input": {"jobs:work", false, ofClaims}, "put-claimed-output": {"jobs:work", false, ofClaims},
 }
 
 // An op is a route of the document, with a path and a body that can be asked.

@@ -15,6 +15,7 @@ import (
 	"longshore/internal/web/push"
 	"longshore/internal/web/release"
 	"longshore/internal/web/upload"
+	"longshore/internal/web/work"
 	"longshore/job"
 )
 
@@ -23,6 +24,8 @@ func routes(c Config, d Deps, waiters *push.Waiters, stopping context.Context) [
 	show := shower(d.WaitingFor)
 	uploads := edge.NewUploads(edge.UploadLimits{Max: c.MaxUpload, MinRate: c.MinUploadRate, Grace: c.Idle,
 		PerAddress: c.MaxUploadsPerAddress, MinFree: c.MinFreeSpace, Space: space(d.Blobs), Log: c.Log})
+	outputs := edge.NewUploads(edge.UploadLimits{MinRate: c.MinUploadRate, Grace: c.Idle,
+		MinFree: c.MinFreeSpace, Space: space(d.Blobs), Log: c.Log})
 	return slices.Concat(
 		api.Submissions{Submitter: d.Submitter, Records: d.Records, Catalog: d.Catalog, Uploads: uploads,
 			Waiter: waiters, Show: show}.Routes(),
@@ -48,6 +51,8 @@ func routes(c Config, d Deps, waiters *push.Waiters, stopping context.Context) [
 			Routes(),
 		upload.Handler{Protocol: d.Uploads, Uploads: uploads, Stopping: stopping}.Routes(),
 		release.Page{Records: d.Records}.Routes(),
+		work.Handler{Desk: d.Claims, Types: d.ClaimTypes, Catalog: d.Catalog, Waiter: waiters,
+			Uploads: outputs, Stopping: stopping}.Routes(),
 		dashboard.Routes(),
 	)
 }

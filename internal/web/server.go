@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"longshore/internal/access/people"
+	"longshore/internal/claims"
 	"longshore/internal/httpapi"
 	"longshore/internal/refusal"
 	"longshore/internal/web/api"
@@ -80,7 +81,7 @@ type Config struct {
 }
 
 // Deps are what a Server works with; all are required but Operate, Schedules,
-// Limits, Alerts, Scale, Metrics, Installation and
+// Limits, Alerts, Claims, Scale, Metrics, Installation and
 // WaitingFor.
 type Deps struct {
 	Submitter api.Submitter
@@ -101,6 +102,9 @@ type Deps struct {
 	Schedules api.Scheduler // likewise
 	Limits    api.Limiter   // likewise
 	Alerts    api.Alerter   // likewise
+	Claims    *claims.Desk  // likewise, with ClaimTypes
+	// ClaimTypes are the types that are claimed.
+	ClaimTypes *claims.Types
 	// Scale says how many workers are wanted; nil = nobody is told.
 	Scale func(context.Context) (httpapi.Scale, error)
 	// Metrics are those of this process, and Installation those of all together, in the

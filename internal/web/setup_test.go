@@ -24,6 +24,7 @@ import (
 
 	"longshore/internal/access"
 	"longshore/internal/blob"
+	"longshore/internal/claims"
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
 	"longshore/internal/jobstore"
@@ -428,7 +429,8 @@ func setup(t testing.TB, change ...func(*web.Config)) *bench {
 			return []httpapi.QueueInfo{{Queue: "io-high", Lane: job.LaneIO, Priority: job.High,
 				Pending: 3}}, s.down
 		},
-		Ready: func(context.Context) error { return s.down },
+		Ready:  func(context.Context) error { return s.down },
+		Claims: claims.New(claims.Config{}), ClaimTypes: &claims.Types{},
 	})
 	if err != nil {
 		t.Fatal(err)

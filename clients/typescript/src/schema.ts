@@ -170,9 +170,65 @@ export interface CallbackTry {
   status?: number
 }
 
+export interface ClaimProblem {
+  code: string
+  detail?: string
+  errors?: Pointer[]
+  /** in how many seconds to say it again */
+  retry_after?: number
+  status: number
+  title?: string
+}
+
+export interface Claimed {
+  jobs: ClaimedJob[]
+}
+
+export interface ClaimedInput {
+  name?: string
+  size: number
+  /** media type */
+  type?: string
+}
+
+export interface ClaimedJob {
+  /** how the jobs before it have ended */
+  after?: After[]
+  /** from 1 */
+  attempt: number
+  /** names this attempt in all that is said of it */
+  claim: string
+  id: string
+  input?: ClaimedInput
+  /** from when the request was sent, unless it is renewed */
+  lease_ms: number
+  max_attempts: number
+  payload: unknown
+  /** from when the request was sent; then the attempt ends */
+  timeout_ms: number
+  type: string
+}
+
+export interface ClaimedOutput {
+  name: string
+  /** bytes; another one is output_mismatch */
+  size: number
+}
+
 export interface Error {
   code: string
   message: string
+}
+
+export interface Finished {
+  jobs: FinishedJob[]
+}
+
+export interface FinishedJob {
+  id: string
+  problem?: ClaimProblem
+  rev?: number
+  state?: string
 }
 
 export interface Function {
@@ -325,6 +381,17 @@ export interface RemovedFunction {
   /** jobs of it that have not ended: they wait for another deployment, or are canceled */
   open: number
   type: string
+}
+
+export interface Renewed {
+  jobs: RenewedJob[]
+}
+
+export interface RenewedJob {
+  id: string
+  /** from when the request was sent */
+  lease_ms?: number
+  stop?: 'canceled' | 'timeout' | 'lost'
 }
 
 export interface ScheduleTick {

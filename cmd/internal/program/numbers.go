@@ -28,7 +28,7 @@ func numbersOf(sys *connect.System) func(context.Context) (metrics.Installation,
 			for _, p := range q.Parked {
 				is.Parked[p.Type] += p.Pending
 			}
-			n.Queues = append(n.Queues, is)
+			n.Queues = addQueue(n.Queues, is)
 		}
 		// Both states are there, also with no worker: an alert looks for that.
 		n.Workers, n.Slots = map[string]int{}, map[job.Lane]int{}
@@ -60,4 +60,16 @@ func numbersOf(sys *connect.System) func(context.Context) (metrics.Installation,
 		}
 		return n, nil
 	}
+}
+
+// addQueue adds one to a list; what is claimed has a queue a type, which are told as one.
+func addQueue(list []metrics.Queue, q metrics.Queue) []metrics.Queue {
+	for i := range list {
+		l := &list[i]
+		if q.Lane == job.LaneClaim && l.Lane == q.Lane && l.Priority == q.Priority && l.Name == q.Name {
+			l.Waiting, l.Running, l.Oldest = l.Waiting+q.Waiting, l.Running+q.Running, max(l.Oldest, q.Oldest)
+			return list
+		}
+	}
+	return append(list, q)
 }

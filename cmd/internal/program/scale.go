@@ -39,8 +39,11 @@ func sampleOf(o overview.Overview) scaling.Sample {
 	named := len(s.Queues) > 0 || slices.ContainsFunc(o.Queues, func(q queue.Info) bool { return q.Queue != "" })
 	for _, q := range o.Queues {
 		s.At = q.At
+		if q.Lane == job.LaneClaim {
+			continue // those who claim are no workers that we start
+		}
 		for _, p := range q.Parked {
-			if o.Paused[p.Type] {
+			if o.TypePaused(p.Type) {
 				q.Pending -= p.Pending
 			}
 		}

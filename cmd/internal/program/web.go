@@ -17,6 +17,7 @@ import (
 	"longshore/internal/access"
 	"longshore/internal/access/gate"
 	"longshore/internal/access/token"
+	"longshore/internal/claims"
 	"longshore/internal/connect"
 	"longshore/internal/httpapi"
 	"longshore/internal/hub"
@@ -166,6 +167,8 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 		_, err := submitter.Retry(ctx, of, id, submit.Again{By: by})
 		return err
 	}
+	desk := claims.New(claims.Config{Redis: sys.Redis, Prefix: sys.Prefix, Store: sys.Store, Queue: sys.Queue,
+		Blobs: sys.Blobs, Batches: sys, Paused: sys.Desk.Paused, Sealer: sys.Sealer, Log: sys.Log})
 	room := schedules.New(schedules.Config{Store: sys.Store, Submitter: submitter, Log: sys.Log})
 	sweeper := sys.Janitor.Sweeper()
 	sweeper.Ticks = room.Heard
@@ -185,7 +188,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 		web.Deps{Submitter: submitter, Uploads: uploads, Records: records{sys.Store.Views(), sys},
 			Hub: waiters, Blobs: sys.Blobs, Catalog: catalog, Access: sys.Access, Minter: tokens,
 			Functions: deployments, Operate: sys.Desk, Schedules: room, Limits: sys.Limits,
-			Alerts:     sys.Alerts,
+			Alerts: sys.Alerts, Claims: desk, ClaimTypes: sys.ClaimTypes,
 			Queues:     func(ctx context.Context) ([]httpapi.QueueInfo, error) { return queues(ctx, sys) },
 			Workers:    func(ctx context.Context) ([]httpapi.WorkerInfo, error) { return workers(ctx, sys) },
 			WaitingFor: watch.WaitingFor, Scale: scale.Scale, Metrics: process.Text,
@@ -210,7 +213,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	wg.Go(func() {
 		sys.Background(background, keeper.Run, waiters.Run, guard.Run, sweeper.Run, room.Run,
 			sys.Janitor.SweepOrphans, sys.WatchRoom, sys.Limits.Run, watch.Run, scale.Run, sys.Desk.Run,
-			sys.Alerts.Run,
+			sys.Alerts.Run, desk.Run,
 			func(ctx context.Context) error {
 				if published != nil {
 					return nil // a worker of this process watches
@@ -423,5 +426,9 @@ func workers(ctx context.Context, sys *connect.System) ([]httpapi.WorkerInfo, er
 	if err != nil {
 		return nil, err
 	}
-	return overview.Workers(infos), nil
+	claimers, err := sys.Queue.Claimers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return overview.Workers(append(infos, claimers...)), nil
 }

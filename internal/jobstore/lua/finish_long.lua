@@ -26,17 +26,18 @@ return each(9, function(said, usage, progress, result, outcome, delay, code, mes
   ran_by(j, ran)
   if outcome == 'release' then
     delay = number(delay)
+    if is_claimed(fence) and delay == 0 then -- who can do nothing with a job doesn't get it again and again at once
+      local row = number(rare(j, 'rl') or 0) + 1
+      set_rare(j, 'rl', int(row))
+      if row > 2 then delay = math.min(1000 * 2 ^ math.min(row - 3, 6), 60000) end
+    end
     if delay > 0 then
       schedule(j, 'scheduled', t + delay)
     else
       enqueue(j, true)
     end
   elseif outcome == 'retry' and j.a + 1 < j.head.attempts then
-    j.a, j.ls = j.a + 1, 0
-    set_rare(j, 'lo', '')
-    remember(j, code, message)
-    j.fi, j.ec, j.usage = 0, 0, usage
-    schedule(j, 'retrying', t + number(delay))
+    retry(j, code, message, number(delay), usage)
   elseif outcome == 'succeeded' then
     if result ~= '' then
       if #result > 256 then
@@ -49,12 +50,11 @@ return each(9, function(said, usage, progress, result, outcome, delay, code, mes
     finish(j, 'succeeded', nil, usage)
   elseif outcome == 'canceled' then
     finish(j, 'canceled', nil, usage)
+  elseif j.s == 'running' then
+    given_up(j, code, message, usage)
   else
-    local running = j.s == 'running'
-    if j.a < 255 and running then j.a = j.a + 1 end
     remember(j, code, message)
-    if running then j.a = j.a - 1 end
-    if not running and j.p then -- its files go with the record
+    if j.p then -- its files go with the record
       todo(6, 'UNLINK', P .. 'p:' .. id)
       j.p = false
     end

@@ -60,8 +60,8 @@ local heads = {}
 local function read_head(text)
   local queue, attempts, timeout, retention, failed, tenant, kind = match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+)$')
   if not queue then error('damaged') end
-  return { queue = queue, attempts = tonumber(attempts), retention = tonumber(retention), failed = tonumber(failed),
-    tenant = tenant, kind = kind }
+  return { queue = queue, attempts = tonumber(attempts), timeout = tonumber(timeout), retention = tonumber(retention),
+    failed = tonumber(failed), tenant = tenant, kind = kind }
 end
 local function head_of(code)
   local h = heads[code]
@@ -142,6 +142,9 @@ local function load(id)
   j.f2 = f2 - (j.at and @F_A@ or 0)
   return j
 end
+
+-- is_claimed tells a run whose worker speaks HTTP (claims.go), by its fence.
+local function is_claimed(fence) return sub(fence, 1, 4) == '@CLAIMER@' end
 
 -- is_batch tells a job that waits for all that are submitted into it (batches.lua).
 local function is_batch(j) return j.head.kind == '@BATCH@' end

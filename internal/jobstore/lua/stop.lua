@@ -15,6 +15,7 @@ local function stop(j, cap, by)
   if not j.cr then
     j.cr = true
     move(j, 'running')
+    if is_claimed(j.f) then cap = @CLAIM_CAP@ end
     local ends = call('ZSCORE', P .. 'lease', j.id)
     if not ends or tonumber(ends) > t + cap then lease(j, t + cap) end
   end

@@ -30,11 +30,29 @@ local function again(j, lost)
   end
 end
 
+-- timed_out: a run that was claimed over HTTP is over its time: nobody kills its worker, which hears of it when it asks.
+local function timed_out(j)
+  local message = 'the attempt ran longer than ' .. int(j.head.timeout / 1000) .. ' s'
+  if j.a + 1 < j.head.attempts then
+    local lot = (t + byte(j.id, 15) * 256 + byte(j.id, 16)) % 1000 -- math.random says the same in each script
+    retry(j, 'timeout', message, (lot + 1) * math.min(2 ^ math.min(j.a, 10), 300), '@NO_USAGE@')
+  else
+    given_up(j, 'timeout', message)
+  end
+end
+
 -- lost: nobody renewed the lease. Only a run that was young when it was heard of
 -- last makes a suspect: a job that ends its worker does so soon, and one that
 -- has run for long has shown that it doesn't.
 local function lost(j)
-  local others = number(rare(j, 'lo') or 0)
+  local others, lease_ms = number(rare(j, 'lo') or 0), lease_ms
+  if is_claimed(j.f) then
+    lease_ms = @CLAIM_LEASE@
+    if not j.cr and t >= j.st + j.head.timeout then
+      timed_out(j)
+      return
+    end
+  end
   if j.s == 'running' then story(j, 'lost', hex(sub(j.f, 1, 4))) end
   if j.s == 'uploading' then
     remember(j, 'upload_incomplete', 'the upload ended before its last byte')
@@ -243,7 +261,9 @@ local function rearm(gap)
     local id, was = all[i], tonumber(all[i + 1])
     local ok, core = pcall(read, id)
     local canceled = ok and core and #core >= 29 and has(byte(core, 19), @F_C@)
-    local ends = math.min(was + still, t + ((canceled and cap_ms < lease_ms) and cap_ms or lease_ms))
+    local most, cap = lease_ms, cap_ms
+    if ok and core and #core >= 47 and is_claimed(sub(core, 36)) then most, cap = @CLAIM_LEASE@, @CLAIM_CAP@ end
+    local ends = math.min(was + still, t + ((canceled and cap < most) and cap or most))
     if ends ~= was then call('ZADD', P .. 'lease', int(ends), id) end
   end
 end

@@ -1,0 +1,336 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"longshore/internal/httpapi"
+	"longshore/job"
+)
+
+// TestClaimsParked has claims and renewals wait: for a job, for a cancel, for the end of their process or
+// of the web's.
+func TestClaimsParked(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	_, one := in.web(t)
+	second, two := in.web(t)
+	claimed(t, one, "photos.caption", "")
+	c := &claimer{t: t, url: one, name: "host:1:a"}
+	parked := func(url, name string) <-chan []httpapi.ClaimedJob {
+		got := make(chan []httpapi.ClaimedJob, 1)
+		go func() {
+			other := &claimer{t: t, url: url, name: name}
+			got <- other.claim(drawKey(), 1, 1, "25s", "photos.*")
+		}()
+		eventually(t, name+" is listed", func() bool {
+			r := request(t, "GET", one+httpapi.PathQueues, nil)
+			var list httpapi.QueueList
+			if err := json.Unmarshal(r.body, &list); err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range list.Workers {
+				if w.Host+fmt.Sprint(w.PID) == strings.Join(strings.Split(name, ":")[:2], "") {
+					return true
+				}
+			}
+			return false
+		})
+		return got
+	}
+	a, b := parked(one, "a:1:x"), parked(two, "b:2:x")
+	first := posted(t, one, `{"type":"photos.caption"}`)
+	second2 := posted(t, one, `{"type":"photos.caption"}`)
+	jobs := append(<-a, <-b...)
+	if len(jobs) != 2 || jobs[0].ID == jobs[1].ID || jobs[0].ID != first.ID && jobs[0].ID != second2.ID {
+		t.Fatalf("claimed %+v", jobs)
+	}
+
+	heard := make(chan []httpapi.RenewedJob, 1)
+	go func() {
+		heard <- c.renew("10s", httpapi.RenewJob{ID: jobs[0].ID, Claim: jobs[0].Claim},
+			httpapi.RenewJob{ID: jobs[1].ID, Claim: jobs[1].Claim})
+	}()
+	if r := request(t, "POST", two+httpapi.CancelPath(jobs[1].ID), nil); r.StatusCode >= 300 {
+		t.Fatalf("cancel: %s", r.Status)
+	}
+	if told := <-heard; told[0].Stop != "" || told[1].Stop != httpapi.StopCanceled {
+		t.Errorf("told %+v", told)
+	}
+	if ended := c.finish(httpapi.FinishJob{ID: jobs[1].ID, Claim: jobs[1].Claim,
+		Result: json.RawMessage("1")}); ended.State != job.Canceled {
+		t.Errorf("a canceled job ends %+v", ended)
+	}
+
+	stops := parked(two, "s:3:x")
+	if status := c.post(httpapi.PathClaimsStop, httpapi.StopRequest{Worker: "s:3:x"}, nil); status !=
+		http.StatusNoContent {
+		t.Errorf("stop: %d", status)
+	}
+	if got := <-stops; len(got) > 0 {
+		t.Errorf("stopped, and handed %+v", got)
+	}
+	posted(t, one, `{"type":"photos.caption"}`)
+	stopped := &claimer{t: t, url: one, name: "s:3:x"}
+	if got := stopped.claim(drawKey(), 1, 1, "", "photos.*"); len(got) > 0 {
+		t.Errorf("stopped, and handed %+v", got)
+	}
+	if got := c.one("photos.*"); got.Attempt != 1 {
+		t.Errorf("%+v", got)
+	}
+	last := parked(two, "l:4:x")
+	second.signal(syscall.SIGTERM)
+	if got := <-last; len(got) > 0 {
+		t.Errorf("handed %+v by a web that stops", got)
+	}
+	if code := second.end(t, time.Minute); code != 0 {
+		t.Errorf("web ends with %d", code)
+	}
+}
+
+// TestClaimsOfTenants has keys claim what is theirs, and read and end nothing else.
+func TestClaimsOfTenants(t *testing.T) {
+	t.Parallel()
+	in := install(t, "LONGSHORE_TOKEN="+webToken)
+	_, url := in.web(t)
+	key := func(args ...string) string {
+		t.Helper()
+		code, out, msg := call(t, "", in.env, "enqueue", append([]string{"keys", "add"}, args...)...)
+		if code != 0 {
+			t.Fatalf("keys add: %s", msg)
+		}
+		return "Authorization: Bearer " + strings.TrimSpace(out)
+	}
+	root := "Authorization: Bearer " + webToken
+	claimed(t, url, "photos.caption", "", root)
+	claimed(t, url, "mails.send", "", root)
+	acme := &claimer{t: t, url: url, name: "acme:1:a", head: []string{key("acme", "--tenant", "acme", "--scope", "jobs:work")}}
+	shop := &claimer{t: t, url: url, name: "acme:1:a", head: []string{key("shop", "--tenant", "shop", "--scope", "jobs:work")}}
+	mails := &claimer{t: t, url: url, name: "m:1:a", head: []string{key("mails", "--tenant", "acme", "--scope", "jobs:work",
+		"--type", "mails.*")}}
+	if r := request(t, "POST", url+httpapi.PathClaims, strings.NewReader("{}"), "Content-Type: application/json",
+		key("reader", "--tenant", "acme", "--scope", "jobs:read")); r.StatusCode != http.StatusForbidden {
+		t.Errorf("a key that only reads: %s", r.Status)
+	}
+	submit := func(typ string) job.ID {
+		t.Helper()
+		r := request(t, "POST", url+httpapi.PathJobs, strings.NewReader(`{"type":"`+typ+`"}`), root,
+			"Content-Type: application/json", httpapi.HeaderTenant+": acme")
+		return r.snapshot(t).ID
+	}
+	photo, mail := submit("photos.caption"), submit("mails.send")
+	if got := shop.claim(drawKey(), 1, 9, "", "*"); len(got) > 0 {
+		t.Errorf("another tenant is handed %+v", got)
+	}
+	if got := mails.claim(drawKey(), 1, 9, "", "*"); len(got) != 1 || got[0].ID != mail {
+		t.Errorf("a key for mails is handed %+v", got)
+	}
+	got := acme.one("*")
+	if got.ID != photo {
+		t.Fatalf("claimed %+v", got)
+	}
+	for who, c := range map[string]*claimer{"another tenant": shop, "a key for other types": mails} {
+		if told := c.finish(httpapi.FinishJob{ID: photo, Claim: got.Claim, Result: json.RawMessage("1")}); told.Problem ==
+			nil || told.Problem.Code != httpapi.NotFound {
+			t.Errorf("%s ends it: %+v", who, told)
+		}
+		if status := c.put(got, "x", "1"); status != http.StatusNotFound {
+			t.Errorf("%s sends an output: %d", who, status)
+		}
+	}
+	if told := shop.renew("", httpapi.RenewJob{ID: photo, Claim: got.Claim}); told[0].Stop != httpapi.StopLost {
+		t.Errorf("another tenant renews: %+v", told)
+	}
+	if told := acme.finish(httpapi.FinishJob{ID: photo, Claim: got.Claim, Result: json.RawMessage("1")}); told.State !=
+		job.Succeeded {
+		t.Errorf("%+v", told)
+	}
+}
+
+// TestClaimsBadInput has each mistake refused, with the place where it is.
+func TestClaimsBadInput(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	_, url := in.web(t)
+	claimed(t, url, "photos.caption", "")
+	ask := func(method, path, body string, status int, at string) {
+		t.Helper()
+		r := request(t, method, url+path, strings.NewReader(body), "Content-Type: application/json")
+		if r.StatusCode != status || !strings.Contains(string(r.body), at) {
+			t.Errorf("%s %s %.100s: %s %s, want %d at %s", method, path, body, r.Status, r.body, status, at)
+		}
+	}
+	good := `"key":"0123456789abcdef","worker":"w"`
+	many := strings.Repeat(`"photos.a",`, 100) + `"photos.b"`
+	for body, at := range map[string]string{
+		`{}`:                                                             "/types",
+		`{"types":[],` + good + `}`:                                      "/types",
+		`{"types":["no.such"],` + good + `}`:                             "there is no type no.such",
+		`{"types":["math.primes"],` + good + `}`:                         "workers serve it",
+		`{"types":["a/b"],` + good + `}`:                                 "/types",
+		`{"types":[` + many + `],` + good + `}`:                          "/types",
+		`{"types":["photos.*"],"key":"short","worker":"w"}`:              "/key",
+		`{"types":["photos.*"],"key":"0123456789abcdef","worker":"a b"}`: "/worker",
+		`{"types":["photos.*"],"n":101,` + good + `}`:                    "/n",
+		`{"types":["photos.*"],"try":-1,` + good + `}`:                   "/try",
+		`{"types":["photos.*"],"wait":"soon",` + good + `}`:              "/wait",
+		`{"types":["photos.*"],"queues":["No Queue"],` + good + `}`:      "/queues",
+		`{"types":["photos.*"],"size":1,` + good + `}`:                   "size",
+	} {
+		ask("POST", httpapi.PathClaims, body, 422, at)
+	}
+	ask("POST", httpapi.PathClaims, `{"types":`, 400, "")
+	for body, at := range map[string]string{
+		`{"served":"workers"}`:                           "/served",
+		`{"served":"claims","schema":{"type":"array"}}`:  "schema",
+		`{"served":"claims","timeout":"forever"}`:        "/timeout",
+		`{"served":"claims","max_attempts":1000}`:        "attempts",
+		`{"served":"claims","delete_input":"sometimes"}`: "delete input",
+		`{"served":"claims","input":"perhaps"}`:          "input",
+	} {
+		ask("PUT", httpapi.PathTypes+"/photos.other", body, 422, at)
+	}
+	ask("PUT", httpapi.PathTypes+"/photos.other", `{"served":"claims","forbid_overlap":true}`, 409, "overlap")
+	ask("PUT", httpapi.PathTypes+"/math.primes", `{"served":"claims"}`, 409, "built in")
+	ask("PUT", httpapi.PathTypes+"/NoType", `{"served":"claims"}`, 422, "/type")
+	ask("DELETE", httpapi.PathTypes+"/photos.none", "", 404, "")
+
+	snap := posted(t, url, `{"type":"photos.caption"}`)
+	c := &claimer{t: t, url: url, name: "w"}
+	got := c.one("photos.caption")
+	other := `"id":"` + string(snap.ID) + `","claim":"` + got.Claim + `"`
+	for body, at := range map[string]string{
+		`{"jobs":[]}`:                                "/jobs",
+		`{"jobs":[{"id":"x","claim":"y"}]}`:          "/jobs",
+		`{"jobs":[{` + other + `},{` + other + `}]}`: "twice",
+		`{"jobs":[{` + other + `,"log":{"from":0,"lines":["x"]},"result":1}]}`: "log",
+	} {
+		ask("POST", httpapi.PathClaimsFinish, body, 422, at)
+	}
+	for said, at := range map[string]string{
+		``:                                   "one of",
+		`,"result":1,"fail":{"message":"x"}`: "one of",
+		`,"error":{"message":"x","code":"poisoned"}`:               "/error/code",
+		`,"retry_in":"-1s"`:                                        "/retry_in",
+		`,"release":true,"outputs":[{"name":"x","size":1}]`:        "/outputs",
+		`,"result":1,"outputs":[{"name":"x","size":1}]`:            "output_mismatch",
+		`,"result":"` + strings.Repeat("x", job.MaxDocument) + `"`: "/result",
+	} {
+		ask("POST", httpapi.PathClaimsFinish, `{"jobs":[{`+other+said+`}]}`, 200, at)
+	}
+	if status := c.put(got, "a%2Fb", "x"); status != 422 {
+		t.Errorf("an output with a slash: %d", status)
+	}
+	if r := request(t, "GET", url+httpapi.JobPath(got.ID)+"/claim/input", nil); r.StatusCode != 422 {
+		t.Errorf("an input without a claim: %s", r.Status)
+	}
+	if told := c.finish(httpapi.FinishJob{ID: got.ID, Claim: got.Claim, RetryIn: "1h"}); told.State != job.Scheduled {
+		t.Errorf("%+v", told)
+	}
+}
+
+// TestClaimsKilled has web processes killed while programs claim through them, and answers lost: each job
+// is ended once, by who had it.
+func TestClaimsKilled(t *testing.T) {
+	t.Parallel()
+	const jobs, programs = 240, 6
+	in := install(t)
+	webs := make([]*process, 2)
+	urls := make([]string, 2)
+	var mu sync.Mutex
+	for i := range webs {
+		webs[i], urls[i] = in.web(t)
+	}
+	claimed(t, urls[0], "photos.caption", `,"timeout":"10m"`)
+	c := clientOf(t, urls[0])
+	var lines bytes.Buffer
+	for i := range jobs {
+		fmt.Fprintf(&lines, `{"type":"photos.caption","payload":{"n":%d}}`+"\n", i)
+	}
+	if r := request(t, "POST", urls[0]+"/v1/jobs/batch", &lines, "Content-Type: application/x-ndjson"); r.StatusCode != 200 {
+		t.Fatalf("batch: %s %s", r.Status, r.body)
+	}
+	url := func(i int) string {
+		mu.Lock()
+		defer mu.Unlock()
+		return urls[i%len(urls)]
+	}
+	ends := map[job.ID]int{}
+	left := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return jobs - len(ends)
+	}
+	var wg sync.WaitGroup
+	deadline := time.Now().Add(3 * time.Minute)
+	for n := range programs {
+		wg.Go(func() {
+			name := fmt.Sprintf("p:%d:x", n)
+			send := func(i int, path string, body, to any) bool { // false: no answer
+				text, _ := json.Marshal(body)
+				r, err := tryRequest(t, "POST", url(i)+path, bytes.NewReader(text), "Content-Type: application/json")
+				if err != nil || r.StatusCode >= 500 {
+					return false
+				}
+				_ = json.Unmarshal(r.body, to)
+				return true
+			}
+			for i := n; left() > 0 && time.Now().Before(deadline); i++ {
+				var got httpapi.Claimed
+				ask := httpapi.ClaimRequest{Types: []string{"photos.*"}, N: 4, Wait: "2s", Key: drawKey(), Worker: name}
+				for ask.Try = 1; ask.Try < 40 && !send(i+ask.Try, httpapi.PathClaims, ask, &got); ask.Try++ {
+					<-time.After(50 * time.Millisecond)
+				}
+				for _, one := range got.Jobs {
+					var told httpapi.Finished
+					end := httpapi.FinishRequest{Jobs: []httpapi.FinishJob{{ID: one.ID, Claim: one.Claim,
+						Result: json.RawMessage(`"` + name + `"`)}}}
+					for try := 0; try < 200 && !send(i+try, httpapi.PathClaimsFinish, end, &told); try++ {
+						<-time.After(50 * time.Millisecond)
+					}
+					if len(told.Jobs) == 1 && told.Jobs[0].State == job.Succeeded {
+						mu.Lock()
+						ends[one.ID]++
+						mu.Unlock()
+					}
+				}
+			}
+		})
+	}
+	kills := 0
+	for ; left() > 0 && time.Now().Before(deadline); kills++ {
+		<-time.After(300 * time.Millisecond)
+		i := kills % 2
+		webs[i].signal(os.Kill)
+		<-webs[i].done
+		p, address := in.web(t)
+		mu.Lock()
+		webs[i], urls[i] = p, address
+		mu.Unlock()
+	}
+	wg.Wait()
+	if left() > 0 || kills < 2 {
+		t.Fatalf("%d jobs are left after %d kills", left(), kills)
+	}
+	for id, n := range ends {
+		snap, err := c.Get(t.Context(), id)
+		if err != nil {
+			c = clientOf(t, url(0)) // its web was killed
+			snap, err = c.Get(t.Context(), id)
+		}
+		if err != nil || snap.State != job.Succeeded || n != 1 {
+			t.Errorf("%s: ended %d times, %+v, %v", id, n, snap, err)
+		}
+	}
+	t.Logf("%d kills", kills)
+}

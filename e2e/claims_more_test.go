@@ -49,6 +49,9 @@ func TestClaimsParked(t *testing.T) {
 		return got
 	}
 	a, b := parked(one, "a:1:x"), parked(two, "b:2:x")
+	if r := request(t, "GET", two+httpapi.PathWorkers, nil); !strings.Contains(string(r.body), `"host":"a","pid":1`) {
+		t.Errorf("workers: %s", r.body)
+	}
 	first := posted(t, one, `{"type":"photos.caption"}`)
 	second2 := posted(t, one, `{"type":"photos.caption"}`)
 	jobs := append(<-a, <-b...)

@@ -259,8 +259,20 @@ func (d *Desk) endControl(ctx context.Context, o *answer.Operation) error {
 func (d *Desk) Workers(ctx context.Context, bad bool) (answer.WorkerDetails, error) {
 	list := answer.WorkerDetails{Workers: []answer.WorkerDetail{}}
 	infos, err := d.Queue.Workers(ctx)
-	if err != nil || len(infos) == 0 {
+	if err != nil {
 		return list, err
+	}
+	if !bad { // of programs that claim jobs nobody knows more than that they ask
+		claimers, err := d.Queue.Claimers(ctx)
+		if err != nil {
+			return list, err
+		}
+		for _, one := range claimers {
+			list.Workers = append(list.Workers, detail(one).WorkerDetail)
+		}
+	}
+	if len(infos) == 0 {
+		return list, nil
 	}
 	pipe := d.Redis.Pipeline()
 	beats := make([]*redis.StringCmd, len(infos))

@@ -61,7 +61,7 @@ func (q *Queue) Claimers(ctx context.Context) ([]WorkerInfo, error) {
 			continue
 		}
 		w := WorkerInfo{Types: c.Types, Claims: c.Tenant, Queues: []string{job.AllQueues},
-			Slots: map[job.Lane]int{job.LaneClaim: 1}}
+			Slots: map[job.Lane]int{}} // which it doesn't tell
 		if len(c.Queues) > 0 {
 			w.Queues = c.Queues
 		}

@@ -120,9 +120,9 @@ func (d *Desk) finish(ctx context.Context, who Who, f *httpapi.FinishJob) (job.S
 		return "", 0, job.ErrNotFound
 	}
 	running := fence != "" && was.Fence == fence && was.Snapshot.State == job.Running
-	var blobs []string
+	var noted jobstore.Noted
 	if running {
-		if blobs, err = d.prepare(ctx, was, f, &end); err != nil {
+		if noted, err = d.prepare(ctx, was, f, &end); err != nil {
 			return "", 0, err
 		}
 	}
@@ -136,22 +136,24 @@ func (d *Desk) finish(ctx context.Context, who Who, f *httpapi.FinishJob) (job.S
 		return "", 0, httpapi.NewError(httpapi.AlreadyFinished, "the attempt has ended otherwise before: the job is "+
 			string(ended.State))
 	}
-	if running {
-		d.clean(context.WithoutCancel(ctx), was, ended, end, blobs)
-	}
 	now, err := d.Store.Get(ctx, f.ID)
 	if errors.Is(err, job.ErrNotFound) { // its retention was short
 		return ended.State, 0, nil
+	} else if err != nil {
+		return "", 0, err
 	}
-	return now.State, now.Rev, err
+	if running {
+		d.clean(context.WithoutCancel(ctx), was, now, noted)
+	}
+	return now.State, now.Rev, nil
 }
 
-// prepare completes an end by what the run has sent, and returns what blobs it has written.
+// prepare completes an end by what the run has sent, and returns what is known of that.
 func (d *Desk) prepare(ctx context.Context, held jobstore.Record, f *httpapi.FinishJob, end *jobstore.End) (
-	blobs []string, err error) {
+	noted jobstore.Noted, err error) {
 	if f.Log != nil {
 		if err := d.say(ctx, held, f.Log); err != nil && !errors.Is(err, jobstore.ErrLost) {
-			return nil, err // of one that is lost the script says whether a repeat of this ended it
+			return noted, err // of one that is lost the script says whether a repeat of this ended it
 		}
 	}
 	if end.Message != "" {
@@ -163,61 +165,67 @@ func (d *Desk) prepare(ctx context.Context, held jobstore.Record, f *httpapi.Fin
 	if at := held.Snapshot.StartedAt; at != nil {
 		end.Usage.WallMS = max(time.Since(*at).Milliseconds(), 0)
 	}
-	made, blobs, err := d.Store.NotedOutputs(ctx, held.Snapshot.ID, held.Fence)
-	if err != nil {
-		return nil, err
+	if noted, err = d.Store.Noted(ctx, held.Snapshot.ID, held.Fence); err != nil {
+		return noted, err
 	}
 	for _, o := range f.Outputs {
-		is, there := made[o.Name]
+		is, there := noted.Outputs[o.Name]
 		if !there || is.Size != o.Size {
 			detail := fmt.Sprintf("output %q was not sent, or is gone", o.Name)
 			if there {
 				detail = fmt.Sprintf("output %q has %d bytes, not %d", o.Name, is.Size, o.Size)
 			}
-			return nil, httpapi.NewError(httpapi.OutputMismatch, detail)
+			return noted, httpapi.NewError(httpapi.OutputMismatch, detail)
 		}
 		if slices.ContainsFunc(end.Outputs, func(other job.Output) bool { return other.Name == o.Name }) {
-			return nil, httpapi.InvalidAt("/outputs", fmt.Sprintf("%q stands there twice", o.Name))
+			return noted, httpapi.InvalidAt("/outputs", fmt.Sprintf("%q stands there twice", o.Name))
 		}
 		end.Outputs = append(end.Outputs, is)
 	}
-	return blobs, nil
+	return noted, nil
 }
 
-// clean drops what an ended run leaves: outputs that aren't the job's, and what was noted of them. Its log
-// becomes a file. Where that fails all of it goes with the job.
-func (d *Desk) clean(ctx context.Context, was jobstore.Record, ended jobstore.Ended, end jobstore.End,
-	blobs []string) {
+// clean drops what an ended run leaves: outputs that aren't the job's, as its record says, for another
+// finish of the run may have named others; and what was noted of them. Its log becomes a file. Where that
+// fails all of it goes with the job.
+func (d *Desk) clean(ctx context.Context, was jobstore.Record, now job.Snapshot, noted jobstore.Noted) {
 	id := was.Snapshot.ID
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var errs []error
-	keeps := ended.State == job.Succeeded
-	for _, name := range blobs {
-		if !keeps || !slices.ContainsFunc(end.Outputs, func(o job.Output) bool { return o.Blob == name }) {
+	for _, name := range noted.Blobs {
+		if !slices.ContainsFunc(now.Outputs, func(o job.Output) bool { return o.Blob == name }) {
 			errs = append(errs, d.Blobs.Remove(ctx, name))
 		}
 	}
 	if was.Spec.Gather != "" {
 		errs = append(errs, d.Blobs.Delete(ctx, gather.Folder(id, was.Fence)))
 	}
-	lines, written, err := d.Store.SaidLog(ctx, id, was.Fence, was.Delivery)
-	if err == nil && len(lines) > 0 {
-		err = d.storeLog(ctx, was, lines, written)
+	if noted.Lines > 0 {
+		errs = append(errs, d.storeLog(ctx, was, noted.Lines))
 	}
-	if errs = append(errs, err); written > 0 || len(blobs) > 0 {
+	if noted.Lines > 0 || len(noted.Blobs) > 0 {
 		errs = append(errs, d.Store.ForgetOutputs(ctx, id, was.Fence))
 	}
 	if err := errors.Join(errs...); err != nil {
 		d.Log.WarnContext(ctx, "some of what a claimed job leaves goes with it later", "job_id", id, "error", err)
 	}
-	if ended.State.Terminal() {
-		d.Log.InfoContext(ctx, "job ended", "job_id", id, "type", was.Snapshot.Type, "state", ended.State, "attempt",
-			was.Snapshot.Attempt, "run_ms", end.Usage.WallMS)
+	if now.Done {
+		var took int64
+		if now.Usage != nil {
+			took = now.Usage.WallMS
+		}
+		d.Log.InfoContext(ctx, "job ended", "job_id", id, "type", now.Type, "state", now.State, "attempt",
+			was.Snapshot.Attempt, "run_ms", took)
 	}
 }
 
-func (d *Desk) storeLog(ctx context.Context, was jobstore.Record, lines []string, written int64) error {
+// storeLog makes a file of a run's log. Another finish of the same run may have done so.
+func (d *Desk) storeLog(ctx context.Context, was jobstore.Record, written int64) error {
+	lines, err := d.Store.SaidLog(ctx, was.Snapshot.ID, was.Delivery)
+	if err != nil || len(lines) == 0 {
+		return err
+	}
 	out, err := d.Blobs.Create(ctx, jobstore.LogBlob(was.Snapshot.ID, was.Delivery))
 	if err != nil {
 		return err

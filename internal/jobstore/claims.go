@@ -202,16 +202,9 @@ func (s *Store) SayLog(ctx context.Context, id job.ID, fence string, delivery, f
 	return err
 }
 
-// SaidLog is what is kept of the log of a claimed run, and how many lines it has written.
-func (s *Store) SaidLog(ctx context.Context, id job.ID, fence string, delivery int64) (lines []string,
-	written int64, err error) {
-	pipe := s.rdb.Pipeline()
-	n := pipe.HGet(ctx, s.madeKey(id), readFence(fence)+"n")
-	list := pipe.LRange(ctx, s.base(id)+"l:"+id.Raw()+":"+strconv.FormatInt(delivery, 10), 0, -1)
-	if _, err := pipe.Exec(ctx); err != nil && n.Val() != "" {
-		return nil, 0, err
-	}
-	return list.Val(), integer(n.Val()), nil
+// SaidLog is what is kept of the log of a claimed run.
+func (s *Store) SaidLog(ctx context.Context, id job.ID, delivery int64) ([]string, error) {
+	return s.rdb.LRange(ctx, s.base(id)+"l:"+id.Raw()+":"+strconv.FormatInt(delivery, 10), 0, -1).Result()
 }
 
 // Errors of outputs.
@@ -245,30 +238,38 @@ func (s *Store) NoteOutput(ctx context.Context, id job.ID, fence string, o job.O
 	return nil
 }
 
-// NotedOutputs are those of a claimed run, by name, and all blobs that it has written, replaced ones too.
-func (s *Store) NotedOutputs(ctx context.Context, id job.ID, fence string) (outputs map[string]job.Output,
-	blobs []string, err error) {
+// Noted is what is known of a claimed run beside its record.
+type Noted struct {
+	Outputs map[string]job.Output // that it has sent, by name
+	Blobs   []string              // all that it has written, replaced ones too
+	Lines   int64                 // that its log has got
+}
+
+// Noted is what is known of a claimed run. Errors: job.ErrDamaged, or Redis's.
+func (s *Store) Noted(ctx context.Context, id job.ID, fence string) (n Noted, err error) {
 	all, err := s.rdb.HGetAll(ctx, s.madeKey(id)).Result()
 	if err != nil {
-		return nil, nil, err
+		return n, err
 	}
-	outputs = map[string]job.Output{}
+	n.Outputs = map[string]job.Output{}
 	for field, value := range all {
 		rest, ours := strings.CutPrefix(field, readFence(fence))
 		switch {
 		case !ours:
+		case rest == "n":
+			n.Lines = integer(value)
 		case strings.HasPrefix(rest, "~"):
-			blobs = append(blobs, rest[1:])
+			n.Blobs = append(n.Blobs, rest[1:])
 		case strings.HasPrefix(rest, "/"):
 			var o storedOutput
 			if err := json.Unmarshal([]byte(value), &o); err != nil {
-				return nil, nil, fmt.Errorf("outputs of %s: %w", id, job.ErrDamaged)
+				return n, fmt.Errorf("outputs of %s: %w", id, job.ErrDamaged)
 			}
-			outputs[o.Name] = job.Output{Name: o.Name, Blob: o.Blob, Size: o.Size, SHA256: o.SHA256,
+			n.Outputs[o.Name] = job.Output{Name: o.Name, Blob: o.Blob, Size: o.Size, SHA256: o.SHA256,
 				ContentType: o.ContentType}
 		}
 	}
-	return outputs, blobs, nil
+	return n, nil
 }
 
 // ForgetOutputs forgets what was noted of a run's outputs and its log, once it has ended. What is noted of

@@ -243,9 +243,9 @@ func TestNotedOutputs(t *testing.T) {
 			t.Errorf("%v, want %v", err, want)
 		}
 	}
-	outputs, blobs, err := s.NotedOutputs(t.Context(), n.ID, fence)
-	if err != nil || len(outputs) != 2 || outputs["a"].Blob != "b2" || len(blobs) != 3 {
-		t.Errorf("%+v, %q, %v", outputs, blobs, err)
+	noted, err := s.Noted(t.Context(), n.ID, fence)
+	if err != nil || len(noted.Outputs) != 2 || noted.Outputs["a"].Blob != "b2" || len(noted.Blobs) != 3 {
+		t.Errorf("%+v, %v", noted, err)
 	}
 	lines := func(from int64, said ...string) {
 		t.Helper()
@@ -256,13 +256,15 @@ func TestNotedOutputs(t *testing.T) {
 	lines(1, "one", "two")
 	lines(2, "two", "three")
 	lines(1, "one")
-	if kept, written, err := s.SaidLog(t.Context(), n.ID, fence, 1); err != nil || written != 3 ||
-		strings.Join(kept, " ") != "one two three" {
-		t.Errorf("%q, %d, %v", kept, written, err)
+	if kept, err := s.SaidLog(t.Context(), n.ID, 1); err != nil || strings.Join(kept, " ") != "one two three" {
+		t.Errorf("%q, %v", kept, err)
+	}
+	if noted, err = s.Noted(t.Context(), n.ID, fence); err != nil || noted.Lines != 3 {
+		t.Errorf("%+v, %v", noted, err)
 	}
 	long := strings.Repeat("x", ClaimedLog/2)
 	lines(4, long, long, long)
-	if kept, _, err := s.SaidLog(t.Context(), n.ID, fence, 1); err != nil || len(kept) != 2 {
+	if kept, err := s.SaidLog(t.Context(), n.ID, 1); err != nil || len(kept) != 2 {
 		t.Errorf("%d lines are kept, %v", len(kept), err)
 	}
 	if _, err := s.Finish(t.Context(), n.ID, fence, End{Outcome: Succeeded, Result: json.RawMessage("1")}); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"longshore/answer"
+	"longshore/internal/httpapi"
 	"longshore/internal/overview"
 	"longshore/internal/printable"
 	"longshore/internal/queue"
@@ -66,7 +67,7 @@ func TestConditions(t *testing.T) {
 		})}, ""},
 		{"of a paused type", Seen{Overview: waiting(time.Hour, func(o *overview.Overview) {
 			o.Queues[0].Parked = []queue.Parked{{Type: "a.b", Pending: 3}}
-			o.Paused = map[string]bool{"a.b": true}
+			o.Paused = map[string]bool{httpapi.PausedType("a.b"): true}
 		})}, ""},
 		{"an empty queue", Seen{Overview: waiting(time.Hour, func(o *overview.Overview) {
 			o.Queues[0].Pending = 0
@@ -78,7 +79,7 @@ func TestConditions(t *testing.T) {
 			o.Workers[0].Draining = true
 		})}, "unserved:a.b"},
 		{"no worker of a paused type", Seen{Overview: waiting(0, func(o *overview.Overview) {
-			o.Workers, o.Paused = nil, map[string]bool{"a.b": true}
+			o.Workers, o.Paused = nil, map[string]bool{httpapi.PausedType("a.b"): true}
 		})}, ""},
 		{"a long pause", Seen{Pauses: pause(answer.Pause{Type: "a.b", At: ago(25 * time.Hour)})}, "paused:a.b"},
 		{"of a queue", Seen{Pauses: pause(answer.Pause{Queue: "io-low", At: ago(24 * time.Hour)})},

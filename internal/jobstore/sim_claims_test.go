@@ -155,7 +155,7 @@ func (c *claimSim) work(p *claimProgram) {
 
 func simulateClaims(t *testing.T, seed uint64, edit func(string) string) []string {
 	t.Helper()
-	store := storeOf(t, Config{Prefix: redistest.Prefix(t), Turned: true, Partitions: 1, Edit: edit})
+	store := storeOf(t, Config{Prefix: redistest.Prefix(t), Turned: true, Edit: edit})
 	s := &turned{Store: store, queue: handQueue{store}, now: 1_700_000_000_000}
 	s.sweeper = &Sweeper{Store: store, Log: slog.New(slog.DiscardHandler)}
 	s.turn(t, 0)

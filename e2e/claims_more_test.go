@@ -49,7 +49,8 @@ func TestClaimsParked(t *testing.T) {
 		return got
 	}
 	a, b := parked(one, "a:1:x"), parked(two, "b:2:x")
-	if r := request(t, "GET", two+httpapi.PathWorkers, nil); !strings.Contains(string(r.body), `"host":"a","pid":1`) {
+	if r := request(t, "GET", two+httpapi.PathWorkers, nil); !strings.Contains(string(r.body),
+		`"host":"a","pid":1`) {
 		t.Errorf("workers: %s", r.body)
 	}
 	first := posted(t, one, `{"type":"photos.caption"}`)
@@ -117,10 +118,12 @@ func TestClaimsOfTenants(t *testing.T) {
 	root := "Authorization: Bearer " + webToken
 	claimed(t, url, "photos.caption", "", root)
 	claimed(t, url, "mails.send", "", root)
-	acme := &claimer{t: t, url: url, name: "acme:1:a", head: []string{key("acme", "--tenant", "acme", "--scope", "jobs:work")}}
-	shop := &claimer{t: t, url: url, name: "acme:1:a", head: []string{key("shop", "--tenant", "shop", "--scope", "jobs:work")}}
-	mails := &claimer{t: t, url: url, name: "m:1:a", head: []string{key("mails", "--tenant", "acme", "--scope", "jobs:work",
-		"--type", "mails.*")}}
+	acme := &claimer{t: t, url: url, name: "acme:1:a",
+		head: []string{key("acme", "--tenant", "acme", "--scope", "jobs:work")}}
+	shop := &claimer{t: t, url: url, name: "acme:1:a",
+		head: []string{key("shop", "--tenant", "shop", "--scope", "jobs:work")}}
+	mails := &claimer{t: t, url: url, name: "m:1:a",
+		head: []string{key("mails", "--tenant", "acme", "--scope", "jobs:work", "--type", "mails.*")}}
 	if r := request(t, "POST", url+httpapi.PathClaims, strings.NewReader("{}"), "Content-Type: application/json",
 		key("reader", "--tenant", "acme", "--scope", "jobs:read")); r.StatusCode != http.StatusForbidden {
 		t.Errorf("a key that only reads: %s", r.Status)

@@ -20,7 +20,7 @@ import (
 	"longshore/job"
 )
 
-// BenchmarkClaims hands jobs out to programs, sixteen a claim, which end them at once. It reports the time a job.
+// BenchmarkClaims hands jobs out to programs, sixteen a claim, which end them at once.
 func BenchmarkClaims(b *testing.B) {
 	const programs, each = 4, 16
 	ctx, rdb, prefix := b.Context(), redistest.Client(b), redistest.Prefix(b)
@@ -29,14 +29,16 @@ func BenchmarkClaims(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	desk := claims.New(claims.Config{Redis: rdb, Prefix: prefix, Store: store, Queue: tickets, Blobs: memory.New(),
+	desk := claims.New(claims.Config{Redis: rdb, Prefix: prefix, Store: store, Queue: tickets,
+		Blobs:  memory.New(),
 		Paused: func(context.Context) (map[string]bool, error) { return nil, nil },
 		Log:    slog.New(slog.DiscardHandler)})
 	var wg sync.WaitGroup
 	for n := range b.N {
 		wg.Go(func() {
 			_, err := store.Create(ctx, jobstore.NewJob{ID: job.NewID(time.Now()), Type: "photos.caption",
-				Lane: job.LaneClaim, Priority: job.Default, Timeout: time.Minute, MaxAttempts: 3, Retention: time.Hour})
+				Lane: job.LaneClaim, Priority: job.Default, Timeout: time.Minute, MaxAttempts: 3,
+				Retention: time.Hour})
 			if err != nil {
 				b.Error(n, err)
 			}

@@ -57,6 +57,9 @@ type Definition[P any] struct {
 	Check func(P) error
 }
 
+// AnyPayload is the schema of a type that says nothing about its payload.
+const AnyPayload = `{"type":"object","additionalProperties":true}`
+
 // Defaults of a Definition.
 const (
 	DefaultTimeout     = 30 * time.Minute

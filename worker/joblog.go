@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -26,15 +25,6 @@ const (
 	followedFor  = 3 * time.Second // since it was said last
 	logEnd       = time.Second     // that the end of a run waits for
 )
-
-// A logEntry is one line as clients get it.
-type logEntry struct {
-	N       int64     `json:"n"`
-	Attempt int       `json:"attempt"`
-	At      time.Time `json:"at"`
-	Level   string    `json:"level"`
-	Msg     string    `json:"msg"`
-}
 
 // A runLog keeps the log of one run. What is said of it in Redis is the newest part; the whole is stored
 // at the
@@ -106,14 +96,9 @@ func (l *runLog) addLine(level slog.Level, line string) {
 		return
 	}
 	l.tokens--
-	at := now.UTC().Truncate(time.Millisecond)
-	text, err := json.Marshal(logEntry{l.delivery<<32 | l.written, l.attempt, at,
-		strings.ToLower(level.String()), line})
-	if err != nil {
-		return // can't be: texts and numbers
-	}
-	l.keep(string(text))
-	l.pending, l.pendBy = append(l.pending, string(text)), l.pendBy+len(text)
+	text := jobstore.LogLine(l.delivery, l.written, l.attempt, now, level, line)
+	l.keep(text)
+	l.pending, l.pendBy = append(l.pending, text), l.pendBy+len(text)
 	for l.pendBy > jobstore.LogBytes && len(l.pending) > 1 {
 		l.pendBy -= len(l.pending[0])
 		l.pending = l.pending[1:]
@@ -214,7 +199,7 @@ func (l *runLog) close() (written bool) {
 func (l *runLog) store(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := l.storeBlob(ctx); err != nil {
+	if err := jobstore.WriteLog(ctx, l.worker.sys.Blobs, l.id, l.delivery, l.first, l.last); err != nil {
 		l.worker.log.WarnContext(ctx, "the log of a run is not stored whole", "job_id", l.id, "error", err)
 		return
 	}
@@ -228,23 +213,6 @@ func (l *runLog) store(ctx context.Context) {
 	if err != nil {
 		l.worker.log.WarnContext(ctx, "the log of a run is not noted", "job_id", l.id, "error", err)
 	}
-}
-
-func (l *runLog) storeBlob(ctx context.Context) error {
-	out, err := l.worker.sys.Blobs.Create(ctx, jobstore.LogBlob(l.id, l.delivery))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = out.Abort() }() // after Commit it does nothing
-	for _, half := range [][]string{l.first, l.last} {
-		for _, line := range half {
-			if _, err := out.Write([]byte(line + "\n")); err != nil {
-				return err
-			}
-		}
-	}
-	_, err = out.Commit()
-	return err
 }
 
 // followers are the jobs whose logs somebody follows, whether they run here or not.

@@ -8,6 +8,14 @@ import (
 	"time"
 )
 
+// A logEntry is one line as clients get it.
+type logEntry struct {
+	N       int64  `json:"n"`
+	Attempt int    `json:"attempt"`
+	Level   string `json:"level"`
+	Msg     string `json:"msg"`
+}
+
 // quietLog is the log of a run that tells nobody while it lasts.
 func quietLog() *runLog { return &runLog{delivery: 3, attempt: 2, busy: true} }
 

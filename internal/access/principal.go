@@ -134,11 +134,12 @@ func (p *Principal) Draws(id string) bool {
 func (p *Principal) SeesAll() bool { return p.Grant == nil || p.Grant.All }
 
 // Submits reports whether the principal may submit jobs of a type.
-func (p *Principal) Submits(typ string) bool { return p.Types == nil || matchAny(p.Types, typ) }
+func (p *Principal) Submits(typ string) bool { return p.Types == nil || MatchesAny(p.Types, typ) }
 
-func matchAny(globs []string, name string) bool {
+// MatchesAny reports whether a type is among those that some globs let.
+func MatchesAny(globs []string, typ string) bool {
 	return slices.ContainsFunc(globs, func(glob string) bool {
-		ok, err := path.Match(glob, name)
+		ok, err := path.Match(glob, typ)
 		return ok && err == nil
 	})
 }

@@ -56,7 +56,7 @@ func BenchmarkClaims(b *testing.B) {
 		wg.Go(func() {
 			for left.Load() > 0 {
 				got, err := desk.Claim(ctx, claims.Request{Who: who, Types: []string{"photos.*"},
-					Hand: claims.Hand{Worker: fmt.Sprint(p), Key: fmt.Sprint(keys.Add(1)), Try: 1, N: each}})
+					Name: fmt.Sprint(p), Hand: claims.Hand{Key: fmt.Sprint(keys.Add(1)), Try: 1, N: each}})
 				if err != nil {
 					b.Error(err)
 					return

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +23,7 @@ import (
 	"longshore/job"
 )
 
-// Config of a Desk. All of it is needed but Sealer and Ended.
+// Config of a Desk. All of it is needed but Sealer.
 type Config struct {
 	Redis   redis.UniversalClient
 	Prefix  string
@@ -72,16 +71,16 @@ type Who struct {
 }
 
 // may tells that jobs of a type are for who asks.
-func (w Who) may(typ string) bool { return w.May == nil || matches(w.May, typ) }
+func (w Who) may(typ string) bool { return w.May == nil || access.MatchesAny(w.May, typ) }
 
 // A Request asks for jobs, on behalf of somebody.
 type Request struct {
 	Who
-	jobstore.Hand
-	Name   string   // what the process calls itself
-	Types  []string // globs
-	Queues []string // names, "" = the default one; none = all
-	Wait   time.Duration
+	jobstore.Hand          // but for its Worker, which Name and the tenant are
+	Name          string   // what the process calls itself
+	Types         []string // globs
+	Queues        []string // names, "" = the default one; none = all
+	Wait          time.Duration
 	// Parked is called before the request waits; it returns how long it may. nil = as long as it likes.
 	Parked func(wish time.Duration) (granted time.Duration, leave func())
 	// Gone ends the wait early: the server is about to stop.
@@ -94,15 +93,8 @@ type Request struct {
 func (r *Request) wants(at job.Place) bool {
 	tenant, typ, _ := strings.Cut(at.Claimable, "/")
 	return at.Lane == job.LaneClaim && (r.View.Tenant == access.Installation || r.View.Tenant == tenant) &&
-		matches(r.Types, typ) && r.may(typ) &&
+		access.MatchesAny(r.Types, typ) && r.may(typ) &&
 		(len(r.Queues) == 0 || slices.Contains(r.Queues, at.Queue))
-}
-
-func matches(globs []string, typ string) bool {
-	return slices.ContainsFunc(globs, func(glob string) bool {
-		ok, err := path.Match(glob, typ)
-		return ok && err == nil
-	})
 }
 
 // handTimeout is how long Redis gets for what can't be taken back half way.
@@ -112,9 +104,9 @@ const handTimeout = 5 * time.Second
 // room in the answer, since their client is gone, are queued again. Errors: jobstore.ErrLaterTry,
 // context's, or Redis's.
 func (d *Desk) Claim(ctx context.Context, r Request) ([]httpapi.ClaimedJob, error) {
-	r.came = time.Now()
+	r.came, r.Worker = time.Now(), workerName(r.View.Tenant, r.Name)
 	d.note(ctx, r.View.Tenant, r.Name, r.Types, r.Queues)
-	stopped, err := d.stopped(ctx, r.View.Tenant, r.Name)
+	stopped, err := d.stopped(ctx, r.Worker)
 	if err != nil || stopped {
 		return nil, err
 	}
@@ -140,7 +132,7 @@ func (d *Desk) park(ctx context.Context, r *Request) ([]httpapi.ClaimedJob, erro
 	spot := d.parking.enter(r)
 	defer d.parking.leave(spot)
 	// Once more: it may have come before the spot was there, as a job may.
-	if stopped, err := d.stopped(ctx, r.View.Tenant, r.Name); err != nil || stopped {
+	if stopped, err := d.stopped(ctx, r.Worker); err != nil || stopped {
 		return nil, err
 	}
 	for {
@@ -176,7 +168,7 @@ func (d *Desk) take(ctx context.Context, r *Request) (jobs []httpapi.ClaimedJob,
 	}
 	for _, c := range claims {
 		if c.Err == nil {
-			c.Err = d.unseal(&c.Started)
+			c.Err = d.unseal(c.Started.Type, &c.Started.Spec)
 		}
 		if c.Err != nil {
 			d.refuse(hands, c)
@@ -322,16 +314,16 @@ func (d *Desk) describe(c jobstore.Claim, after time.Duration) httpapi.ClaimedJo
 	return told
 }
 
-// unseal opens the secrets of a payload, for who runs the job.
-func (d *Desk) unseal(s *jobstore.Started) error {
-	if len(s.Spec.Sealed) == 0 {
+// unseal opens the secrets of what a job is to do, for who runs it.
+func (d *Desk) unseal(typ string, spec *jobstore.Spec) error {
+	if len(spec.Sealed) == 0 {
 		return nil
 	}
 	if d.Sealer == nil {
 		return sealing.ErrKey
 	}
-	open, err := d.Sealer.OpenPayload(s.Type, s.Spec.Payload, s.Spec.Sealed)
-	s.Spec.Payload = open
+	open, err := d.Sealer.OpenPayload(typ, spec.Payload, spec.Sealed)
+	spec.Payload = open
 	return err
 }
 

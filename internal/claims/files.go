@@ -13,7 +13,6 @@ import (
 	"longshore/internal/gather"
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
-	"longshore/internal/sealing"
 	"longshore/job"
 )
 
@@ -22,10 +21,6 @@ const maxKind = 200
 
 // maxOutputs is how many outputs a job may have, as in package worker.
 const maxOutputs = 100
-
-func sealedTexts(s jobstore.Started) *strings.Replacer {
-	return sealing.Hider(s.Spec.Payload, s.Spec.Sealed)
-}
 
 // holds is the record of a job whose claim is good.
 func (d *Desk) holds(ctx context.Context, who Who, id job.ID, claim string) (jobstore.Record, error) {

@@ -226,17 +226,7 @@ func (d *Desk) storeLog(ctx context.Context, was jobstore.Record, written int64)
 	if err != nil || len(lines) == 0 {
 		return err
 	}
-	out, err := d.Blobs.Create(ctx, jobstore.LogBlob(was.Snapshot.ID, was.Delivery))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = out.Abort() }() // after Commit it does nothing
-	for _, line := range lines {
-		if _, err := out.Write([]byte(line + "\n")); err != nil {
-			return err
-		}
-	}
-	if _, err := out.Commit(); err != nil {
+	if err := jobstore.WriteLog(ctx, d.Blobs, was.Snapshot.ID, was.Delivery, lines); err != nil {
 		return err
 	}
 	return d.Store.Logged(ctx, was.Snapshot.ID, was.Delivery, was.Snapshot.Attempt, written)

@@ -80,7 +80,7 @@ func workerName(tenant, worker string) string { return tenant + "\x00" + worker 
 func (p *parking) enter(r *Request) *spot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := &spot{tenant: r.View.Tenant, name: r.interest(), worker: workerName(r.View.Tenant, r.Name),
+	s := &spot{tenant: r.View.Tenant, name: r.interest(), worker: r.Worker,
 		wake: make(chan struct{}, 1), stop: make(chan struct{})}
 	if p.groups[s.tenant] == nil {
 		p.groups[s.tenant] = map[string]*group{}

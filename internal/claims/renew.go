@@ -2,16 +2,16 @@ package claims
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"log/slog"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
 	"longshore/internal/printable"
+	"longshore/internal/sealing"
 	"longshore/job"
 )
 
@@ -95,10 +95,9 @@ func (d *Desk) Renew(ctx context.Context, r Renewing) ([]httpapi.RenewedJob, err
 		renewals[i] = jobstore.Renewal{ID: one.ID, Fence: jobstore.FenceOf(one.Claim),
 			Progress: progressOf(one.Progress)}
 	}
-	if err := d.hideNotes(ctx, r, renewals); err != nil {
+	if err := d.hear(ctx, r, renewals); err != nil {
 		return nil, err
 	}
-	d.sayAll(ctx, r)
 	waiting := d.parking.listen(ids)
 	defer d.parking.unlisten(waiting)
 	until := time.Now().Add(min(r.Wait, MaxRenewWait))
@@ -160,20 +159,29 @@ func stopOf(err error) string {
 	return httpapi.StopLost // what can't be read can't be kept either
 }
 
-// hideNotes takes secrets out of what the runs say of their progress.
-func (d *Desk) hideNotes(ctx context.Context, r Renewing, renewals []jobstore.Renewal) error {
-	for _, one := range renewals {
-		if one.Progress == nil || one.Progress.Note == "" {
+// hear takes in what the runs say: secrets go out of what they tell of their progress, and lines into their
+// logs. A log that can't be written stops no run.
+func (d *Desk) hear(ctx context.Context, r Renewing, renewals []jobstore.Renewal) error {
+	for i, one := range renewals {
+		log, noted := r.Jobs[i].Log, one.Progress != nil && one.Progress.Note != ""
+		if log == nil && !noted {
 			continue
 		}
 		held, err := d.Store.Holds(ctx, r.View, one.ID, one.Fence)
 		switch {
+		case !noted:
 		case err == nil:
 			one.Progress.Note = d.hider(held)(one.Progress.Note)
 		case jobstore.Answered(err):
 			one.Progress.Note = "" // the renewal is told so
 		default:
 			return err
+		}
+		if err == nil && log != nil {
+			err = d.say(ctx, held, log)
+		}
+		if err != nil && !jobstore.Answered(err) && ctx.Err() == nil {
+			d.Log.WarnContext(ctx, "lines of a claimed job's log are not kept", "job_id", one.ID, "error", err)
 		}
 	}
 	return nil
@@ -192,33 +200,8 @@ func progressOf(p *httpapi.ClaimProgress) *job.Progress {
 	return told
 }
 
-// sayAll adds what the runs have said to their logs. A log that can't be written stops no run.
-func (d *Desk) sayAll(ctx context.Context, r Renewing) {
-	for _, one := range r.Jobs {
-		if one.Log == nil {
-			continue
-		}
-		held, err := d.Store.Holds(ctx, r.View, one.ID, jobstore.FenceOf(one.Claim))
-		if err == nil {
-			err = d.say(ctx, held, one.Log)
-		}
-		if err != nil && !jobstore.Answered(err) && ctx.Err() == nil {
-			d.Log.WarnContext(ctx, "lines of a claimed job's log are not kept", "job_id", one.ID, "error", err)
-		}
-	}
-}
-
 // maxLine is how long a line of a log may be, in bytes.
 const maxLine = 4 << 10
-
-// A logLine is one as clients get it, as those of other runs are.
-type logLine struct {
-	N       int64     `json:"n"`
-	Attempt int       `json:"attempt"`
-	At      time.Time `json:"at"`
-	Level   string    `json:"level"`
-	Msg     string    `json:"msg"`
-}
 
 // say adds lines to the log of a run.
 func (d *Desk) say(ctx context.Context, held jobstore.Record, log *httpapi.ClaimLog) error {
@@ -228,12 +211,8 @@ func (d *Desk) say(ctx context.Context, held jobstore.Record, log *httpapi.Claim
 		if line = hide(line); len(line) > maxLine {
 			line = strings.ToValidUTF8(line[:maxLine], "") + "…"
 		}
-		text, err := json.Marshal(logLine{held.Delivery<<32 | (log.From + int64(i)), held.Snapshot.Attempt, at, "info",
-			printable.Text(strings.TrimRight(line, "\r\n"))})
-		if err != nil {
-			return err // can't be: texts and numbers
-		}
-		lines = append(lines, string(text))
+		lines = append(lines, jobstore.LogLine(held.Delivery, log.From+int64(i), held.Snapshot.Attempt, at,
+			slog.LevelInfo, printable.Text(strings.TrimRight(line, "\r\n"))))
 	}
 	return d.Store.SayLog(ctx, held.Snapshot.ID, held.Fence, held.Delivery, log.From, lines)
 }
@@ -243,13 +222,11 @@ func (d *Desk) hider(held jobstore.Record) func(string) string {
 	if len(held.Spec.Sealed) == 0 {
 		return func(text string) string { return text }
 	}
-	open := slices.Clone(held.Spec.Payload)
-	started := jobstore.Started{Type: held.Snapshot.Type, Spec: held.Spec}
-	started.Spec.Payload = open
-	if err := d.unseal(&started); err != nil {
+	spec := held.Spec
+	if err := d.unseal(held.Snapshot.Type, &spec); err != nil {
 		return func(string) string { return "…" } // which secret is in it nobody knows
 	}
-	secrets := sealedTexts(started)
+	secrets := sealing.Hider(spec.Payload, spec.Sealed)
 	if secrets == nil {
 		return func(text string) string { return text }
 	}

@@ -16,23 +16,23 @@ const stopFor = time.Minute
 
 func (d *Desk) stopChannel() string { return d.Prefix + ":claims:stop" }
 
-func (d *Desk) stopKey(tenant, worker string) string {
-	sum := sha256.Sum256([]byte(workerName(tenant, worker)))
+func (d *Desk) stopKey(name string) string {
+	sum := sha256.Sum256([]byte(name))
 	return d.Prefix + ":stopped:" + hex.EncodeToString(sum[:16])
 }
 
 // Stop hands a process no more jobs for a minute; what of it is parked, at whatever web process, is answered.
 func (d *Desk) Stop(ctx context.Context, tenant, worker string) error {
-	if err := d.Redis.Set(ctx, d.stopKey(tenant, worker), "1", stopFor).Err(); err != nil {
+	name := workerName(tenant, worker)
+	if err := d.Redis.Set(ctx, d.stopKey(name), "1", stopFor).Err(); err != nil {
 		return err
 	}
-	name := workerName(tenant, worker)
 	d.parking.stop(name)
 	return d.Redis.Publish(ctx, d.stopChannel(), name).Err()
 }
 
-func (d *Desk) stopped(ctx context.Context, tenant, worker string) (bool, error) {
-	n, err := d.Redis.Exists(ctx, d.stopKey(tenant, worker)).Result()
+func (d *Desk) stopped(ctx context.Context, name string) (bool, error) {
+	n, err := d.Redis.Exists(ctx, d.stopKey(name)).Result()
 	return n > 0, err
 }
 

@@ -96,14 +96,11 @@ type Manifest struct {
 // MinMemory is the least that a manifest may ask for, in bytes.
 const MinMemory = 64 << 20
 
-// anyPayload is the schema of a function that says nothing about its payload.
-const anyPayload = `{"type":"object","additionalProperties":true}`
-
 // maxManifest bounds a manifest, in bytes: a schema of a payload may be that long.
 const maxManifest = 2 * tasks.MaxDefinition
 
 func defaultManifest() Manifest {
-	return Manifest{Mode: Exec, Payload: json.RawMessage(anyPayload), Input: tasks.InputOptional,
+	return Manifest{Mode: Exec, Payload: json.RawMessage(tasks.AnyPayload), Input: tasks.InputOptional,
 		InputAs: InputStdin, Output: Output{As: OutputAuto}, Lane: job.LaneCPU, Sandbox: SandboxAuto}
 }
 

@@ -2,8 +2,10 @@ package jobstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"longshore/internal/batch"
+	"longshore/internal/blob"
 	"longshore/job"
 )
 
@@ -41,6 +44,37 @@ func (s *Store) Follow(ctx context.Context, id job.ID) error {
 // LogBlob is the name of a run's log.
 func LogBlob(id job.ID, delivery int64) string {
 	return Folder(id) + "/log/" + strconv.FormatInt(delivery, 10)
+}
+
+// LogLine is the n-th line of a run's log as clients get it. Its number is the run's delivery, and how many
+// lines the run had written by then.
+func LogLine(delivery, n int64, attempt int, at time.Time, level slog.Level, msg string) string {
+	text, _ := json.Marshal(struct { // texts and numbers: can't fail
+		N       int64     `json:"n"`
+		Attempt int       `json:"attempt"`
+		At      time.Time `json:"at"`
+		Level   string    `json:"level"`
+		Msg     string    `json:"msg"`
+	}{delivery<<32 | n, attempt, at.UTC().Truncate(time.Millisecond), strings.ToLower(level.String()), msg})
+	return string(text)
+}
+
+// WriteLog stores the log of a run.
+func WriteLog(ctx context.Context, blobs blob.Store, id job.ID, delivery int64, lines ...[]string) error {
+	out, err := blobs.Create(ctx, LogBlob(id, delivery))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = out.Abort() }() // after Commit it does nothing
+	for _, some := range lines {
+		for _, line := range some {
+			if _, err := out.Write([]byte(line + "\n")); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = out.Commit()
+	return err
 }
 
 // AppendLog adds lines to the log of the run that holds the fence; keep is how many of the newest stay.

@@ -104,7 +104,7 @@ func loadScripts(w words) scripts {
 	const write, read, lib = "allow-oom", "no-writes", "base raise gcra lib wait slots batches "
 	return scripts{
 		create: script("", "base create"), createLong: script("", lib+"unique make create_long"),
-		take: script(write, "base raise take"), takeLong: script(write, lib+"take_long"),
+		take: script(write, "base raise take"), takeLong: script(write, lib+"taken take_long"),
 		finish: script(write, "base raise finish"), finishLong: script(write, lib+"attempt finish_long"),
 		beat: script(write, "base raise beat"), beatLong: script(write, lib+"beat_long"),
 		uploaded: script(write, lib+"uploaded"), start: script(write, lib+"start"),
@@ -128,7 +128,7 @@ func loadScripts(w words) scripts {
 		open: script("", "base open"), log: script(write, "base log"), logged: script(write, lib+"logged"),
 		vouch: script(write, "vouch"), accept: script(write, "accept"),
 		parts: script(write, "parts"), mark: script(write, "mark"),
-		hand: script(write, lib+"hand"), takeBack: script(write, lib+"take_back"),
+		hand: script(write, lib+"taken hand"), takeBack: script(write, lib+"take_back"),
 		keep: script(write, lib+"keep"), made: script(write, lib+"made"), said: script(write, lib+"said"),
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"longshore/internal/access"
 	"longshore/job"
 )
 
@@ -80,15 +80,9 @@ func (q *Queue) Claimers(ctx context.Context) ([]WorkerInfo, error) {
 // claims reports whether the program claims jobs of a type from a place.
 func (w WorkerInfo) claims(typ string, at job.Place) bool {
 	tenant, _, _ := strings.Cut(at.Claimable, "/")
-	return (w.Claims == anyTenant || w.Claims == tenant) && w.ServesQueue(at.Queue) &&
-		slices.ContainsFunc(w.Types, func(glob string) bool {
-			ok, err := path.Match(glob, typ)
-			return ok && err == nil
-		})
+	return (w.Claims == access.Installation || w.Claims == tenant) && w.ServesQueue(at.Queue) &&
+		access.MatchesAny(w.Types, typ)
 }
-
-// anyTenant is access.Installation, which this package need not know.
-const anyTenant = "*"
 
 // NonEmpty are those of some places, by partition and in their order, where tickets wait.
 func (q *Queue) NonEmpty(ctx context.Context, places [][]job.Place) ([][]job.Place, error) {

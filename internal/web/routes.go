@@ -40,6 +40,7 @@ func routes(c Config, d Deps, waiters *push.Waiters, stopping context.Context) [
 		api.Alerts{Desk: d.Alerts}.Routes(),
 		api.Keys{Store: d.Access, Log: c.Log}.Routes(),
 		api.Functions{Store: d.Functions, Uploads: uploads, Log: c.Log}.Routes(),
+		api.ClaimedTypes{Types: d.ClaimTypes, Catalog: d.Catalog}.Routes(),
 		api.Scaling{Scale: d.Scale, Token: c.HireFire, Latency: c.HireFireLatency}.Routes(),
 		api.Numbers{Process: d.Metrics, Installation: d.Installation}.Routes(),
 		api.Sessions{People: persons(c.People)}.Routes(),
@@ -51,7 +52,7 @@ func routes(c Config, d Deps, waiters *push.Waiters, stopping context.Context) [
 			Routes(),
 		upload.Handler{Protocol: d.Uploads, Uploads: uploads, Stopping: stopping}.Routes(),
 		release.Page{Records: d.Records}.Routes(),
-		work.Handler{Desk: d.Claims, Types: d.ClaimTypes, Catalog: d.Catalog, Waiter: waiters,
+		work.Handler{Desk: d.Claims, Catalog: d.Catalog, Waiter: waiters,
 			Uploads: outputs, Stopping: stopping}.Routes(),
 		dashboard.Routes(),
 	)

@@ -8,10 +8,6 @@ local was, given = match(call('GET', memo) or '', '^(%d+) (.*)$')
 if was and tonumber(was) > try then return { 'late' } end
 local out, entries, size = { given and given ~= '' and 'again' or 'ok' }, given or '', 0
 
-local function told(j)
-  local core = own[j.id] or read(j.id)
-  return { j.id .. core, j.p and call('GET', P .. 'p:' .. j.id) or '', j.g and call('GET', P .. 'g:' .. j.id) or '', rare(j, 'af') or '' }
-end
 local function leave(j) lease(j, math.min(t + lease_ms, j.st + j.head.timeout)) end
 
 -- once_more: a job that this claim has got, unless it has lost it since.
@@ -19,7 +15,7 @@ local function once_more(id, fence)
   local j = load(id)
   if not j or j.s ~= 'running' or j.f ~= fence then return end
   if not j.cr then leave(j) end
-  return told(j)
+  return handed(j)
 end
 
 -- start: a job that has ended young workers comes alone, lest it takes others with it.
@@ -38,7 +34,7 @@ local function start(entry)
   j.f, j.st = sub(fences, 12 * size + 1, 12 * size + 12), t
   move(j, 'running')
   leave(j)
-  return told(j)
+  return handed(j)
 end
 
 -- take goes over a list until it has enough: tickets of jobs that wait no more are void, and may be many.
@@ -63,12 +59,7 @@ local function take(queue)
     local ok, reply = decide(start, entry)
     if reply == 'later' then break end
     if not ok then
-      local id = sub(entry, 1, 16)
-      if reply == 'future' then -- a newer process finds it there
-        plan[#plan + 1] = { 2, 'ZADD', P .. 'when', int(t + @PUSH@), id }
-      else
-        decide(set_aside, id)
-      end
+      put_by(sub(entry, 1, 16), reply)
       reply = nil
     end
     taken = taken + 1

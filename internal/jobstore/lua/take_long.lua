@@ -86,19 +86,13 @@ local function start(entry, place)
     move(j, 'running')
   end
   if not j.cr then lease(j, t + lease_ms) end
-  local core = own[id] or read(id)
-  return { id .. core, j.p and call('GET', P .. 'p:' .. id) or '', j.g and call('GET', P .. 'g:' .. id) or '', rare(j, 'af') or '' }
+  return handed(j)
 end
 
 for i, entry in ipairs(names) do
   local ok, reply = decide(start, entry, again and i - 1 or size) -- a repeat finds each at its first fence
   if not ok then
-    local id = sub(entry, 1, 16)
-    if reply == 'future' then -- a newer process finds it there
-      plan[#plan + 1] = { 2, 'ZADD', P .. 'when', int(t + @PUSH@), id }
-    else
-      decide(set_aside, id)
-    end
+    put_by(sub(entry, 1, 16), reply)
     reply = nil
   end
   if reply and reply[1] == 'unserved' then

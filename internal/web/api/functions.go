@@ -89,7 +89,7 @@ type rollbackBody struct {
 }
 
 func functionParam[T any](set func(to *T, typ string)) edge.Param[T] {
-	return edge.Param[T]{Name: "type", In: edge.Path, Doc: "the function's type", Schema: plainText(),
+	return edge.Param[T]{Name: "type", In: edge.Path, Doc: "the name of a type", Schema: plainText(),
 		Read: func(to *T, text string) error {
 			if set(to, text); !tasks.ValidName(text) {
 				return errors.New("expected the name of a type: two or more lower-case words joined by dots")

@@ -29,7 +29,7 @@ var profileParams = edge.Params[profilePart]{
 }
 
 func profileOperation() huma.Operation {
-	op := fileOperation(httpapi.PathProfiles+"/{id}/{part}", "get-profile", "One part of a profile")
+	op := edge.FileOperation(httpapi.PathProfiles+"/{id}/{part}", "get-profile", "One part of a profile")
 	op.Parameters = profileParams.Describe()
 	return op
 }

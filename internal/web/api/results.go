@@ -34,7 +34,7 @@ type Results struct {
 // Routes are what it serves.
 func (h Results) Routes() []edge.Route {
 	return []edge.Route{
-		{Op: fileOperation(httpapi.PathJobs+"/{id}/result", "get-result",
+		{Op: edge.FileOperation(httpapi.PathJobs+"/{id}/result", "get-result",
 			"The only output of a job, or else its result as JSON"),
 			Access: edge.Bearer, Scope: access.JobsRead, Job: true, Handle: h.result},
 		{Op: outputOperation(), Access: edge.Bearer, Scope: access.JobsRead, Job: true, Handle: h.output},
@@ -145,21 +145,8 @@ func (w wholeDigest) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func fileOperation(path, name, summary string) huma.Operation {
-	op := huma.Operation{
-		Method: http.MethodGet, Path: path, OperationID: name, Summary: summary,
-		Parameters: []*huma.Param{edge.IDParam()},
-		Responses: map[string]*huma.Response{
-			"200":     {Description: "The whole.", Content: map[string]*huma.MediaType{"*/*": {}}},
-			"206":     {Description: "The range.", Content: map[string]*huma.MediaType{"*/*": {}}},
-			"default": edge.ProblemResponse(),
-		},
-	}
-	return op
-}
-
 func outputOperation() huma.Operation {
-	op := fileOperation(httpapi.PathJobs+"/{id}/outputs/{name}", "get-output",
+	op := edge.FileOperation(httpapi.PathJobs+"/{id}/outputs/{name}", "get-output",
 		"One output of a job; takes Range")
 	op.Parameters = append(op.Parameters, &huma.Param{Name: "name", In: "path", Required: true,
 		Description: "the output's name", Schema: &huma.Schema{Type: huma.TypeString}})

@@ -129,3 +129,15 @@ func (e *Edge) admit(rt *Route, a *Answer, r *http.Request) error {
 	}
 	return nil
 }
+
+// FileOperation describes a route that sends a file of a job, or of what else its path's id names.
+func FileOperation(path, name, summary string) huma.Operation {
+	op := At(http.MethodGet, path, name, summary)
+	op.Parameters = []*huma.Param{IDParam()}
+	op.Responses = map[string]*huma.Response{
+		"200":     {Description: "The whole.", Content: map[string]*huma.MediaType{"*/*": {}}},
+		"206":     {Description: "The range.", Content: map[string]*huma.MediaType{"*/*": {}}},
+		"default": ProblemResponse(),
+	}
+	return op
+}

@@ -34,13 +34,8 @@ func claimParam() *huma.Param {
 }
 
 func (h Handler) inputRoute() edge.Route {
-	op := edge.At("GET", httpapi.PathClaim+"/input", "get-claimed-input", "The input of a claimed job; takes Range")
-	op.Parameters = []*huma.Param{edge.IDParam(), claimParam()}
-	op.Responses = map[string]*huma.Response{
-		"200":     {Description: "The whole.", Content: map[string]*huma.MediaType{"*/*": {}}},
-		"206":     {Description: "The range.", Content: map[string]*huma.MediaType{"*/*": {}}},
-		"default": edge.ProblemResponse(),
-	}
+	op := edge.FileOperation(httpapi.PathClaim+"/input", "get-claimed-input", "The input of a claimed job; takes Range")
+	op.Parameters = append(op.Parameters, claimParam())
 	return edge.Route{Op: op, Job: true, Handle: h.input}
 }
 

@@ -29,7 +29,6 @@ type Waiter interface {
 // A Handler serves claims.
 type Handler struct {
 	Desk     *claims.Desk
-	Types    *claims.Types
 	Catalog  *tasks.Catalog
 	Waiter   Waiter
 	Uploads  *edge.Uploads
@@ -52,20 +51,9 @@ func (h Handler) Routes() []edge.Route {
 	stop := jsonRoute[httpapi.StopRequest](httpapi.PathClaimsStop, "stop-claims",
 		"Have a process handed no more jobs, for a minute", h.stop)
 	stop.Op.DefaultStatus = http.StatusNoContent
-	put := jsonRoute[typeBody](httpapi.PathTypes+"/{type}", "put-type", "Make a type one that is claimed over HTTP",
-		h.putType)
-	put.Op.Method, put.Op.Parameters = http.MethodPut, typeParam()
-	put.Body = httpapi.TypeInfo{}
-	remove := edge.Route{Op: edge.At("DELETE", httpapi.PathTypes+"/{type}", "remove-type",
-		"Take no more jobs of a type that is claimed"), Handle: h.removeType}
-	remove.Op.DefaultStatus, remove.Op.Parameters = http.StatusNoContent, typeParam()
 	routes := []edge.Route{claim, renew, finish, stop, h.inputRoute(), h.outputRoute()}
 	for i := range routes {
 		routes[i].Access, routes[i].Scope, routes[i].Whole = edge.Bearer, access.JobsWork, true
-	}
-	for _, rt := range []edge.Route{put, remove} {
-		rt.Access, rt.Scope, rt.Wide = edge.Bearer, access.FunctionsDeploy, true
-		routes = append(routes, rt)
 	}
 	return routes
 }
@@ -78,12 +66,15 @@ func jsonRoute[T any](path, name, summary string, handle func(*edge.Answer, *htt
 
 var none edge.NoParams
 
-// read reads a request's body, and nothing else.
-func read[T any](a *edge.Answer, r *http.Request, to *T) error {
+// read reads a request's body, and nothing else, and who asks.
+func read[T any](a *edge.Answer, r *http.Request, to *T) (claims.Who, error) {
 	if err := none.Read(r, nil); err != nil {
-		return err
+		return claims.Who{}, err
 	}
-	return edge.DecodeJSON(a.JSON, to)
+	if err := edge.DecodeJSON(a.JSON, to); err != nil {
+		return claims.Who{}, err
+	}
+	return who(a)
 }
 
 // who is who asks: all of a tenant's jobs are for it, or none.
@@ -131,10 +122,11 @@ const keyLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 // claim hands out jobs, or nothing: 204.
 func (h Handler) claim(a *edge.Answer, r *http.Request) error {
 	var body httpapi.ClaimRequest
-	if err := read(a, r, &body); err != nil {
+	asker, err := read(a, r, &body)
+	if err != nil {
 		return err
 	}
-	ask, err := h.request(a, body)
+	ask, err := h.request(a, asker, body)
 	if err != nil {
 		return err
 	}
@@ -162,11 +154,8 @@ func (h Handler) claim(a *edge.Answer, r *http.Request) error {
 }
 
 // request checks what is asked for.
-func (h Handler) request(a *edge.Answer, body httpapi.ClaimRequest) (claims.Request, error) {
-	asker, err := who(a)
-	if err != nil {
-		return claims.Request{}, err
-	}
+func (h Handler) request(a *edge.Answer, asker claims.Who,
+	body httpapi.ClaimRequest) (claims.Request, error) {
 	var w wrong
 	ask := claims.Request{Who: asker, Types: body.Types, Wait: w.duration(body.Wait, "/wait"),
 		Gone: h.Stopping.Done()}
@@ -200,8 +189,7 @@ func (h Handler) request(a *edge.Answer, body httpapi.ClaimRequest) (claims.Requ
 	w.if_(len(body.Key) < 16 || len(body.Key) > 64 || strings.Trim(body.Key, keyLetters) != "", "/key",
 		"expected 16 to 64 letters, digits, - and _: 128 random bits, drawn for this request")
 	w.worker(body.Worker)
-	ask.Hand = claims.Hand{Worker: asker.View.Tenant + "\x00" + body.Worker, Key: body.Key, Try: try, N: n}
-	ask.Name = body.Worker
+	ask.Hand, ask.Name = claims.Hand{Key: body.Key, Try: try, N: n}, body.Worker
 	ask.Parked = func(wish time.Duration) (time.Duration, func()) {
 		return h.Waiter.Enter(a, wish), func() { h.Waiter.Leave(a) }
 	}
@@ -224,10 +212,7 @@ func checkJobs[T any](w *wrong, jobs []T, of func(*T) (job.ID, string)) {
 
 func (h Handler) renew(a *edge.Answer, r *http.Request) error {
 	var body httpapi.RenewRequest
-	if err := read(a, r, &body); err != nil {
-		return err
-	}
-	asker, err := who(a)
+	asker, err := read(a, r, &body)
 	if err != nil {
 		return err
 	}
@@ -271,10 +256,7 @@ func checkLog(w *wrong, log *httpapi.ClaimLog) {
 
 func (h Handler) finish(a *edge.Answer, r *http.Request) error {
 	var body httpapi.FinishRequest
-	if err := read(a, r, &body); err != nil {
-		return err
-	}
-	asker, err := who(a)
+	asker, err := read(a, r, &body)
 	if err != nil {
 		return err
 	}
@@ -292,10 +274,7 @@ func (h Handler) finish(a *edge.Answer, r *http.Request) error {
 
 func (h Handler) stop(a *edge.Answer, r *http.Request) error {
 	var body httpapi.StopRequest
-	if err := read(a, r, &body); err != nil {
-		return err
-	}
-	asker, err := who(a)
+	asker, err := read(a, r, &body)
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,13 @@
-package work
+package api
 
 import (
 	"cmp"
 	"encoding/json"
 	"net/http"
+	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
+	"longshore/internal/access"
+	"longshore/internal/claims"
 	"longshore/internal/httpapi"
 	"longshore/internal/web/edge"
 	"longshore/job"
@@ -27,33 +28,62 @@ type typeBody struct {
 	ForbidOverlap bool `json:"forbid_overlap,omitempty"`
 }
 
-const anyPayload = `{"type":"object","additionalProperties":true}`
+// ClaimedTypes serves what types are claimed over HTTP. They are the installation's.
+type ClaimedTypes struct {
+	Types   *claims.Types // nil = nothing of it is served
+	Catalog *tasks.Catalog
+}
 
-func typeParam() []*huma.Param { return []*huma.Param{textParam("type", edge.Path, "the type's name")} }
-
-func typeOf(r *http.Request) (string, error) {
-	typ := r.PathValue("type")
-	if !tasks.ValidName(typ) {
-		return "", httpapi.InvalidAt("/type", "expected the name of a type: two or more lower-case words joined by dots")
+// Routes are what it serves.
+func (h ClaimedTypes) Routes() []edge.Route {
+	if h.Types == nil {
+		return nil
 	}
-	return typ, none.Read(r, nil)
+	const one = httpapi.PathTypes + "/{type}"
+	put := edge.At("PUT", one, "put-type", "Make a type one that is claimed over HTTP")
+	put.Parameters, put.RequestBody = oneFunction.Describe(), edge.JSONBody[typeBody]()
+	remove := edge.At("DELETE", one, "remove-type", "Take no more jobs of a type that is claimed")
+	remove.Parameters, remove.DefaultStatus = oneFunction.Describe(), http.StatusNoContent
+	routes := []edge.Route{{Op: put, JSON: true, Handle: h.put, Body: httpapi.TypeInfo{}},
+		{Op: remove, Handle: h.remove}}
+	for i := range routes {
+		routes[i].Access, routes[i].Scope, routes[i].Wide = edge.Bearer, access.FunctionsDeploy, true
+	}
+	return routes
 }
 
 func (b typeBody) info(typ string) (tasks.Info, error) {
-	var w wrong
-	w.if_(b.Served != "claims", "/served", "expected claims")
+	var wrong []httpapi.Pointer
+	bad := func(pointer, detail string) {
+		wrong = append(wrong, httpapi.Pointer{Pointer: pointer, Detail: detail})
+	}
+	duration := func(text, pointer string) time.Duration {
+		if text == "" {
+			return 0
+		}
+		d, err := httpapi.ParseDuration(text)
+		if err != nil || d < 0 {
+			bad(pointer, httpapi.ErrDuration.Error())
+		}
+		return d
+	}
+	if b.Served != "claims" {
+		bad("/served", "expected claims")
+	}
+	if len(b.Doc) > 300 {
+		bad("/doc", "may have 300 bytes")
+	}
 	info := tasks.Info{Type: typ, Doc: b.Doc, Lane: job.LaneClaim,
-		TimeoutMS:   cmp.Or(w.duration(b.Timeout, "/timeout"), tasks.DefaultTimeout).Milliseconds(),
+		TimeoutMS:   cmp.Or(duration(b.Timeout, "/timeout"), tasks.DefaultTimeout).Milliseconds(),
 		MaxAttempts: cmp.Or(b.MaxAttempts, tasks.DefaultMaxAttempts),
 		Input:       cmp.Or(b.Input, tasks.InputOptional),
-		RetentionMS: w.duration(b.Retention, "/retention").Milliseconds(), DeleteInput: b.DeleteInput,
+		RetentionMS: duration(b.Retention, "/retention").Milliseconds(), DeleteInput: b.DeleteInput,
 		Schema: b.Schema}
 	if len(info.Schema) == 0 {
-		info.Schema = json.RawMessage(anyPayload)
+		info.Schema = json.RawMessage(tasks.AnyPayload)
 	}
-	w.if_(len(b.Doc) > 300, "/doc", "may have 300 bytes")
-	if err := w.err(); err != nil {
-		return info, err
+	if wrong != nil {
+		return info, httpapi.NotValid(wrong...)
 	}
 	if b.ForbidOverlap {
 		return info, httpapi.NewError(httpapi.Conflict,
@@ -65,9 +95,9 @@ func (b typeBody) info(typ string) (tasks.Info, error) {
 	return info, nil
 }
 
-func (h Handler) putType(a *edge.Answer, r *http.Request) error {
-	typ, err := typeOf(r)
-	if err != nil {
+func (h ClaimedTypes) put(a *edge.Answer, r *http.Request) error {
+	var typ string
+	if err := oneFunction.Read(r, &typ); err != nil {
 		return err
 	}
 	var body typeBody
@@ -87,15 +117,13 @@ func (h Handler) putType(a *edge.Answer, r *http.Request) error {
 	if err := h.Catalog.Add(info); err != nil { // known here at once: whoever has put it submits a job next
 		return err
 	}
-	edge.WriteJSON(a, http.StatusOK, httpapi.TypeInfo{Type: info.Type, Doc: info.Doc, Lane: info.Lane,
-		TimeoutMS: info.TimeoutMS, MaxAttempts: info.MaxAttempts, RetentionMS: info.RetentionMS,
-		DeleteInput: info.DeleteInput, Input: string(info.Input), Schema: info.Schema})
+	edge.WriteJSON(a, http.StatusOK, typeInfo(info))
 	return nil
 }
 
-func (h Handler) removeType(a *edge.Answer, r *http.Request) error {
-	typ, err := typeOf(r)
-	if err != nil {
+func (h ClaimedTypes) remove(a *edge.Answer, r *http.Request) error {
+	var typ string
+	if err := oneFunction.Read(r, &typ); err != nil {
 		return err
 	}
 	there, err := h.Types.Remove(r.Context(), typ)

@@ -41,6 +41,9 @@ const (
 	QueueFull           = answer.QueueFull
 	TooManyQueues       = answer.TooManyQueues
 	BatchClosed         = answer.BatchClosed
+	Lost                = answer.Lost
+	AlreadyFinished     = answer.AlreadyFinished
+	OutputMismatch      = answer.OutputMismatch
 	StoreFull           = answer.StoreFull
 	StoreReset          = answer.StoreReset
 	Unavailable         = answer.Unavailable

@@ -36,6 +36,7 @@ type File struct {
 	c     *Client
 	ctx   context.Context // of Output or Result: a File lives no longer than its call's context
 	call  call
+	more  http.Header // beside those of any file; nil = none
 	etag  string
 	want  []byte // SHA-256 of the whole; nil = not announced
 	sum   hash.Hash
@@ -50,28 +51,37 @@ type File struct {
 // Output opens one output of a job that has ended. The error is an *Error with
 // code Conflict while it has not.
 func (c *Client) Output(ctx context.Context, id job.ID, name string) (*File, error) {
-	return c.open(ctx, id, httpapi.OutputPath(id, name))
+	return c.fetch(ctx, id, httpapi.OutputPath(id, name))
 }
 
 // Result opens a job's only output, or else its result as JSON. The error is
 // an *Error with code Conflict while the job has not ended.
 func (c *Client) Result(ctx context.Context, id job.ID) (*File, error) {
-	return c.open(ctx, id, httpapi.ResultPath(id))
+	return c.fetch(ctx, id, httpapi.ResultPath(id))
 }
 
-func (c *Client) open(ctx context.Context, id job.ID, path string) (*File, error) {
-	f := &File{c: c, ctx: ctx, call: get(path, nil), sum: sha256.New(), tries: c.newPatience()}
-	f.call.header = asStored()
-	resp, err := f.connect()
+func (c *Client) fetch(ctx context.Context, id job.ID, path string) (*File, error) {
+	f, err := c.open(ctx, path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("fetch from job %s: %w", id, err)
+	}
+	return f, nil
+}
+
+// open asks for a file, with headers beside those of any file.
+func (c *Client) open(ctx context.Context, path string, more http.Header) (*File, error) {
+	f := &File{c: c, ctx: ctx, call: get(path, nil), more: more, sum: sha256.New(), tries: c.newPatience()}
+	f.call.header = f.asStored()
+	resp, err := f.connect()
+	if err != nil {
+		return nil, err
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	f.etag = resp.Header.Get("ETag")
 	f.want = sha256Of(resp.Header)
 	if kind == "text/html" && f.etag == "" && f.want == nil {
 		f.Close()
-		return nil, fmt.Errorf("fetch from job %s: %w (HTTP %d, %s)", id, ErrForeign, resp.StatusCode, kind)
+		return nil, fmt.Errorf("%w (HTTP %d, %s)", ErrForeign, resp.StatusCode, kind)
 	}
 	f.ContentType, f.Size = resp.Header.Get("Content-Type"), resp.ContentLength
 	if _, params, err := mime.ParseMediaType(resp.Header.Get("Content-Disposition")); err == nil {
@@ -82,8 +92,13 @@ func (c *Client) open(ctx context.Context, id job.ID, path string) (*File, error
 
 // asStored asks for the bytes as they are stored: a compression on the way
 // would change what offsets and digests mean.
-func asStored() http.Header {
-	return http.Header{"Accept": {"*/*"}, "Accept-Encoding": {"identity"}}
+func (f *File) asStored() http.Header {
+	header := f.more.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	header["Accept"], header["Accept-Encoding"] = []string{"*/*"}, []string{"identity"}
+	return header
 }
 
 // connect asks for the rest of the file until there is an answer.
@@ -150,7 +165,7 @@ func (f *File) resume(cause error) error {
 	if err := f.tries.pause(f.ctx, f.call, cause); err != nil {
 		return err
 	}
-	f.call.header = asStored()
+	f.call.header = f.asStored()
 	f.call.header.Set("If-Range", f.etag)
 	f.call.header.Set("Range", "bytes="+strconv.FormatInt(f.off, 10)+"-")
 	resp, err := f.connect()

@@ -239,7 +239,7 @@ func (c *Client) Profiles(ctx context.Context) ([]Profile, error) {
 
 // Profile opens one part of a profile: heap, as go tool pprof reads it, or goroutines.
 func (c *Client) Profile(ctx context.Context, id job.ID, part string) (*File, error) {
-	return c.open(ctx, id, httpapi.PathProfiles+"/"+url.PathEscape(string(id))+"/"+url.PathEscape(part))
+	return c.fetch(ctx, id, httpapi.PathProfiles+"/"+url.PathEscape(string(id))+"/"+url.PathEscape(part))
 }
 
 // Alerts tells what is wrong now, what was, and who is told.

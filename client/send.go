@@ -71,6 +71,9 @@ func (c *Client) exchangeOnce(ctx context.Context, call call, out any) (http.Hea
 		cancel(fmt.Errorf("half an answer within %v", answerTimeout))
 	})
 	defer timer.Stop()
+	if resp.StatusCode == http.StatusNoContent {
+		return resp.Header, nil
+	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if kind != httpapi.TypeJSON {
 		return nil, fmt.Errorf("%w (HTTP %d, %s)", ErrForeign, resp.StatusCode, orNone(kind))

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"longshore/answer"
 	"longshore/internal/httpapi"
 	"longshore/job"
 )
@@ -27,8 +28,8 @@ func TestClaimsParked(t *testing.T) {
 	second, two := in.web(t)
 	claimed(t, one, "photos.caption", "")
 	c := &claimer{t: t, url: one, name: "host:1:a"}
-	parked := func(url, name string) <-chan []httpapi.ClaimedJob {
-		got := make(chan []httpapi.ClaimedJob, 1)
+	parked := func(url, name string) <-chan []answer.ClaimedJob {
+		got := make(chan []answer.ClaimedJob, 1)
 		go func() {
 			other := &claimer{t: t, url: url, name: name}
 			got <- other.claim(drawKey(), 1, 1, "25s", "photos.*")
@@ -60,24 +61,24 @@ func TestClaimsParked(t *testing.T) {
 		t.Fatalf("claimed %+v", jobs)
 	}
 
-	heard := make(chan []httpapi.RenewedJob, 1)
+	heard := make(chan []answer.RenewedJob, 1)
 	go func() {
-		heard <- c.renew("10s", httpapi.RenewJob{ID: jobs[0].ID, Claim: jobs[0].Claim},
-			httpapi.RenewJob{ID: jobs[1].ID, Claim: jobs[1].Claim})
+		heard <- c.renew("10s", answer.RenewJob{ID: jobs[0].ID, Claim: jobs[0].Claim},
+			answer.RenewJob{ID: jobs[1].ID, Claim: jobs[1].Claim})
 	}()
 	if r := request(t, "POST", two+httpapi.CancelPath(jobs[1].ID), nil); r.StatusCode >= 300 {
 		t.Fatalf("cancel: %s", r.Status)
 	}
-	if told := <-heard; told[0].Stop != "" || told[1].Stop != httpapi.StopCanceled {
+	if told := <-heard; told[0].Stop != "" || told[1].Stop != answer.StopCanceled {
 		t.Errorf("told %+v", told)
 	}
-	if ended := c.finish(httpapi.FinishJob{ID: jobs[1].ID, Claim: jobs[1].Claim,
+	if ended := c.finish(answer.FinishJob{ID: jobs[1].ID, Claim: jobs[1].Claim,
 		Result: json.RawMessage("1")}); ended.State != job.Canceled {
 		t.Errorf("a canceled job ends %+v", ended)
 	}
 
 	stops := parked(two, "s:3:x")
-	if status := c.post(httpapi.PathClaimsStop, httpapi.StopRequest{Worker: "s:3:x"}, nil); status !=
+	if status := c.post(httpapi.PathClaimsStop, answer.StopRequest{Worker: "s:3:x"}, nil); status !=
 		http.StatusNoContent {
 		t.Errorf("stop: %d", status)
 	}
@@ -146,7 +147,7 @@ func TestClaimsOfTenants(t *testing.T) {
 		t.Fatalf("claimed %+v", got)
 	}
 	for who, c := range map[string]*claimer{"another tenant": shop, "a key for other types": mails} {
-		if told := c.finish(httpapi.FinishJob{ID: photo, Claim: got.Claim, Result: json.RawMessage("1")}); told.Problem ==
+		if told := c.finish(answer.FinishJob{ID: photo, Claim: got.Claim, Result: json.RawMessage("1")}); told.Problem ==
 			nil || told.Problem.Code != httpapi.NotFound {
 			t.Errorf("%s ends it: %+v", who, told)
 		}
@@ -154,10 +155,10 @@ func TestClaimsOfTenants(t *testing.T) {
 			t.Errorf("%s sends an output: %d", who, status)
 		}
 	}
-	if told := shop.renew("", httpapi.RenewJob{ID: photo, Claim: got.Claim}); told[0].Stop != httpapi.StopLost {
+	if told := shop.renew("", answer.RenewJob{ID: photo, Claim: got.Claim}); told[0].Stop != answer.StopLost {
 		t.Errorf("another tenant renews: %+v", told)
 	}
-	if told := acme.finish(httpapi.FinishJob{ID: photo, Claim: got.Claim, Result: json.RawMessage("1")}); told.State !=
+	if told := acme.finish(answer.FinishJob{ID: photo, Claim: got.Claim, Result: json.RawMessage("1")}); told.State !=
 		job.Succeeded {
 		t.Errorf("%+v", told)
 	}
@@ -240,7 +241,7 @@ func TestClaimsBadInput(t *testing.T) {
 	if r := request(t, "GET", url+httpapi.JobPath(got.ID)+"/claim/input", nil); r.StatusCode != 422 {
 		t.Errorf("an input without a claim: %s", r.Status)
 	}
-	if told := c.finish(httpapi.FinishJob{ID: got.ID, Claim: got.Claim, RetryIn: "1h"}); told.State != job.Scheduled {
+	if told := c.finish(answer.FinishJob{ID: got.ID, Claim: got.Claim, RetryIn: "1h"}); told.State != job.Scheduled {
 		t.Errorf("%+v", told)
 	}
 }
@@ -292,14 +293,14 @@ func TestClaimsKilled(t *testing.T) {
 				return true
 			}
 			for i := n; left() > 0 && time.Now().Before(deadline); i++ {
-				var got httpapi.Claimed
-				ask := httpapi.ClaimRequest{Types: []string{"photos.*"}, N: 4, Wait: "2s", Key: drawKey(), Worker: name}
+				var got answer.Claimed
+				ask := answer.ClaimRequest{Types: []string{"photos.*"}, N: 4, Wait: "2s", Key: drawKey(), Worker: name}
 				for ask.Try = 1; ask.Try < 40 && !send(i+ask.Try, httpapi.PathClaims, ask, &got); ask.Try++ {
 					<-time.After(50 * time.Millisecond)
 				}
 				for _, one := range got.Jobs {
-					var told httpapi.Finished
-					end := httpapi.FinishRequest{Jobs: []httpapi.FinishJob{{ID: one.ID, Claim: one.Claim,
+					var told answer.Finished
+					end := answer.FinishRequest{Jobs: []answer.FinishJob{{ID: one.ID, Claim: one.Claim,
 						Result: json.RawMessage(`"` + name + `"`)}}}
 					for try := 0; try < 200 && !send(i+try, httpapi.PathClaimsFinish, end, &told); try++ {
 						<-time.After(50 * time.Millisecond)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"longshore/answer"
 	"longshore/internal/httpapi"
 	"longshore/job"
 )
@@ -48,10 +49,10 @@ func (c *claimer) post(path string, body, to any) int {
 }
 
 // claim asks for jobs under a key.
-func (c *claimer) claim(key string, try, n int, wait string, types ...string) []httpapi.ClaimedJob {
+func (c *claimer) claim(key string, try, n int, wait string, types ...string) []answer.ClaimedJob {
 	c.t.Helper()
-	var got httpapi.Claimed
-	status := c.post(httpapi.PathClaims, httpapi.ClaimRequest{Types: types, N: n, Wait: wait, Key: key,
+	var got answer.Claimed
+	status := c.post(httpapi.PathClaims, answer.ClaimRequest{Types: types, N: n, Wait: wait, Key: key,
 		Try: try, Worker: c.name}, &got)
 	if status != http.StatusOK && status != http.StatusNoContent {
 		c.t.Fatalf("claim: %d", status)
@@ -60,7 +61,7 @@ func (c *claimer) claim(key string, try, n int, wait string, types ...string) []
 }
 
 // one claims a job, which must come.
-func (c *claimer) one(types ...string) httpapi.ClaimedJob {
+func (c *claimer) one(types ...string) answer.ClaimedJob {
 	c.t.Helper()
 	jobs := c.claim(drawKey(), 1, 1, "20s", types...)
 	if len(jobs) != 1 {
@@ -69,27 +70,27 @@ func (c *claimer) one(types ...string) httpapi.ClaimedJob {
 	return jobs[0]
 }
 
-func (c *claimer) finish(f httpapi.FinishJob) httpapi.FinishedJob {
+func (c *claimer) finish(f answer.FinishJob) answer.FinishedJob {
 	c.t.Helper()
-	var told httpapi.Finished
-	if status := c.post(httpapi.PathClaimsFinish, httpapi.FinishRequest{Jobs: []httpapi.FinishJob{f}},
+	var told answer.Finished
+	if status := c.post(httpapi.PathClaimsFinish, answer.FinishRequest{Jobs: []answer.FinishJob{f}},
 		&told); status != http.StatusOK || len(told.Jobs) != 1 {
 		c.t.Fatalf("finish: %d %+v", status, told)
 	}
 	return told.Jobs[0]
 }
 
-func (c *claimer) renew(wait string, jobs ...httpapi.RenewJob) []httpapi.RenewedJob {
+func (c *claimer) renew(wait string, jobs ...answer.RenewJob) []answer.RenewedJob {
 	c.t.Helper()
-	var told httpapi.Renewed
-	if status := c.post(httpapi.PathClaimsRenew, httpapi.RenewRequest{Worker: c.name, Wait: wait, Jobs: jobs},
+	var told answer.Renewed
+	if status := c.post(httpapi.PathClaimsRenew, answer.RenewRequest{Worker: c.name, Wait: wait, Jobs: jobs},
 		&told); status != http.StatusOK || len(told.Jobs) != len(jobs) {
 		c.t.Fatalf("renew: %d %+v", status, told)
 	}
 	return told.Jobs
 }
 
-func (c *claimer) put(of httpapi.ClaimedJob, name, content string) int {
+func (c *claimer) put(of answer.ClaimedJob, name, content string) int {
 	c.t.Helper()
 	r := request(c.t, "PUT", c.url+httpapi.JobPath(of.ID)+"/claim/outputs/"+name, strings.NewReader(content),
 		append(c.head, httpapi.HeaderClaim+": "+of.Claim)...)
@@ -126,14 +127,14 @@ func TestClaims(t *testing.T) {
 	if more := c.claim(drawKey(), 1, 5, "", "photos.*"); len(more) > 0 {
 		t.Fatalf("claimed again: %+v", more)
 	}
-	told := c.renew("", httpapi.RenewJob{ID: got.ID, Claim: got.Claim,
-		Progress: &httpapi.ClaimProgress{Done: 3, Total: 10, Note: "page 3"},
-		Log:      &httpapi.ClaimLog{From: 1, Lines: []string{"one", "two"}}})
+	told := c.renew("", answer.RenewJob{ID: got.ID, Claim: got.Claim,
+		Progress: &answer.ClaimProgress{Done: 3, Total: 10, Note: "page 3"},
+		Log:      &answer.ClaimLog{From: 1, Lines: []string{"one", "two"}}})
 	if told[0].Stop != "" || told[0].LeaseMS < 29_000 {
 		t.Errorf("renewed %+v", told[0])
 	}
-	c.renew("", httpapi.RenewJob{ID: got.ID, Claim: got.Claim, // the answer was lost: line two is sent again
-		Log: &httpapi.ClaimLog{From: 2, Lines: []string{"two", "three"}}})
+	c.renew("", answer.RenewJob{ID: got.ID, Claim: got.Claim, // the answer was lost: line two is sent again
+		Log: &answer.ClaimLog{From: 2, Lines: []string{"two", "three"}}})
 	snap, err := client.Get(t.Context(), got.ID)
 	if err != nil || snap.State != job.Running || snap.Progress == nil || snap.Progress.Note != "page 3" ||
 		*snap.Progress.Fraction != 0.3 {
@@ -146,20 +147,20 @@ func TestClaims(t *testing.T) {
 		t.Errorf("output once more: %d", status)
 	}
 	c.put(got, "scratch.bin", "0000")
-	bad := c.finish(httpapi.FinishJob{ID: got.ID, Claim: got.Claim, Result: json.RawMessage(`{}`),
-		Outputs: []httpapi.ClaimedOutput{{Name: "caption.txt", Size: 5}}})
+	bad := c.finish(answer.FinishJob{ID: got.ID, Claim: got.Claim, Result: json.RawMessage(`{}`),
+		Outputs: []answer.ClaimedOutput{{Name: "caption.txt", Size: 5}}})
 	if bad.Problem == nil || bad.Problem.Code != httpapi.OutputMismatch {
 		t.Errorf("an output of another size: %+v", bad)
 	}
-	end := httpapi.FinishJob{ID: got.ID, Claim: got.Claim, Result: json.RawMessage(`{"words":5}`),
-		Outputs: []httpapi.ClaimedOutput{{Name: "caption.txt", Size: 14}}}
+	end := answer.FinishJob{ID: got.ID, Claim: got.Claim, Result: json.RawMessage(`{"words":5}`),
+		Outputs: []answer.ClaimedOutput{{Name: "caption.txt", Size: 14}}}
 	for range 2 { // a repeat is told the same
 		if ended := c.finish(end); ended.State != job.Succeeded || ended.Problem != nil {
 			t.Fatalf("finish: %+v", ended)
 		}
 	}
-	if again := c.finish(httpapi.FinishJob{ID: got.ID, Claim: got.Claim,
-		Fail: &httpapi.ClaimFailure{Message: "no"}}); again.Problem == nil ||
+	if again := c.finish(answer.FinishJob{ID: got.ID, Claim: got.Claim,
+		Fail: &answer.ClaimFailure{Message: "no"}}); again.Problem == nil ||
 		again.Problem.Code != httpapi.AlreadyFinished {
 		t.Errorf("another end: %+v", again)
 	}
@@ -193,20 +194,20 @@ func TestClaims(t *testing.T) {
 		httpapi.HeaderClaim+": "+got.Claim); lost.StatusCode != http.StatusConflict {
 		t.Errorf("by another's claim: %s", lost.Status)
 	}
-	if ended := c.finish(httpapi.FinishJob{ID: file.ID, Claim: file.Claim,
-		Error: &httpapi.ClaimFailure{Message: "blurred", Code: job.Crashed}}); ended.State != job.Retrying {
+	if ended := c.finish(answer.FinishJob{ID: file.ID, Claim: file.Claim,
+		Error: &answer.ClaimFailure{Message: "blurred", Code: job.Crashed}}); ended.State != job.Retrying {
 		t.Errorf("after an error: %+v", ended)
 	}
 	second := c.one("photos.caption")
 	if second.ID != file.ID || second.Attempt != 2 || second.Claim == file.Claim {
 		t.Errorf("second attempt %+v", second)
 	}
-	if lost := c.finish(httpapi.FinishJob{ID: file.ID, Claim: file.Claim, Result: json.RawMessage("1")}); lost.
+	if lost := c.finish(answer.FinishJob{ID: file.ID, Claim: file.Claim, Result: json.RawMessage("1")}); lost.
 		Problem == nil {
 		t.Errorf("the first attempt's end counts: %+v", lost)
 	}
-	if ended := c.finish(httpapi.FinishJob{ID: second.ID, Claim: second.Claim,
-		Fail: &httpapi.ClaimFailure{Message: "too dark"}}); ended.State != job.Failed {
+	if ended := c.finish(answer.FinishJob{ID: second.ID, Claim: second.Claim,
+		Fail: &answer.ClaimFailure{Message: "too dark"}}); ended.State != job.Failed {
 		t.Errorf("for good: %+v", ended)
 	}
 	snap, err = client.Get(t.Context(), file.ID)

@@ -33,33 +33,48 @@ type crew struct {
 	dir     string // where they run, and files tell of them
 	command []string
 	env     []string
+	ready   string // what is said once jobs are taken
+	signals bool   // handlers hear signals alone: not why they are to stop
 }
 
+// Each reaches the server through a proxy that is configured as docs/deploy.md says.
 var crews = map[string]struct {
-	program, script, library string
+	program, script, library, proxy string
 }{
-	"py": {"python3", "worker.py", "worker-python"},
-	"js": {"node", "worker.mjs", "worker-node"},
-	"rb": {"ruby", "worker.rb", "worker-ruby"},
+	"py": {"python3", "worker.py", "worker-python", "nginx"},
+	"js": {"node", "worker.mjs", "worker-node", "haproxy"},
+	"rb": {"ruby", "worker.rb", "worker-ruby", "nginx"},
+	"ex": {proxy: "haproxy"}, // enqueue work --exec
 }
 
 // newCrew makes an installation whose jobs are for workers of a language.
 func newCrew(t *testing.T, name string) *crew {
 	t.Helper()
 	about := crews[name]
-	program := tooltest.Path(t, about.program)
 	in := install(t)
-	web, url := in.web(t)
-	c := &crew{t: t, name: name, url: url, client: clientOf(t, url), web: web, restart: in.again(t, web, url),
-		dir: t.TempDir()}
+	env := []string{"LONGSHORE_TOKEN=" + webToken, "TRUSTED_PROXIES=127.0.0.1"}
+	web, url := in.web(t, env...)
+	front := startProxy(t, about.proxy, deployBlock(t, about.proxy), url)
+	c := &crew{t: t, name: name, url: url, client: clientOf(t, url), web: web,
+		restart: in.again(t, web, url, env...), dir: t.TempDir(), ready: "works"}
 	if err := os.CopyFS(c.dir, os.DirFS("testdata/workers")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.CopyFS(c.dir, os.DirFS("../clients/"+about.library)); err != nil {
-		t.Fatal(err)
+	if about.library == "" {
+		dir, err := programs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.command = []string{filepath.Join(dir, "enqueue"), "work", "--types", name + ".*", "--slots", "4", "--exec",
+			"./exec.py"}
+		c.ready, c.signals = "jobs are taken", true
+	} else {
+		c.command = []string{tooltest.Path(t, about.program), about.script}
+		if err := os.CopyFS(c.dir, os.DirFS("../clients/"+about.library)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	c.command = []string{program, about.script}
-	c.env = append(os.Environ(), "LONGSHORE_URL="+url, "LONGSHORE_TOKEN="+webToken,
+	c.env = append(os.Environ(), "LONGSHORE_URL="+front.url, "LONGSHORE_TOKEN="+webToken,
 		"PYTHONDONTWRITEBYTECODE=1")
 	for _, typ := range []string{"result", "files", "talks", "retries", "fails", "later", "busy", "apart",
 		"waits", "slow", "holds", "odd"} {
@@ -72,7 +87,7 @@ func newCrew(t *testing.T, name string) *crew {
 func (c *crew) start() *process {
 	c.t.Helper()
 	p := c.run()
-	p.await(c.t, "works")
+	p.await(c.t, c.ready)
 	return p
 }
 
@@ -101,6 +116,22 @@ func (c *crew) upload(typ string, content []byte) job.ID {
 		c.t.Fatalf("upload: %s %s", r.Status, r.body)
 	}
 	return r.snapshot(c.t).ID
+}
+
+// why is what a handler knows of why it is to stop.
+func (c *crew) why(reason string) string {
+	if c.signals {
+		return "stopped"
+	}
+	return reason
+}
+
+// hurry has workers that start from now on wait half a second for jobs that run, at their end.
+func (c *crew) hurry() {
+	if c.signals {
+		c.command = append(c.command, "--grace", "500ms")
+	}
+	c.env = append(c.env, "GRACE=0.5")
 }
 
 func (c *crew) path(name string) string { return filepath.Join(c.dir, name) }
@@ -253,7 +284,7 @@ func (c *crew) stopsJobs() {
 		c.t.Fatal(err)
 	}
 	c.ends(id, job.Canceled, "")
-	if told := c.text("told"); told != "canceled" {
+	if told := c.text("told"); told != c.why("canceled") {
 		c.t.Errorf("told %q", told)
 	}
 }
@@ -297,7 +328,7 @@ func (c *crew) drains(worker *process) {
 			c.t.Errorf("after the end of its worker: %+v, %v", snap, err)
 		}
 	}
-	c.env = append(c.env, "GRACE=0.5") // what doesn't end within the grace is another's, by the same attempt
+	c.hurry() // what doesn't end within the grace is another's, by the same attempt
 	other := c.start()
 	for _, id := range more {
 		c.ends(id, job.Succeeded, `"whole"`)
@@ -305,7 +336,7 @@ func (c *crew) drains(worker *process) {
 	long := c.post("waits", map[string]string{"told": "drained"}, "")
 	poll(c.t, c.client, long, "reports", reports)
 	other.signal(syscall.SIGTERM)
-	if code := other.end(c.t, time.Minute); code != 0 || c.text("drained") != "drain" {
+	if code := other.end(c.t, time.Minute); code != 0 || c.text("drained") != c.why("drain") {
 		c.t.Errorf("exit code %d", code)
 	}
 	if snap, err := c.client.Get(c.t.Context(), long); err != nil || snap.Done || snap.State == job.Running ||
@@ -318,7 +349,10 @@ func (c *crew) drains(worker *process) {
 // once more.
 func TestWorkersLeases(t *testing.T) {
 	t.Parallel()
-	for name := range crews {
+	for name, about := range crews {
+		if about.library == "" {
+			continue // its jobs are processes of their own
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newCrew(t, name)
@@ -376,11 +410,20 @@ func TestWorkersDocs(t *testing.T) {
 	}
 }
 
-// TestWorkersKilled has a process end without a word, with all its helpers: its job is another's once the
-// lease is over.
+// TestWorkersKilled has a process end without a word: all that it has started ends, and its job is another's once
+// the lease is over.
 func TestWorkersKilled(t *testing.T) {
 	t.Parallel()
-	c := newCrew(t, "py")
+	for _, name := range []string{"py", "ex"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			killCrew(newCrew(t, name))
+		})
+	}
+}
+
+func killCrew(c *crew) {
+	t := c.t
 	worker := c.start()
 	id := c.post("slow", map[string]string{"until": "killed"}, "")
 	poll(t, c.client, id, "reports", reports)

@@ -77,28 +77,37 @@ func (p *cli) functionsOf(name, short string) *cobra.Command {
 	return &cobra.Command{
 		Use: name, Short: short, DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := workerProgram()
-			if err != nil {
-				return err
-			}
-			child := exec.CommandContext(cmd.Context(), path, append([]string{"functions", name}, args...)...)
-			child.Stdin, child.Stdout, child.Stderr = p.in, p.raw, p.screen
-			// it ends what it runs
-			child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
-			err = child.Run()
-			if ended := (*exec.ExitError)(nil); errors.As(err, &ended) && ended.Exited() {
-				return &exit{code: ended.ExitCode()} // it has said why
-			}
-			return err
+			return p.runWorker(cmd.Context(), append([]string{"functions", name}, args...))
 		},
 	}
+}
+
+// runWorker runs the program worker, which says itself what goes wrong.
+func (p *cli) runWorker(ctx context.Context, args []string, env ...string) error {
+	path, err := workerProgram()
+	if err != nil {
+		return err
+	}
+	child := exec.CommandContext(ctx, path, args...)
+	child.Stdin, child.Stdout, child.Stderr = p.in, p.raw, p.screen
+	child.Env = append(os.Environ(), env...)
+	// it ends what it runs
+	child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
+	err = child.Run()
+	if state := child.ProcessState; state != nil && state.Success() {
+		return nil // also after an interrupt that it was told of
+	}
+	if ended := (*exec.ExitError)(nil); errors.As(err, &ended) && ended.Exited() {
+		return &exit{code: ended.ExitCode()}
+	}
+	return err
 }
 
 // workerProgram is the program worker that came with this one, or else that of the PATH.
 func workerProgram() (string, error) {
 	name := "worker"
 	if runtime.GOOS == "windows" {
-		return "", errors.New("functions run on Linux and macOS; from here they can be deployed")
+		return "", errors.New("programs run on Linux and macOS")
 	}
 	if self, err := os.Executable(); err == nil {
 		if real, err := filepath.EvalSymlinks(self); err == nil {
@@ -111,7 +120,7 @@ func workerProgram() (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", errors.New("functions are run by the program worker, which is neither beside enqueue nor on the " +
+		return "", errors.New("programs are run by the program worker, which is neither beside enqueue nor on the " +
 			"PATH: take it from the same release, or build both with make build")
 	}
 	return path, nil

@@ -11,6 +11,7 @@ import (
 
 	"longshore/cmd/internal/program"
 	"longshore/cmd/internal/trial"
+	"longshore/cmd/internal/work"
 	"longshore/config"
 	"longshore/handlers"
 	"longshore/internal/sdnotify"
@@ -21,6 +22,9 @@ func main() {
 	worker.Main(handlers.BuiltIn()) // in a child process it serves jobs and does not return
 	if len(os.Args) > 1 && os.Args[1] == "functions" {
 		os.Exit(trial.Main(os.Args[2:])) // for enqueue functions
+	}
+	if len(os.Args) > 1 && os.Args[1] == "work" {
+		os.Exit(work.Main(os.Args[2:])) // for enqueue work
 	}
 	program.Main(run, 32<<20)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"longshore/answer"
 	"longshore/internal/access"
 	"longshore/internal/blob/memory"
 	"longshore/internal/claims"
@@ -61,9 +62,9 @@ func BenchmarkClaims(b *testing.B) {
 					b.Error(err)
 					return
 				}
-				ends := make([]httpapi.FinishJob, len(got))
+				ends := make([]answer.FinishJob, len(got))
 				for i, one := range got {
-					ends[i] = httpapi.FinishJob{ID: one.ID, Claim: one.Claim, Result: json.RawMessage("1")}
+					ends[i] = answer.FinishJob{ID: one.ID, Claim: one.Claim, Result: json.RawMessage("1")}
 				}
 				for _, told := range desk.Finish(ctx, who, ends) {
 					if told.State != job.Succeeded {

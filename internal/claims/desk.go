@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"longshore/answer"
 	"longshore/internal/access"
 	"longshore/internal/blob"
 	"longshore/internal/gather"
@@ -103,7 +104,7 @@ const handTimeout = 5 * time.Second
 // Claim hands out jobs, as soon as there is one or the time is over; none is no error. Those that have no
 // room in the answer, since their client is gone, are queued again. Errors: jobstore.ErrLaterTry,
 // context's, or Redis's.
-func (d *Desk) Claim(ctx context.Context, r Request) ([]httpapi.ClaimedJob, error) {
+func (d *Desk) Claim(ctx context.Context, r Request) ([]answer.ClaimedJob, error) {
 	r.came, r.Worker = time.Now(), workerName(r.View.Tenant, r.Name)
 	d.note(ctx, r.View.Tenant, r.Name, r.Types, r.Queues)
 	stopped, err := d.stopped(ctx, r.Worker)
@@ -126,7 +127,7 @@ func (d *Desk) Claim(ctx context.Context, r Request) ([]httpapi.ClaimedJob, erro
 }
 
 // park waits for a job.
-func (d *Desk) park(ctx context.Context, r *Request) ([]httpapi.ClaimedJob, error) {
+func (d *Desk) park(ctx context.Context, r *Request) ([]answer.ClaimedJob, error) {
 	until := time.NewTimer(r.Wait)
 	defer until.Stop()
 	spot := d.parking.enter(r)
@@ -156,7 +157,7 @@ func (d *Desk) park(ctx context.Context, r *Request) ([]httpapi.ClaimedJob, erro
 
 // take takes what there is. It sees to it that nothing is left to nobody. spent says that the request has
 // got all that it will get, be it nothing.
-func (d *Desk) take(ctx context.Context, r *Request) (jobs []httpapi.ClaimedJob, spent bool, err error) {
+func (d *Desk) take(ctx context.Context, r *Request) (jobs []answer.ClaimedJob, spent bool, err error) {
 	hands, cancel := context.WithTimeout(context.WithoutCancel(ctx), handTimeout)
 	defer cancel()
 	claims, parts, err := d.handOut(hands, r)
@@ -299,17 +300,17 @@ func drawOrder() map[job.Priority]int {
 
 // describe is a job as its worker is told of it, some time after the request came: the worker counts from
 // when it sent that.
-func (d *Desk) describe(c jobstore.Claim, after time.Duration) httpapi.ClaimedJob {
+func (d *Desk) describe(c jobstore.Claim, after time.Duration) answer.ClaimedJob {
 	lease := min(jobstore.ClaimLease, c.Started.Timeout) + after
-	told := httpapi.ClaimedJob{ID: c.Ticket.ID, Claim: jobstore.ClaimOf(c.Fence), Type: c.Started.Type,
+	told := answer.ClaimedJob{ID: c.Ticket.ID, Claim: jobstore.ClaimOf(c.Fence), Type: c.Started.Type,
 		Attempt: c.Started.Attempt, MaxAttempts: c.Started.MaxAttempts, Payload: c.Started.Spec.Payload,
 		After: c.Started.After, TimeoutMS: (c.Started.Timeout + after).Milliseconds(),
 		LeaseMS: lease.Milliseconds()}
 	if in := c.Started.Spec.Input; in != nil {
-		told.Input = &httpapi.ClaimedInput{Size: in.Size, Type: in.ContentType, Name: in.Filename}
+		told.Input = &answer.ClaimedInput{Size: in.Size, Type: in.ContentType, Name: in.Filename}
 	} else if c.Started.Spec.Gather != "" {
 		in := gather.Input(c.Ticket.ID, c.Fence)
-		told.Input = &httpapi.ClaimedInput{Size: -1, Type: in.ContentType, Name: in.Filename}
+		told.Input = &answer.ClaimedInput{Size: -1, Type: in.ContentType, Name: in.Filename}
 	}
 	return told
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"longshore/answer"
 	"longshore/internal/gather"
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
@@ -22,8 +23,8 @@ import (
 const maxRetryIn = 366 * 24 * time.Hour
 
 // Finish records how claimed jobs have ended, each by itself.
-func (d *Desk) Finish(ctx context.Context, who Who, jobs []httpapi.FinishJob) []httpapi.FinishedJob {
-	told := make([]httpapi.FinishedJob, len(jobs))
+func (d *Desk) Finish(ctx context.Context, who Who, jobs []answer.FinishJob) []answer.FinishedJob {
+	told := make([]answer.FinishedJob, len(jobs))
 	var wg sync.WaitGroup
 	for i := range jobs {
 		told[i].ID = jobs[i].ID
@@ -31,7 +32,7 @@ func (d *Desk) Finish(ctx context.Context, who Who, jobs []httpapi.FinishJob) []
 			state, rev, err := d.finish(ctx, who, &jobs[i])
 			if err != nil {
 				problem := refusal.Of(err)
-				told[i].Problem = httpapi.ProblemOf(problem)
+				told[i].Problem = answer.ProblemOf(problem)
 				if problem.Code == httpapi.Internal && ctx.Err() == nil {
 					d.Log.ErrorContext(ctx, "end of a claimed job not recorded", "job_id", jobs[i].ID, "error", err)
 				}
@@ -45,7 +46,7 @@ func (d *Desk) Finish(ctx context.Context, who Who, jobs []httpapi.FinishJob) []
 }
 
 // ends is what a request says of one job.
-func ends(f *httpapi.FinishJob) (jobstore.End, error) {
+func ends(f *answer.FinishJob) (jobstore.End, error) {
 	said := 0
 	for _, is := range []bool{f.Result != nil, f.Error != nil, f.Fail != nil, f.RetryIn != "", f.Release} {
 		if is {
@@ -94,7 +95,7 @@ func succeeded(result json.RawMessage) (jobstore.End, error) {
 	return end, nil
 }
 
-func failure(f *httpapi.ClaimFailure, at string, outcome jobstore.Outcome) (jobstore.End, error) {
+func failure(f *answer.ClaimFailure, at string, outcome jobstore.Outcome) (jobstore.End, error) {
 	end := jobstore.End{Outcome: outcome, Code: job.HandlerError, Message: f.Message}
 	switch f.Code {
 	case "", job.HandlerError:
@@ -106,7 +107,7 @@ func failure(f *httpapi.ClaimFailure, at string, outcome jobstore.Outcome) (jobs
 	return end, nil
 }
 
-func (d *Desk) finish(ctx context.Context, who Who, f *httpapi.FinishJob) (job.State, int64, error) {
+func (d *Desk) finish(ctx context.Context, who Who, f *answer.FinishJob) (job.State, int64, error) {
 	end, err := ends(f)
 	if err != nil {
 		return "", 0, err
@@ -149,7 +150,7 @@ func (d *Desk) finish(ctx context.Context, who Who, f *httpapi.FinishJob) (job.S
 }
 
 // prepare completes an end by what the run has sent, and returns what is known of that.
-func (d *Desk) prepare(ctx context.Context, held jobstore.Record, f *httpapi.FinishJob, end *jobstore.End) (
+func (d *Desk) prepare(ctx context.Context, held jobstore.Record, f *answer.FinishJob, end *jobstore.End) (
 	noted jobstore.Noted, err error) {
 	if f.Log != nil {
 		if err := d.say(ctx, held, f.Log); err != nil && !errors.Is(err, jobstore.ErrLost) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"longshore/internal/httpapi"
+	"longshore/answer"
 	"longshore/internal/jobstore"
 	"longshore/internal/printable"
 	"longshore/internal/sealing"
@@ -80,14 +80,14 @@ func (p *parking) ringAll() {
 type Renewing struct {
 	Who
 	Worker string
-	Jobs   []httpapi.RenewJob
+	Jobs   []answer.RenewJob
 	Wait   time.Duration
 	Gone   <-chan struct{} // ends the wait early: the server is about to stop
 }
 
 // Renew renews the leases of claimed jobs, and says which of them are to stop: at once if there is one, or
 // else when there is one or the time is over. Errors: context's, or Redis's.
-func (d *Desk) Renew(ctx context.Context, r Renewing) ([]httpapi.RenewedJob, error) {
+func (d *Desk) Renew(ctx context.Context, r Renewing) ([]answer.RenewedJob, error) {
 	d.note(ctx, r.View.Tenant, r.Worker, nil, nil)
 	renewals, ids := make([]jobstore.Renewal, len(r.Jobs)), make([]job.ID, len(r.Jobs))
 	for i, one := range r.Jobs {
@@ -133,14 +133,14 @@ func (d *Desk) Renew(ctx context.Context, r Renewing) ([]httpapi.RenewedJob, err
 
 // renew is one call to Redis, and tells whether a job is to stop.
 func (d *Desk) renew(ctx context.Context, r Renewing, renewals []jobstore.Renewal) (
-	told []httpapi.RenewedJob, stops bool, err error) {
+	told []answer.RenewedJob, stops bool, err error) {
 	renewed, err := d.Store.Renew(ctx, r.View, renewals)
 	if err != nil {
 		return nil, false, err
 	}
-	told = make([]httpapi.RenewedJob, len(renewed))
+	told = make([]answer.RenewedJob, len(renewed))
 	for i, one := range renewed {
-		told[i] = httpapi.RenewedJob{ID: renewals[i].ID, LeaseMS: one.Lease.Milliseconds(),
+		told[i] = answer.RenewedJob{ID: renewals[i].ID, LeaseMS: one.Lease.Milliseconds(),
 			Stop: stopOf(one.Err)}
 		stops = stops || one.Err != nil
 	}
@@ -152,11 +152,11 @@ func stopOf(err error) string {
 	case err == nil:
 		return ""
 	case errors.Is(err, jobstore.ErrCanceled):
-		return httpapi.StopCanceled
+		return answer.StopCanceled
 	case errors.Is(err, jobstore.ErrTimedOut):
-		return httpapi.StopTimeout
+		return answer.StopTimeout
 	}
-	return httpapi.StopLost // what can't be read can't be kept either
+	return answer.StopLost // what can't be read can't be kept either
 }
 
 // hear takes in what the runs say: secrets go out of what they tell of their progress, and lines into their
@@ -188,7 +188,7 @@ func (d *Desk) hear(ctx context.Context, r Renewing, renewals []jobstore.Renewal
 }
 
 // progressOf is the progress that clients see.
-func progressOf(p *httpapi.ClaimProgress) *job.Progress {
+func progressOf(p *answer.ClaimProgress) *job.Progress {
 	if p == nil {
 		return nil
 	}
@@ -204,7 +204,7 @@ func progressOf(p *httpapi.ClaimProgress) *job.Progress {
 const maxLine = 4 << 10
 
 // say adds lines to the log of a run.
-func (d *Desk) say(ctx context.Context, held jobstore.Record, log *httpapi.ClaimLog) error {
+func (d *Desk) say(ctx context.Context, held jobstore.Record, log *answer.ClaimLog) error {
 	hide, at := d.hider(held), time.Now().UTC().Truncate(time.Millisecond)
 	lines := make([]string, 0, len(log.Lines))
 	for i, line := range log.Lines {

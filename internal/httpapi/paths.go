@@ -75,6 +75,14 @@ func OutputPath(id job.ID, name string) string {
 	return ofJob(id, "/outputs/"+url.PathEscape(name))
 }
 
+// ClaimInputPath is the input of a job, for the program that has claimed it.
+func ClaimInputPath(id job.ID) string { return ofJob(id, "/claim/input") }
+
+// ClaimOutputPath is an output that the program sends which has claimed a job.
+func ClaimOutputPath(id job.ID, name string) string {
+	return ofJob(id, "/claim/outputs/"+url.PathEscape(name))
+}
+
 // SchedulePath is one schedule.
 func SchedulePath(name string) string { return PathSchedules + "/" + url.PathEscape(name) }
 

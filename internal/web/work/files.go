@@ -3,10 +3,12 @@ package work
 import (
 	"mime"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"longshore/answer"
 	"longshore/internal/claims"
 	"longshore/internal/httpapi"
 	"longshore/internal/web/edge"
@@ -44,7 +46,7 @@ func (h Handler) outputRoute() edge.Route {
 		"Send an output of a claimed job, which is kept aside until its end")
 	op.Parameters = []*huma.Param{edge.IDParam(), claimParam(), textParam("name", edge.Path, "the output's name")}
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"*/*": {}}}
-	return edge.Route{Op: op, Job: true, Handle: h.output, Body: httpapi.ClaimedOutput{}}
+	return edge.Route{Op: op, Job: true, Handle: h.output, Body: answer.ClaimedOutput{}}
 }
 
 // input sends a claimed job's input. It is never a redirect: the program may reach nothing but us.
@@ -67,6 +69,7 @@ func (h Handler) input(a *edge.Answer, r *http.Request) error {
 	header.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": in.Filename}))
 	header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	header.Set("Cache-Control", "no-store")
+	header.Set("ETag", strconv.Quote(string(id))) // it never changes: what broke off is taken up again
 	http.ServeContent(a, r, "", time.Time{}, content)
 	return nil
 }
@@ -90,6 +93,6 @@ func (h Handler) output(a *edge.Answer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	edge.WriteJSON(a, http.StatusOK, httpapi.ClaimedOutput{Name: made.Name, Size: made.Size})
+	edge.WriteJSON(a, http.StatusOK, answer.ClaimedOutput{Name: made.Name, Size: made.Size})
 	return nil
 }

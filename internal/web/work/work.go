@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"longshore/answer"
 	"longshore/internal/access"
 	"longshore/internal/claims"
 	"longshore/internal/httpapi"
@@ -40,15 +41,15 @@ func (h Handler) Routes() []edge.Route {
 	if h.Desk == nil {
 		return nil
 	}
-	claim := jsonRoute[httpapi.ClaimRequest](httpapi.PathClaims, "claim-jobs", "Take jobs to run them", h.claim)
-	claim.Body = httpapi.Claimed{}
-	renew := jsonRoute[httpapi.RenewRequest](httpapi.PathClaimsRenew, "renew-claims",
+	claim := jsonRoute[answer.ClaimRequest](httpapi.PathClaims, "claim-jobs", "Take jobs to run them", h.claim)
+	claim.Body = answer.Claimed{}
+	renew := jsonRoute[answer.RenewRequest](httpapi.PathClaimsRenew, "renew-claims",
 		"Say that claimed jobs go on, and hear which are to stop", h.renew)
-	renew.Body = httpapi.Renewed{}
-	finish := jsonRoute[httpapi.FinishRequest](httpapi.PathClaimsFinish, "finish-claims",
+	renew.Body = answer.Renewed{}
+	finish := jsonRoute[answer.FinishRequest](httpapi.PathClaimsFinish, "finish-claims",
 		"Say how claimed jobs have ended", h.finish)
-	finish.Body = httpapi.Finished{}
-	stop := jsonRoute[httpapi.StopRequest](httpapi.PathClaimsStop, "stop-claims",
+	finish.Body = answer.Finished{}
+	stop := jsonRoute[answer.StopRequest](httpapi.PathClaimsStop, "stop-claims",
 		"Have a process handed no more jobs, for a minute", h.stop)
 	stop.Op.DefaultStatus = http.StatusNoContent
 	routes := []edge.Route{claim, renew, finish, stop, h.inputRoute(), h.outputRoute()}
@@ -121,7 +122,7 @@ const keyLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 // claim hands out jobs, or nothing: 204.
 func (h Handler) claim(a *edge.Answer, r *http.Request) error {
-	var body httpapi.ClaimRequest
+	var body answer.ClaimRequest
 	asker, err := read(a, r, &body)
 	if err != nil {
 		return err
@@ -149,13 +150,13 @@ func (h Handler) claim(a *edge.Answer, r *http.Request) error {
 		return nil
 	}
 	a.Header().Set("Cache-Control", "no-store") // secrets are open in it
-	edge.WriteJSON(a, http.StatusOK, httpapi.Claimed{Jobs: jobs})
+	edge.WriteJSON(a, http.StatusOK, answer.Claimed{Jobs: jobs})
 	return nil
 }
 
 // request checks what is asked for.
 func (h Handler) request(a *edge.Answer, asker claims.Who,
-	body httpapi.ClaimRequest) (claims.Request, error) {
+	body answer.ClaimRequest) (claims.Request, error) {
 	var w wrong
 	ask := claims.Request{Who: asker, Types: body.Types, Wait: w.duration(body.Wait, "/wait"),
 		Gone: h.Stopping.Done()}
@@ -211,13 +212,13 @@ func checkJobs[T any](w *wrong, jobs []T, of func(*T) (job.ID, string)) {
 }
 
 func (h Handler) renew(a *edge.Answer, r *http.Request) error {
-	var body httpapi.RenewRequest
+	var body answer.RenewRequest
 	asker, err := read(a, r, &body)
 	if err != nil {
 		return err
 	}
 	var w wrong
-	checkJobs(&w, body.Jobs, func(one *httpapi.RenewJob) (job.ID, string) { return one.ID, one.Claim })
+	checkJobs(&w, body.Jobs, func(one *answer.RenewJob) (job.ID, string) { return one.ID, one.Claim })
 	w.worker(body.Worker)
 	for _, one := range body.Jobs {
 		if p := one.Progress; p != nil {
@@ -243,11 +244,11 @@ func (h Handler) renew(a *edge.Answer, r *http.Request) error {
 	if ended := a.Ended(); ended != nil {
 		return ended
 	}
-	edge.WriteJSON(a, http.StatusOK, httpapi.Renewed{Jobs: jobs})
+	edge.WriteJSON(a, http.StatusOK, answer.Renewed{Jobs: jobs})
 	return nil
 }
 
-func checkLog(w *wrong, log *httpapi.ClaimLog) {
+func checkLog(w *wrong, log *answer.ClaimLog) {
 	if log != nil {
 		w.if_(log.From < 1 || log.From > 1<<31, "/jobs", "log: expected the number of the first line, from 1")
 		w.if_(len(log.Lines) > 1000, "/jobs", "log: expected up to 1000 lines")
@@ -255,25 +256,25 @@ func checkLog(w *wrong, log *httpapi.ClaimLog) {
 }
 
 func (h Handler) finish(a *edge.Answer, r *http.Request) error {
-	var body httpapi.FinishRequest
+	var body answer.FinishRequest
 	asker, err := read(a, r, &body)
 	if err != nil {
 		return err
 	}
 	var w wrong
-	checkJobs(&w, body.Jobs, func(one *httpapi.FinishJob) (job.ID, string) { return one.ID, one.Claim })
+	checkJobs(&w, body.Jobs, func(one *answer.FinishJob) (job.ID, string) { return one.ID, one.Claim })
 	for _, one := range body.Jobs {
 		checkLog(&w, one.Log)
 	}
 	if err := w.err(); err != nil {
 		return err
 	}
-	edge.WriteJSON(a, http.StatusOK, httpapi.Finished{Jobs: h.Desk.Finish(r.Context(), asker, body.Jobs)})
+	edge.WriteJSON(a, http.StatusOK, answer.Finished{Jobs: h.Desk.Finish(r.Context(), asker, body.Jobs)})
 	return nil
 }
 
 func (h Handler) stop(a *edge.Answer, r *http.Request) error {
-	var body httpapi.StopRequest
+	var body answer.StopRequest
 	asker, err := read(a, r, &body)
 	if err != nil {
 		return err

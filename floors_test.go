@@ -80,6 +80,7 @@ var floors = map[string]int{
 	// 2: verbs
 	"handlers":                    2,
 	"client":                      2,
+	"asynqjobs":                   3, // producers and handlers of asynq's
 	"internal/queue":              2,
 	"internal/functions/registry": 2, // which functions are deployed
 	"internal/scaling":            2, // how many workers are wanted
@@ -197,12 +198,12 @@ var (
 // keepers says which packages may import a third-party module. Where there are
 // two, each speaks to another side of it.
 var keepers = map[string][]string{
-	"github.com/hibiken/asynq":   {"internal/queue"},
+	"github.com/hibiken/asynq":   {"internal/queue", "asynqjobs"}, // its tools; its client and its server
 	"google.golang.org/protobuf": {"internal/asynqtask"}, // the form of asynq's messages
 	"github.com/redis/go-redis/v9": {"internal/redisdb", "internal/access/store", "internal/batch",
 		"internal/lock", "internal/functions/registry", "internal/operate", "internal/jobstore",
 		"internal/queue", "internal/limits", "internal/scaling", "internal/connect", "internal/janitor",
-		"internal/alerts", "internal/claims", "internal/chaos"},
+		"internal/alerts", "internal/claims", "internal/chaos", "asynqjobs"},
 	"github.com/robfig/cron/v3":          {"internal/cron"}, // in a test: what others mean by an expression
 	"github.com/alicebob/miniredis/v2":   {"internal/localredis"},
 	"github.com/sethvargo/go-envconfig":  {"config"},

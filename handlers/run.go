@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"longshore/internal/printable"
 	"longshore/internal/stream"
@@ -18,6 +19,8 @@ type Run struct {
 	Attempt int
 	// MaxAttempts is how many the job may have.
 	MaxAttempts int
+	// Deadline is when the attempt is ended by its timeout; zero = not known.
+	Deadline time.Time
 	// Priority and Queue are where the job waited for this attempt; "" = default.
 	Priority  job.Priority
 	Queue     string

@@ -186,6 +186,7 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 
 	a.log = a.newLog()
 	run := a.newRun()
+	run.Deadline = sent.Add(a.started.Timeout)
 	report := newReport(run, a.started.Reached)
 	hold := &jobstore.Hold{ID: a.ticket.ID, Fence: a.fence, Sent: sent, Progress: report.news,
 		Stop: func(cause error) { a.stop(cause) }, KillWhenCut: a.entry.Info.ForbidOverlap,

@@ -18,6 +18,7 @@ type childWork struct {
 	Type      string          `json:"type"`
 	Attempt   int             `json:"attempt"`
 	Attempts  int             `json:"max_attempts"`
+	Deadline  time.Time       `json:"deadline"`
 	Priority  job.Priority    `json:"priority,omitempty"`
 	Queue     string          `json:"queue,omitempty"`
 	InputSize int64           `json:"input_size,omitempty"`

@@ -129,6 +129,7 @@ var floors = map[string]int{
 	"e2e":                  7,
 	"e2e/swarm":            6,
 	"e2e/leaker":           6, // a worker that leaks
+	"e2e/asynqapp":         6, // a worker of somebody who comes from asynq
 	// 7: programs
 	"cmd/web":            7,
 	"cmd/worker":         7,
@@ -198,8 +199,8 @@ var (
 // keepers says which packages may import a third-party module. Where there are
 // two, each speaks to another side of it.
 var keepers = map[string][]string{
-	"github.com/hibiken/asynq":   {"internal/queue", "asynqjobs"}, // its tools; its client and its server
-	"google.golang.org/protobuf": {"internal/asynqtask"}, // the form of asynq's messages
+	"github.com/hibiken/asynq":   {"internal/queue", "asynqjobs", "e2e/asynqapp"}, // its tools; its client and its server
+	"google.golang.org/protobuf": {"internal/asynqtask"},                          // the form of asynq's messages
 	"github.com/redis/go-redis/v9": {"internal/redisdb", "internal/access/store", "internal/batch",
 		"internal/lock", "internal/functions/registry", "internal/operate", "internal/jobstore",
 		"internal/queue", "internal/limits", "internal/scaling", "internal/connect", "internal/janitor",

@@ -4,7 +4,7 @@
 //
 // A producer gives asynq's client, its Scheduler or its PeriodicTaskManager a Redis of this package:
 //
-//	c, err := client.New(os.Getenv("LONGSHORE_URL"))
+//	c, err := client.New(client.Config{URL: os.Getenv("LONGSHORE_URL"), Token: os.Getenv("LONGSHORE_TOKEN")})
 //	producer := asynq.NewClientFromRedisClient(asynqjobs.Redis(c, asynqjobs.Config{}))
 //	info, err := producer.Enqueue(asynq.NewTask("email:welcome", payload), asynq.MaxRetry(5))
 //

@@ -39,7 +39,8 @@ type Config struct {
 	// ErrorHandler, BaseContext, Logger, LogLevel and the health check hold as they did; GroupAggregator is
 	// an error; all else is the worker's own business and is not looked at.
 	Server asynq.Config
-	// Lane is where jobs run: in the worker's process (io, the default), or in a child that can be killed (cpu).
+	// Lane is where jobs run: in the worker's process (io, the default) or
+	// in a child of it that can be killed (cpu).
 	Lane job.Lane
 }
 

@@ -23,7 +23,7 @@ import (
 // defaultRetry is how often asynq retries a task that says nothing: it is the policy of the types.
 const defaultRetry = 25
 
-// beyond is the timeout that asynq is told of a task: more than any job has, for the run's own is what ends it.
+// beyond is the timeout that asynq is told of: more than any job has, for the run's own is what ends a task.
 const beyond = 2 * tasks.MaxTimeout
 
 // Add registers a handler of asynq's, most often a mux with its middleware, as the handler of these types.
@@ -98,7 +98,8 @@ func (a *adapter) run(ctx context.Context, run *handlers.Run, payload tasks.Raw)
 	if err != nil {
 		return nil, handlers.Fail(err)
 	}
-	c := &call{ctx: context.WithValue(ctx, runKey{}, run), deadline: run.Deadline, ended: make(chan verdict, 1)}
+	c := &call{ctx: context.WithValue(ctx, runKey{}, run), deadline: run.Deadline,
+		ended: make(chan verdict, 1)}
 	if until := task.Deadline; !until.IsZero() {
 		if !time.Now().Before(until) {
 			return nil, handlers.FailWith(job.Timeout, errors.New("the task's deadline is over"))

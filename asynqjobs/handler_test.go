@@ -99,8 +99,10 @@ func TestVerdicts(t *testing.T) {
 		RetryDelayFunc: func(n int, err error, _ *asynq.Task) time.Duration {
 			return time.Duration(n)*time.Second + 1500*time.Millisecond
 		},
-		IsFailure:    func(err error) bool { return err != quiet },
-		ErrorHandler: asynq.ErrorHandlerFunc(func(_ context.Context, _ *asynq.Task, err error) { told <- err }),
+		IsFailure: func(err error) bool { return !errors.Is(err, quiet) },
+		ErrorHandler: asynq.ErrorHandlerFunc(func(_ context.Context, _ *asynq.Task, err error) {
+			told <- err
+		}),
 	}}
 	var end func(*asynq.Task) error
 	e := served(t, func(_ context.Context, task *asynq.Task) error { return end(task) }, c)
@@ -150,12 +152,15 @@ func TestVerdicts(t *testing.T) {
 			if err != nil || string(result) != c.result {
 				t.Errorf("%s: %s, %v", name, result, err)
 			}
-		case !errors.As(err, &failure), failure.Final != c.failure.Final, !strings.Contains(err.Error(), c.err),
-			c.failure.Delay >= 0 && failure.Delay != c.failure.Delay, c.failure.Delay < 0 && failure.Delay > 4*time.Second:
+		case !errors.As(err, &failure), failure.Final != c.failure.Final,
+			!strings.Contains(err.Error(), c.err),
+			c.failure.Delay >= 0 && failure.Delay != c.failure.Delay,
+			c.failure.Delay < 0 && failure.Delay > 4*time.Second:
 			t.Errorf("%s: %+v", name, err)
 		}
 		if c.told {
-			if err := <-told; name == "error" && err != trouble || name == "panic" && !asynq.IsPanicError(err) {
+			if err := <-told; name == "error" && err != trouble || //nolint:errorlint // it is the very error
+				name == "panic" && !asynq.IsPanicError(err) {
 				t.Errorf("%s: the error handler is told %v", name, err)
 			}
 		}

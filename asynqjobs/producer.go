@@ -143,8 +143,8 @@ func (p *producer) submission(task asynqtask.Task, at time.Time) (client.Submiss
 		return client.Submission{}, err
 	}
 	return client.Submission{Type: j.Type, Payload: json.RawMessage(j.Payload), Priority: to.Priority,
-		Queue: to.Queue, RunAt: j.RunAt, Timeout: j.Timeout, ExpiresIn: j.ExpiresIn, MaxAttempts: j.MaxAttempts,
-		Retention: j.Retention, UniqueKey: j.UniqueKey, UniqueUntil: j.UniqueUntil, OnConflict: "refuse"}, nil
+		Queue: to.Queue, RunAt: j.RunAt, Timeout: j.Timeout, ExpiresIn: j.ExpiresIn,
+		MaxAttempts: j.MaxAttempts, Retention: j.Retention, UniqueKey: j.UniqueKey, UniqueUntil: j.UniqueUntil, OnConflict: "refuse"}, nil
 }
 
 // taker is a Submitter that keeps what it is given.
@@ -161,9 +161,7 @@ func (t *taker) Submit(_ context.Context, s client.Submission) (job.Snapshot, er
 // probeProducer has asynq's client enqueue in all its ways, and looks at what comes of it.
 var probeProducer = sync.OnceValue(func() error {
 	to := &taker{}
-	redis := answering((&producer{to: to}).answer)
-	defer redis.Close()
-	c := asynq.NewClientFromRedisClient(redis)
+	c := asynq.NewClientFromRedisClient(answering((&producer{to: to}).answer))
 	later := time.Now().Add(time.Hour)
 	for _, opts := range [][]asynq.Option{{}, {asynq.Unique(time.Minute)}, {asynq.ProcessAt(later)},
 		{asynq.ProcessAt(later), asynq.Unique(time.Minute)}} {

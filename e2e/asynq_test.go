@@ -5,10 +5,15 @@ package e2e
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,28 +25,28 @@ import (
 )
 
 // asynqApp starts a web, and the worker of somebody who comes from asynq.
-func asynqApp(t *testing.T) (*client.Client, *asynq.Client) {
+func asynqApp(t *testing.T) (c *client.Client, producer *asynq.Client, url string) {
 	t.Helper()
 	in := install(t)
-	_, url := in.web(t)
+	_, url = in.web(t)
 	program := filepath.Join(t.TempDir(), "asynqapp")
 	if out, err := goBuild("", program, "./asynqapp").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	startCommand(t, exec.Command(program), in.env).await(t, `"msg":"worker takes jobs"`)
-	c := clientOf(t, url)
+	c = clientOf(t, url)
 	eventually(t, "its types are known", func() bool {
 		types, err := c.Types(t.Context())
 		return err == nil && slices.ContainsFunc(types, func(i client.TypeInfo) bool { return i.Type == "report:deaf" })
 	})
-	return c, asynq.NewClientFromRedisClient(asynqjobs.Redis(c, asynqjobs.Config{}))
+	return c, asynq.NewClientFromRedisClient(asynqjobs.Redis(c, asynqjobs.Config{})), url
 }
 
 // TestAsynq runs what was written for asynq: a client, a scheduler and handlers, of which only the lines
 // changed that made asynq's client and its server.
 func TestAsynq(t *testing.T) {
 	t.Parallel()
-	c, producer := asynqApp(t)
+	c, producer, _ := asynqApp(t)
 	enqueue := func(task *asynq.Task, opts ...asynq.Option) job.ID {
 		t.Helper()
 		ctx, receipt := asynqjobs.WithReceipt(t.Context())
@@ -97,7 +102,7 @@ func TestAsynq(t *testing.T) {
 // only as long as they are.
 func TestAsynqConflicts(t *testing.T) {
 	t.Parallel()
-	c, producer := asynqApp(t)
+	c, producer, _ := asynqApp(t)
 	task := asynq.NewTask("email:welcome", []byte(`{"user_id":42}`))
 	hour := asynq.ProcessIn(time.Hour)
 	for _, id := range []string{"order 7", "}{", " a ", "0123456789abcdef", strings.Repeat("x", 5000),
@@ -153,7 +158,7 @@ func TestAsynqConflicts(t *testing.T) {
 // TestAsynqPeriodic has asynq's scheduler and its manager of periodic tasks make jobs.
 func TestAsynqPeriodic(t *testing.T) {
 	t.Parallel()
-	c, _ := asynqApp(t)
+	c, _, _ := asynqApp(t)
 	redis := asynqjobs.Redis(c, asynqjobs.Config{})
 	made := make(chan error, 100)
 	opts := &asynq.SchedulerOpts{LogLevel: asynq.ErrorLevel,
@@ -202,7 +207,7 @@ func (periodic) GetConfigs() ([]*asynq.PeriodicTaskConfig, error) {
 // TestAsynqDeaf cancels a handler in lane cpu that looks at no context.
 func TestAsynqDeaf(t *testing.T) {
 	t.Parallel()
-	c, producer := asynqApp(t)
+	c, producer, _ := asynqApp(t)
 	ctx, receipt := asynqjobs.WithReceipt(context.Background())
 	if _, err := producer.EnqueueContext(ctx, asynq.NewTask("report:deaf", nil)); err != nil {
 		t.Fatal(err)
@@ -224,5 +229,52 @@ func TestAsynqDeaf(t *testing.T) {
 	}
 	if snap := wait(t, c, timed.Job); snap.State != job.Failed || snap.Error.Code != job.Timeout {
 		t.Errorf("it is %s, %+v", snap.State, snap.Error)
+	}
+}
+
+// TestAsynqLostAnswer loses the answer to a submission that was taken: asynq's client must not take its own
+// task for a conflict.
+func TestAsynqLostAnswer(t *testing.T) {
+	t.Parallel()
+	c, _, at := asynqApp(t)
+	behind, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lost atomic.Int32
+	lossy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(behind) },
+		ModifyResponse: func(r *http.Response) error {
+			if r.Request.Method == http.MethodPost && lost.Add(1)%2 == 1 {
+				return errors.New("cut")
+			}
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	})
+	defer lossy.Close()
+	producer := asynq.NewClientFromRedisClient(asynqjobs.Redis(clientOf(t, lossy.URL), asynqjobs.Config{}))
+	for _, opts := range [][]asynq.Option{{}, {asynq.TaskID("order 7")}, {asynq.Unique(time.Hour)}} {
+		ctx, receipt := asynqjobs.WithReceipt(t.Context())
+		_, err := producer.EnqueueContext(ctx, asynq.NewTask("email:reminder", nil), append(opts, asynq.MaxRetry(3))...)
+		if err != nil {
+			t.Errorf("%v: %v", opts, err)
+			continue
+		}
+		if snap := wait(t, c, receipt.Job); snap.State != job.Succeeded {
+			t.Errorf("%v: %s", opts, snap.State)
+		}
+	}
+	if lost.Load() != 6 {
+		t.Errorf("%d answers, half of them lost", lost.Load())
+	}
+	n := 0
+	for _, err := range c.List(t.Context(), client.Filter{Type: "email:reminder"}) {
+		if n++; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n != 3 {
+		t.Errorf("%d jobs of 3 tasks", n)
 	}
 }

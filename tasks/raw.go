@@ -6,7 +6,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// Raw is the payload of a type that says nothing about it: any JSON object, which the handler reads by itself.
+// Raw is the payload of a type that says nothing about it: any JSON object, which the handler reads itself.
 type Raw struct{ text []byte }
 
 // Bytes is the object's text, without blanks between its tokens.

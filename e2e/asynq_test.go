@@ -21,6 +21,7 @@ import (
 
 	"longshore/asynqjobs"
 	"longshore/client"
+	"longshore/internal/httpapi"
 	"longshore/job"
 )
 
@@ -33,6 +34,8 @@ func asynqApp(t *testing.T) (c *client.Client, producer *asynq.Client, url strin
 	if out, err := goBuild("", program, "./asynqapp").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	// beside a stock worker, which puts their tickets aside
+	in.start(t, "worker").await(t, `"msg":"worker takes jobs"`)
 	startCommand(t, exec.Command(program), in.env).await(t, `"msg":"worker takes jobs"`)
 	c = clientOf(t, url)
 	eventually(t, "its types are known", func() bool {
@@ -222,6 +225,13 @@ func TestAsynqDeaf(t *testing.T) {
 	if snap := wait(t, c, receipt.Job); snap.State != job.Canceled {
 		t.Errorf("it is %s", snap.State)
 	}
+	ctx, again := asynqjobs.WithReceipt(context.Background())
+	if _, err := producer.EnqueueContext(ctx, asynq.NewTask("report:weekly", nil)); err != nil {
+		t.Fatal(err)
+	}
+	if snap := wait(t, c, again.Job); snap.State != job.Canceled || snap.Attempt != 2 {
+		t.Errorf("one that fails and is revoked then is %s after %d, %+v", snap.State, snap.Attempt, snap.Error)
+	}
 	ctx, timed := asynqjobs.WithReceipt(context.Background())
 	if _, err := producer.EnqueueContext(ctx, asynq.NewTask("report:deaf", nil), asynq.Timeout(time.Second),
 		asynq.MaxRetry(0)); err != nil {
@@ -276,5 +286,26 @@ func TestAsynqLostAnswer(t *testing.T) {
 	}
 	if n != 3 {
 		t.Errorf("%d jobs of 3 tasks", n)
+	}
+}
+
+// TestClaimedNames has a program claim jobs of types that are called as other systems call theirs.
+func TestClaimedNames(t *testing.T) {
+	t.Parallel()
+	in := install(t)
+	_, url := in.web(t)
+	c := &claimer{t: t, url: url, name: "host:1:names"}
+	for _, typ := range []string{"Mailer::WelcomeJob", "email:welcome", "a"} {
+		claimed(t, url, typ, "")
+		made := posted(t, url, `{"type":"`+typ+`","payload":{}}`).ID
+		if got := c.one(typ); got.ID != made || got.Type != typ {
+			t.Errorf("%s: claimed %+v, want %s", typ, got, made)
+		} else if end := c.finish(httpapi.FinishJob{ID: got.ID, Claim: got.Claim, Result: []byte(`{}`)}); end.State != job.Succeeded {
+			t.Errorf("%s: %+v", typ, end)
+		}
+	}
+	made := posted(t, url, `{"type":"Mailer::WelcomeJob","payload":{}}`).ID
+	if got := c.one("Mailer::*"); got.ID != made {
+		t.Errorf("by a glob: %+v", got)
 	}
 }

@@ -73,6 +73,12 @@ func registry() *handlers.Registry {
 	mux.HandleFunc("email:panic", func(context.Context, *asynq.Task) error { panic("no such template") })
 	mux.HandleFunc("email:gone", func(context.Context, *asynq.Task) error { return asynq.RevokeTask })
 	mux.HandleFunc("report:deaf", deaf)
+	mux.HandleFunc("report:weekly", func(ctx context.Context, t *asynq.Task) error {
+		if err := remind(ctx, t); err != nil {
+			return err
+		}
+		return asynq.RevokeTask
+	})
 
 	c := asynqjobs.Config{Server: asynq.Config{Concurrency: 10,
 		Queues:         map[string]int{"critical": 6, "default": 3, "low": 1},
@@ -80,7 +86,7 @@ func registry() *handlers.Registry {
 	var r handlers.Registry
 	asynqjobs.Add(&r, mux, c, "email:welcome", "email:reminder", "email:echo", "email:panic", "email:gone")
 	c.Lane = job.LaneCPU
-	asynqjobs.Add(&r, mux, c, "report:deaf")
+	asynqjobs.Add(&r, mux, c, "report:deaf", "report:weekly")
 	return &r
 }
 

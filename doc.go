@@ -99,8 +99,8 @@
 // Many jobs come in as lines (POST /v1/jobs/batch, enqueue batch): checking
 // and records then go on at the same time, some hundred jobs at once.
 //
-// [longshore/asynqjobs] is the way in and out for programs written for asynq: its client and schedulers submit
-// jobs, its handlers run them, both on a Redis that is none (docs/from-asynq.md).
+// [longshore/asynqjobs] is the way in and out for programs written for asynq: its client and schedulers
+// submit jobs, its handlers run them, both on a Redis that is none (docs/from-asynq.md).
 //
 // [longshore/internal/functions] makes types of folders with programs in any language,
 // and has the seam to the modes that run them. [longshore/internal/functions/starter]

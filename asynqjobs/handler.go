@@ -159,7 +159,7 @@ func (c *call) judge(v verdict) (any, error) {
 	defer c.mu.Unlock()
 	err := c.err
 	if err == nil {
-		err = errors.New(v.err) // a panic's, or asynq's own
+		err = errors.New(cmp.Or(v.err, "asynq ended the run")) // a panic's, or asynq's own
 	}
 	switch v.what {
 	case scriptRetry:

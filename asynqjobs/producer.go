@@ -29,6 +29,9 @@ type Submitter interface {
 func Redis(to Submitter, c Config) redis.UniversalClient {
 	p := &producer{to: to, queues: targets(c.Queues)}
 	return answering(func(ctx context.Context, q question) (any, error) {
+		if to == nil {
+			return nil, errors.New("asynqjobs.Redis was given nothing to submit jobs to")
+		}
 		if err := probeProducer(); err != nil {
 			return nil, err
 		}

@@ -78,6 +78,7 @@ func TestNotTaken(t *testing.T) {
 		},
 		"another":  func() error { return rdb.Eval(t.Context(), "return 1", nil).Err() },
 		"no Redis": func() error { return second(rdb.Subscribe(t.Context(), "a").Receive(t.Context())) },
+		"nothing":  func() error { return asynq.NewClientFromRedisClient(Redis(nil, Config{})).Ping() },
 		"sadd":     func() error { return rdb.SAdd(t.Context(), "asynq:other", "a").Err() },
 	} {
 		if err := enqueue(); err == nil || !strings.Contains(err.Error(), word) {

@@ -148,11 +148,9 @@ func (s *server) end(q question) (any, error) {
 	}
 	v := verdict{what: q.script}
 	if q.script == scriptRetry || q.script == scriptArchive {
-		t, err := asynqtask.Decode(q.text(1))
-		if err != nil {
-			return nil, err
+		if t, err := asynqtask.Decode(q.text(1)); err == nil {
+			v.err = t.LastError
 		}
-		v.err = t.LastError
 	}
 	if q.script == scriptRetry && len(q.args) > 4 {
 		v.at = time.Unix(q.number(2), 0)

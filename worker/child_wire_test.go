@@ -20,7 +20,8 @@ import (
 func TestErrorsCross(t *testing.T) {
 	t.Parallel()
 	trouble := errors.New("trouble")
-	a := &attempt{worker: &worker{log: slog.New(slog.DiscardHandler)}, ticket: job.Ticket{ID: job.NewID(time.Now())}}
+	a := &attempt{worker: &worker{log: slog.New(slog.DiscardHandler)},
+		ticket: job.Ticket{ID: job.NewID(time.Now())}}
 	a.started.Attempt = 1
 	for name, c := range map[string]struct {
 		err  error

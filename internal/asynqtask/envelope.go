@@ -10,6 +10,9 @@ import (
 	"longshore/internal/strictjson"
 )
 
+// maxRetried is more than any task was; an envelope may be a stranger's.
+const maxRetried = 1 << 30
+
 // member is the one member of an envelope.
 const member = "asynq"
 
@@ -82,8 +85,10 @@ func Unwrap(payload []byte) (Task, error) {
 		return Task{}, fmt.Errorf("the envelope of a task can't be read: %w", err)
 	case e.JSON != nil && e.Base64 != nil:
 		return Task{}, errors.New("the envelope of a task has two payloads")
+	case e.Retried < 0 || e.Retried > maxRetried || e.Deadline < 0 || e.Deadline > maxSeconds:
+		return Task{}, errors.New("the envelope of a task has a number out of range")
 	}
-	t := Task{Payload: e.Base64, Headers: e.Headers, ID: e.ID, Retried: max(e.Retried, 0)}
+	t := Task{Payload: e.Base64, Headers: e.Headers, ID: e.ID, Retried: e.Retried}
 	if e.JSON != nil {
 		t.Payload = e.JSON
 	}

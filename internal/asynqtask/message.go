@@ -145,7 +145,7 @@ func (t *Task) setHeader(entry []byte) error {
 func (t *Task) setNumber(number protowire.Number, value int64) error {
 	switch number {
 	case fieldRetry, fieldRetried:
-		if value < 0 || value > math.MaxInt32 {
+		if value < 0 || value > maxRetried {
 			return errors.New("count is out of range")
 		}
 		if number == fieldRetry {

@@ -116,7 +116,8 @@ func TestPayloads(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{`{"asynq":5}`, `{"asynq":{"base64":"%"}}`, `{"asynq":{"json":{},"base64":""}}`,
-		`{"asynq":{"what":1}}`} {
+		`{"asynq":{"what":1}}`, `{"asynq":{"retried":-1}}`, `{"asynq":{"retried":2147483647}}`,
+		`{"asynq":{"deadline":9223372036854775807}}`} {
 		if task, err := Unwrap([]byte(bad)); err == nil {
 			t.Errorf("%s: %+v", bad, task)
 		}

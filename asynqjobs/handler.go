@@ -99,7 +99,7 @@ func (a *adapter) run(ctx context.Context, run *handlers.Run, payload tasks.Raw)
 		return nil, handlers.Fail(err)
 	}
 	c := &call{ctx: context.WithValue(ctx, runKey{}, run), deadline: run.Deadline,
-		ended: make(chan verdict, 1)}
+		ended: make(chan verdict, 1), returned: make(chan struct{})}
 	if until := task.Deadline; !until.IsZero() {
 		if !time.Now().Before(until) {
 			return nil, handlers.FailWith(job.Timeout, errors.New("the task's deadline is over"))

@@ -52,7 +52,7 @@ var probeHandlers = sync.OnceValue(func() error {
 	for end, want := range map[string]verdict{"": {what: scriptDone}, "revoke": {what: scriptDone},
 		"skip":  {what: scriptArchive, err: "trouble: " + asynq.SkipRetry.Error()},
 		"retry": {what: scriptRetry, err: "trouble", fails: true}, "panic": {what: scriptRetry, fails: true}} {
-		c := &call{ctx: ctx, ended: make(chan verdict, 1), task: asynqtask.Task{Type: "probe:asynq", ID: "probe",
+		c := &call{ctx: ctx, ended: make(chan verdict, 1), returned: make(chan struct{}), task: asynqtask.Task{Type: "probe:asynq", ID: "probe",
 			Queue: "low", Payload: []byte("payload"), Retry: 3, Retried: 2, Timeout: beyond,
 			Headers: map[string]string{"a": "b", "end": end}}}
 		s.enter(c)

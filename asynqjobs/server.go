@@ -13,6 +13,15 @@ import (
 	"longshore/internal/asynqtask"
 )
 
+const (
+	// leaseLength is asynq's, from when it begins to ask for a task.
+	leaseLength = 30 * time.Second
+	// askWait is how long it is let wait for one: the lease of the task that comes then must be fresh.
+	askWait = 5 * time.Second
+	// graceOfLease is how long after the end of a lease asynq may still say how its task has ended.
+	graceOfLease = time.Second
+)
+
 // mostAtOnce is how many tasks a server may run: more than any worker has slots.
 const mostAtOnce = 1 << 14
 
@@ -24,6 +33,7 @@ type server struct {
 	asynq   *asynq.Server
 	waiting chan *call    // for asynq to take
 	stopped chan struct{} // closed by stop
+	next    *call         // taken from waiting too late; only the goroutine that asks touches it
 
 	mu    sync.Mutex
 	calls map[string]*call // by id: those that have not ended
@@ -35,12 +45,15 @@ type call struct {
 	task     asynqtask.Task
 	deadline time.Time // zero = none
 	ended    chan verdict
+	returned chan struct{} // closed when the handler has returned, or panicked
 
 	mu     sync.Mutex
 	result []byte
 	err    error         // what the handler returned
 	delay  time.Duration // that RetryDelayFunc said after it; meant only if delayed
 	later  bool          // … it was asked
+	whole  bool          // the handler has returned
+	lease  time.Time     // until when asynq may end it
 }
 
 // A verdict is what asynq makes of a run.
@@ -94,13 +107,58 @@ func (s *server) find(id string) *call {
 
 // do runs a call that has been entered.
 func (s *server) do(c *call) (verdict, error) {
+	c.extend(time.Now().Add(leaseLength)) // until it is known better
 	select {
 	case s.waiting <- c:
 	case <-c.ctx.Done():
 		s.leave(c)
 		return verdict{}, context.Cause(c.ctx)
 	}
-	return <-c.ended, nil
+	watch := time.NewTimer(leaseLength + graceOfLease)
+	defer watch.Stop()
+	for {
+		select {
+		case v := <-c.ended:
+			return v, nil
+		case <-watch.C:
+		}
+		left := c.left()
+		if left <= 0 {
+			return s.forgotten(c), nil
+		}
+		watch.Reset(left)
+	}
+}
+
+// forgotten is how a run ends whose lease asynq has let pass, as where the process stood still for longer:
+// asynq says nothing of it any more.
+func (s *server) forgotten(c *call) verdict {
+	select {
+	case v := <-c.ended:
+		return v
+	case <-c.returned:
+	case <-c.ctx.Done():
+	}
+	s.leave(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.whole && (c.err == nil || errors.Is(c.err, asynq.RevokeTask)) {
+		return verdict{what: scriptDone}
+	}
+	return verdict{what: scriptRequeue}
+}
+
+func (c *call) extend(until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lease = until
+}
+
+// left is how long asynq may still say how the run has ended.
+func (c *call) left() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Until(c.lease.Add(graceOfLease))
 }
 
 func (s *server) leave(c *call) {
@@ -113,12 +171,7 @@ func (s *server) leave(c *call) {
 func (s *server) answer(_ context.Context, q question) (any, error) {
 	switch {
 	case q.script == scriptDequeue:
-		select {
-		case c := <-s.waiting:
-			return string(c.task.Encode()), nil
-		case <-s.stopped:
-			return nil, nil
-		}
+		return s.dequeue(), nil
 	case ends[q.script]:
 		return s.end(q)
 	case q.name == "hset" && len(q.args) == 3 && string(q.text(1)) == "result":
@@ -134,11 +187,39 @@ func (s *server) answer(_ context.Context, q question) (any, error) {
 	}
 	switch q.name {
 	case "zadd", "zrem": // its lease is as long as the run: ours is what counts
+		for i := range q.args {
+			if c := s.find(string(q.text(i))); c != nil {
+				c.extend(time.Now().Add(leaseLength))
+			}
+		}
 		return int64(1), nil
 	case "ping":
 		return "PONG", nil
 	}
 	return nil, q.unanswered()
+}
+
+// dequeue is the next task's message; nil for none yet.
+func (s *server) dequeue() any {
+	began := time.Now()
+	c := s.next
+	if s.next = nil; c == nil {
+		wait := time.NewTimer(askWait)
+		defer wait.Stop()
+		select {
+		case c = <-s.waiting:
+		case <-wait.C:
+			return nil
+		case <-s.stopped:
+			return nil
+		}
+	}
+	if time.Since(began) > 2*askWait { // the process stood still
+		s.next = c
+		return nil
+	}
+	c.extend(began.Add(leaseLength))
+	return string(c.task.Encode())
 }
 
 func (s *server) end(q question) (any, error) {
@@ -202,13 +283,14 @@ func (s *server) process(ctx context.Context, t *asynq.Task) error {
 	run, cancel := context.WithCancelCause(c.ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })()
+	defer close(c.returned)
 	err := s.handler.ProcessTask(&taskContext{run, ctx, c.deadline}, t)
+	c.mu.Lock()
+	c.err, c.whole = err, true
+	c.mu.Unlock()
 	if err == nil {
 		return nil
 	}
-	c.mu.Lock()
-	c.err = err
-	c.mu.Unlock()
 	return &outcome{err, c}
 }
 

@@ -62,7 +62,7 @@
 //
 // # Floor 2: verbs
 //
-// [longshore/internal/queue] is the only package that knows asynq. What it
+// [longshore/internal/queue] is the only package that knows asynq's queues. What it
 // carries are tickets: a job's id and the number of its delivery, no more. A
 // ticket that is lost, late or doubled does no harm, because the record decides.
 // It moves in the same script as its record, many at a time; asynq's tools list, count and pause what waits.
@@ -77,6 +77,7 @@
 // [longshore/internal/gather] writes what became of a batch for the job that comes then.
 // [longshore/internal/refusal] is the one table from what went wrong inside to the code
 // and the HTTP status that a client gets, whichever way it came.
+// [longshore/internal/asynqtask] makes jobs of asynq's tasks, and knows its messages and no Redis.
 // [longshore/handlers] does the work of the built-in types and has the Registry
 // for your own. [longshore/client] is the Go client.
 //
@@ -97,6 +98,9 @@
 // be another job's file, by reference: then the new job registers with that one.
 // Many jobs come in as lines (POST /v1/jobs/batch, enqueue batch): checking
 // and records then go on at the same time, some hundred jobs at once.
+//
+// [longshore/asynqjobs] is the way in and out for programs written for asynq: its client and schedulers
+// submit jobs, its handlers run them, both on a Redis that is none (docs/from-asynq.md).
 //
 // [longshore/internal/functions] makes types of folders with programs in any language,
 // and has the seam to the modes that run them. [longshore/internal/functions/starter]

@@ -64,6 +64,7 @@ var floors = map[string]int{
 	"tasks":                    1,
 	"answer":                   1,
 	"internal/httpapi":         1,
+	"internal/asynqtask":       2, // jobs of asynq's tasks
 	"internal/hub":             1,
 	"internal/access/store":    2,
 	"internal/access/token":    3,
@@ -79,6 +80,7 @@ var floors = map[string]int{
 	// 2: verbs
 	"handlers":                    2,
 	"client":                      2,
+	"asynqjobs":                   3, // producers and handlers of asynq's
 	"internal/queue":              2,
 	"internal/functions/registry": 2, // which functions are deployed
 	"internal/scaling":            2, // how many workers are wanted
@@ -127,6 +129,7 @@ var floors = map[string]int{
 	"e2e":                  7,
 	"e2e/swarm":            6,
 	"e2e/leaker":           6, // a worker that leaks
+	"e2e/asynqapp":         6, // a worker of somebody who comes from asynq
 	// 7: programs
 	"cmd/web":            7,
 	"cmd/worker":         7,
@@ -196,11 +199,12 @@ var (
 // keepers says which packages may import a third-party module. Where there are
 // two, each speaks to another side of it.
 var keepers = map[string][]string{
-	"github.com/hibiken/asynq": {"internal/queue"},
+	"github.com/hibiken/asynq":   {"internal/queue", "asynqjobs", "e2e/asynqapp"}, // its tools; its client and its server
+	"google.golang.org/protobuf": {"internal/asynqtask"},                          // the form of asynq's messages
 	"github.com/redis/go-redis/v9": {"internal/redisdb", "internal/access/store", "internal/batch",
 		"internal/lock", "internal/functions/registry", "internal/operate", "internal/jobstore",
 		"internal/queue", "internal/limits", "internal/scaling", "internal/connect", "internal/janitor",
-		"internal/alerts", "internal/claims", "internal/chaos"},
+		"internal/alerts", "internal/claims", "internal/chaos", "asynqjobs"},
 	"github.com/robfig/cron/v3":          {"internal/cron"}, // in a test: what others mean by an expression
 	"github.com/alicebob/miniredis/v2":   {"internal/localredis"},
 	"github.com/sethvargo/go-envconfig":  {"config"},

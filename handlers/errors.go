@@ -13,6 +13,8 @@ import (
 type Failure struct {
 	Code  job.Code
 	Final bool // do not try again
+	// Delay is the pause before the next attempt; 0 = the usual one, which doubles.
+	Delay time.Duration
 	Err   error
 }
 
@@ -40,6 +42,22 @@ func Fail(err error) error {
 func FailWith(code job.Code, err error) error {
 	return &Failure{Code: code, Final: true, Err: err}
 }
+
+// RetryIn marks an error after which the job is tried again in d, if it has attempts left, and not after
+// the usual pause. The code is handler_error, or the one that err already has. RetryIn(nil, d) is nil.
+func RetryIn(err error, d time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	code := job.HandlerError
+	if f := (*Failure)(nil); errors.As(err, &f) {
+		code = f.Code
+	}
+	return &Failure{Code: code, Delay: max(d, time.Millisecond), Err: err}
+}
+
+// ErrCancel is what a handler returns, or wraps, to end its job as canceled: there is nothing to do any more.
+var ErrCancel = errors.New("the handler cancels the job")
 
 // A Postponement is what After returns.
 type Postponement struct{ Delay time.Duration }

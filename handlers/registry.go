@@ -67,6 +67,9 @@ func Add[P any](r *Registry, d tasks.Definition[P], do Func[P]) {
 	}}
 }
 
+// AddErr has Err return an error too: it is for packages that register handlers for others.
+func (r *Registry) AddErr(err error) { r.err = errors.Join(r.err, err) }
+
 // Err returns what was wrong with the calls of Add.
 func (r *Registry) Err() error { return r.err }
 

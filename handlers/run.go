@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"longshore/internal/printable"
 	"longshore/internal/stream"
@@ -13,9 +14,16 @@ import (
 
 // A Run is one attempt at one job, as its handler sees it.
 type Run struct {
-	ID        job.ID
-	Type      string
-	Attempt   int
+	ID      job.ID
+	Type    string
+	Attempt int
+	// MaxAttempts is how many the job may have.
+	MaxAttempts int
+	// Deadline is when the attempt is ended by its timeout; zero = not known.
+	Deadline time.Time
+	// Priority and Queue are where the job waited for this attempt; "" = default.
+	Priority  job.Priority
+	Queue     string
 	InputSize int64 // bytes; 0 without an input
 	// After is how the jobs have ended that were to end before this one.
 	After []job.After

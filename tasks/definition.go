@@ -31,7 +31,7 @@ const (
 // enum, minimum, maximum, minLength, maxLength, minItems, maxItems, pattern.
 // A field is required unless its json tag says omitempty.
 type Definition[P any] struct {
-	Type string // dotted lower-case name, as "log.analyze"
+	Type string // 1 to 64 of [A-Za-z0-9_.:-], as "log.analyze"; its first is a letter, a digit or _
 	Doc  string // one sentence for the lists of types
 	Lane job.Lane
 
@@ -111,10 +111,15 @@ func (i Info) MayNeedChild() bool { return i.Lane == job.LaneCPU || i.child != n
 // Timeout is the time limit of one attempt.
 func (i Info) Timeout() time.Duration { return time.Duration(i.TimeoutMS) * time.Millisecond }
 
-// ValidName reports whether a text may be the name of a type.
-func ValidName(name string) bool { return len(name) <= 64 && typeName.MatchString(name) }
+// ValidName reports whether a text may be the name of a type: job.IsType.
+func ValidName(name string) bool { return job.IsType(name) }
 
-var typeName = regexp.MustCompile(`^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)+$`)
+// FolderName reports whether a text may be the name of a type that is made of a folder: two or more words of
+// lower case, joined by dots. A folder is a file's name too, on systems that know no case or take ":" for
+// something else, and the dot tells it from folders that are there for other reasons.
+func FolderName(name string) bool { return len(name) <= 64 && folderName.MatchString(name) }
+
+var folderName = regexp.MustCompile(`^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)+$`)
 
 // reserved reports whether a name steers a submission. As such names share the query
 // string with a payload's fields, no field may have one.
@@ -172,7 +177,7 @@ func (i Info) valid() error {
 		errs = append(errs, fmt.Errorf("task %q: "+format, append([]any{i.Type}, args...)...))
 	}
 	if !ValidName(i.Type) {
-		bad("type must be two or more lower-case words joined by dots, at most 64 characters")
+		bad("type must be %s", job.TypeNames)
 	}
 	if !slices.Contains(job.Lanes, i.Lane) && (i.Lane != job.LaneClaim || !i.Published()) {
 		bad("lane must be one of %v", job.Lanes)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/job"
 )
 
@@ -172,10 +173,9 @@ func TestWrongDefinitions(t *testing.T) {
 		make func() (Info, error)
 		want string
 	}{
-		"no dot":   {Definition[sample]{Type: "sample", Lane: job.LaneIO}.Info, "joined by dots"},
-		"capitals": {Definition[sample]{Type: "Test.Sample", Lane: job.LaneIO}.Info, "lower-case"},
-		"brace":    {Definition[sample]{Type: "test.{x}", Lane: job.LaneIO}.Info, "lower-case"},
-		"no lane":  {Definition[sample]{Type: "test.sample"}.Info, "lane"},
+		"no name": {Definition[sample]{Type: "", Lane: job.LaneIO}.Info, job.TypeNames},
+		"brace":   {Definition[sample]{Type: "test.{x}", Lane: job.LaneIO}.Info, job.TypeNames},
+		"no lane": {Definition[sample]{Type: "test.sample"}.Info, "lane"},
 		"overlap in io": {Definition[sample]{Type: "test.sample", Lane: job.LaneIO,
 			ForbidOverlap: true}.Info, "killed"},
 		"long timeout": {Definition[sample]{Type: "test.sample", Lane: job.LaneIO,
@@ -191,6 +191,51 @@ func TestWrongDefinitions(t *testing.T) {
 	} {
 		if _, err := c.make(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q in it", name, err, c.want)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a", 64)
+	for name, is := range map[string]struct{ name, folder bool }{
+		"log.analyze": {true, true}, "a.b_c-d.7": {true, true}, "email:welcome": {true, false}, "a": {true, false},
+		"Mailer::Job": {true, false}, "_a.b": {true, false}, "7": {true, false}, "a.": {true, false}, long: {true, false},
+		"": {}, long + "a": {}, ".": {}, "..": {}, ".a": {}, ":a": {}, "-a": {}, "a b": {}, "a/b": {}, "a*": {},
+		"a{b}": {}, "ä": {}, "a\n": {}, "a%b": {},
+	} {
+		if ValidName(name) != is.name || FolderName(name) != is.folder {
+			t.Errorf("%q: %v, as a folder %v", name, ValidName(name), FolderName(name))
+		}
+		if at := job.PlaceOf(job.LaneClaim, job.High, "mails", "acme", name); is.name &&
+			(job.ParsePlace(at.Name()) != at || !at.Known()) {
+			t.Errorf("%q waits at %q, which is read as %+v", name, at.Name(), job.ParsePlace(at.Name()))
+		}
+		if access.CheckGlob(name) != "" && is.name {
+			t.Errorf("no key can be for %q", name)
+		}
+	}
+}
+
+// TestRaw holds that a raw payload is any object, and keeps its bytes.
+func TestRaw(t *testing.T) {
+	t.Parallel()
+	info, err := Definition[Raw]{Type: "a:b", Lane: job.LaneIO}.Info()
+	if err != nil || string(info.Schema) != AnyPayload && !strings.Contains(string(info.Schema), "object") {
+		t.Fatalf("%s, %v", info.Schema, err)
+	}
+	c, err := NewCatalog(info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{`{"b":[1,2],"a":1e2}`: `{"b":[1,2],"a":1e2}`, "": "{}",
+		`{"a": 1}`: `{"a":1}`, `[]`: "", `7`: "", `{"a":1,"a":2}`: ""} {
+		got, err := c.Check("a:b", []byte(text))
+		if string(got) != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %s, %v", text, got, err)
+		}
+		if p, err := (Definition[Raw]{Type: "a:b"}).Decode(got); want != "" && (err != nil || string(p.Bytes()) != want) {
+			t.Errorf("%s: %s, %v", text, p.Bytes(), err)
 		}
 	}
 }

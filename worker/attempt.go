@@ -186,6 +186,7 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 
 	a.log = a.newLog()
 	run := a.newRun()
+	run.Deadline = sent.Add(a.started.Timeout)
 	report := newReport(run, a.started.Reached)
 	hold := &jobstore.Hold{ID: a.ticket.ID, Fence: a.fence, Sent: sent, Progress: report.news,
 		Stop: func(cause error) { a.stop(cause) }, KillWhenCut: a.entry.Info.ForbidOverlap,
@@ -243,6 +244,7 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 
 func (a *attempt) newRun() *handlers.Run {
 	run := &handlers.Run{ID: a.ticket.ID, Type: a.started.Type, Attempt: a.started.Attempt,
+		MaxAttempts: a.started.MaxAttempts, Priority: a.ticket.Priority, Queue: a.ticket.Queue,
 		After: a.started.After,
 		Files: &files{blobs: a.worker.sys.Blobs, spec: a.started.Spec,
 			room: allowance{max: a.worker.config.MaxOutput}, prefix: jobstore.Folder(a.ticket.ID) + "/" +
@@ -317,7 +319,7 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 		return jobstore.End{Outcome: jobstore.Release}, true
 	case errors.Is(cause, errTimeout):
 		message := fmt.Sprintf("the attempt ran longer than %v", a.started.Timeout)
-		return jobstore.End{Outcome: jobstore.Retry, Delay: jobstore.Backoff(a.started.Attempt),
+		return jobstore.End{Outcome: jobstore.Retry, Delay: a.pause(err),
 			Code: job.Timeout, Message: message}, true
 	}
 	if errors.Is(err, isolate.ErrStart) {
@@ -334,11 +336,14 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 		a.logger().WarnContext(ctx, "job is given back", "error", a.told(err))
 		return jobstore.End{Outcome: jobstore.Release, Delay: unfitPause}, true
 	}
+	if errors.Is(err, handlers.ErrCancel) {
+		return jobstore.End{Outcome: jobstore.Canceled}, true
+	}
 	var later *handlers.Postponement
 	if errors.As(err, &later) {
 		return jobstore.End{Outcome: jobstore.Release, Delay: later.Delay}, true
 	}
-	end = jobstore.End{Outcome: jobstore.Retry, Delay: jobstore.Backoff(a.started.Attempt),
+	end = jobstore.End{Outcome: jobstore.Retry, Delay: a.pause(err),
 		Code: job.HandlerError, Message: a.hide(err.Error())}
 	var failure *handlers.Failure
 	if errors.As(err, &failure) {
@@ -363,6 +368,14 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 	a.logger().WarnContext(ctx, "attempt failed", "code", end.Code, "final", end.Outcome == jobstore.Failed,
 		"error", a.told(err))
 	return end, true
+}
+
+// pause is how long to wait after an attempt that ended with an error: its handler may have said so.
+func (a *attempt) pause(err error) time.Duration {
+	if f := (*handlers.Failure)(nil); errors.As(err, &f) && f.Delay > 0 {
+		return f.Delay
+	}
+	return jobstore.Backoff(a.started.Attempt)
 }
 
 // finish records the end, asking until it is answered.

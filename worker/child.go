@@ -83,6 +83,7 @@ func serveChild(ctx context.Context, r *handlers.Registry, o *isolate.Order) (re
 	files := &childFiles{folder: o.Folder, input: o.Input, room: allowance{max: w.MaxOutput},
 		floor: floorOf(o.Folder, w.MinFree)}
 	run := &handlers.Run{ID: w.ID, Type: w.Type, Attempt: w.Attempt, InputSize: w.InputSize,
+		MaxAttempts: w.Attempts, Deadline: w.Deadline, Priority: w.Priority, Queue: w.Queue,
 		After: w.After, Files: files}
 	logRun(ctx, run)
 	done := make(chan struct{})

@@ -17,6 +17,10 @@ type childWork struct {
 	ID        job.ID          `json:"id"`
 	Type      string          `json:"type"`
 	Attempt   int             `json:"attempt"`
+	Attempts  int             `json:"max_attempts"`
+	Deadline  time.Time       `json:"deadline"`
+	Priority  job.Priority    `json:"priority,omitempty"`
+	Queue     string          `json:"queue,omitempty"`
 	InputSize int64           `json:"input_size,omitempty"`
 	After     []job.After     `json:"after,omitempty"`
 	Payload   json.RawMessage `json:"payload"`
@@ -46,6 +50,8 @@ type childError struct {
 	Final   bool          `json:"final,omitempty"`
 	NoSpace bool          `json:"no_space,omitempty"`
 	Later   time.Duration `json:"later,omitempty"` // handlers.After
+	Delay   time.Duration `json:"delay,omitempty"` // handlers.RetryIn
+	Cancel  bool          `json:"cancel,omitempty"`
 	Stack   string        `json:"stack,omitempty"` // of a panic
 }
 
@@ -86,10 +92,13 @@ func errorOf(ctx context.Context, err error) *childError {
 	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)): // the worker knows the cause
 	case errors.As(err, &panics):
 		e.Stack = describe(panics)
+	case errors.Is(err, handlers.ErrCancel):
+		e.Cancel = true
 	case errors.As(err, &later):
 		e.Later = later.Delay
 	case errors.As(err, &failure):
-		e.Code, e.Final, e.NoSpace = failure.Code, failure.Final, errors.Is(err, blob.ErrNoSpace)
+		e.Code, e.Final, e.Delay = failure.Code, failure.Final, failure.Delay
+		e.NoSpace = errors.Is(err, blob.ErrNoSpace)
 	}
 	return e
 }
@@ -98,13 +107,15 @@ func errorOf(ctx context.Context, err error) *childError {
 func (e *childError) err() error {
 	err := errors.New(e.Message)
 	switch {
+	case e.Cancel:
+		return handlers.ErrCancel
 	case e.Later > 0:
 		return handlers.After(e.Later)
 	case e.Code != "":
 		if e.NoSpace {
 			err = errors.Join(err, blob.ErrNoSpace)
 		}
-		return &handlers.Failure{Code: e.Code, Final: e.Final, Err: err}
+		return &handlers.Failure{Code: e.Code, Final: e.Final, Delay: e.Delay, Err: err}
 	}
 	return err
 }

@@ -55,7 +55,7 @@ func (p *cli) functionsDeploy() *cobra.Command {
 			if typ == "" {
 				typ = typeOfFile(args[0])
 			}
-			if !tasks.ValidName(typ) {
+			if !tasks.FolderName(typ) {
 				return usage("%q is no type: name one by --type", typ)
 			}
 			in, size, err := packed(args[0])

@@ -146,7 +146,8 @@ func MatchesAny(globs []string, typ string) bool {
 
 // CheckGlob says what is wrong with a pattern of types, "" = nothing. Only * is special.
 func CheckGlob(glob string) string {
-	if glob == "" || len(glob) > 64 || strings.Trim(glob, "abcdefghijklmnopqrstuvwxyz0123456789._-*") != "" {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-*" // job.IsType has them
+	if glob == "" || len(glob) > 64 || strings.Trim(glob, letters) != "" {
 		return "expected a type, or some with *, as image.* (at most 64 characters)"
 	}
 	return ""

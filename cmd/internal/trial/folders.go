@@ -35,7 +35,7 @@ func (p *cli) load(dir string) ([]*functions.Function, []functions.Fault, error)
 	if _, err := os.Stat(path); err != nil {
 		return nil, nil, &exit{5, err}
 	}
-	if !tasks.ValidName(filepath.Base(path)) && !isFunction(path) {
+	if !tasks.FolderName(filepath.Base(path)) && !isFunction(path) {
 		found, faults := p.loader().Load(path)
 		return found, faults, nil
 	}

@@ -17,6 +17,7 @@ import (
 	"longshore/internal/functions"
 	"longshore/internal/httpapi"
 	"longshore/internal/web/edge"
+	"longshore/job"
 	"longshore/tasks"
 )
 
@@ -91,7 +92,7 @@ type rollbackBody struct {
 func functionParam[T any](set func(to *T, typ string)) edge.Param[T] {
 	return edge.Param[T]{Name: "type", In: edge.Path, Doc: "the name of a type", Schema: plainText(),
 		Read: func(to *T, text string) error {
-			if set(to, text); !tasks.ValidName(text) {
+			if set(to, text); !tasks.FolderName(text) {
 				return errors.New("expected the name of a type: two or more lower-case words joined by dots")
 			}
 			return nil
@@ -99,6 +100,14 @@ func functionParam[T any](set func(to *T, typ string)) edge.Param[T] {
 }
 
 var (
+	// oneName is the name of a type that is claimed, which may be any.
+	oneName = edge.Params[string]{{Name: "type", In: edge.Path, Doc: "the name of a type", Schema: plainText(),
+		Read: func(to *string, text string) error {
+			if *to = text; !tasks.ValidName(text) {
+				return errors.New("expected the name of a type: " + job.TypeNames)
+			}
+			return nil
+		}}}
 	oneFunction  = edge.Params[string]{functionParam(func(to *string, typ string) { *to = typ })}
 	deployParams = edge.Params[Deployment]{functionParam(func(to *Deployment, typ string) { to.Type = typ }),
 		{Name: "If-Match", In: edge.Header, Schema: plainText(),

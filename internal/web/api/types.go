@@ -41,9 +41,9 @@ func (h ClaimedTypes) Routes() []edge.Route {
 	}
 	const one = httpapi.PathTypes + "/{type}"
 	put := edge.At("PUT", one, "put-type", "Make a type one that is claimed over HTTP")
-	put.Parameters, put.RequestBody = oneFunction.Describe(), edge.JSONBody[typeBody]()
+	put.Parameters, put.RequestBody = oneName.Describe(), edge.JSONBody[typeBody]()
 	remove := edge.At("DELETE", one, "remove-type", "Take no more jobs of a type that is claimed")
-	remove.Parameters, remove.DefaultStatus = oneFunction.Describe(), http.StatusNoContent
+	remove.Parameters, remove.DefaultStatus = oneName.Describe(), http.StatusNoContent
 	routes := []edge.Route{{Op: put, JSON: true, Handle: h.put, Body: httpapi.TypeInfo{}},
 		{Op: remove, Handle: h.remove}}
 	for i := range routes {
@@ -97,7 +97,7 @@ func (b typeBody) info(typ string) (tasks.Info, error) {
 
 func (h ClaimedTypes) put(a *edge.Answer, r *http.Request) error {
 	var typ string
-	if err := oneFunction.Read(r, &typ); err != nil {
+	if err := oneName.Read(r, &typ); err != nil {
 		return err
 	}
 	var body typeBody
@@ -123,7 +123,7 @@ func (h ClaimedTypes) put(a *edge.Answer, r *http.Request) error {
 
 func (h ClaimedTypes) remove(a *edge.Answer, r *http.Request) error {
 	var typ string
-	if err := oneFunction.Read(r, &typ); err != nil {
+	if err := oneName.Read(r, &typ); err != nil {
 		return err
 	}
 	there, err := h.Types.Remove(r.Context(), typ)

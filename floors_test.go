@@ -64,6 +64,7 @@ var floors = map[string]int{
 	"tasks":                    1,
 	"answer":                   1,
 	"internal/httpapi":         1,
+	"internal/asynqtask":       2, // jobs of asynq's tasks
 	"internal/hub":             1,
 	"internal/access/store":    2,
 	"internal/access/token":    3,
@@ -196,7 +197,8 @@ var (
 // keepers says which packages may import a third-party module. Where there are
 // two, each speaks to another side of it.
 var keepers = map[string][]string{
-	"github.com/hibiken/asynq": {"internal/queue"},
+	"github.com/hibiken/asynq":   {"internal/queue"},
+	"google.golang.org/protobuf": {"internal/asynqtask"}, // the form of asynq's messages
 	"github.com/redis/go-redis/v9": {"internal/redisdb", "internal/access/store", "internal/batch",
 		"internal/lock", "internal/functions/registry", "internal/operate", "internal/jobstore",
 		"internal/queue", "internal/limits", "internal/scaling", "internal/connect", "internal/janitor",

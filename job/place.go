@@ -14,10 +14,18 @@ const DefaultQueue = "default"
 // QueueNames says what the name of a queue is like, for people.
 const QueueNames = "a letter or digit, then up to 31 more or dashes: [a-z0-9][a-z0-9-]{0,31}"
 
+// TypeNames says what the name of a type is like, for people.
+const TypeNames = "1 to 64 letters, digits, and _ . : - but for the first: [A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}"
+
 var (
 	queueName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
-	claimable = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,47}/[a-z][a-z0-9._-]{0,63}$`)
+	typeName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$`)
+	claimable = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,47}/[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$`)
 )
+
+// IsType tells that a text may name a type. A name begins with no sign: in a path "." and ".." are folders,
+// on a command line what begins with "-" is a flag, and a ":" at the front is the field before it left empty.
+func IsType(name string) bool { return typeName.MatchString(name) }
 
 // IsQueue tells that a text may name a queue.
 func IsQueue(name string) bool { return queueName.MatchString(name) }

@@ -213,8 +213,8 @@ func TestAsynqMoveKilled(t *testing.T) {
 	}
 }
 
-// TestAsynqMoveStrange moves tasks with ids of all kinds, those that were pushed into our queues too, and leaves
-// what can't be moved: it is told by name.
+// TestAsynqMoveStrange moves tasks with ids of all kinds, those that were pushed into our queues too, and
+// leaves what can't be moved: it is told by name.
 func TestAsynqMoveStrange(t *testing.T) {
 	t.Parallel()
 	q := newOldQueues(t)

@@ -32,7 +32,8 @@ func (m *Mover) Left(ctx context.Context) (all []Left, err error) {
 		if _, err := pipe.Exec(ctx); err != nil {
 			return nil, err
 		}
-		left := Left{Queue: l.name, Active: active.Val(), Archived: archived.Val(), Completed: completed.Val()}
+		left := Left{Queue: l.name, Active: active.Val(), Archived: archived.Val(),
+			Completed: completed.Val()}
 		for _, n := range sizes {
 			left.Grouped += n.Val()
 		}

@@ -3,15 +3,15 @@
 //
 // A task goes in three steps, each of many tasks at a time:
 //
-//  1. one script in asynq's Redis takes its id out of the pending list (or scheduled, retry, foreign) into the
-//     list "asynq:{q}:longshore" and writes into its hash the id of the job that it is to be, and when;
+//  1. one script in asynq's Redis takes its id out of the pending list (or scheduled, retry, foreign) into
+//     the list "asynq:{q}:longshore" and writes into its hash the id of the job that it is to be, and when;
 //  2. the job is created under that id;
 //  3. one script drops the entry, the hash, and the unique lock if it is still the task's.
 //
-// Who has an id out of asynq's lists has the task to himself: a server that pops at the same time gets another
-// one. What a kill leaves stands in the list "longshore", and is done again from step 2: the job's id makes one
-// job of any number of tries, for as long as the store knows an id whose job has gone: an hour. A task that was
-// taken longer ago may have run and gone, so it is told of and not tried again.
+// Who has an id out of asynq's lists has the task to himself: a server that pops at the same time gets
+// another one. What a kill leaves stands in the list "longshore", and is done again from step 2: the job's
+// id makes one job of any number of tries, for as long as the store knows an id whose job has gone: an hour.
+// A task that was taken longer ago may have run and gone, so it is told of and not tried again.
 //
 // A task that can't be a job is not taken. If that is only seen in step 2 (another job has its unique key, or
 // there is no room) it is given back; not where somebody else has meanwhile found it in the list.
@@ -237,7 +237,8 @@ func (l *line) request(c *candidate) (submit.Request, error) {
 	}
 	return submit.Request{Type: j.Type, Payload: j.Payload, RunAt: j.RunAt, Timeout: j.Timeout,
 		ExpiresIn: j.ExpiresIn, MaxAttempts: j.MaxAttempts, Retention: j.Retention, UniqueKey: j.UniqueKey,
-		UniqueUntil: j.UniqueUntil, OnConflict: jobstore.ElseRefuse, Priority: l.to.Priority, Queue: l.to.Queue}, nil
+		UniqueUntil: j.UniqueUntil, OnConflict: jobstore.ElseRefuse, Priority: l.to.Priority,
+		Queue: l.to.Queue}, nil
 }
 
 // judge says whether a candidate can be a job here, and draws its id.

@@ -14,8 +14,8 @@ local function now()
 end
 `
 
-// takeScript takes tasks out of a list or a set of asynq's. ARGV: who takes, the source, then id and drawn job
-// id of each. Answers for each ” if it is not there any more, or { message, job id, time }.
+// takeScript takes tasks out of a list or a set of asynq's. ARGV: who takes, the source, then id and drawn
+// job id of each. Answers for each ” if it is not there any more, or { message, job id, time }.
 var takeScript = redis.NewScript(words + `
 local by, source, t, out = ARGV[1], ARGV[2], now(), {}
 for i = 3, #ARGV, 2 do
@@ -38,9 +38,10 @@ for i = 3, #ARGV, 2 do
 end
 return out`)
 
-// adoptScript reads a page of the list, the oldest first, and makes its tasks those of who asks. ARGV: who asks,
-// how many stand behind the page, its size, and how long ago (ms) a task must have been taken. Answers TIME, how
-// many the page had, and { id, message or ”, job id or ”, when it was taken, source } of each that is old enough.
+// adoptScript reads a page of the list, the oldest first, and makes its tasks those of who asks. ARGV: who
+// asks, how many stand behind the page, its size, and how long ago (ms) a task must have been taken. Answers
+// TIME, how many the page had, and { id, message or ”, job id or ”, when it was taken, source } of each that
+// is old enough.
 var adoptScript = redis.NewScript(words + `
 local behind, size, age = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local t, page, out = now(), call('LRANGE', KEYS[1], -behind - size, -behind - 1), {}
@@ -53,8 +54,8 @@ for i = #page, 1, -1 do
 end
 return { t, #page, out }`)
 
-// dropScript forgets tasks that are jobs now, and a unique lock that is still the task's. ARGV: id and job id of
-// each. A repeat finds nothing: under the same id there may be another task by then.
+// dropScript forgets tasks that are jobs now, and a unique lock that is still the task's. ARGV: id and job
+// id of each. A repeat finds nothing: under the same id there may be another task by then.
 var dropScript = redis.NewScript(words + `
 local n = 0
 for i = 1, #ARGV, 2 do
@@ -68,8 +69,9 @@ for i = 1, #ARGV, 2 do
 end
 return n`)
 
-// backScript gives tasks back that no job was made of, where they came from, the pending ones as the next. ARGV:
-// who took them, then ids. One that somebody else has taken over meanwhile, who may have made its job, stays.
+// backScript gives tasks back that no job was made of, where they came from, the pending ones as the next.
+// ARGV: who took them, then ids. One that somebody else has taken over meanwhile, who may have made its job,
+// stays.
 var backScript = redis.NewScript(words + `
 local n = 0
 for i = 2, #ARGV do

@@ -151,7 +151,8 @@ func (m *Mover) takeThese(ctx context.Context, l *line, source string, fit []*ca
 	for _, c := range fit {
 		args = append(args, c.id, string(c.job))
 	}
-	reply, err := takeScript.Run(context.WithoutCancel(ctx), l.rdb, []string{listKey(l.keys)}, args...).Slice()
+	whole := context.WithoutCancel(ctx)
+	reply, err := takeScript.Run(whole, l.rdb, []string{listKey(l.keys)}, args...).Slice()
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +186,8 @@ func (m *Mover) create(ctx context.Context, l *line, some []*candidate) (moved i
 		}
 		r.ID, r.IDOfKey = c.job, true
 		r.IDUntil = time.Now().Add(time.Hour - 2*time.Minute) // the store knows it for an hour at least
-		drafts, asked = append(drafts, submit.Draft{Line: int64(len(drafts) + 1), Request: r}), append(asked, c)
+		drafts = append(drafts, submit.Draft{Line: int64(len(drafts) + 1), Request: r})
+		asked = append(asked, c)
 	}
 	var drop []any
 	for i, a := range m.submit(ctx, drafts) {

@@ -8,9 +8,9 @@ import (
 	"longshore/job"
 )
 
-// Whoever has an asynq.Client for this Redis can enqueue into our queues. Such a task is no ticket; what takes
-// tickets sets it apart, with its task, in list "asynq:{queue}:foreign", where nothing of asynq's looks.
-// Package asynqmove makes jobs of them.
+// Whoever has an asynq.Client for this Redis can enqueue into our queues. Such a task is no ticket; what
+// takes tickets sets it apart, with its task, in list "asynq:{queue}:foreign", where nothing of asynq's
+// looks. Package asynqmove makes jobs of them.
 
 // ForeignKey is that list's key, of the queue whose keys begin so (QueueKeys).
 func ForeignKey(keys string) string { return keys + "foreign" }

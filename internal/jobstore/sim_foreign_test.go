@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// strangers enqueue into our queues by an asynq.Client: tasks of any length of id, that of our ids too. (Who draws
-// the very bytes of a job's id writes over its ticket; nothing can be done about that.)
+// strangers enqueue into our queues by an asynq.Client: tasks of any length of id, that of our ids too. (Who
+// draws the very bytes of a job's id writes over its ticket; nothing can be done about that.)
 type strangers struct {
 	rng    *rand.Rand
 	pushed []pushedTask

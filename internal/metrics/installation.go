@@ -114,8 +114,8 @@ func (c *installation) Collect(ch chan<- prometheus.Metric) {
 	for lane, n := range now.Slots {
 		gauge(slotsDesc, float64(n), string(lane))
 	}
-	for d, n := range map[*prometheus.Desc]int64{foreignDesc: now.Foreign, usedDesc: now.RedisUsed, limitDesc: now.RedisLimit,
-		freeDesc: now.BlobsFree, totalDesc: now.BlobsTotal} {
+	for d, n := range map[*prometheus.Desc]int64{foreignDesc: now.Foreign, usedDesc: now.RedisUsed,
+		limitDesc: now.RedisLimit, freeDesc: now.BlobsFree, totalDesc: now.BlobsTotal} {
 		if n > 0 || d == freeDesc && now.BlobsTotal > 0 {
 			gauge(d, float64(n))
 		}

@@ -117,6 +117,7 @@
 // # Floors 4 and 5: assemblies
 //
 // [longshore/internal/connect] turns settings into a connected installation;
+// [longshore/internal/asynqmove] makes jobs of the tasks in asynq's queues;
 // [longshore/internal/janitor] is what each process does to keep it in order,
 // [longshore/internal/overview] what it looks like, and [longshore/internal/alerts] tells people what is
 // wrong with it: what there is to see, connect/alarms.go asks for.

@@ -105,6 +105,7 @@ var floors = map[string]int{
 	// and the edge of HTTP, which knows no jobs
 	"internal/web/edge": 3,
 	// 4: assemblies
+	"internal/asynqmove":     4, // makes jobs of the tasks in asynq's queues
 	"internal/janitor":       4,
 	"internal/alerts":        4, // what is wrong, and who is told
 	"internal/connect":       4,
@@ -204,7 +205,7 @@ var keepers = map[string][]string{
 	"github.com/redis/go-redis/v9": {"internal/redisdb", "internal/access/store", "internal/batch",
 		"internal/lock", "internal/functions/registry", "internal/operate", "internal/jobstore",
 		"internal/queue", "internal/limits", "internal/scaling", "internal/connect", "internal/janitor",
-		"internal/alerts", "internal/claims", "internal/chaos", "asynqjobs"},
+		"internal/alerts", "internal/claims", "internal/chaos", "internal/asynqmove", "asynqjobs"},
 	"github.com/robfig/cron/v3":          {"internal/cron"}, // in a test: what others mean by an expression
 	"github.com/alicebob/miniredis/v2":   {"internal/localredis"},
 	"github.com/sethvargo/go-envconfig":  {"config"},

@@ -35,7 +35,11 @@ func (d *doctor) records(ctx context.Context, store *jobstore.Store) {
 		d.warn("records", "run enqueue doctor --fix",
 			"keys of Longshore were changed from outside: counters may be wrong, and jobs missing in lists")
 	}
-	if len(health.Aside) == 0 && !health.Spoilt {
+	if health.Foreign > 0 {
+		d.warn("records", "enqueue asynq-move makes jobs of them; whoever enqueues there is to use queues of its own",
+			"%d tasks that an asynq client pushed into queues of Longshore are set aside", health.Foreign)
+	}
+	if len(health.Aside) == 0 && !health.Spoilt && health.Foreign == 0 {
 		d.ok("records", "none is damaged")
 	}
 }

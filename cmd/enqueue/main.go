@@ -93,7 +93,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		p.timelineCommand(),
 		p.logsCommand(), p.pauseCommand(), p.resumeCommand(), p.drainCommand(), p.workersCommand(),
 		p.opsCommand(), p.profilesCommand(), p.schedulesCommand(), p.limitsCommand(), p.alertsCommand(),
-		p.backupCommand(), p.restoreCommand(), p.workCommand())
+		p.backupCommand(), p.restoreCommand(), p.workCommand(), p.asynqMoveCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(p.out)

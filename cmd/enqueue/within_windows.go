@@ -27,3 +27,4 @@ func (p *cli) dissect(context.Context, string) error { return misconfigured(errW
 
 func (p *cli) backup(context.Context, string, string) error { return misconfigured(errWithin) }
 func (p *cli) restore(context.Context, string) error        { return misconfigured(errWithin) }
+func (p *cli) asynqMove(context.Context, asynqMove) error   { return misconfigured(errWithin) }

@@ -133,6 +133,7 @@ func (s *System) open(ctx context.Context, c Config, look looker) error {
 		Log: c.Log}); err != nil {
 		return fmt.Errorf("%w: PREFIX: %w", ErrSettings, err)
 	}
+	s.Store.OnForeign((&foreignLog{log: c.Log}).say)
 	s.Access, s.Functions = accessstore.New(s.Redis, s.Prefix), registry.New(s.Redis, s.Prefix)
 	s.ClaimTypes = &claims.Types{Redis: s.Redis, Prefix: s.Prefix, Channel: s.Functions.Channel(),
 		Served: s.servedBy}

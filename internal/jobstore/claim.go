@@ -86,7 +86,8 @@ func (c *Claimer) Claim(ctx context.Context, at job.Place, part, n int) (claims 
 		claims = append(claims, claim)
 	}
 	c.open = nil
-	return claims, integer(reply[0]) == 1, nil
+	s.TellForeign(ctx, integer(reply[0])/2)
+	return claims, integer(reply[0])%2 == 1, nil
 }
 
 // take runs a script of a claim; nil = it leaves it to the long way.

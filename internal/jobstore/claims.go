@@ -113,6 +113,10 @@ func (s *Store) handOut(ctx context.Context, part int, h Hand, got int, lists []
 		return nil, false, false, ErrLaterTry
 	}
 	for _, one := range reply[1:] {
+		if apart, ok := one.(int64); ok {
+			s.TellForeign(ctx, apart)
+			continue
+		}
 		claim := Claim{Sent: sent}
 		if err := s.readClaim(ctx, &claim, one); err != nil {
 			return nil, false, false, err

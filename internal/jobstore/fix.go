@@ -447,6 +447,7 @@ type Health struct {
 	Aside      []job.ID // some of those that can't be read
 	AsideCount int64    // of all of them
 	Spoilt     bool     // a strange hand took away what stands beside records: Fix rebuilds it
+	Foreign    int64    // tasks that others enqueued into our queues, set apart: see ForeignKey
 }
 
 // someAside bounds how many ids of damaged records Health names.
@@ -469,6 +470,9 @@ func (s *Store) Health(ctx context.Context) (h Health, err error) {
 			return h, err
 		}
 		h.Spoilt = h.Spoilt || bad
+	}
+	if h.Foreign, err = s.Foreign(ctx); err != nil {
+		return h, err
 	}
 	h.AsideCount, err = s.Quarantined(ctx)
 	return h, err

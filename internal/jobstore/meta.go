@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -347,7 +348,7 @@ func (s *Store) dropTickets(ctx context.Context) error {
 			}
 			pipe := s.rdb.Pipeline()
 			for _, entry := range entries {
-				if _, _, ours := ParseEntry(entry); !ours {
+				if oldEntry.MatchString(entry) {
 					pipe.Unlink(ctx, keys+"t:"+entry)
 				}
 			}
@@ -367,11 +368,13 @@ func (s *Store) dropTickets(ctx context.Context) error {
 	return nil
 }
 
-// oldEntries keeps the entries of this format in a list of tickets, in their order.
+var oldEntry = regexp.MustCompile(`^[0-9a-f]{32}\.[0-9]+$`)
+
+// oldEntries keeps all other entries in a list of tickets, in their order.
 var oldEntries = redis.NewScript(`#!lua flags=allow-oom
 local ours = {}
 for _, entry in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
-  if #entry == 16 or #entry == 18 then ours[#ours + 1] = entry end
+  if not (#entry > 33 and string.find(entry, '^%x+%.%d+$')) then ours[#ours + 1] = entry end
 end
 redis.call('DEL', KEYS[1])
 for i = 1, #ours, 1000 do redis.call('RPUSH', KEYS[1], unpack(ours, i, math.min(i + 999, #ours))) end

@@ -65,10 +65,13 @@ func mutants() map[string]rules {
 		"changed to a time, it starts": instead("    put_off(j, at)\n  elseif queue ==",
 			"    j.at = at\n    move(j, 'queued')\n  elseif queue =="),
 		"a queue goes with a job in it": instead(
-			"if call('EXISTS', Q .. 'pending', Q .. 'parked', Q .. 'paused') > 0 or runs and runs > 0 then",
+			"if call('EXISTS', Q .. 'pending', Q .. 'parked', Q .. 'paused', Q .. 'foreign', Q .. 'longshore') > 0 or runs and runs > 0 then",
 			"if false then"),
 		"a list nobody knows": instead("if size == 1 then", "if size == 1 and not named(queue) then"),
-		"no wake":             without("if j.owes then successors(j) end"),
+		"strangers dropped":   without("strangers[#strangers + 1] = entry"),
+		"strangers by length": instead("return #entry ~= 16 and #entry ~= 18 or msg ~=",
+			"return #entry ~= 16 and #entry ~= 18 or false and msg ~="),
+		"no wake": without("if j.owes then successors(j) end"),
 		"a failure is nothing": instead("if letter ~= '@succeeded@' and not whatever then",
 			"if false then"),
 		"an end in no list":     without("call('RPUSH', P .. 'end:' .. h.due, unpack(h))"),
@@ -93,7 +96,7 @@ var known = map[string]uint64{
 	"no fence, in short": 26, "no hiding": 1, "no kill clock": 16, "no memo": 1, "no numbers of lists": 6,
 	"no rearming": 13, "no slots": 2, "no taking over": 1, "no wake": 2, "rearmed in full": 3,
 	"starts without a token": 2, "taken over unseen": 4, "the batch isn't kept": 2, "the dead keep it": 1,
-	"users dropped": 1,
+	"users dropped": 1, "strangers dropped": 9, "strangers by length": 9,
 }
 
 // TestSimulationNotices leaves out one rule at a time and wants a violation.

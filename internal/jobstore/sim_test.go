@@ -62,6 +62,7 @@ type sim struct {
 	violations []string
 	trace      []string
 	rules      rules
+	strangers  *strangers // nil = nobody enqueues into our queues
 }
 
 // rules can be switched off, to see that the simulation notices.
@@ -176,6 +177,9 @@ func newSim(t testing.TB, rdb redis.UniversalClient, prefix string, seed uint64,
 	}
 	if seed%10 == 7 || seed == 8 {
 		s.queues = rand.New(rand.NewPCG(seed, 9))
+	}
+	if seed%10 == 9 {
+		s.strangers = &strangers{rng: rand.New(rand.NewPCG(seed, 10))}
 	}
 	parts := 1
 	if seed%8 == 7 {

@@ -325,7 +325,9 @@ func (s *sim) nemesis() {
 		s.forgive(s.watched) // what a jump does to a lease is not told here
 		s.say("fault: redis time jumps by %d ms", d)
 	case 5:
-		s.lose()
+		if s.strangers == nil { // whose tasks are for nobody to take away
+			s.lose()
+		}
 	}
 }
 
@@ -355,6 +357,9 @@ func world(t testing.TB, seed uint64, prefix string, r rules) *sim {
 		}
 	}
 	s.every(nil, 10_000, 10, s.judgeCallbackTimes)
+	if s.strangers != nil {
+		s.every(nil, 300, 600, s.intrude)
+	}
 	if s.queues != nil {
 		s.every(nil, 700, 10, s.forgetQueues)
 	}
@@ -382,6 +387,7 @@ func world(t testing.TB, seed uint64, prefix string, r rules) *sim {
 		}
 	}
 	s.judge()
+	s.judgeStrangers()
 	redistest.Clear(prefix)
 	return s
 }

@@ -57,6 +57,8 @@ type Store struct {
 	kept  func(context.Context) (Life, error) // see Kept
 	known atomic.Pointer[Life]                // what the last Vouch without a loss has found
 
+	foreign func(context.Context, int64) // see OnForeign
+
 	restoring string // the backup that this process puts here, see BeginRestore
 
 	// when this process published types first, in ms by Redis's clock; 0 = not yet

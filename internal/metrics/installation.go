@@ -13,6 +13,7 @@ import (
 // An Installation is what all processes together have, at one moment.
 type Installation struct {
 	Jobs    int64 // records, those of ended jobs too
+	Foreign int64 // tasks that others enqueued into its queues, set apart
 	Queues  []Queue
 	Workers map[string]int // by state
 	Slots   map[job.Lane]int
@@ -63,6 +64,8 @@ var (
 		"priority", "queue")
 	pausedDesc  = desc("queue_paused", "1 while a queue is paused.", "lane", "priority", "queue")
 	parkedDesc  = desc("queue_parked", "Jobs that wait and whose type no worker takes now.", "lane", "type")
+	foreignDesc = desc("foreign_tasks",
+		"Tasks that others enqueued into queues of the installation, set apart; absent where there is none.")
 	workersDesc = desc("workers", "Worker processes that are alive, by what they do.", "state")
 	slotsDesc   = desc("slots", "Jobs that workers which take any can run at once.", "lane")
 	usedDesc    = desc("redis_memory_bytes", "Memory that Redis uses.")
@@ -74,7 +77,7 @@ var (
 // Describe is for the registry.
 func (c *installation) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{jobsDesc, waitingDesc, runningDesc, oldestDesc, pausedDesc,
-		parkedDesc, workersDesc, slotsDesc, usedDesc, limitDesc, freeDesc, totalDesc} {
+		parkedDesc, foreignDesc, workersDesc, slotsDesc, usedDesc, limitDesc, freeDesc, totalDesc} {
 		ch <- d
 	}
 }
@@ -111,8 +114,8 @@ func (c *installation) Collect(ch chan<- prometheus.Metric) {
 	for lane, n := range now.Slots {
 		gauge(slotsDesc, float64(n), string(lane))
 	}
-	for d, n := range map[*prometheus.Desc]int64{usedDesc: now.RedisUsed, limitDesc: now.RedisLimit,
-		freeDesc: now.BlobsFree, totalDesc: now.BlobsTotal} {
+	for d, n := range map[*prometheus.Desc]int64{foreignDesc: now.Foreign, usedDesc: now.RedisUsed,
+		limitDesc: now.RedisLimit, freeDesc: now.BlobsFree, totalDesc: now.BlobsTotal} {
 		if n > 0 || d == freeDesc && now.BlobsTotal > 0 {
 			gauge(d, float64(n))
 		}

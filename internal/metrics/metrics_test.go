@@ -168,7 +168,7 @@ func TestInstallation(t *testing.T) {
 		parked[fmt.Sprintf("type.n%d", i)] = 2
 	}
 	s := NewInstallation(func(context.Context) (Installation, error) {
-		return Installation{Jobs: 10, Queues: []Queue{
+		return Installation{Jobs: 10, Foreign: 50, Queues: []Queue{
 			{Lane: job.LaneIO, Priority: job.High, Name: "default", Waiting: 300, Running: 2, Oldest: 1500 * time.Millisecond,
 				Paused: true, Parked: parked},
 			{Lane: job.LaneCPU, Priority: job.Low, Name: "mailers"}},
@@ -177,7 +177,7 @@ func TestInstallation(t *testing.T) {
 	})
 	got := text(t, s, "")
 	for _, want := range []string{
-		`longshore_jobs 10`, `longshore_queue_waiting{lane="io",priority="high",queue="default"} 300`,
+		`longshore_jobs 10`, `longshore_foreign_tasks 50`, `longshore_queue_waiting{lane="io",priority="high",queue="default"} 300`,
 		`longshore_queue_running{lane="io",priority="high",queue="default"} 2`,
 		`longshore_queue_oldest_seconds{lane="io",priority="high",queue="default"} 1.5`,
 		`longshore_queue_paused{lane="io",priority="high",queue="default"} 1`,

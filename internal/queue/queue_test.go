@@ -311,10 +311,15 @@ func TestGarbageHurtsNoOther(t *testing.T) {
 		if tk := <-got; tk != want[0] {
 			t.Errorf("served %+v", tk)
 		}
-		for rdb.Exists(t.Context(), keys+"pending", keys+"t:undecodable", keys+"t:"+nobody.Raw()).Val() > 0 {
+		for rdb.Exists(t.Context(), keys+"pending", keys+"t:"+nobody.Raw()).Val() > 0 {
 			if t.Context().Err() != nil {
 				t.Fatal("garbage stays")
 			}
+		}
+		// what has a task is somebody's, who may want it
+		if apart := rdb.LRange(t.Context(), keys+"foreign", 0, -1).Val(); !slices.Equal(apart, []string{"undecodable"}) ||
+			rdb.Exists(t.Context(), keys+"t:undecodable").Val() != 1 {
+			t.Errorf("set apart: %q", apart)
 		}
 		stop()
 	})

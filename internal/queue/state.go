@@ -22,6 +22,7 @@ type Info struct {
 	Paused  bool          // by asynq's tools
 	Parked  []Parked      // by type
 	At      time.Time
+	Foreign int64        // tasks that others enqueued here, set apart
 	Oldest  []job.Ticket // some of those that wait longest
 }
 
@@ -82,6 +83,7 @@ func add(infos []Info, more Info) []Info {
 		return append(infos, more)
 	}
 	sum := &infos[len(infos)-1]
+	sum.Foreign += more.Foreign
 	sum.Pending, sum.Paused, sum.Oldest = sum.Pending+more.Pending, sum.Paused || more.Paused,
 		append(sum.Oldest, more.Oldest...)
 	for _, p := range more.Parked {
@@ -96,12 +98,12 @@ func add(infos []Info, more Info) []Info {
 
 // info reads what state.lua answers.
 func (n queueName) info(reply []any) (Info, error) {
-	if len(reply) != 5 {
+	if len(reply) != 6 {
 		return Info{}, fmt.Errorf("script answered %d values", len(reply))
 	}
 	number := func(v any) int64 { i, _ := v.(int64); return i }
 	info := Info{Place: n.at, At: time.UnixMilli(number(reply[0])).UTC(),
-		Pending: number(reply[1]), Paused: number(reply[2]) == 1}
+		Pending: number(reply[1]), Paused: number(reply[2]) == 1, Foreign: number(reply[5])}
 	oldest, _ := reply[3].([]any)
 	for _, one := range oldest {
 		entry, _ := one.(string)

@@ -108,6 +108,10 @@ func (q *Queue) dropPage(
 		return false, nil
 	}
 	keys := []string{n.keys + "pending", jobstore.CountsKey(q.prefix, n.part)}
-	gone, err := voidScript.Run(ctx, q.rdb, keys, args...).Int()
-	return gone == voidPage, err
+	reply, err := voidScript.Run(ctx, q.rdb, keys, args...).Int64Slice()
+	if err != nil || len(reply) != 2 {
+		return false, err
+	}
+	store.TellForeign(ctx, reply[1])
+	return reply[0] == voidPage, nil
 }

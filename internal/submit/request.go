@@ -20,6 +20,9 @@ type Request struct {
 	ID job.ID
 	// IDUntil, where it is set, is until when ID counts, whenever it was drawn: it is a page's.
 	IDUntil time.Time
+	// IDOfKey says that ID was drawn in the shard of UniqueKey (jobstore.DrawUniqueID), beside which no other
+	// may be chosen.
+	IDOfKey bool
 	// maker is who asks, where he may do with uploads of others less than with his own.
 	maker string
 	// MaxBytes bounds Input; 0 = the installation's limit does.

@@ -37,7 +37,7 @@ func checkUnique(n *jobstore.NewJob, r Request, bad func(pointer, detail string)
 	if len(u.Key) > httpapi.MaxUniqueKey {
 		bad("/unique_key", "expected at most 256 bytes")
 	}
-	if r.ID != "" {
+	if r.ID != "" && !r.IDOfKey {
 		bad("/unique_key", "draws the job's id: send one of the two")
 	}
 	if !slices.Contains([]string{jobstore.UntilStarted, jobstore.UntilEnded, jobstore.UntilRemoved},

@@ -25,6 +25,7 @@ func numbersOf(sys *connect.System) func(context.Context) (metrics.Installation,
 			is := metrics.Queue{Lane: q.Lane, Priority: q.Priority, Name: job.QueueOf(q.Queue),
 				Waiting: q.Pending, Running: q.Active,
 				Oldest: q.Latency, Paused: q.Paused, Parked: map[string]int64{}}
+			n.Foreign += q.Foreign
 			for _, p := range q.Parked {
 				is.Parked[p.Type] += p.Pending
 			}

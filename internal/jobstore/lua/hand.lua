@@ -1,7 +1,7 @@
 -- hand: hands jobs out to who claims them over HTTP (claims.go). ARGV: the token of the claim; which try it is; lease, and how long the
 -- memo is kept (ms); how many; fences; '1' where the claim has got some elsewhere; then the lists to take from, in their order. Answers 'late' where a later try was here, else 'again'
 -- with those jobs of an earlier one that still run, or 'ok' with new ones, 'more' where it has looked at enough: of each id and record,
--- payload, progress, what it is after.
+-- payload, progress, what it is after. Behind them stands how many entries were no tickets, and were set apart, if any were.
 local try, lease_ms, kept, n, fences = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local memo = P .. 'hand:' .. ARGV[1]
 local was, given = match(call('GET', memo) or '', '^(%d+) (.*)$')
@@ -38,11 +38,11 @@ local function start(entry)
 end
 
 -- take goes over a list until it has enough: tickets of jobs that wait no more are void, and may be many.
-local looked = 0
+local looked, apart = 0, 0
 local function take(queue)
   local Q = @QUEUE(queue)@
   if call('EXISTS', Q .. 'paused') == 1 then return end
-  local taken, names, i = 0, {}, 0
+  local taken, names, i, strangers = 0, {}, 0, {}
   while size < n and not alone do
     if i == 0 then
       names = call('LRANGE', Q .. 'pending', -taken - n, -taken - 1)
@@ -63,7 +63,11 @@ local function take(queue)
       reply = nil
     end
     taken = taken + 1
-    plan[#plan + 1] = { 5, 'UNLINK', Q .. 't:' .. entry }
+    if not reply and foreign(Q, entry) then
+      strangers[#strangers + 1] = entry
+    else
+      plan[#plan + 1] = { 5, 'UNLINK', Q .. 't:' .. entry }
+    end
     if reply then
       entries = entries .. char(#entry) .. entry .. sub(fences, 12 * size + 1, 12 * size + 12)
       size = size + 1
@@ -71,6 +75,8 @@ local function take(queue)
     end
   end
   if taken == 0 then return end
+  set_apart(Q, strangers)
+  apart = apart + #strangers
   plan[#plan + 1] = { 1, count, 'list:' .. queue, -taken }
   plan[#plan + 1] = { 5, 'LTRIM', Q .. 'pending', 0, -taken - 1 }
 end
@@ -91,4 +97,5 @@ else
 end
 if try > 1 or entries ~= '' then plan[#plan + 1] = { 5, 'SET', memo, int(try) .. ' ' .. entries, 'PX', kept } end
 flush()
+if apart > 0 then out[#out + 1] = apart end
 return out

@@ -1,6 +1,7 @@
 -- take_long: pops tickets of one queue and starts their jobs, whatever they are like.
 -- ARGV as take has it. What another worker serves is put aside for it. The answer is as
--- take's; a suspect's part is { id, delivery, type }: the caller asks again when it has room.
+-- take's, but that 2 is added to the first number for each entry that was no ticket and was set apart; a suspect's
+-- part is { id, delivery, type }: the caller asks again when it has room.
 local memo, queue, n, serial, fences, lease_ms, types =
   P .. 'memo:' .. ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local Q = @QUEUE(queue)@
@@ -61,7 +62,7 @@ else
   names, kinds = pick(tonumber(serial))
 end
 
-local out, kept, aside = { (again or #names >= n) and 1 or 0 }, '', {}
+local out, kept, aside, strangers = { (again or #names >= n) and 1 or 0 }, '', {}, {}
 local size = 0
 local function start(entry, place)
   local id = sub(entry, 1, 16)
@@ -99,6 +100,8 @@ for i, entry in ipairs(names) do
     local kind = reply[2]
     aside[kind] = aside[kind] or {}
     table.insert(aside[kind], entry)
+  elseif not reply and not again and foreign(Q, entry) then
+    strangers[#strangers + 1] = entry
   else
     if not again then plan[#plan + 1] = { 5, 'UNLINK', Q .. 't:' .. entry } end
     if reply then
@@ -109,6 +112,8 @@ for i, entry in ipairs(names) do
   end
 end
 
+set_apart(Q, strangers) -- before they leave the other list
+out[1] = out[1] + 2 * #strangers
 for kind, entries in pairs(aside) do -- before they leave the other list: twice does no harm
   plan[#plan + 1] = { 5, function()
     call('SADD', Q .. 'parked', kind)

@@ -5,7 +5,7 @@ for i = 2, #ARGV do
   local queue = ARGV[i]
   local Q, since = @QUEUE(queue)@, call('ZSCORE', P .. 'queues', queue)
   local runs = tonumber(call('HGET', P .. 'n', 'runs:' .. queue) or 0)
-  if call('EXISTS', Q .. 'pending', Q .. 'parked', Q .. 'paused') > 0 or runs and runs > 0 then
+  if call('EXISTS', Q .. 'pending', Q .. 'parked', Q .. 'paused', Q .. 'foreign', Q .. 'longshore') > 0 or runs and runs > 0 then
     if since then call('ZADD', P .. 'queues', string.format('%.0f', t), queue) end
     stay[#stay + 1] = queue
   elseif since and t - since < idle then

@@ -73,7 +73,8 @@
 // the operator's desk: many jobs at a time, pauses, messages to workers, logs; beside it
 // [longshore/internal/schedules] makes jobs at their ticks, which [longshore/internal/cron]
 // on floor 0 reckons, and [longshore/internal/limits] judges which new jobs may come in, by what waits.
-// [longshore/internal/claims] hands jobs out to programs that ask for them over HTTP (docs/claims.md), and
+// [longshore/internal/claims] hands jobs out to programs that ask for them over HTTP (docs/claims.md),
+// [longshore/internal/claimer] is such a program's side of it, and
 // [longshore/internal/gather] writes what became of a batch for the job that comes then.
 // [longshore/internal/refusal] is the one table from what went wrong inside to the code
 // and the HTTP status that a client gets, whichever way it came.
@@ -148,7 +149,8 @@
 // line (docs/cli.md); cmd/dev is all in one process, for a first look; cmd/cluster runs a Procfile where no
 // platform does. What they share stands
 // in [longshore/cmd/internal/program]. The client carries nothing that runs jobs: to try functions it
-// starts the worker, which has [longshore/cmd/internal/trial] for that. Package bench measures the whole
+// starts the worker, which has [longshore/cmd/internal/trial] for that, and [longshore/cmd/internal/work] to run
+// claimed jobs by a program. Package bench measures the whole
 // beside stock asynq, bench/streams the stream tasks beside common tools. Package
 // [longshore/internal/chaos] strikes built programs while clients use them, and judges
 // what came of it (docs/reliability.md).

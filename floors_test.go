@@ -100,6 +100,7 @@ var floors = map[string]int{
 	"internal/schedules":          3, // makes jobs at their ticks
 	"internal/limits":             3, // how much may come in
 	"internal/gather":             2, // what became of a batch's jobs, as a file
+	"internal/claimer":            3, // … and how a program of ours does
 	"internal/claims":             3, // work that programs claim over HTTP
 	"internal/overview":           3, // what waits, and who is there to take it
 	// and the edge of HTTP, which knows no jobs
@@ -125,6 +126,7 @@ var floors = map[string]int{
 	// 6: what programs share; the comparison with stock asynq
 	"cmd/internal/program": 6,
 	"cmd/internal/trial":   6, // functions, tried where they are written
+	"cmd/internal/work":    6, // a program that runs claimed jobs
 	"bench":                6,
 	"bench/streams":        7,
 	"e2e":                  7,
@@ -407,7 +409,7 @@ func wrongInWeb(pkg, other string) string {
 // runsJobs is what the client must not carry, with what stands on it: who runs jobs, and who serves HTTP.
 var runsJobs = []string{"handlers", "worker", "internal/isolate", "internal/imaging", "internal/sandbox",
 	"internal/functions", "internal/functions/host", "internal/functions/wasm", "internal/web", "internal/tus",
-	"cmd/internal/program", "cmd/internal/trial"}
+	"cmd/internal/program", "cmd/internal/trial", "cmd/internal/work"}
 
 // TestClient holds that the client, with all it stands on, runs no jobs.
 func TestClient(t *testing.T) {

@@ -36,9 +36,9 @@ type (
 	ClaimedOutput = answer.ClaimedOutput
 )
 
-// Claim takes jobs to run; none = there were none for r.Wait. It draws the request's key and counts its tries,
-// so a request whose answer is lost is repeated and gets the same jobs. What durations of the jobs count from
-// is Sent.
+// Claim takes jobs to run; none = there were none for r.Wait. It draws the request's key and counts its
+// tries, so a request whose answer is lost is repeated and gets the same jobs. What durations of the jobs
+// count from is Sent.
 func (c *Client) Claim(ctx context.Context, r ClaimRequest) (Claimed, error) {
 	wait, err := claimWait(r.Wait)
 	if err != nil {
@@ -77,8 +77,8 @@ func posted(path string, body any) (call, error) {
 		body:   newBody(bytes.NewReader(text), int64(len(text)))}, err
 }
 
-// RenewClaims says that claimed jobs go on, and returns which of them are to stop: at once, or within r.Wait. It
-// isn't repeated, as the next one says what there is then; so it may be cut short by ctx.
+// RenewClaims says that claimed jobs go on, and returns which of them are to stop: at once, or within
+// r.Wait. It isn't repeated, as the next one says what there is then; so it may be cut short by ctx.
 func (c *Client) RenewClaims(ctx context.Context, r RenewRequest) ([]RenewedJob, error) {
 	wait, err := claimWait(r.Wait)
 	if err != nil {
@@ -96,8 +96,8 @@ func (c *Client) RenewClaims(ctx context.Context, r RenewRequest) ([]RenewedJob,
 	return got.Jobs, nil
 }
 
-// FinishClaims says how claimed jobs have ended. Each is judged alone: a FinishedJob has a Problem where what was
-// said of it doesn't count. It is repeated as a whole while one of them can't be judged.
+// FinishClaims says how claimed jobs have ended. Each is judged alone: a FinishedJob has a Problem where
+// what was said of it doesn't count. It is repeated as a whole while one of them can't be judged.
 func (c *Client) FinishClaims(ctx context.Context, jobs []FinishJob) ([]FinishedJob, error) {
 	for p := c.newPatience(); ; {
 		call, err := posted(httpapi.PathClaimsFinish, answer.FinishRequest{Jobs: jobs})
@@ -156,8 +156,9 @@ func (c *Client) ClaimedInput(ctx context.Context, id job.ID, claim string) (*Fi
 	return f, nil
 }
 
-// PutClaimed sends an output of a claimed job, which counts once FinishClaims names it. Its size is in bytes, -1 = not
-// known; what can be rewound is sent again if need be. One of the same name takes the place of that before.
+// PutClaimed sends an output of a claimed job, which counts once FinishClaims names it. Its size is in
+// bytes, -1 = not known; what can be rewound is sent again if need be. One of the same name takes the place
+// of that before.
 func (c *Client) PutClaimed(ctx context.Context, id job.ID, claim, name, contentType string, in io.Reader,
 	size int64) (made ClaimedOutput, err error) {
 	call := call{method: http.MethodPut, path: httpapi.ClaimOutputPath(id, name), body: newBody(in, size),

@@ -17,6 +17,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"longshore/answer"
 	"longshore/internal/asynqtask"
 	"longshore/internal/httpapi"
 )
@@ -106,17 +107,17 @@ func (q *oldQueues) onTheirWay(mover *process, most, longer time.Duration) bool 
 func (q *oldQueues) claims(ctx context.Context, note func(n int)) {
 	c := &claimer{t: q.t, url: q.url, name: "host:1:moved"}
 	for ctx.Err() == nil {
-		var got httpapi.Claimed
-		if c.post(httpapi.PathClaims, httpapi.ClaimRequest{Types: []string{"mail.*"}, N: 100, Wait: "1s", Key: drawKey(),
+		var got answer.Claimed
+		if c.post(httpapi.PathClaims, answer.ClaimRequest{Types: []string{"mail.*"}, N: 100, Wait: "1s", Key: drawKey(),
 			Try: 1, Worker: c.name}, &got) >= 300 || len(got.Jobs) == 0 {
 			continue
 		}
-		ends := make([]httpapi.FinishJob, len(got.Jobs))
+		ends := make([]answer.FinishJob, len(got.Jobs))
 		for i, j := range got.Jobs {
 			note(number(q.t, j.Payload))
-			ends[i] = httpapi.FinishJob{ID: j.ID, Claim: j.Claim, Result: json.RawMessage("null")}
+			ends[i] = answer.FinishJob{ID: j.ID, Claim: j.Claim, Result: json.RawMessage("null")}
 		}
-		c.post(httpapi.PathClaimsFinish, httpapi.FinishRequest{Jobs: ends}, nil)
+		c.post(httpapi.PathClaimsFinish, answer.FinishRequest{Jobs: ends}, nil)
 	}
 }
 

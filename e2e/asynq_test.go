@@ -19,9 +19,9 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"longshore/answer"
 	"longshore/asynqjobs"
 	"longshore/client"
-	"longshore/internal/httpapi"
 	"longshore/job"
 )
 
@@ -300,7 +300,7 @@ func TestClaimedNames(t *testing.T) {
 		made := posted(t, url, `{"type":"`+typ+`","payload":{}}`).ID
 		if got := c.one(typ); got.ID != made || got.Type != typ {
 			t.Errorf("%s: claimed %+v, want %s", typ, got, made)
-		} else if end := c.finish(httpapi.FinishJob{ID: got.ID, Claim: got.Claim, Result: []byte(`{}`)}); end.State != job.Succeeded {
+		} else if end := c.finish(answer.FinishJob{ID: got.ID, Claim: got.Claim, Result: []byte(`{}`)}); end.State != job.Succeeded {
 			t.Errorf("%s: %+v", typ, end)
 		}
 	}

@@ -1,9 +1,10 @@
-// Package claimer runs jobs in this process, or in programs that it starts, and reaches no Redis: it claims them
-// over HTTP (docs/claims.md), keeps their leases, and says how they have ended. What a job does is its caller's.
+// Package claimer runs jobs in this process, or in programs that it starts, and reaches no Redis: it claims
+// them over HTTP (docs/claims.md), keeps their leases, and says how they have ended. What a job does is its
+// caller's.
 //
 // Three things go on at the same time. One request for jobs waits at the server while a slot is free. One
-// renewal for all jobs that run waits there too; it brings what is to stop, and takes progress and lines along.
-// And each job runs in a goroutine, which says its end.
+// renewal for all jobs that run waits there too; it brings what is to stop, and takes progress and lines
+// along. And each job runs in a goroutine, which says its end.
 package claimer
 
 import (
@@ -37,8 +38,8 @@ type Config struct {
 	Slots         int      // how many jobs run at a time, 1 to 100
 	Worker        string   // the name of this process, as host:pid:random
 	Grace         time.Duration
-	// Do runs one attempt, and says how it has ended; ID, Claim and Log are filled in. It is called by as many
-	// goroutines as there are slots, and is to return soon after ctx has ended.
+	// Do runs one attempt, and says how it has ended; ID, Claim and Log are filled in. It is called by as
+	// many goroutines as there are slots, and is to return soon after ctx has ended.
 	Do  func(ctx context.Context, j *Job) client.FinishJob
 	Log *slog.Logger
 }
@@ -63,8 +64,9 @@ type claimer struct {
 	running sync.WaitGroup
 }
 
-// Run runs jobs until ctx ends: then it takes no more, waits for those that it has for Grace, stops the rest and
-// releases them. The error says why no jobs can be had at all, as a key that is refused; an end by ctx is none.
+// Run runs jobs until ctx ends: then it takes no more, waits for those that it has for Grace, stops the
+// rest and releases them. The error says why no jobs can be had at all, as a key that is refused; an end by
+// ctx is none.
 func Run(ctx context.Context, config Config) error {
 	c := &claimer{Config: config, free: make(chan struct{}, config.Slots), news: make(chan struct{}, 1)}
 	for range config.Slots {
@@ -231,8 +233,8 @@ func (c *claimer) current() []*Job {
 	return slices.Clone(c.jobs)
 }
 
-// keepLeases renews until ctx ends. Where there is something to say the request that waits is cut short: what it
-// has said already is known by the numbers of its lines.
+// keepLeases renews until ctx ends. Where there is something to say the request that waits is cut short:
+// what it has said already is known by the numbers of its lines.
 func (c *claimer) keepLeases(ctx context.Context) {
 	pause := firstPause
 	for ctx.Err() == nil {
@@ -268,7 +270,8 @@ func (c *claimer) keepLeases(ctx context.Context) {
 }
 
 // renew sends a renewal; cut says that there was news meanwhile.
-func (c *claimer) renew(ctx context.Context, ask client.RenewRequest) (told []client.RenewedJob, cut bool, err error) {
+func (c *claimer) renew(ctx context.Context,
+	ask client.RenewRequest) (told []client.RenewedJob, cut bool, err error) {
 	asking, cancel := context.WithCancel(ctx)
 	var listening sync.WaitGroup
 	listening.Go(func() {

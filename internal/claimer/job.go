@@ -34,8 +34,8 @@ const (
 	maxCount = 1000 // lines
 )
 
-// AddLog adds lines to the job's log. Where they come faster than they are taken the oldest go: the server keeps the
-// last ones, too.
+// AddLog adds lines to the job's log. Where they come faster than they are taken the oldest go: the server
+// keeps the last ones, too.
 func (j *Job) AddLog(text string) {
 	j.mu.Lock()
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
@@ -102,8 +102,8 @@ type saying struct {
 	progress *answer.ClaimProgress
 }
 
-// gather makes a renewal of what jobs have to say, in the room that a request has. What has no room waits for the
-// next one, which then follows at once.
+// gather makes a renewal of what jobs have to say, in the room that a request has. What has no room waits
+// for the next one, which then follows at once.
 func gather(jobs []*Job) (renewed []*Job, ask client.RenewRequest, said []saying) {
 	room := maxLines
 	for _, j := range jobs {
@@ -120,7 +120,8 @@ func gather(jobs []*Job) (renewed []*Job, ask client.RenewRequest, said []saying
 			if one.Log != nil {
 				upto += int64(len(j.lines))
 			}
-			renewed, ask.Jobs, said = append(renewed, j), append(ask.Jobs, one), append(said, saying{upto, j.progress})
+			renewed, said = append(renewed, j), append(said, saying{upto, j.progress})
+			ask.Jobs = append(ask.Jobs, one)
 		}
 		j.mu.Unlock()
 	}

@@ -14,7 +14,6 @@ import (
 	"longshore/internal/access"
 	"longshore/internal/blob/memory"
 	"longshore/internal/claims"
-	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
 	"longshore/internal/localredis/redistest"
 	"longshore/internal/queue"

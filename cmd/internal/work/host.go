@@ -102,8 +102,8 @@ func (h *host) judge(ctx context.Context, j *claimer.Job, o functions.Outcome) c
 	return client.FinishJob{Error: why}
 }
 
-// submit submits the jobs that the program has asked for, each under a key of the job's id and its place, so that a
-// repeat submits nothing twice.
+// submit submits the jobs that the program has asked for, each under a key of the job's id and its place,
+// so that a repeat submits nothing twice.
 func (h *host) submit(ctx context.Context, j *claimer.Job, asked []json.RawMessage) error {
 	lines := make([][]byte, len(asked))
 	for i, text := range asked {
@@ -209,7 +209,8 @@ func (o *output) Commit() error {
 	if _, err := o.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	made, err := o.files.client.PutClaimed(o.ctx, o.files.job.ID, o.files.job.Claim, o.name, o.kind, o.File, -1)
+	j := o.files.job
+	made, err := o.files.client.PutClaimed(o.ctx, j.ID, j.Claim, o.name, o.kind, o.File, -1)
 	if err == nil {
 		o.files.mu.Lock()
 		o.files.made[o.name] = made

@@ -1,6 +1,7 @@
 // Package work runs jobs that are claimed over HTTP by a program, a process a job: what enqueue work does.
-// It is a part of the program worker, which has all that runs programs, so that the client need not carry that.
-// The contract with the program is that of functions of mode exec (docs/functions.md), without a sandbox.
+// It is a part of the program worker, which has all that runs programs, so that the client need not carry
+// that. The contract with the program is that of functions of mode exec (docs/functions.md), without a
+// sandbox.
 package work
 
 import (
@@ -53,7 +54,7 @@ func run(ctx context.Context, args []string, log *slog.Logger) (err error) {
 	c, err := client.New(client.Config{URL: os.Getenv("LONGSHORE_URL"), Token: os.Getenv("LONGSHORE_TOKEN"),
 		RetryFor: time.Minute, OnRetry: func(err error, _ time.Duration) {
 			if text := err.Error(); text != said { // once for each kind of trouble
-				log.Warn("no answer; trying on", "error", err)
+				log.WarnContext(ctx, "no answer; trying on", "error", err)
 				said = text
 			}
 		}})
@@ -76,8 +77,8 @@ func run(ctx context.Context, args []string, log *slog.Logger) (err error) {
 	draining := make(chan struct{})
 	h.host.Draining = draining
 	defer context.AfterFunc(ctx, func() { close(draining) })()
-	log.Info("jobs are taken", "types", strings.Join(p.Types, ","), "slots", p.Slots, "program", p.Command[0])
-	defer func() { log.Info("no more jobs are taken, and all have ended") }()
+	log.InfoContext(ctx, "jobs are taken", "types", strings.Join(p.Types, ","), "slots", p.Slots, "program", p.Command[0])
+	defer func() { log.InfoContext(ctx, "no more jobs are taken, and all have ended") }()
 	return claimer.Run(ctx, claimer.Config{Client: c, Types: p.Types, Queues: p.Queues, Slots: p.Slots,
 		Worker: p.Worker, Grace: time.Duration(p.GraceMS) * time.Millisecond, Do: h.do, Log: log})
 }
@@ -97,14 +98,15 @@ func newHost(p claimer.Program, folders *isolate.Folders, c *client.Client, log 
 	}
 	f := &functions.Function{Type: "claimed", Folder: here, Command: append([]string{path}, p.Command[1:]...),
 		Manifest: functions.Manifest{Mode: functions.Exec, Payload: json.RawMessage(tasks.AnyPayload),
-			Input: tasks.InputOptional, InputAs: functions.InputStdin, Output: functions.Output{As: functions.OutputAuto},
-			Lane: job.LaneCPU, Sandbox: functions.SandboxOff, Env: inherited(), Memory: p.Memory}}
+			Input: tasks.InputOptional, InputAs: functions.InputStdin,
+			Output: functions.Output{As: functions.OutputAuto},
+			Lane:   job.LaneCPU, Sandbox: functions.SandboxOff, Env: inherited(), Memory: p.Memory}}
 	if p.InputFile {
 		f.Manifest.InputAs = functions.InputFile
 	}
 	h := &host{client: c, log: log, folders: folders, slots: make(chan int, p.Slots),
-		host: functions.Host{Slots: map[job.Lane]int{job.LaneCPU: p.Slots}, Memory: noLimit, MaxOutput: noLimit / 4,
-			KillGrace: killGrace, Base: folders.Path(), Log: log, Getenv: os.Getenv}}
+		host: functions.Host{Slots: map[job.Lane]int{job.LaneCPU: p.Slots}, Memory: noLimit,
+			MaxOutput: noLimit / 4, KillGrace: killGrace, Base: folders.Path(), Log: log, Getenv: os.Getenv}}
 	for n := range p.Slots {
 		h.slots <- n
 	}

@@ -467,7 +467,7 @@ func TestSimulation(t *testing.T) {
 	t.Parallel()
 	prefix := redistest.Prefix(t)
 	var ended, used, waited, changed int
-	for seed := range uint64(seeds(t, 40)) {
+	for seed := range uint64(seeds(t, 24)) {
 		s := world(t, seed, fmt.Sprintf("%s-%d", prefix, seed), rules{})
 		if len(s.violations) > 0 {
 			t.Fatalf("seed %d: %s", seed, s.report())

@@ -109,7 +109,8 @@ func (q question) unanswered() error {
 // answering is a client of which every command is answered by a function; no connection is ever made.
 // An answer is a number, a text, a list, or nil for none.
 func answering(answer func(context.Context, question) (any, error)) *redis.Client {
-	c := redis.NewClient(&redis.Options{MaxRetries: -1, DisableIdentity: true, Protocol: 2,
+	// A name as address would be looked up, to tell in which network it is.
+	c := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0", MaxRetries: -1, DisableIdentity: true, Protocol: 2,
 		Dialer: func(context.Context, string, string) (net.Conn, error) {
 			return nil, errors.New("asynqjobs has no Redis to connect to")
 		}})

@@ -3,13 +3,10 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -244,100 +241,4 @@ func TestClaimsBadInput(t *testing.T) {
 	if told := c.finish(answer.FinishJob{ID: got.ID, Claim: got.Claim, RetryIn: "1h"}); told.State != job.Scheduled {
 		t.Errorf("%+v", told)
 	}
-}
-
-// TestClaimsKilled has web processes killed while programs claim through them, and answers lost: each job
-// is ended once, by who had it.
-func TestClaimsKilled(t *testing.T) {
-	t.Parallel()
-	const jobs, programs = 240, 6
-	in := install(t)
-	webs := make([]*process, 2)
-	urls := make([]string, 2)
-	var mu sync.Mutex
-	for i := range webs {
-		webs[i], urls[i] = in.web(t)
-	}
-	claimed(t, urls[0], "photos.caption", `,"timeout":"10m"`)
-	c := clientOf(t, urls[0])
-	var lines bytes.Buffer
-	for i := range jobs {
-		fmt.Fprintf(&lines, `{"type":"photos.caption","payload":{"n":%d}}`+"\n", i)
-	}
-	if r := request(t, "POST", urls[0]+"/v1/jobs/batch", &lines, "Content-Type: application/x-ndjson"); r.StatusCode != 200 {
-		t.Fatalf("batch: %s %s", r.Status, r.body)
-	}
-	url := func(i int) string {
-		mu.Lock()
-		defer mu.Unlock()
-		return urls[i%len(urls)]
-	}
-	ends := map[job.ID]int{}
-	left := func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return jobs - len(ends)
-	}
-	var wg sync.WaitGroup
-	deadline := time.Now().Add(3 * time.Minute)
-	for n := range programs {
-		wg.Go(func() {
-			name := fmt.Sprintf("p:%d:x", n)
-			send := func(i int, path string, body, to any) bool { // false: no answer
-				text, _ := json.Marshal(body)
-				r, err := tryRequest(t, "POST", url(i)+path, bytes.NewReader(text), "Content-Type: application/json")
-				if err != nil || r.StatusCode >= 500 {
-					return false
-				}
-				_ = json.Unmarshal(r.body, to)
-				return true
-			}
-			for i := n; left() > 0 && time.Now().Before(deadline); i++ {
-				var got answer.Claimed
-				ask := answer.ClaimRequest{Types: []string{"photos.*"}, N: 4, Wait: "2s", Key: drawKey(), Worker: name}
-				for ask.Try = 1; ask.Try < 40 && !send(i+ask.Try, httpapi.PathClaims, ask, &got); ask.Try++ {
-					<-time.After(50 * time.Millisecond)
-				}
-				for _, one := range got.Jobs {
-					var told answer.Finished
-					end := answer.FinishRequest{Jobs: []answer.FinishJob{{ID: one.ID, Claim: one.Claim,
-						Result: json.RawMessage(`"` + name + `"`)}}}
-					for try := 0; try < 200 && !send(i+try, httpapi.PathClaimsFinish, end, &told); try++ {
-						<-time.After(50 * time.Millisecond)
-					}
-					if len(told.Jobs) == 1 && told.Jobs[0].State == job.Succeeded {
-						mu.Lock()
-						ends[one.ID]++
-						mu.Unlock()
-					}
-				}
-			}
-		})
-	}
-	kills := 0
-	for ; left() > 0 && time.Now().Before(deadline); kills++ {
-		<-time.After(300 * time.Millisecond)
-		i := kills % 2
-		webs[i].signal(os.Kill)
-		<-webs[i].done
-		p, address := in.web(t)
-		mu.Lock()
-		webs[i], urls[i] = p, address
-		mu.Unlock()
-	}
-	wg.Wait()
-	if left() > 0 || kills < 2 {
-		t.Fatalf("%d jobs are left after %d kills", left(), kills)
-	}
-	for id, n := range ends {
-		snap, err := c.Get(t.Context(), id)
-		if err != nil {
-			c = clientOf(t, url(0)) // its web was killed
-			snap, err = c.Get(t.Context(), id)
-		}
-		if err != nil || snap.State != job.Succeeded || n != 1 {
-			t.Errorf("%s: ended %d times, %+v, %v", id, n, snap, err)
-		}
-	}
-	t.Logf("%d kills", kills)
 }

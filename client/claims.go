@@ -71,10 +71,13 @@ func claimWait(text string) (wait time.Duration, err error) {
 
 // posted is the call of a request in JSON which may be repeated.
 func posted(path string, body any) (call, error) {
-	text, err := json.Marshal(body)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false) // a result has the size that it has
+	err := enc.Encode(body)
 	return call{method: http.MethodPost, path: path, safe: true,
 		header: http.Header{"Content-Type": {httpapi.TypeJSON}},
-		body:   newBody(bytes.NewReader(text), int64(len(text)))}, err
+		body:   newBody(bytes.NewReader(text.Bytes()), int64(text.Len()))}, err
 }
 
 // RenewClaims says that claimed jobs go on, and returns which of them are to stop: at once, or within

@@ -269,6 +269,8 @@ type Enqueue struct {
 	MaxUpload Bytes `env:"MAX_UPLOAD" doc:"largest input of a job"`
 	Ceilings  Ceilings
 	Functions Functions
+	// AsynqRedis may hold a password, which no flag may.
+	AsynqRedis Secret `env:"ASYNQ_REDIS_URL" doc:"Redis whose tasks enqueue asynq-move moves; without it the installation's"`
 }
 
 // Dev is the settings of the development program, which brings its own Redis

@@ -32,7 +32,7 @@ func (p *cli) asynqMoveCommand() *cobra.Command {
 	}
 	cmd.Flags().StringSliceVar(&m.queues, "queues", nil,
 		"asynq's queues, with commas between them: critical, default and low become priorities, others queues of their names")
-	cmd.Flags().StringVar(&m.from, "from", "", "the Redis that asynq uses, as REDIS_URL is written; without it the installation's")
+	cmd.Flags().StringVar(&m.from, "from", "", "the Redis that asynq uses, as REDIS_URL is written; one with a password is for ASYNQ_REDIS_URL. Default: the installation's")
 	cmd.Flags().BoolVar(&m.follow, "follow", false, "go on until interrupted, and take what is enqueued meanwhile")
 	return cmd
 }

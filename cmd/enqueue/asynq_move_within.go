@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"longshore/config"
@@ -23,6 +24,11 @@ func (p *cli) asynqMove(ctx context.Context, m asynqMove) error {
 	s, err := p.settings()
 	if err != nil {
 		return err
+	}
+	if m.from == "" {
+		m.from = s.AsynqRedis.Reveal()
+	} else if strings.Contains(m.from, "@") {
+		return usage("--from: who lists processes sees it: set ASYNQ_REDIS_URL to an address with a password")
 	}
 	sys, err := connect.Open(ctx, p.loud(s))
 	if err != nil {

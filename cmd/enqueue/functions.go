@@ -83,20 +83,16 @@ func (p *cli) functionsOf(name, short string) *cobra.Command {
 }
 
 // runWorker runs the program worker, which says itself what goes wrong.
-func (p *cli) runWorker(ctx context.Context, args []string, env ...string) error {
+func (p *cli) runWorker(ctx context.Context, args []string) error {
 	path, err := workerProgram()
 	if err != nil {
 		return err
 	}
 	child := exec.CommandContext(ctx, path, args...)
 	child.Stdin, child.Stdout, child.Stderr = p.in, p.raw, p.screen
-	child.Env = append(os.Environ(), env...)
 	// it ends what it runs
 	child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
 	err = child.Run()
-	if state := child.ProcessState; state != nil && state.Success() {
-		return nil // also after an interrupt that it was told of
-	}
 	if ended := (*exec.ExitError)(nil); errors.As(err, &ended) && ended.Exited() {
 		return &exit{code: ended.ExitCode()}
 	}

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"longshore/config"
 	"longshore/internal/bytesize"
 	"longshore/internal/claimer"
 	"longshore/internal/httpapi"
@@ -46,8 +48,7 @@ func (p *cli) workCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.runWorker(cmd.Context(), []string{"work", string(text)}, "LONGSHORE_URL="+s.URL,
-				"LONGSHORE_TOKEN="+s.Token.Reveal())
+			return becomeWorker(s, string(text))
 		},
 	}
 	f := cmd.Flags()
@@ -96,4 +97,18 @@ func readWork(w *claimer.Program, grace, inputAs, memory string) error {
 	}, host[:min(len(host), 60)])
 	w.Worker = fmt.Sprintf("%s:%d:%s", host, os.Getpid(), strings.ToLower(rand.Text()[:8]))
 	return nil
+}
+
+// becomeWorker has the program worker take this process's place: so one process hears signals, and none is left
+// behind where this one is killed.
+func becomeWorker(s config.Enqueue, work string) error {
+	path, err := workerProgram()
+	if err != nil {
+		return err
+	}
+	err = errors.Join(os.Setenv("LONGSHORE_URL", s.URL), os.Setenv("LONGSHORE_TOKEN", s.Token.Reveal()))
+	if err == nil {
+		err = syscall.Exec(path, []string{path, "work", work}, os.Environ())
+	}
+	return fmt.Errorf("start %s: %w", path, err)
 }

@@ -77,6 +77,14 @@ type Mover struct {
 	begun bool
 	lines []*line
 	stuck map[string]stuck // by queue and id
+	// past says how many that stay are passed over, and until when, by queue and source.
+	past map[string]past
+}
+
+// A past is how many tasks at a source's old end stay there; all are looked at again later.
+type past struct {
+	n     int
+	until time.Time
 }
 
 type stuck struct {
@@ -98,7 +106,8 @@ var ErrQueue = errors.New("this queue can't be moved")
 
 // New returns a mover. The error wraps ErrQueue, or is Redis's.
 func New(ctx context.Context, c Config) (*Mover, error) {
-	m := &Mover{Moved: map[string]int64{}, c: c, by: jobstore.NewFence(), stuck: map[string]stuck{}}
+	m := &Mover{Moved: map[string]int64{}, c: c, by: jobstore.NewFence(), stuck: map[string]stuck{},
+		past: map[string]past{}}
 	ours, err := c.Store.Lists(ctx)
 	if err != nil {
 		return nil, err
@@ -153,16 +162,14 @@ func (m *Mover) Pass(ctx context.Context) (moved int, err error) {
 	m.Stuck = 0
 	for _, l := range slices.Concat(m.lines, foreign) {
 		n, err := m.adopt(ctx, l, age)
+		for i := 0; err == nil && i < len(l.sources); i++ {
+			moved += n
+			n, err = m.take(ctx, l, l.sources[i])
+		}
 		moved += n
 		if err != nil {
+			m.begun = false // no more are taken until those that are on their way are jobs
 			return moved, fmt.Errorf("queue %s: %w", l.name, err)
-		}
-		for _, source := range l.sources {
-			n, err := m.take(ctx, l, source)
-			moved += n
-			if err != nil {
-				return moved, fmt.Errorf("queue %s: %w", l.name, err)
-			}
 		}
 	}
 	m.begun = true // a first pass that failed is not over
@@ -222,7 +229,8 @@ type candidate struct {
 	again   bool // somebody may have made its job before
 }
 
-// request is the job that a candidate becomes: the same at each try, for it is made of what its hash says.
+// request is the job that a candidate becomes: the same at each try, for it is made of what its hash says, but for
+// how long it may wait, which the store counts from when the job is made.
 func (l *line) request(c *candidate) (submit.Request, error) {
 	t, err := asynqtask.Decode(c.message)
 	if err != nil {
@@ -234,6 +242,11 @@ func (l *line) request(c *candidate) (submit.Request, error) {
 	j, err := t.Job(c.at, c.runAt)
 	if err != nil {
 		return submit.Request{}, err
+	}
+	if j.ExpiresIn > 0 {
+		if j.ExpiresIn = time.Until(t.Deadline); j.ExpiresIn <= 0 {
+			return submit.Request{}, errors.New("its deadline is past")
+		}
 	}
 	return submit.Request{Type: j.Type, Payload: j.Payload, RunAt: j.RunAt, Timeout: j.Timeout,
 		ExpiresIn: j.ExpiresIn, MaxAttempts: j.MaxAttempts, Retention: j.Retention, UniqueKey: j.UniqueKey,

@@ -65,10 +65,21 @@ func (m *Mover) left(l *line, said []any, now time.Time) *candidate {
 
 // take takes what is there of one source.
 func (m *Mover) take(ctx context.Context, l *line, source string) (moved int, err error) {
-	for behind := 0; ctx.Err() == nil; {
+	at, behind := l.name+"\x00"+source, 0
+	if p := m.past[at]; time.Now().Before(p.until) {
+		behind = p.n
+		m.Stuck += p.n
+	}
+	for ctx.Err() == nil {
 		page, err := l.page(ctx, source, behind)
-		if err != nil || len(page) == 0 {
+		if err != nil {
 			return moved, err
+		}
+		if len(page) == 0 {
+			if behind > pageSize && !time.Now().Before(m.past[at].until) { // few are looked at each time
+				m.past[at] = past{behind, time.Now().Add(againAfter)}
+			}
+			return moved, nil
 		}
 		fit, err := m.fit(ctx, l, page)
 		if err != nil {

@@ -84,6 +84,9 @@ func Run(ctx context.Context, config Config) error {
 	return err
 }
 
+// final are refusals that time doesn't mend.
+var final = []client.Code{client.Unauthorized, client.Forbidden, client.Invalid}
+
 // claim asks for jobs until ctx ends, and starts them.
 func (c *claimer) claim(ctx, working context.Context) error {
 	asking, cut := context.WithCancel(working)
@@ -107,6 +110,7 @@ func (c *claimer) claim(ctx, working context.Context) error {
 		}
 		got, err := c.Client.Claim(asking, client.ClaimRequest{Types: c.Types, Queues: c.Queues, N: n,
 			Wait: claimWait.String(), Worker: c.Worker})
+		got.Jobs = got.Jobs[:min(n, len(got.Jobs))]
 		for range n - len(got.Jobs) {
 			c.free <- struct{}{}
 		}
@@ -114,8 +118,8 @@ func (c *claimer) claim(ctx, working context.Context) error {
 			c.start(working, &got.Jobs[i], got.Sent)
 		}
 		if err != nil && ctx.Err() == nil {
-			if refused := (*client.Error)(nil); errors.As(err, &refused) && refused.Status >= 400 &&
-				refused.Status < 500 && refused.Status != 429 && refused.Code != client.Lost {
+			var refused *client.Error
+			if errors.As(err, &refused) && slices.Contains(final, refused.Code) {
 				return err
 			}
 			c.Log.WarnContext(ctx, "no jobs can be had now", "error", err)
@@ -176,7 +180,7 @@ func (c *claimer) run(ctx context.Context, j *Job) {
 	case errors.Is(cause, ErrDrain) && end.Error != nil:
 		end = client.FinishJob{Release: true}
 	}
-	end.ID, end.Claim, end.Log = j.ID, j.Claim, j.rest()
+	end.ID, end.Claim, end.Log = j.ID, j.Claim, j.rest() // its lease is kept until its end is taken
 	c.finish(context.WithoutCancel(ctx), j, end)
 }
 
@@ -233,45 +237,58 @@ func (c *claimer) current() []*Job {
 	return slices.Clone(c.jobs)
 }
 
-// keepLeases renews until ctx ends. Where there is something to say the request that waits is cut short:
-// what it has said already is known by the numbers of its lines.
+// keepLeases renews until ctx ends. A renewal that says something asks for no wait; after it comes one that says
+// nothing and waits at the server for what is to stop. That one is cut short once there is something to say.
 func (c *claimer) keepLeases(ctx context.Context) {
-	pause := firstPause
-	for ctx.Err() == nil {
-		select { // what it tells of is said now
-		case <-c.news:
-		default:
+	pause, quiet := firstPause, false
+	for turn := 0; ctx.Err() == nil; turn++ {
+		if !quiet {
+			select { // what it tells of is said now
+			case <-c.news:
+			default:
+			}
 		}
-		jobs, ask, said := gather(c.current())
+		jobs, ask, said := gather(c.current(), turn, quiet)
 		if len(jobs) == 0 {
 			select {
 			case <-ctx.Done():
 			case <-c.news:
+				quiet = false
 			}
 			continue
 		}
-		ask.Worker, ask.Wait = c.Worker, renewWait.String()
-		told, cut, err := c.renew(ctx, ask)
+		ask.Worker = c.Worker
+		talks := !quiet && slices.ContainsFunc(ask.Jobs, func(one answer.RenewJob) bool {
+			return one.Log != nil || one.Progress != nil
+		})
+		if !talks {
+			ask.Wait = renewWait.String()
+		}
+		told, cut, err := c.renew(ctx, ask, !talks)
 		switch {
 		case err == nil:
-			pause = firstPause
+			pause, quiet = firstPause, talks
 			c.heard(jobs, said, told)
 		case cut, ctx.Err() != nil:
+			quiet = false
 		default:
-			if refused := (*client.Error)(nil); errors.As(err, &refused) && refused.Status >= 400 &&
-				refused.Status < 500 && refused.Status != 429 {
+			if refused := (*client.Error)(nil); errors.As(err, &refused) && refused.Code == client.Invalid {
 				c.heard(jobs, said, nil) // it dislikes what was said
 			}
 			c.Log.WarnContext(ctx, "leases can't be renewed now", "error", err)
 			_ = loop.Sleep(ctx, pause)
-			pause = min(2*pause, longestRest)
+			pause, quiet = min(2*pause, longestRest), false
 		}
 	}
 }
 
-// renew sends a renewal; cut says that there was news meanwhile.
-func (c *claimer) renew(ctx context.Context,
-	ask client.RenewRequest) (told []client.RenewedJob, cut bool, err error) {
+// renew sends a renewal; cut says that it waited, and that there was news meanwhile.
+func (c *claimer) renew(ctx context.Context, ask client.RenewRequest,
+	waits bool) (told []client.RenewedJob, cut bool, err error) {
+	if !waits {
+		told, err = c.Client.RenewClaims(ctx, ask)
+		return told, false, err
+	}
 	asking, cancel := context.WithCancel(ctx)
 	var listening sync.WaitGroup
 	listening.Go(func() {

@@ -89,11 +89,12 @@ func (j *Job) tell() {
 func (j *Job) rest() *answer.ClaimLog {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.stopped = true
 	if len(j.lines) == 0 {
 		return nil
 	}
-	return &answer.ClaimLog{From: j.next, Lines: j.lines}
+	log := &answer.ClaimLog{From: j.next, Lines: j.lines}
+	j.next, j.lines, j.size = j.next+int64(len(j.lines)), nil, 0
+	return log
 }
 
 // A saying is what a renewal says of a job.
@@ -104,11 +105,19 @@ type saying struct {
 
 // gather makes a renewal of what jobs have to say, in the room that a request has. What has no room waits
 // for the next one, which then follows at once.
-func gather(jobs []*Job) (renewed []*Job, ask client.RenewRequest, said []saying) {
+//
+// Another job is the first at each turn, so that none takes all the room for ever; quiet says nothing.
+func gather(jobs []*Job, turn int, quiet bool) (renewed []*Job, ask client.RenewRequest, said []saying) {
 	room := maxLines
-	for _, j := range jobs {
+	for i := range jobs {
+		j := jobs[(turn+i)%len(jobs)]
 		j.mu.Lock()
-		if !j.stopped {
+		switch {
+		case j.stopped:
+		case quiet:
+			renewed, said = append(renewed, j), append(said, saying{upto: j.next})
+			ask.Jobs = append(ask.Jobs, answer.RenewJob{ID: j.ID, Claim: j.Claim})
+		default:
 			one := answer.RenewJob{ID: j.ID, Claim: j.Claim, Progress: j.progress}
 			if len(j.lines) > 0 && j.size <= room {
 				room -= j.size
@@ -135,7 +144,7 @@ func (j *Job) took(said saying) {
 	if n := said.upto - j.next; n > 0 {
 		j.drop(int(n))
 	}
-	if j.progress == said.progress {
+	if said.progress != nil && j.progress == said.progress {
 		j.progress = nil
 	}
 }

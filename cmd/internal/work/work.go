@@ -120,7 +120,7 @@ const noLimit = 1 << 60
 // inherited names what a program inherits: all but what lets it be us.
 func inherited() (names []string) {
 	for _, entry := range os.Environ() {
-		if name, _, _ := strings.Cut(entry, "="); name != "LONGSHORE_TOKEN" {
+		if name, _, _ := strings.Cut(entry, "="); name != "LONGSHORE_TOKEN" && name != "LONGSHORE_TOKEN_FILE" {
 			names = append(names, name)
 		}
 	}

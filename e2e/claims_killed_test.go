@@ -13,6 +13,7 @@ import (
 
 	"longshore/answer"
 	"longshore/internal/httpapi"
+	"longshore/internal/localredis"
 	"longshore/job"
 )
 
@@ -29,12 +30,13 @@ type siege struct {
 	dead []answer.FinishJob // what programs would have said that died
 }
 
-// TestClaimsKilled has web processes and Redis killed while programs claim jobs and say their ends, and programs
-// that die with what they have claimed: each job ends once, by who holds it, and a dead program that comes back is
-// refused. LONGSHORE_CLAIMS=10000 says how many jobs there are.
+// TestClaimsKilled has web processes and Redis killed while programs claim jobs and say their ends, and
+// programs that die with what they have claimed: each job ends once, by who holds it, and a dead program
+// that comes back is refused. LONGSHORE_CLAIMS=10000 says how many jobs there are.
 func TestClaimsKilled(t *testing.T) {
 	t.Parallel()
-	s := &siege{t: t, in: install(t), jobs: 240, ends: map[job.ID]int{}}
+	in := installOn(t, localredis.Options{DataDir: t.TempDir()})
+	s := &siege{t: t, in: in, jobs: 240, ends: map[job.ID]int{}}
 	if n := os.Getenv("LONGSHORE_CLAIMS"); n != "" {
 		if _, err := fmt.Sscan(n, &s.jobs); err != nil {
 			t.Fatal(err)
@@ -95,7 +97,8 @@ func (s *siege) left() int {
 	return s.jobs - len(s.ends)
 }
 
-// send repeats a request, at one web and the other, until there is an answer; body is given the number of the try.
+// send repeats a request, at one web and the other, until there is an answer; body is given the number of
+// the try.
 func (s *siege) send(path string, body func(try int) any, to any) {
 	for try := 1; try <= 200; try++ {
 		text, _ := json.Marshal(body(try))
@@ -108,7 +111,8 @@ func (s *siege) send(path string, body func(try int) any, to any) {
 	}
 }
 
-// program claims jobs and says that they have succeeded; now and then it dies with some, and another one begins.
+// program claims jobs and says that they have succeeded; now and then it dies with some, and another one
+// begins.
 func (s *siege) program(n int, deadline time.Time) {
 	for life, claims := 0, 0; s.left() > 0 && time.Now().Before(deadline); claims++ {
 		name := fmt.Sprintf("p:%d:%d", n, life)

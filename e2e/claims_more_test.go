@@ -206,7 +206,7 @@ func TestClaimsBadInput(t *testing.T) {
 	}
 	ask("PUT", httpapi.PathTypes+"/photos.other", `{"served":"claims","forbid_overlap":true}`, 409, "overlap")
 	ask("PUT", httpapi.PathTypes+"/math.primes", `{"served":"claims"}`, 409, "built in")
-	ask("PUT", httpapi.PathTypes+"/NoType", `{"served":"claims"}`, 422, "/type")
+	ask("PUT", httpapi.PathTypes+"/no%20type", `{"served":"claims"}`, 422, "/type")
 	ask("DELETE", httpapi.PathTypes+"/photos.none", "", 404, "")
 
 	snap := posted(t, url, `{"type":"photos.caption"}`)

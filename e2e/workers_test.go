@@ -77,7 +77,7 @@ func newCrew(t *testing.T, name string) *crew {
 	c.env = append(os.Environ(), "LONGSHORE_URL="+front.url, "LONGSHORE_TOKEN="+webToken,
 		"PYTHONDONTWRITEBYTECODE=1")
 	for _, typ := range []string{"result", "files", "talks", "retries", "fails", "later", "busy", "apart",
-		"waits", "slow", "holds", "odd"} {
+		"waits", "slow", "holds", "odd", "submits"} {
 		claimed(t, url, name+"."+typ, `,"max_attempts":3,"timeout":"10m"`)
 	}
 	return c
@@ -252,6 +252,18 @@ func (c *crew) runsJobs() {
 		snap := c.ends(id, job.Failed, "")
 		if len(snap.Errors) != 1 || !strings.Contains(snap.Errors[0].Message, message) {
 			c.t.Errorf("%s: %+v", how, snap.Errors)
+		}
+	}
+	if c.signals { // libraries have a client for that
+		c.ends(c.post("submits", struct{}{}, ""), job.Succeeded, "")
+		made := 0
+		for snap, err := range c.client.List(c.t.Context(), client.Filter{Type: "math.primes"}) {
+			if made++; err != nil || snap.State != job.Queued {
+				c.t.Errorf("submitted %+v, %v", snap, err)
+			}
+		}
+		if made != 1 {
+			c.t.Errorf("%d jobs were submitted, want 1", made)
 		}
 	}
 	for _, how := range []string{"in", "release"} {

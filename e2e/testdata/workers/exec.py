@@ -71,6 +71,8 @@ elif kind == "retries":
     result(attempt)
 elif kind == "fails":
     tell(fail="never")
+elif kind == "submits":
+    tell(submit={"type": "math.primes", "payload": {"n": 10}})
 elif kind == "later":
     flag = home / payload["flag"]
     if not flag.exists():

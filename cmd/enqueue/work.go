@@ -99,8 +99,8 @@ func readWork(w *claimer.Program, grace, inputAs, memory string) error {
 	return nil
 }
 
-// becomeWorker has the program worker take this process's place: so one process hears signals, and none is left
-// behind where this one is killed.
+// becomeWorker has the program worker take this process's place: so one process hears signals, and none is
+// left behind where this one is killed.
 func becomeWorker(s config.Enqueue, work string) error {
 	path, err := workerProgram()
 	if err != nil {

@@ -229,8 +229,8 @@ type candidate struct {
 	again   bool // somebody may have made its job before
 }
 
-// request is the job that a candidate becomes: the same at each try, for it is made of what its hash says, but for
-// how long it may wait, which the store counts from when the job is made.
+// request is the job that a candidate becomes: the same at each try, for it is made of what its hash says,
+// but for how long it may wait, which the store counts from when the job is made.
 func (l *line) request(c *candidate) (submit.Request, error) {
 	t, err := asynqtask.Decode(c.message)
 	if err != nil {

@@ -237,8 +237,9 @@ func (c *claimer) current() []*Job {
 	return slices.Clone(c.jobs)
 }
 
-// keepLeases renews until ctx ends. A renewal that says something asks for no wait; after it comes one that says
-// nothing and waits at the server for what is to stop. That one is cut short once there is something to say.
+// keepLeases renews until ctx ends. A renewal that says something asks for no wait; after it comes one that
+// says nothing and waits at the server for what is to stop. That one is cut short once there is something
+// to say.
 func (c *claimer) keepLeases(ctx context.Context) {
 	pause, quiet := firstPause, false
 	for turn := 0; ctx.Err() == nil; turn++ {

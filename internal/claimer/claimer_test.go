@@ -35,8 +35,8 @@ type fake struct {
 
 func newFake(t *testing.T, n int) (*fake, Config) {
 	t.Helper()
-	f := &fake{t: t, stops: map[job.ID]string{}, lines: map[job.ID][]string{}, ends: map[job.ID]client.FinishJob{},
-		calls: map[string]int{}, done: make(chan struct{}), gone: make(chan struct{})}
+	f := &fake{t: t, stops: map[job.ID]string{}, lines: map[job.ID][]string{},
+		ends: map[job.ID]client.FinishJob{}, calls: map[string]int{}, done: make(chan struct{}), gone: make(chan struct{})}
 	for range n {
 		id := job.NewID(time.Now())
 		f.jobs = append(f.jobs, client.ClaimedJob{ID: id, Claim: "c" + string(id), Type: "a.b", Attempt: 1,
@@ -146,8 +146,8 @@ func (f *fake) finish(r *http.Request) any {
 	return answer.Finished{Jobs: []client.FinishedJob{{ID: one.ID, State: job.Succeeded}}}
 }
 
-// TestRun has jobs that say much at the same time, one that is canceled, and more of them than there are slots;
-// then the process is to end.
+// TestRun has jobs that say much at the same time, one that is canceled, and more of them than there are
+// slots; then the process is to end.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	f, c := newFake(t, 6)
@@ -253,7 +253,8 @@ func TestRefused(t *testing.T) {
 	}
 	err = Run(t.Context(), Config{Client: c, Types: []string{"a.b"}, Slots: 1, Worker: "w",
 		Log: slog.New(slog.DiscardHandler)})
-	if refused := (*client.Error)(nil); !errors.As(err, &refused) || refused.Code != client.Forbidden || asked != 2 {
+	var refused *client.Error
+	if !errors.As(err, &refused) || refused.Code != client.Forbidden || asked != 2 {
 		t.Errorf("after %d requests: %v", asked, err)
 	}
 }

@@ -422,8 +422,8 @@ func TestWorkersDocs(t *testing.T) {
 	}
 }
 
-// TestWorkersKilled has a process end without a word: all that it has started ends, and its job is another's once
-// the lease is over.
+// TestWorkersKilled has a process end without a word: all that it has started ends, and its job is
+// another's once the lease is over.
 func TestWorkersKilled(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"py", "ex"} {

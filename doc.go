@@ -149,7 +149,8 @@
 // line (docs/cli.md); cmd/dev is all in one process, for a first look; cmd/cluster runs a Procfile where no
 // platform does. What they share stands
 // in [longshore/cmd/internal/program]. The client carries nothing that runs jobs: to try functions it
-// starts the worker, which has [longshore/cmd/internal/trial] for that, and [longshore/cmd/internal/work] to run
+// starts the worker, which has [longshore/cmd/internal/trial] for that, and
+// [longshore/cmd/internal/work] to run
 // claimed jobs by a program. Package bench measures the whole
 // beside stock asynq, bench/streams the stream tasks beside common tools. Package
 // [longshore/internal/chaos] strikes built programs while clients use them, and judges

@@ -152,6 +152,12 @@ func ProblemOf(e *Error) *ClaimProblem {
 		RetryAfter: int64(e.RetryAfter.Seconds())}
 }
 
+// Refused is the problem as the error that a request of its own would have got.
+func (p *ClaimProblem) Refused() *Error {
+	return BatchAnswer{Code: p.Code, Status: p.Status, Title: p.Title, Detail: p.Detail, Errors: p.Errors,
+		RetryAfter: p.RetryAfter}.Refused()
+}
+
 // A StopRequest has a process handed no more jobs, for a minute.
 type StopRequest struct {
 	Worker string `json:"worker" minLength:"1" maxLength:"128"`

@@ -1,11 +1,8 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -71,13 +68,7 @@ func claimWait(text string) (wait time.Duration, err error) {
 
 // posted is the call of a request in JSON which may be repeated.
 func posted(path string, body any) (call, error) {
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false) // a result has the size that it has
-	err := enc.Encode(body)
-	return call{method: http.MethodPost, path: path, safe: true,
-		header: http.Header{"Content-Type": {httpapi.TypeJSON}},
-		body:   newBody(bytes.NewReader(text.Bytes()), int64(text.Len()))}, err
+	return call{method: http.MethodPost, path: path, safe: true}.withJSON(body)
 }
 
 // RenewClaims says that claimed jobs go on, and returns which of them are to stop: at once, or within
@@ -123,9 +114,7 @@ func (c *Client) FinishClaims(ctx context.Context, jobs []FinishJob) ([]Finished
 func unjudged(jobs []FinishedJob) error {
 	for _, one := range jobs {
 		if p := one.Problem; p != nil && transient(p.Status) {
-			e := &Error{Code: p.Code, Status: p.Status, Title: p.Title, Detail: p.Detail}
-			e.RetryAfter = time.Duration(p.RetryAfter) * time.Second
-			return e
+			return p.Refused()
 		}
 	}
 	return nil
@@ -138,16 +127,10 @@ func (c *Client) StopClaims(ctx context.Context, worker string) error {
 	if err != nil {
 		return err
 	}
-	for p := c.newPatience(); ; {
-		_, done, err := c.send(ctx, call)
-		if err == nil {
-			done()
-			return nil
-		}
-		if err = p.pause(ctx, call, err); err != nil {
-			return fmt.Errorf("stop claims: %w", err)
-		}
+	if _, err := c.exchange(ctx, call, nil); err != nil { // 204
+		return fmt.Errorf("stop claims: %w", err)
 	}
+	return nil
 }
 
 // ClaimedInput opens the input of a claimed job.
@@ -174,10 +157,4 @@ func (c *Client) PutClaimed(ctx context.Context, id job.ID, claim, name, content
 		return made, fmt.Errorf("output %q of job %s: %w", name, id, err)
 	}
 	return made, nil
-}
-
-// IsLost reports whether a claim isn't the caller's any more.
-func IsLost(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Code == Lost
 }

@@ -1,9 +1,7 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"net/http"
@@ -53,16 +51,14 @@ type Change = answer.JobChange
 // the error of one that has another has the code precondition_failed, that of one that has begun meanwhile
 // already_started. What is so already is no change, so a repeat does no harm.
 func (c *Client) Change(ctx context.Context, id job.ID, change Change, rev int64) (job.Snapshot, error) {
-	text, err := json.Marshal(change)
+	call, err := call{method: http.MethodPatch, path: httpapi.JobPath(id), safe: true}.withJSON(change)
 	if err != nil {
 		return job.Snapshot{}, fmt.Errorf("change job %s: %w", id, err)
 	}
-	header := http.Header{"Content-Type": {httpapi.TypeJSON}}
 	if rev != 0 {
-		header.Set("If-Match", strconv.Quote(strconv.FormatInt(rev, 10)))
+		call.header.Set("If-Match", strconv.Quote(strconv.FormatInt(rev, 10)))
 	}
-	return c.snapshot(ctx, "change", id, call{method: http.MethodPatch, path: httpapi.JobPath(id), safe: true,
-		header: header, body: newBody(bytes.NewReader(text), int64(len(text)))})
+	return c.snapshot(ctx, "change", id, call)
 }
 
 // Retry makes a new job like an ended one and returns it; the old one stays as

@@ -1,9 +1,7 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -85,25 +83,21 @@ func keyPath(id string) string { return httpapi.PathKeys + "/" + url.PathEscape(
 
 // post sends JSON once and reads JSON: a repeat would make another key.
 func (c *Client) post(ctx context.Context, path string, body, out any) error {
-	text, err := json.Marshal(body)
+	call, err := call{method: http.MethodPost, path: path, limit: answerTimeout}.withJSON(body)
 	if err != nil {
 		return err
 	}
-	_, err = c.exchangeOnce(ctx, call{method: http.MethodPost, path: path, limit: answerTimeout,
-		header: http.Header{"Content-Type": {httpapi.TypeJSON}}, body: newBody(bytes.NewReader(text),
-			int64(len(text)))}, out)
+	_, err = c.exchangeOnce(ctx, call, out)
 	return err
 }
 
 // put sends JSON, again where an answer is lost, and reads JSON.
 func (c *Client) put(ctx context.Context, path string, body, out any) error {
-	text, err := json.Marshal(body)
+	call, err := call{method: http.MethodPut, path: path, safe: true}.withJSON(body)
 	if err != nil {
 		return err
 	}
-	_, err = c.exchange(ctx, call{method: http.MethodPut, path: path, safe: true,
-		header: http.Header{"Content-Type": {httpapi.TypeJSON}},
-		body:   newBody(bytes.NewReader(text), int64(len(text)))}, out)
+	_, err = c.exchange(ctx, call, out)
 	return err
 }
 

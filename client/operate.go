@@ -2,7 +2,6 @@ package client
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -75,14 +74,11 @@ func (c *Client) RetryWith(ctx context.Context, id job.ID, r RetryRequest) (job.
 	if r.Again {
 		query.Set("again", "true")
 	}
-	text, err := json.Marshal(r)
+	call, err := call{method: http.MethodPost, path: httpapi.RetryPath(id), query: query}.withJSON(r)
 	if err != nil {
 		return job.Snapshot{}, fmt.Errorf("retry job %s: %w", id, err)
 	}
-	return c.snapshot(ctx, "retry", id, call{method: http.MethodPost, path: httpapi.RetryPath(id),
-		query:  query,
-		header: http.Header{"Content-Type": {httpapi.TypeJSON}}, body: newBody(bytes.NewReader(text),
-			int64(len(text)))})
+	return c.snapshot(ctx, "retry", id, call)
 }
 
 // ask gets what a path answers.

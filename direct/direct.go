@@ -82,11 +82,7 @@ type Client struct {
 
 // Open connects. It knows the built-in types and those that workers have published.
 func Open(ctx context.Context, c Config) (*Client, error) {
-	builtIn, err := tasks.BuiltIn()
-	if err != nil {
-		return nil, err
-	}
-	catalog, err := tasks.NewCatalog(builtIn...)
+	catalog, err := tasks.NewBuiltIn()
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func TestMetrics(t *testing.T) {
 // namesAreThere looks for the metrics that dashboard, rules and docs/metrics.md name.
 func namesAreThere(t *testing.T, scraped string) {
 	t.Helper()
-	// These are there only with a limit, with a type that nobody takes, or with tasks that others have pushed.
+	// These are there only with a limit, with a type that nobody takes, or with tasks that others pushed.
 	seldom := []string{"longshore_redis_memory_limit_bytes", "longshore_queue_parked", "longshore_foreign_tasks"}
 	var dashboard struct {
 		Panels []struct {

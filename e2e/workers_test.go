@@ -275,7 +275,7 @@ func (c *crew) runsJobs() {
 // nothing; and one that looks.
 func (c *crew) stopsJobs() {
 	c.t.Helper()
-	over := `,"timeout":"2s","max_attempts":1`
+	over := `,"timeout":"6s","max_attempts":1` // time enough for a process to start on a busy machine
 	for name, controls := range map[string]string{"canceled": "", "timeout": over} {
 		beats := name + ".beats"
 		id := c.post("busy", map[string]string{"beats": beats}, controls)

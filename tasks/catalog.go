@@ -49,6 +49,15 @@ func NewCatalog(infos ...Info) (*Catalog, error) {
 	return c, errors.Join(errs...)
 }
 
+// NewBuiltIn returns a catalog of the types that Longshore brings along.
+func NewBuiltIn() (*Catalog, error) {
+	infos, err := BuiltIn()
+	if err != nil {
+		return nil, err
+	}
+	return NewCatalog(infos...)
+}
+
 // Add adds a type, or puts a newer definition in the old one's place. A
 // definition known from Go code is not displaced by a published one.
 func (c *Catalog) Add(info Info) error {

@@ -111,9 +111,6 @@ func (i Info) MayNeedChild() bool { return i.Lane == job.LaneCPU || i.child != n
 // Timeout is the time limit of one attempt.
 func (i Info) Timeout() time.Duration { return time.Duration(i.TimeoutMS) * time.Millisecond }
 
-// ValidName reports whether a text may be the name of a type: job.IsType.
-func ValidName(name string) bool { return job.IsType(name) }
-
 // FolderName reports whether a text may be the name of a type that is made of a folder: two or more words of
 // lower case, joined by dots. A folder is a file's name too, on systems that know no case or take ":" for
 // something else, and the dot tells it from folders that are there for other reasons.
@@ -176,7 +173,7 @@ func (i Info) valid() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("task %q: "+format, append([]any{i.Type}, args...)...))
 	}
-	if !ValidName(i.Type) {
+	if !job.IsType(i.Type) {
 		bad("type must be %s", job.TypeNames)
 	}
 	if !slices.Contains(job.Lanes, i.Lane) && (i.Lane != job.LaneClaim || !i.Published()) {

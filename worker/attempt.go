@@ -359,10 +359,7 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) (end jobs
 		}
 	}
 	if death != nil {
-		end.Code = job.Crashed
-		if death.OutOfMemory {
-			end.Code = job.OutOfMemory
-		}
+		end.Code = functions.CodeOf(death)
 		end.Message = a.hide("the job's " + death.Error())
 	}
 	a.logger().WarnContext(ctx, "attempt failed", "code", end.Code, "final", end.Outcome == jobstore.Failed,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -263,22 +262,17 @@ func (a *attempt) submitLines(ctx context.Context, lines []json.RawMessage) erro
 		drafts[i] = submit.Read(submit.Line{Number: int64(i + 1), Text: line,
 			TooLong: len(line) > httpapi.MaxBatchLine})
 		if r := &drafts[i].Request; drafts[i].Err == nil && r.ID == "" {
-			r.IdempotencyKey = string(a.ticket.ID) + "/" + strconv.Itoa(i+1)
+			r.IdempotencyKey = functions.SubmitKey(a.ticket.ID, i+1)
 		}
 		drafts[i].Request.Inherit(&self)
 	}
 	submitter := w.sys.Submitter(w.keeper, catalog, 0, 0)
 	for _, answer := range submitter.SubmitMany(ctx, drafts) {
-		e := answer.Refused()
-		switch {
-		case e == nil:
-		case e.Code == httpapi.IdempotencyMismatch: // an attempt before this one said something else
+		if err := functions.Submitted(answer, func() {
 			a.logger().WarnContext(ctx, "submit line differs from that of an earlier attempt, which stays",
 				"line", answer.Line)
-		case e.Code == httpapi.Invalid:
-			return handlers.Fail(fmt.Errorf("submit line %d is refused: %s", answer.Line, e.Error()))
-		default:
-			return fmt.Errorf("submit line %d: %s", answer.Line, e.Error())
+		}); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -286,11 +280,7 @@ func (a *attempt) submitLines(ctx context.Context, lines []json.RawMessage) erro
 
 // catalog knows the types that may be submitted now.
 func (w *worker) catalog(ctx context.Context) (*tasks.Catalog, error) {
-	infos, err := tasks.BuiltIn()
-	if err != nil {
-		return nil, err
-	}
-	catalog, err := tasks.NewCatalog(infos...)
+	catalog, err := tasks.NewBuiltIn()
 	if err != nil {
 		return nil, err
 	}

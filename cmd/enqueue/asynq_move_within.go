@@ -49,11 +49,7 @@ func (p *cli) asynqMove(ctx context.Context, m asynqMove) error {
 // moveBy moves tasks with all that a submission needs running.
 func (p *cli) moveBy(ctx context.Context, s config.Enqueue, sys *connect.System, c asynqmove.Config,
 	follow bool) error {
-	builtIn, err := tasks.BuiltIn()
-	if err != nil {
-		return err
-	}
-	catalog, err := tasks.NewCatalog(builtIn...)
+	catalog, err := tasks.NewBuiltIn()
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"longshore/internal/httpapi"
 	"longshore/job"
+	"longshore/tasks"
 )
 
 // Limits of what is taken over.
@@ -20,7 +21,6 @@ const (
 	// MaxRetry is how often a task may be retried: the first attempt counts as one.
 	MaxRetry = httpapi.MaxAttempts - 1
 
-	maxTimeout     = 24 * time.Hour // package tasks has it too, one floor up
 	defaultTimeout = 30 * time.Minute
 )
 
@@ -74,7 +74,7 @@ func (t Task) Job(now, runAt time.Time) (Job, error) {
 	default:
 		j.ExpiresIn = max(t.Deadline.Sub(now), time.Millisecond)
 		if t.Timeout == 0 {
-			j.Timeout = min(max(t.Deadline.Sub(runAt), time.Second), maxTimeout)
+			j.Timeout = min(max(t.Deadline.Sub(runAt), time.Second), tasks.MaxTimeout)
 		}
 	}
 	return j, nil
@@ -93,8 +93,8 @@ func (t Task) fits() error {
 		return unfit("MaxRetry is %d, over %d", t.Retry, MaxRetry)
 	case len(t.Payload) > MaxPayload:
 		return unfit("the payload has %d bytes, over %d", len(t.Payload), MaxPayload)
-	case t.Timeout < 0 || t.Timeout > maxTimeout:
-		return unfit("the timeout is %v, over %v", t.Timeout, maxTimeout)
+	case t.Timeout < 0 || t.Timeout > tasks.MaxTimeout:
+		return unfit("the timeout is %v, over %v", t.Timeout, tasks.MaxTimeout)
 	case t.Retention < 0:
 		return unfit("the retention is negative")
 	case t.UniqueKey != "" && !Drawn(t.ID):

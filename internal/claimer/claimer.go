@@ -11,7 +11,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -327,15 +326,4 @@ func (c *claimer) heard(jobs []*Job, said []saying, told []client.RenewedJob) {
 			j.end(cause)
 		}
 	}
-}
-
-// Check says what is wrong with a configuration that came from outside.
-func (c Config) Check() error {
-	switch {
-	case len(c.Types) == 0:
-		return errors.New("types are missing: names, or globs as photos.*")
-	case c.Slots < 1 || c.Slots > 100:
-		return fmt.Errorf("%d slots: expected 1 to 100", c.Slots)
-	}
-	return nil
 }

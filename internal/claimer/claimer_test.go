@@ -36,7 +36,8 @@ type fake struct {
 func newFake(t *testing.T, n int) (*fake, Config) {
 	t.Helper()
 	f := &fake{t: t, stops: map[job.ID]string{}, lines: map[job.ID][]string{},
-		ends: map[job.ID]client.FinishJob{}, calls: map[string]int{}, done: make(chan struct{}), gone: make(chan struct{})}
+		ends: map[job.ID]client.FinishJob{}, calls: map[string]int{}, done: make(chan struct{}),
+		gone: make(chan struct{})}
 	for range n {
 		id := job.NewID(time.Now())
 		f.jobs = append(f.jobs, client.ClaimedJob{ID: id, Claim: "c" + string(id), Type: "a.b", Attempt: 1,

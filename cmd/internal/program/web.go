@@ -107,11 +107,7 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	deploy config.Deployed, s config.Stop, l net.Listener, above *sdnotify.Notifier,
 	published <-chan struct{},
 ) (err error) {
-	builtIn, err := tasks.BuiltIn()
-	if err != nil {
-		return err
-	}
-	catalog, err := tasks.NewCatalog(builtIn...)
+	catalog, err := tasks.NewBuiltIn()
 	if err != nil {
 		return err
 	}

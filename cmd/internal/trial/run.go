@@ -186,10 +186,7 @@ func judge(ctx context.Context, o host.LocalOutcome) localRun {
 			r.State = job.Failed
 		}
 	case errors.As(o.Err, &death):
-		r.Code = job.Crashed
-		if death.OutOfMemory {
-			r.Code = job.OutOfMemory
-		}
+		r.Code = functions.CodeOf(death)
 	}
 	r.Message = o.Err.Error()
 	return r

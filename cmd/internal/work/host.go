@@ -1,6 +1,7 @@
 package work
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -18,7 +18,6 @@ import (
 	"longshore/internal/claimer"
 	"longshore/internal/functions"
 	"longshore/internal/isolate"
-	"longshore/job"
 )
 
 // A host runs the program, once a job.
@@ -56,7 +55,13 @@ func (h *host) do(ctx context.Context, j *claimer.Job) client.FinishJob {
 	working, end := context.WithCancelCause(ctx)
 	go func() {
 		defer close(told)
-		follow(working, run, j)
+		var said answer.ClaimProgress
+		functions.Follow(working, run, followEvery, func(c handlers.Counts) {
+			if now := progressOf(c); now != said { // it has less than what is counted
+				said = now
+				j.SetProgress(now)
+			}
+		})
 	}()
 	o := h.executor.Run(ctx, a)
 	end(nil)
@@ -91,10 +96,7 @@ func (h *host) judge(ctx context.Context, j *claimer.Job, o functions.Outcome) c
 	case errors.As(o.Err, &failure) && failure.Final:
 		return client.FinishJob{Fail: why}
 	case errors.As(o.Err, &death):
-		why.Code = job.Crashed
-		if death.OutOfMemory {
-			why.Code = job.OutOfMemory
-		}
+		why.Code = functions.CodeOf(death)
 	}
 	if ctx.Err() == nil {
 		h.log.WarnContext(ctx, "an attempt has failed", "job", j.ID, "type", j.Type, "attempt", j.Attempt, "error", o.Err)
@@ -112,7 +114,7 @@ func (h *host) submit(ctx context.Context, j *claimer.Job, asked []json.RawMessa
 			return handlers.Fail(fmt.Errorf("submit line %d: %w", i+1, err))
 		}
 		if line["id"] == nil {
-			line["idempotency_key"], _ = json.Marshal(string(j.ID) + "/" + strconv.Itoa(i+1)) // a text: can't fail
+			line["idempotency_key"], _ = json.Marshal(functions.SubmitKey(j.ID, i+1)) // a text: can't fail
 		}
 		lines[i], _ = json.Marshal(line) // it was JSON
 	}
@@ -120,14 +122,10 @@ func (h *host) submit(ctx context.Context, j *claimer.Job, asked []json.RawMessa
 		if err != nil {
 			return err
 		}
-		switch e := made.Refused(); {
-		case e == nil:
-		case e.Code == client.IdempotencyMismatch: // an attempt before this one said something else
+		if err := functions.Submitted(made, func() {
 			j.AddLog(fmt.Sprintf("submit line %d differs from that of an earlier attempt, which stays", made.Line))
-		case e.Code == client.Invalid:
-			return handlers.Fail(fmt.Errorf("submit line %d is refused: %w", made.Line, e))
-		default:
-			return fmt.Errorf("submit line %d: %w", made.Line, e)
+		}); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -136,26 +134,9 @@ func (h *host) submit(ctx context.Context, j *claimer.Job, asked []json.RawMessa
 // followEvery is how often a program's progress is looked at.
 const followEvery = 250 * time.Millisecond
 
-// follow tells progress until ctx ends.
-func follow(ctx context.Context, run *handlers.Run, j *claimer.Job) {
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
-	var told answer.ClaimProgress
-	for ctx.Err() == nil {
-		c := run.Counts()
-		now := answer.ClaimProgress{Done: c.Done, Total: c.Total, Note: c.Note}
-		if c.Done == 0 {
-			now.Done = c.In
-		}
-		if now != told {
-			told = now
-			j.SetProgress(now)
-		}
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-		}
-	}
+// progressOf is what a claimer says of what was counted.
+func progressOf(c handlers.Counts) answer.ClaimProgress {
+	return answer.ClaimProgress{Done: cmp.Or(c.Done, c.In), Total: c.Total, Note: c.Note}
 }
 
 // files are those of a job: its input comes over HTTP, and outputs go there.

@@ -131,23 +131,8 @@ func (l *Local) follow(ctx context.Context, run *handlers.Run) (done chan struct
 	done = make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		var told handlers.Counts
-		tell := func() {
-			if now := run.Counts(); now != told && l.Progress != nil {
-				told = now
-				l.Progress(now)
-			}
-		}
-		for {
-			select {
-			case <-ctx.Done():
-				tell()
-				return
-			case <-tick.C:
-				tell()
-			}
+		if l.Progress != nil {
+			functions.Follow(ctx, run, 100*time.Millisecond, l.Progress)
 		}
 	}()
 	return done

@@ -103,7 +103,7 @@ var (
 	// oneName is the name of a type that is claimed, which may be any.
 	oneName = edge.Params[string]{{Name: "type", In: edge.Path, Doc: "the name of a type", Schema: plainText(),
 		Read: func(to *string, text string) error {
-			if *to = text; !tasks.ValidName(text) {
+			if *to = text; !job.IsType(text) {
 				return errors.New("expected the name of a type: " + job.TypeNames)
 			}
 			return nil

@@ -18,15 +18,8 @@ import (
 var prefixForm = regexp.MustCompile(`^[A-Za-z0-9-]{1,32}$`)
 
 func (r *Redis) check(m *mistakes) {
-	for _, v := range []struct {
-		name string
-		url  Secret
-	}{{"REDIS_URL", r.URL}, {"REDIS_TLS_URL", r.TLSURL}} {
-		if v.url.IsSet() && !redisURL(v.url.Reveal()) {
-			m.expect(v.name, "redis://[user:password@]host:port[/db], rediss://…, unix:///path or "+
-				"redis+sentinel://[user:password@]host:port,…/master-name[/db] or redis+cluster://[user:password@]host:port,… (with special characters of the password percent-encoded)")
-		}
-	}
+	checkRedisURL(m, "REDIS_URL", r.URL)
+	checkRedisURL(m, "REDIS_TLS_URL", r.TLSURL)
 	if r.TLSURL.IsSet() {
 		r.URL = r.TLSURL
 	}
@@ -36,6 +29,14 @@ func (r *Redis) check(m *mistakes) {
 	within(m, "REDIS_MAX_CONNECTIONS", r.MaxConnections, 2, 10_000)
 	if !prefixForm.MatchString(r.Prefix) {
 		m.expect("PREFIX", "1 to 32 letters, digits or dashes")
+	}
+}
+
+func checkRedisURL(m *mistakes, name string, u Secret) {
+	if u.IsSet() && !redisURL(u.Reveal()) {
+		m.expect(name, "redis://[user:password@]host:port[/db], rediss://…, unix:///path or "+
+			"redis+sentinel://[user:password@]host:port,…/master-name[/db] or "+
+			"redis+cluster://[user:password@]host:port,… (with special characters of the password percent-encoded)")
 	}
 }
 
@@ -375,6 +376,7 @@ func (e *Enqueue) check(m *mistakes) {
 		}
 	}
 	within(m, "MAX_UPLOAD", e.MaxUpload, 1, 1<<60)
+	checkRedisURL(m, "ASYNQ_REDIS_URL", e.AsynqRedis)
 	e.Ceilings.check(m)
 	checkToken(m, &e.Token, e.TokenFile)
 	checkSecret(m, &e.Sealing.Secret, e.Sealing.SecretFile)

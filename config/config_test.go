@@ -185,6 +185,7 @@ func TestMistakes(t *testing.T) {
 		"REDIS_URL": {"hunter2", "http://hunter2", "redis://:hunter2%zz@h", "unix://hunter2",
 			"redis:hunter2"},
 		"REDIS_TLS_URL":         {"hunter2"},
+		"ASYNQ_REDIS_URL":       {"hunter2", "http://hunter2", "redis://:hunter2%zz@h"},
 		"REDIS_TLS_INSECURE":    {"hunter2"},
 		"ACK":                   {"hunter2"},
 		"REDIS_MAX_CONNECTIONS": {"hunter2", "1", "-1", "0", "1.5", "99999999999999999999", "10001"},

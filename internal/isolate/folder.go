@@ -140,8 +140,11 @@ func (p *Pool) Path() string { return p.base.path }
 // Folder returns an empty work folder that only this user may enter. The caller
 // gives it back to RemoveFolder once the work has ended.
 func (p *Pool) Folder() (string, error) {
-	if path := p.base.spare(); path != "" {
-		return path, nil
+	for path := p.base.spare(); path != ""; path = p.base.spare() {
+		if untouched(path) {
+			return path, nil
+		}
+		_ = removeAll(path) // somebody wrote there after all; what stays goes with the pool
 	}
 	path, err := os.MkdirTemp(p.base.path, "")
 	if err != nil {

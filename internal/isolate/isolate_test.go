@@ -245,6 +245,29 @@ func TestInputAndFolder(t *testing.T) {
 	}
 }
 
+// TestFolderWrittenLate wants an empty folder, whoever wrote into one that was kept for the next work.
+func TestFolderWrittenLate(t *testing.T) {
+	t.Parallel()
+	p := open(t, Config{})
+	kept, err := p.Folder()
+	if err == nil {
+		err = p.RemoveFolder(kept)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(kept, "output-1"), nil, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, err := p.Folder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(folder); err != nil || len(entries) > 0 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
 func TestStopIsAskedForFirst(t *testing.T) {
 	t.Parallel()
 	p := open(t, Config{})

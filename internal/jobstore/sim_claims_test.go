@@ -208,8 +208,8 @@ func simulateClaims(t *testing.T, seed uint64, edit func(string) string) []strin
 	return c.wrong
 }
 
-// TestClaimsSimulated holds what programs may rely on that claim jobs.
-func TestClaimsSimulated(t *testing.T) {
+// TestClaimsSimulation holds what programs may rely on that claim jobs.
+func TestClaimsSimulation(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

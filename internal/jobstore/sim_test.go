@@ -71,6 +71,7 @@ type rules struct {
 	split                  bool                // nothing happens but that processes are cut off, or paused
 	quiet                  bool                // nothing fails but a call now and then: no run may be lost
 	noShares               bool                // among suspects
+	calm                   int64               // how long a world may go on after its faults; 0 = 400,000
 	script                 func(string) string // edits the scripts
 }
 

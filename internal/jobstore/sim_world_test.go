@@ -339,7 +339,11 @@ func world(t testing.TB, seed uint64, prefix string, r rules) *sim {
 		webs = append(webs, s.spawn(fmt.Sprintf("web%d", i), false))
 		s.spawn(fmt.Sprintf("worker%d", i), true)
 	}
-	const jobs, faultTime, calm = 20, 90_000, 400_000
+	const jobs, faultTime = 20, 90_000
+	calm := r.calm
+	if calm == 0 {
+		calm = 400_000
+	}
 	s.openBatch()
 	for i := range jobs {
 		p := webs[i%2]

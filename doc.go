@@ -32,6 +32,7 @@
 // [longshore/internal/blob] is the seam to where files are kept;
 // [longshore/internal/access] has the words of who calls and what he may, and
 // compares tokens;
+// [longshore/internal/tracing] follows a caller's trace through a job, and sends spans of it;
 // [longshore/internal/loggen] invents access logs and tables for tests,
 // benchmarks and the demo; [longshore/internal/collector] has Go's garbage collector
 // use the memory that there is; [longshore/internal/printable] shows texts of strangers so

@@ -55,6 +55,7 @@ var floors = map[string]int{
 	"internal/printable":  0,
 	"internal/strictjson": 0,
 	"internal/sealing":    0,
+	"internal/tracing":    0,
 	"internal/procfile":   0,
 	"internal/sdnotify":   0,
 	"internal/cron":       0, // when ticks of schedules are
@@ -193,7 +194,7 @@ const (
 
 var (
 	// edgeKnows is all of ours that the edge may import.
-	edgeKnows = []string{"internal/access", "internal/blob", "internal/httpapi", "internal/strictjson"}
+	edgeKnows = []string{"internal/access", "internal/blob", "internal/httpapi", "internal/strictjson", "internal/tracing"}
 	// webKnowsNot is what no room of web may import.
 	webKnowsNot = []string{"internal/queue", "internal/jobstore", "internal/connect", "internal/redisdb",
 		"internal/batch", "internal/lock", "internal/tus", "internal/access/gate", "internal/access/token"}
@@ -202,8 +203,10 @@ var (
 // keepers says which packages may import a third-party module. Where there are
 // two, each speaks to another side of it.
 var keepers = map[string][]string{
-	"github.com/hibiken/asynq":   {"internal/queue", "asynqjobs", "e2e/asynqapp"}, // its tools; its client and its server
-	"google.golang.org/protobuf": {"internal/asynqtask"},                          // the form of asynq's messages
+	"go.opentelemetry.io/otel":       {"internal/tracing"},
+	"go.opentelemetry.io/proto/otlp": {"e2e"},                                         // what a collector is sent
+	"github.com/hibiken/asynq":       {"internal/queue", "asynqjobs", "e2e/asynqapp"}, // its tools; its client and its server
+	"google.golang.org/protobuf":     {"internal/asynqtask"},                          // the form of asynq's messages
 	"github.com/redis/go-redis/v9": {"internal/redisdb", "internal/access/store", "internal/batch",
 		"internal/lock", "internal/functions/registry", "internal/operate", "internal/jobstore",
 		"internal/queue", "internal/limits", "internal/scaling", "internal/connect", "internal/janitor",
@@ -216,7 +219,7 @@ var keepers = map[string][]string{
 		"internal/web", "internal/web/edge", "internal/web/api", "internal/web/push",
 		"internal/web/upload", "internal/web/login", "internal/web/work"}, // routes
 	"github.com/MicahParks/keyfunc/v3":    {"internal/access/token"},
-	"golang.org/x/time":                   {"internal/access/token"},
+	"golang.org/x/time":                   {"internal/access/token", "internal/tracing"},
 	"github.com/golang-jwt/jwt/v5":        {"internal/access/token"},
 	"github.com/alexedwards/scs/v2":       {"internal/access/people"},
 	"github.com/coreos/go-oidc/v3":        {"internal/access/people"},

@@ -28,6 +28,7 @@ type ClaimedJob struct {
 	Payload     json.RawMessage `json:"payload"`
 	Input       *ClaimedInput   `json:"input,omitempty"`
 	After       []job.After     `json:"after,omitempty" doc:"how the jobs before it have ended"`
+	Traceparent string          `json:"traceparent,omitempty" doc:"the trace of whoever submitted the job, as W3C's header"`
 	TimeoutMS   int64           `json:"timeout_ms" doc:"from when the request was sent; then the attempt ends"`
 	LeaseMS     int64           `json:"lease_ms" doc:"from when the request was sent, unless it is renewed"`
 }

@@ -363,6 +363,13 @@ func (l *Log) check(m *mistakes) {
 	}
 }
 
+func (t *Traces) check(m *mistakes) {
+	if u, err := url.Parse(t.URL); t.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		m.expect("OTEL_EXPORTER_OTLP_ENDPOINT", "http://host:4318, or https://…")
+	}
+	within(m, "TRACE_RATE", t.Rate, 1, 1_000_000)
+}
+
 func (e *Enqueue) check(m *mistakes) {
 	if e.URL == "" && !e.Redis.URL.IsSet() && !e.Redis.TLSURL.IsSet() {
 		e.URL = "http://127.0.0.1:8080"

@@ -70,6 +70,7 @@ type Web struct {
 	Deployed Deployed
 	Stop     Stop
 	Log      Log
+	Traces   Traces
 	Above    Supervisor
 	Sockets  Sockets
 }
@@ -200,6 +201,7 @@ type Worker struct {
 	Deployed Deployed
 	Stop     Stop
 	Log      Log
+	Traces   Traces
 	Above    Supervisor
 }
 
@@ -255,6 +257,12 @@ type Log struct {
 	Level  Level  `env:"LOG_LEVEL" shown:"info" doc:"debug, info, warn or error"`
 }
 
+// Traces says where spans go (docs/traces.md).
+type Traces struct {
+	URL  string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"OpenTelemetry collector that gets spans of jobs whose callers trace, by OTLP over HTTP (docs/traces.md): http://host:4318; empty = none are made"`
+	Rate int    `env:"TRACE_RATE" doc:"of how many jobs a second a process makes spans at most"`
+}
+
 // Enqueue is the settings of the command line client. It speaks HTTP to URL;
 // where that is empty it goes straight to Redis and the blob store.
 type Enqueue struct {
@@ -284,6 +292,7 @@ type Dev struct {
 	Deployed Deployed
 	Stop     Stop
 	Log      Log
+	Traces   Traces
 }
 
 const localRedis = "redis://127.0.0.1:6379"
@@ -335,13 +344,15 @@ func defaultFunctions() Functions { return Functions{Dir: "functions"} }
 
 func defaultStop() Stop { return Stop{Grace: 25 * time.Second} }
 
+func defaultTraces() Traces { return Traces{Rate: 100} }
+
 func defaultLog() Log { return Log{Format: "text", Level: slog.LevelInfo} }
 
 func defaultWeb() Web {
 	return Web{
 		Redis: defaultRedis(localRedis, 4), Blobs: defaultBlobs(), Jobs: defaultJobs(),
 		Space: defaultSpace(), HTTP: defaultHTTP(), Deployed: defaultDeployed(), Stop: defaultStop(),
-		Log: defaultLog(),
+		Log: defaultLog(), Traces: defaultTraces(),
 	}
 }
 
@@ -349,7 +360,7 @@ func defaultWorker() Worker {
 	return Worker{
 		Redis: defaultRedis(localRedis, 6), Blobs: defaultBlobs(), Jobs: defaultJobs(),
 		Space: defaultSpace(), Work: defaultWork(), Deployed: defaultDeployed(), Stop: defaultStop(),
-		Log: defaultLog(),
+		Log: defaultLog(), Traces: defaultTraces(),
 	}
 }
 
@@ -365,7 +376,7 @@ func defaultEnqueue() Enqueue {
 func defaultDev() Dev {
 	return Dev{
 		DataDir: "data", Jobs: defaultJobs(), Space: defaultSpace(), HTTP: defaultHTTP(), Work: defaultWork(),
-		Deployed: defaultDeployed(), Stop: defaultStop(), Log: defaultLog(),
+		Deployed: defaultDeployed(), Stop: defaultStop(), Log: defaultLog(), Traces: defaultTraces(),
 	}
 }
 
@@ -381,6 +392,7 @@ func LoadWeb(getenv func(string) string) (Web, error) {
 	c.HTTP.check(m)
 	c.Stop.check(m)
 	c.Log.check(m)
+	c.Traces.check(m)
 	c.Above.check(m)
 	c.Sockets.check(m)
 	return c, m.err()
@@ -399,6 +411,7 @@ func LoadWorker(getenv func(string) string) (Worker, error) {
 	c.Recycle.check(m)
 	c.Stop.check(m)
 	c.Log.check(m)
+	c.Traces.check(m)
 	c.Above.check(m)
 	checkSecret(m, &c.Sealing.Secret, c.Sealing.SecretFile)
 	return c, m.err()
@@ -439,6 +452,7 @@ func LoadDev(getenv func(string) string) (Dev, error) {
 	c.Work.check(m)
 	c.Stop.check(m)
 	c.Log.check(m)
+	c.Traces.check(m)
 	return c, m.err()
 }
 

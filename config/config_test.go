@@ -51,12 +51,13 @@ func TestDefaults(t *testing.T) {
 		ScaleTarget: 10 * time.Second, HireFireValue: "wanted", MaxWait: 25 * time.Second, MaxWaiters: 20_000,
 		MaxConns: 50_000, Ceilings: ceilings}
 	log := config.Log{Format: "text", Level: slog.LevelInfo}
+	traces := config.Traces{Rate: 100}
 	stop := config.Stop{Grace: 25 * time.Second}
 	blobs := config.Blobs{URL: "file:data/blobs"}
 	space := config.Space{MinFree: 64 << 20}
 	deployed := config.Deployed{Allowed: config.DeployModules}
 	wantWeb := config.Web{Redis: redis, Blobs: blobs, Jobs: jobs, Space: space, HTTP: http,
-		Deployed: deployed, Stop: stop, Log: log}
+		Deployed: deployed, Stop: stop, Log: log, Traces: traces}
 	if diff := cmp.Diff(wantWeb, web, secrets); diff != "" {
 		t.Errorf("web (-want +got):\n%s", diff)
 	}
@@ -71,7 +72,7 @@ func TestDefaults(t *testing.T) {
 		Functions: config.Functions{Dir: "functions"}, FunctionsCache: 1 << 30, KillGrace: 2 * time.Second,
 	}
 	wantWorker := config.Worker{Redis: redis, Blobs: blobs, Jobs: jobs, Space: space, Work: work,
-		Deployed: deployed, Stop: stop, Log: log}
+		Deployed: deployed, Stop: stop, Log: log, Traces: traces}
 	if diff := cmp.Diff(wantWorker, worker, secrets); diff != "" {
 		t.Errorf("worker (-want +got):\n%s", diff)
 	}
@@ -80,7 +81,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantDev := config.Dev{DataDir: "data", Jobs: jobs, Space: space, HTTP: http, Work: work,
-		Deployed: deployed, Stop: stop, Log: log}
+		Deployed: deployed, Stop: stop, Log: log, Traces: traces}
 	if diff := cmp.Diff(wantDev, dev, secrets); diff != "" {
 		t.Errorf("dev (-want +got):\n%s", diff)
 	}
@@ -122,7 +123,7 @@ func TestValues(t *testing.T) {
 				netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32")},
 		},
 		Stop: config.Stop{Grace: 1500 * time.Millisecond},
-		Log:  config.Log{Format: "json", Level: slog.LevelWarn},
+		Log:  config.Log{Format: "json", Level: slog.LevelWarn}, Traces: config.Traces{Rate: 100},
 	}
 	if diff := cmp.Diff(want, web, secrets,
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
@@ -219,22 +220,24 @@ func TestMistakes(t *testing.T) {
 		"CALLBACK_ALLOW": {"http://hunter2", "10.0.0.0/33", "hunter2:x", "h:0", "a b", "*"},
 		"ALERT_URLS": {"hunter2", "ftp://hunter2", "https://u:hunter2@h", "slack+https://", "https://h/#hunter2",
 			"slack+hunter2", "https://no.secret/hunter2", strings.Repeat("slack+https://h/hunter2,", 9)},
-		"ALERT_AGE":      {"0", "500ms", "25h", "hunter2"},
-		"LOG_FORMAT":     {"hunter2"},
-		"LOG_LEVEL":      {"hunter2"},
-		"SCALE_TARGET":   {"0", "2h", "hunter2"},
-		"HIREFIRE_TOKEN": {"hunter2", "hunter2 hunter2 hunter2 ab", strings.Repeat("hunter2", 9)},
-		"HIREFIRE_VALUE": {"hunter2"},
-		"METRICS_ADDR":   {"hunter2", "hunter2:9100", "65536", "-1", "127.0.0.1:", "127.0.0.1", "1.2.3.4:x"},
-		"NOTIFY_SOCKET":  nil, // what it names isn't ours to judge
-		"WATCHDOG_USEC":  {"-1", "hunter2", "1s"},
-		"LISTEN_FDS":     {"-1", "hunter2", "1001"},
-		"LISTEN_PID":     {"-1", "hunter2"},
-		"CLUSTER_DIR":    nil,
-		"PORT":           {"-1", "65536", "http"},
-		"MAX_UPLOAD":     {"0", "hunter2"},
-		"UPLOAD_EXPIRY":  {"0", "500ms", "9000h"},
-		"MAX_WAIT":       {"0", "500ms", "2h"},
+		"ALERT_AGE":                   {"0", "500ms", "25h", "hunter2"},
+		"LOG_FORMAT":                  {"hunter2"},
+		"LOG_LEVEL":                   {"hunter2"},
+		"TRACE_RATE":                  {"0", "-1", "hunter2", "2000000"},
+		"OTEL_EXPORTER_OTLP_ENDPOINT": {"hunter2", "grpc://hunter2", "http://", "hunter2:4318"},
+		"SCALE_TARGET":                {"0", "2h", "hunter2"},
+		"HIREFIRE_TOKEN":              {"hunter2", "hunter2 hunter2 hunter2 ab", strings.Repeat("hunter2", 9)},
+		"HIREFIRE_VALUE":              {"hunter2"},
+		"METRICS_ADDR":                {"hunter2", "hunter2:9100", "65536", "-1", "127.0.0.1:", "127.0.0.1", "1.2.3.4:x"},
+		"NOTIFY_SOCKET":               nil, // what it names isn't ours to judge
+		"WATCHDOG_USEC":               {"-1", "hunter2", "1s"},
+		"LISTEN_FDS":                  {"-1", "hunter2", "1001"},
+		"LISTEN_PID":                  {"-1", "hunter2"},
+		"CLUSTER_DIR":                 nil,
+		"PORT":                        {"-1", "65536", "http"},
+		"MAX_UPLOAD":                  {"0", "hunter2"},
+		"UPLOAD_EXPIRY":               {"0", "500ms", "9000h"},
+		"MAX_WAIT":                    {"0", "500ms", "2h"},
 		"CORS_ORIGINS": {"*", "hunter2", "https://a/", "https://a,b", "https://hunter2@a",
 			"https://*.example.com", "https://*", "https://App.example.com", "https://bücher.example",
 			"https://a:443", "http://a:80", "https://a:", "https://a:0", "https://a:0443", "https://a:99999",

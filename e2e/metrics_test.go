@@ -86,7 +86,8 @@ func TestMetrics(t *testing.T) {
 func namesAreThere(t *testing.T, scraped string) {
 	t.Helper()
 	// These are there only with a limit, with a type that nobody takes, or with tasks that others pushed.
-	seldom := []string{"longshore_redis_memory_limit_bytes", "longshore_queue_parked", "longshore_foreign_tasks"}
+	seldom := []string{"longshore_redis_memory_limit_bytes", "longshore_queue_parked", "longshore_foreign_tasks",
+		"longshore_trace_spans_total"}
 	var dashboard struct {
 		Panels []struct {
 			Targets []struct{ Expr string }

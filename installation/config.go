@@ -46,6 +46,14 @@ type Config struct {
 	AlertURLs []string
 	// AlertAge is how long the oldest job of a queue may wait; 0 = 5 min.
 	AlertAge time.Duration
+
+	// TracesURL is a collector of OpenTelemetry's, which gets spans of jobs whose callers trace, by OTLP over
+	// HTTP; "" = none are made (docs/traces.md).
+	TracesURL string
+	// TraceRate is of how many jobs a second a process makes spans; 0 = 100.
+	TraceRate int
+	// Program is what spans call the program, as longshore-web of "web"; "" = direct.
+	Program string
 }
 
 // ErrSettings marks an error that other settings would mend, not time.

@@ -95,6 +95,8 @@ type Snapshot struct {
 	Tenant  string `json:"tenant,omitempty" doc:"whose the job is, where that isn't default"`
 	Subject string `json:"subject,omitempty" doc:"the app's own name of the user whose the job is"`
 	Labels  Labels `json:"labels,omitempty" doc:"what the job is found by"`
+	// Traceparent is whose trace the job is of, as https://www.w3.org/TR/trace-context/ writes it.
+	Traceparent string `json:"traceparent,omitempty" doc:"the trace of whoever submitted the job, as W3C's header"`
 	// Overall is how far the job is from the first byte of its upload to its
 	// result, 0 to 1; nil = not known. It never goes back.
 	Overall *float64 `json:"overall" doc:"how far the job is from the first byte of its upload to its result, 0 to 1; it never goes back; null = not known"`

@@ -18,6 +18,7 @@ import (
 	"longshore/internal/gather"
 	"longshore/internal/isolate"
 	"longshore/internal/jobstore"
+	"longshore/internal/tracing"
 	"longshore/job"
 )
 
@@ -49,6 +50,7 @@ type attempt struct {
 	log     *runLog
 	secrets *strings.Replacer // hides those of the payload; nil = there are none
 	began   time.Time
+	span    tracing.Span
 	stop    context.CancelCauseFunc
 
 	// Of a run in a child:
@@ -186,6 +188,8 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 
 	a.log = a.newLog()
 	run := a.newRun()
+	a.span = a.beginSpan()
+	ctx, run.Traceparent = a.span.Into(ctx), a.span.Traceparent()
 	run.Deadline = sent.Add(a.started.Timeout)
 	report := newReport(run, a.started.Reached)
 	hold := &jobstore.Hold{ID: a.ticket.ID, Fence: a.fence, Sent: sent, Progress: report.news,
@@ -220,6 +224,7 @@ func (a *attempt) run(ctx context.Context, sent time.Time) {
 	a.spent(time.Since(a.began))
 	hold.Drop()
 	end, counts := a.judge(ctx, result, err)
+	defer a.endSpan(end, counts)
 	if counts {
 		end.Usage = a.usage
 		end.Usage.WallMS = time.Since(a.began).Milliseconds()
@@ -414,12 +419,15 @@ func (a *attempt) logEnd(ctx context.Context, state job.State, end jobstore.End)
 	if !log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
-	var attrs [9]slog.Attr
+	var attrs [10]slog.Attr
 	list := append(attrs[:0], slog.String("job_id", string(a.ticket.ID)), slog.String("type", a.started.Type),
 		slog.String("state", string(state)), slog.Int("attempt", a.started.Attempt),
 		slog.Int64("wait_ms", a.started.Wait.Milliseconds()), slog.Int64("run_ms", end.Usage.WallMS))
 	if state == job.Failed {
 		list = append(list, slog.String("code", string(end.Code)))
+	}
+	if id := tracing.TraceID(a.started.Traceparent); id != "" {
+		list = append(list, slog.String("trace_id", id))
 	}
 	if end.Usage.PeakRSSBytes > 0 { // of a child only
 		list = append(list, slog.Int64("cpu_ms", end.Usage.CPUMS),

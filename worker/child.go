@@ -16,6 +16,7 @@ import (
 	"longshore/handlers"
 	"longshore/internal/functions/host"
 	"longshore/internal/isolate"
+	"longshore/internal/tracing"
 )
 
 // served is the registry that children of this process have.
@@ -78,13 +79,13 @@ func serveChild(ctx context.Context, r *handlers.Registry, o *isolate.Order) (re
 	if !ok {
 		return encodeReply(childReply{Error: &childError{Message: "no handler of " + w.Type}}), true
 	}
-	ctx, end := stoppedBy(ctx)
+	ctx, end := stoppedBy(tracing.With(ctx, w.Trace))
 	defer end()
 	files := &childFiles{folder: o.Folder, input: o.Input, room: allowance{max: w.MaxOutput},
 		floor: floorOf(o.Folder, w.MinFree)}
 	run := &handlers.Run{ID: w.ID, Type: w.Type, Attempt: w.Attempt, InputSize: w.InputSize,
 		MaxAttempts: w.Attempts, Deadline: w.Deadline, Priority: w.Priority, Queue: w.Queue,
-		After: w.After, Files: files}
+		After: w.After, Traceparent: w.Trace, Files: files}
 	logRun(ctx, run)
 	done := make(chan struct{})
 	stop := make(chan struct{})

@@ -33,7 +33,7 @@ func (a *attempt) isolated(ctx context.Context, run *handlers.Run,
 	w := isolate.Work{Folder: folder, Stop: a.worker.stopChild, Renewals: a.renewals,
 		Body: encode(childWork{ID: run.ID, Type: run.Type, Attempt: run.Attempt, InputSize: run.InputSize,
 			Attempts: run.MaxAttempts, Deadline: run.Deadline, Priority: run.Priority, Queue: run.Queue,
-			After: run.After, Payload: a.started.Spec.Payload,
+			After: run.After, Trace: run.Traceparent, Payload: a.started.Spec.Payload,
 			MaxOutput: a.worker.config.MaxOutput, MinFree: a.worker.sys.MinFreeSpace}),
 		News: func(news []byte) { take(news, run) },
 		Log:  func(line []byte) { a.relay(ctx, line) }}

@@ -19,6 +19,7 @@ import (
 
 	"longshore/handlers"
 	"longshore/internal/submit"
+	"longshore/internal/tracing"
 	"longshore/job"
 	"longshore/tasks"
 	"longshore/worker"
@@ -84,6 +85,9 @@ var deeds = map[string]deed{
 	"env": func(context.Context, *handlers.Run, misdeed) (any, error) {
 		return map[string]string{"url": os.Getenv("TEST_DATABASE_URL"),
 			"other": os.Getenv("TEST_OTHER_URL")}, nil
+	},
+	"trace": func(ctx context.Context, run *handlers.Run, _ misdeed) (any, error) {
+		return []string{run.Traceparent, tracing.From(ctx)}, nil
 	},
 	"obey": func(ctx context.Context, run *handlers.Run, _ misdeed) (any, error) {
 		run.Note("waits")
@@ -152,6 +156,23 @@ func (b bench) run(t *testing.T, m misdeed, timeout time.Duration) job.Snapshot 
 	snap := b.submit(t, submit.Request{Type: misdeeds.Type, Payload: fmt.Appendf(nil, `{"do":%q,"n":%d}`,
 		m.Do, m.N), Timeout: timeout})
 	return b.await(t, snap.ID, ended)
+}
+
+// TestChildIsTraced wants a handler in a child to know whose trace it is of, in Run and in its context.
+func TestChildIsTraced(t *testing.T) {
+	t.Parallel()
+	b := setup(t, worker.Config{CPUConcurrency: 1}, childHandlers())
+	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	for trace, want := range map[string]string{trace: `["` + trace + `","` + trace + `"]`, "": `["",""]`} {
+		snap, _, err := b.submitter.Submit(tracing.With(t.Context(), trace),
+			submit.Request{Type: misdeeds.Type, Payload: []byte(`{"do":"trace"}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if snap = b.await(t, snap.ID, ended); string(snap.Result) != want {
+			t.Errorf("%s, want %s", snap.Result, want)
+		}
+	}
 }
 
 func TestChildBringsInputAndOutput(t *testing.T) {

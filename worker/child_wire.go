@@ -23,6 +23,7 @@ type childWork struct {
 	Queue     string          `json:"queue,omitempty"`
 	InputSize int64           `json:"input_size,omitempty"`
 	After     []job.After     `json:"after,omitempty"`
+	Trace     string          `json:"traceparent,omitempty"`
 	Payload   json.RawMessage `json:"payload"`
 	MaxOutput int64           `json:"max_output"` // as worker.Config has it
 	MinFree   int64           `json:"min_free"`   // … and connect.Config: of the work folder's disk

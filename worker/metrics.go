@@ -27,6 +27,9 @@ func (w *worker) measure() {
 			}
 			return 0
 		})
+	if t := w.sys.Traces; t != nil {
+		set.Spans(t.Sent, t.Dropped)
+	}
 	redisdb.Observe(w.sys.Redis, set.Calls("redis", "Redis").Done)
 	for lane, n := range w.config.slots() {
 		set.Gauge("longshore_worker_slots", "Jobs that this worker can run at once.",

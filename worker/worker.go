@@ -153,6 +153,7 @@ func serve(ctx context.Context, sys *connect.System, c Config, r *handlers.Regis
 		// An attempt that is cut needs time to be given back.
 		w.callbacks = webhook.NewDeliverer(sys.Store, sys.Callbacks, sys.Log,
 			max(0, c.ShutdownGrace-time.Second))
+		w.callbacks.Traces = sys.Traces
 	}
 	if n := c.slots()[job.LaneCPU]; n > 0 && len(childTypes(r)) > 0 {
 		pool, err := isolate.Open(isolate.Config{Slots: n, Child: isolate.Child{Memory: c.ChildMemory,

@@ -99,6 +99,7 @@ func (d *dev) run(ctx context.Context) (err error) {
 		CallbackKeys:  d.config.Jobs.CallbackKeys(), CallbackAllow: d.config.Jobs.CallbackAllow,
 		CallbackPorts: d.config.Jobs.CallbackPorts, AlertURLs: d.config.Jobs.AlertURLs(),
 		AlertAge: d.config.Jobs.AlertAge, RedisForgets: redis.Memory(), Log: d.log}
+	program.Trace(&where, d.config.Traces, "dev")
 	sys, err := connect.Open(ctx, where)
 	if err != nil {
 		return errors.Join(err, l.Close())

@@ -37,6 +37,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	log := program.Logger(c.Log, stdout)
 	where := program.Connection(c.Redis, c.Blobs, c.Jobs, c.Space, log)
 	where.MaxJobs, where.AccessSecrets = c.HTTP.Ceilings.Jobs, c.HTTP.Access.Secrets()
+	program.Trace(&where, c.Traces, "web")
 	sys, err := connect.Open(ctx, where)
 	if err != nil {
 		return err

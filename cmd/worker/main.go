@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	log := program.Logger(c.Log, stdout)
 	where := program.Connection(c.Redis, c.Blobs, c.Jobs, c.Space, log)
 	where.AccessSecrets = c.Sealing.Secrets()
+	program.Trace(&where, c.Traces, "worker")
 	quiet, stop := program.Quiet()
 	defer stop()
 	return program.Worker(ctx, where, c.Work, c.Memory, c.Recycle, c.Deployed, c.Stop,

@@ -305,7 +305,7 @@ func (d *Desk) describe(c jobstore.Claim, after time.Duration) answer.ClaimedJob
 	told := answer.ClaimedJob{ID: c.Ticket.ID, Claim: jobstore.ClaimOf(c.Fence), Type: c.Started.Type,
 		Attempt: c.Started.Attempt, MaxAttempts: c.Started.MaxAttempts, Payload: c.Started.Spec.Payload,
 		After: c.Started.After, TimeoutMS: (c.Started.Timeout + after).Milliseconds(),
-		LeaseMS: lease.Milliseconds()}
+		LeaseMS: lease.Milliseconds(), Traceparent: c.Started.Traceparent}
 	if in := c.Started.Spec.Input; in != nil {
 		told.Input = &answer.ClaimedInput{Size: in.Size, Type: in.ContentType, Name: in.Filename}
 	} else if c.Started.Spec.Gather != "" {

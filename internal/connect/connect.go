@@ -34,6 +34,8 @@ import (
 	"longshore/internal/redisdb"
 	"longshore/internal/sealing"
 	"longshore/internal/submit"
+	"longshore/internal/tracing"
+	"longshore/internal/version"
 	"longshore/internal/webhook"
 	"longshore/job"
 	"longshore/tasks"
@@ -58,6 +60,8 @@ type System struct {
 	Functions *registry.Store
 	// Callbacks sends signed callbacks; nil where no secret is set.
 	Callbacks *webhook.Sender
+	// Traces makes spans of jobs whose callers trace; nil makes none.
+	Traces *tracing.Tracer
 	// Alerts tells what is wrong; whoever looks after the installation runs it.
 	Alerts *alerts.Desk
 	// Prefix of all keys and channels.
@@ -127,6 +131,10 @@ func (s *System) open(ctx context.Context, c Config, look looker) error {
 			return barred(fmt.Errorf("connect to redis at %s: %w", redisdb.Address(c.RedisURL), err))
 		}
 		return fmt.Errorf("%w: redis at %s: %w", ErrSettings, redisdb.Address(c.RedisURL), err)
+	}
+	if s.Traces, err = tracing.Open(ctx, tracing.Config{URL: c.TracesURL, Service: "longshore-" + cmp.Or(c.Program, "direct"),
+		Version: version.Build(), Rate: c.TraceRate, Log: c.Log}); err != nil {
+		return fmt.Errorf("%w: OTEL_EXPORTER_OTLP_ENDPOINT: %w", ErrSettings, err)
 	}
 	s.Store = jobstore.New(s.Redis, jobstore.Config{Prefix: c.Prefix, Lease: c.Lease})
 	if s.Queue, err = queue.New(s.Redis, queue.Config{Prefix: c.Prefix, Partitions: s.Store.Parts(),
@@ -218,6 +226,7 @@ func barred(err error) error {
 // Close lets go of everything. Nothing of the system may be in use.
 func (s *System) Close() error {
 	var err error
+	s.Traces.Close()
 	if s.blobs != nil {
 		err = s.blobs.Close()
 	}
@@ -246,7 +255,8 @@ func (s *System) Watch(ctx context.Context) *overview.Watch {
 
 // mender is a submitter that nobody comes in by: it mends uploads in pieces.
 func (s *System) mender() *submit.Submitter {
-	return submit.NewSubmitter(submit.Config{Store: s.Store, Blobs: s.Blobs, Log: s.Log})
+	return submit.NewSubmitter(submit.Config{Store: s.Store, Blobs: s.Blobs, Log: s.Log,
+		Traces: s.Traces})
 }
 
 // Cancel asks for a job's end. What is there of an upload that ends by it goes.
@@ -305,7 +315,7 @@ func (s *System) Submitter(keeper *jobstore.Keeper, catalog *tasks.Catalog, rete
 	maxInput int64) *submit.Submitter {
 	return submit.NewSubmitter(submit.Config{Store: s.Store, Blobs: s.Blobs, Catalog: catalog,
 		Keeper: keeper, Log: s.Log, Retention: retention, MaxInput: maxInput, Full: s.full,
-		Callbacks: s.Callbacks != nil, Sealer: s.Sealer, Limits: s.Limits})
+		Callbacks: s.Callbacks != nil, Sealer: s.Sealer, Limits: s.Limits, Traces: s.Traces})
 }
 
 // PublishTypes tells the other programs which types the workers here run.

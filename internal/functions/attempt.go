@@ -63,6 +63,9 @@ func (a *Attempt) Variables(payload, out, control, input string) []string {
 	if input != "" {
 		env = append(env, "LONGSHORE_INPUT="+input)
 	}
+	if a.Traceparent != "" { // as OpenTelemetry's libraries look for it
+		env = append(env, "TRACEPARENT="+a.Traceparent)
+	}
 	return env
 }
 

@@ -20,7 +20,7 @@ const kindVariable = "LONGSHORE_TEST_STORE"
 const manyParts = "16"
 
 // elsewhere are the tests that draw their partitions by themselves, or make stores of their own.
-const elsewhere = "Simulation|Conformance|TestShortAndLong|TestSpotMachines|TestPoisonIsFound|" +
+const elsewhere = "Simulation|Conformance|TestShortAndLong|" +
 	"TestFormat2IsRefused|TestListOfOneShard|TestUniqueNotices|TestBackup|TestTwoRestores|" +
 	"TestRestoreMakesOnce|TestDissect|TestListOfEachState"
 

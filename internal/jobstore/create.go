@@ -144,6 +144,10 @@ type NewJob struct {
 	Unique   Unique
 	Owner    access.Owner
 	Labels   job.Labels // to find it by
+	// Traceparent is whose trace the job is of, as W3C's header; "" = none. With TraceApart its runs are
+	// traces of their own, which name that one.
+	Traceparent string
+	TraceApart  bool
 	// DeleteInput says whether its input goes sooner than the job: job.DeleteOnSuccess, job.DeleteAtEnd; "" = it doesn't.
 	DeleteInput string
 	// Batch is the one that the job is of, "" = none; Name is what it is called there, or of what a batch
@@ -201,7 +205,7 @@ func (c Created) Snapshot(n NewJob) (snap job.Snapshot, ok bool) {
 	snap = job.Snapshot{ID: c.ID, Type: n.Type, State: n.state(), Rev: 1, Lane: n.Lane, Priority: n.Priority,
 		Queue: n.Queue, MaxAttempts: n.MaxAttempts, RetryOf: n.RetryOf,
 		Labels: n.Labels, LimitKey: n.LimitKey,
-		Batch: n.Batch, Name: n.Name, DeleteInput: n.DeleteInput,
+		Batch: n.Batch, Name: n.Name, DeleteInput: n.DeleteInput, Traceparent: n.Traceparent,
 		CreatedAt: time.UnixMilli(c.at).UTC()}
 	tellOwner(&snap, n.Owner)
 	if n.Hold != "" {

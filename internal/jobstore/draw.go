@@ -48,6 +48,10 @@ func (n *NewJob) parts(apart string) (flags uint32, parts string) {
 		flags |= flagM
 		parts += code
 	}
+	if trace := traceBytes(n.Traceparent, n.TraceApart); trace != "" {
+		flags |= flagT
+		parts += trace
+	}
 	if n.Batch != "" {
 		flags |= flagB
 		parts += n.Batch.Raw()

@@ -187,6 +187,7 @@ type record struct {
 	digest       string
 	batch        job.ID
 	owner        string // its code
+	trace        string // part T
 	names        string // part U
 	family, text string // of a head without a number
 	payload      string
@@ -291,11 +292,13 @@ func parseRecord(core string) (record, error) {
 	for _, part := range []struct {
 		flag uint32
 		size int
-	}{{flagT, 25}, {flagB, 16}, {flagF, 4}, {flagI, 16}} {
+	}{{flagT, traceSize}, {flagB, 16}, {flagF, 4}, {flagI, 16}} {
 		if !r.has(part.flag) {
 			continue
 		}
 		switch text := p.next(part.size); part.flag {
+		case flagT:
+			r.trace = text
 		case flagB:
 			r.batch = job.FromRaw(text)
 		case flagF:

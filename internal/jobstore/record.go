@@ -95,6 +95,7 @@ func (r *record) decode(id job.ID, h head, v sideValues, spec bool) (Record, err
 	}
 	snap.Batch, snap.Name = r.batch, v.rare["bn"]
 	snap.DeleteInput, snap.InputDeletedAt = v.rare["di"], rare.time("ig")
+	snap.Traceparent = r.traceparent()
 	snap.After, snap.Hold = afterOf(v.rare["af"]), holdOf(v.rare)
 	if r.function > 0 {
 		snap.Function = &job.FunctionRun{Version: r.function}

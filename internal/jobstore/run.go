@@ -35,6 +35,9 @@ type Started struct {
 	// Function is the number of the deployed function's version that the job was accepted for,
 	// or has run by; 0 = none.
 	Function int64
+	// Traceparent is whose trace the job is of; "" = none. With TraceApart runs are traces of their own.
+	Traceparent string
+	TraceApart  bool
 }
 
 // Start takes the job of a ticket under a fence. The same fence again is the
@@ -79,7 +82,8 @@ func (s *Store) decodeStarted(ctx context.Context, id job.ID, core string,
 		return st, r, err
 	}
 	st = Started{Type: h.kind, Attempt: r.attempts + 1, MaxAttempts: h.maxAttempts, Timeout: h.timeout,
-		Losses: r.losses, CancelRequested: r.has(flagC), Function: r.function}
+		Losses: r.losses, CancelRequested: r.has(flagC), Function: r.function,
+		Traceparent: r.traceparent(), TraceApart: r.traceApart() || r.batch != ""}
 	if since := max(r.created, r.runAt); since > 0 && r.started >= since {
 		st.Wait = time.Duration(r.started-since) * time.Millisecond
 	}

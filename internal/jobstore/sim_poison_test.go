@@ -102,9 +102,9 @@ func poisonWorld(t *testing.T, seed uint64, r rules) []string {
 	return s.violations
 }
 
-// TestPoisonIsFound holds that a job that ends its workers early is found after a
+// TestPoisonSimulation holds that a job that ends its workers early is found after a
 // few, and that those who died with it are not blamed.
-func TestPoisonIsFound(t *testing.T) {
+func TestPoisonSimulation(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(seeds(t, 8)) {
 		if v := poisonWorld(t, seed, rules{}); len(v) > 0 {
@@ -150,9 +150,9 @@ func spotWorld(t *testing.T, seed uint64, r rules) []string {
 	return s.violations
 }
 
-// TestSpotMachines holds that a long job is not blamed for its machines, and runs
+// TestSpotSimulation holds that a long job is not blamed for its machines, and runs
 // again soon.
-func TestSpotMachines(t *testing.T) {
+func TestSpotSimulation(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(seeds(t, 1)) {
 		if v := spotWorld(t, seed, rules{}); len(v) > 0 {

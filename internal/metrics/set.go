@@ -60,6 +60,14 @@ func (s *Set) Counter(name, help string, value func() float64, labels ...string)
 		prometheus.CounterOpts{Name: name, Help: help, ConstLabels: pairs(labels)}, value))
 }
 
+// Spans adds how many spans a collector took, and how many nobody got.
+func (s *Set) Spans(sent, dropped func() int64) {
+	for outcome, n := range map[string]func() int64{"sent": sent, "dropped": dropped} {
+		s.Counter("longshore_trace_spans_total", "Spans that the collector took, and those that nobody got.",
+			func() float64 { return float64(n()) }, "outcome", outcome)
+	}
+}
+
 func pairs(labels []string) prometheus.Labels {
 	m := prometheus.Labels{}
 	for i := 0; i+1 < len(labels); i += 2 {

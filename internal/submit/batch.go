@@ -14,6 +14,7 @@ import (
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
 	"longshore/internal/refusal"
+	"longshore/internal/tracing"
 	"longshore/job"
 	"longshore/tasks"
 )
@@ -135,6 +136,7 @@ func (d *Submitter) OpenBatch(ctx context.Context, b Batch) (snap job.Snapshot, 
 	if err := d.Room(); err != nil {
 		return job.Snapshot{}, false, nil, err
 	}
+	defer d.trace(ctx, &n)(&err)
 	ctx = context.WithoutCancel(ctx) // half a batch is no use to anybody
 	c, err := d.Store.OpenBatch(ctx, n)
 	if err != nil {
@@ -254,7 +256,7 @@ func (d *Submitter) createThen(ctx context.Context, b *Batch, id, then job.ID) e
 	if err != nil || then == "" {
 		return err
 	}
-	n.ID = then
+	n.ID, n.Traceparent = then, tracing.From(ctx)
 	if err := d.Store.Use(ctx, id, then); err != nil {
 		return refusal.Of(err)
 	}

@@ -46,6 +46,7 @@ func (d *Submitter) submitInput(ctx context.Context, r Request,
 		if err := u.run(ctx, sent); err != nil {
 			return job.Snapshot{}, true, err
 		}
+		d.uploaded(n.Traceparent, u.new.ID, n.Type, sent)
 	}
 	snap, err := d.snapshot(ctx, u.new.ID)
 	return snap, created, err

@@ -11,6 +11,7 @@ import (
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
 	"longshore/internal/refusal"
+	"longshore/internal/tracing"
 	"longshore/job"
 )
 
@@ -217,6 +218,7 @@ func (d *Submitter) createMany(ctx context.Context, g *group, patience time.Dura
 		g.refuseAll(httpapi.AsError(err))
 		return
 	}
+	g.trace(tracing.From(ctx))
 	until := time.Now().Add(patience)
 	d.createPlain(ctx, g, until)
 	if len(g.alone) > 0 && g.before != nil {

@@ -31,7 +31,9 @@ type Resumable struct {
 	pieces    blob.Pieces
 	fence     string
 	spec      jobstore.Spec
-	queued    bool // the job no longer waits for it
+	typ       string
+	trace     string // traceparent; "" = none
+	queued    bool   // the job no longer waits for it
 	// reached is what clients were told of the whole. Bytes that came and got lost
 	// before they were durable count there, so that it never goes back.
 	reached float64
@@ -67,6 +69,7 @@ func (d *Submitter) Begin(ctx context.Context, r Request,
 	if err != nil {
 		return nil, false, err
 	}
+	defer d.trace(ctx, &n)(&err)
 	// The partial blob comes first, since the record names its token. Without a
 	// record it is an orphan, and swept. Each try of a client while there is no job
 	// store would leave one: so that is asked before, for what it can say as well.
@@ -110,7 +113,8 @@ func (d *Submitter) Begin(ctx context.Context, r Request,
 		return u, false, err
 	}
 	u = &Resumable{ID: n.ID, Size: r.InputSize, Metadata: metadata, Expires: time.Now().Add(d.UploadExpiry),
-		submitter: d, pieces: pieces, fence: n.UploadFence, spec: n.Spec}
+		submitter: d, pieces: pieces, fence: n.UploadFence, spec: n.Spec,
+		typ: n.Type, trace: n.Traceparent}
 	_ = u.beat(ctx) // only the first progress: without it the record has none yet
 	return u, true, nil
 }
@@ -151,7 +155,8 @@ func (d *Submitter) Resume(ctx context.Context, by Uploader, id job.ID) (*Resuma
 	if !by.began(r.Spec.Upload) {
 		return nil, noUpload(d.Store.Missing(ctx, id))
 	}
-	u := &Resumable{ID: id, submitter: d, pieces: pieces, fence: r.Fence, spec: r.Spec}
+	u := &Resumable{ID: id, submitter: d, pieces: pieces, fence: r.Fence, spec: r.Spec,
+		typ: r.Snapshot.Type, trace: r.Snapshot.Traceparent}
 	switch up := r.Spec.Upload; {
 	case r.UploadEnd == nil:
 		return nil, noUpload(job.ErrNotFound)
@@ -348,6 +353,7 @@ func (u *Resumable) Finish(ctx context.Context) error {
 		return refusal.Of(err)
 	}
 	u.queued, u.Expires = true, time.Time{}
+	u.submitter.uploaded(u.trace, u.ID, u.typ, u.ID.Time())
 	u.submitter.closeUpload(ctx, u.ID, spec.Upload.Client)
 	return nil
 }
@@ -400,7 +406,7 @@ func (d *Submitter) LookAfter(ctx context.Context, id job.ID) error {
 	}
 	if err == nil && offset == r.Spec.Upload.Size {
 		u := &Resumable{ID: id, submitter: d, pieces: pieces, fence: r.Fence, spec: r.Spec, Size: offset,
-			Offset: offset}
+			Offset: offset, typ: r.Snapshot.Type, trace: r.Snapshot.Traceparent}
 		if err := u.Finish(ctx); err != nil {
 			return fmt.Errorf("look after upload %s: %w", id, err)
 		}

@@ -16,6 +16,7 @@ import (
 	"longshore/internal/refusal"
 	"longshore/internal/sealing"
 	"longshore/internal/strictjson"
+	"longshore/internal/tracing"
 	"longshore/job"
 	"longshore/tasks"
 )
@@ -41,6 +42,8 @@ type Config struct {
 	Patience  time.Duration
 	Stopping  <-chan struct{}
 	Callbacks bool // there is a secret to sign callbacks with
+	// Traces makes spans of jobs whose callers trace; nil makes none.
+	Traces *tracing.Tracer
 	// Sealer seals the values of payloads that are secret; nil = none is taken.
 	Sealer *sealing.Sealer
 	// MaxTimeout, MaxRetention and MaxAttempts are the most that a submission may ask
@@ -86,6 +89,7 @@ func (d *Submitter) Submit(ctx context.Context, r Request) (snap job.Snapshot, c
 	if err != nil {
 		return job.Snapshot{}, false, err
 	}
+	defer d.trace(ctx, &n)(&err)
 	if !r.referred() && (info.Input == tasks.InputRequired ||
 		info.Input == tasks.InputOptional && r.Input != nil) {
 		if err := d.checkAfter(ctx, r, &n); err != nil {

@@ -12,6 +12,7 @@ import (
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
 	"longshore/internal/loop"
+	"longshore/internal/tracing"
 	"longshore/job"
 )
 
@@ -51,6 +52,8 @@ type Deliverer struct {
 	// Grace is what attempts under way get when Run's context ends; those that
 	// take longer are given back. An attempt takes 15 s at most.
 	Grace time.Duration
+	// Traces makes spans of the attempts; nil makes none.
+	Traces *tracing.Tracer
 
 	wake chan struct{}
 	wg   sync.WaitGroup // of attempts
@@ -167,7 +170,10 @@ func (d *Deliverer) attempt(ctx context.Context, t *task) (s jobstore.CallbackSe
 		if !ok {
 			return released(t.claim, jittered(away))
 		}
-		r = d.Sender.Post(ctx, string(snap.ID), t.claim.URL, at, body)
+		span := d.Traces.Callback(snap.Traceparent, tracing.Job{ID: string(snap.ID), Type: snap.Type,
+			Attempt: t.claim.Attempts + 1})
+		r = d.Sender.Post(span.Into(ctx), string(snap.ID), t.claim.URL, at, body)
+		span.End(string(r.Code))
 	}
 	if ctx.Err() != nil && r.Status == 0 {
 		return released(t.claim, 0) // cut by us

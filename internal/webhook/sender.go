@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"longshore/internal/printable"
+	"longshore/internal/tracing"
 )
 
 // Limits of one attempt.
@@ -144,6 +145,9 @@ func (s *Sender) Post(ctx context.Context, id, to string, at []netip.Addr, body 
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "longshore-webhook/1")
+	if trace := tracing.From(ctx); trace != "" {
+		request.Header.Set(tracing.Header, trace)
+	}
 	now := time.Now()
 	s.signer.sign(request.Header, request.URL, id, now, body)
 	answer, err := s.client.Do(request)

@@ -206,6 +206,8 @@ export interface ClaimedJob {
   payload: unknown
   /** from when the request was sent; then the attempt ends */
   timeout_ms: number
+  /** the trace of whoever submitted the job, as W3C's header */
+  traceparent?: string
   type: string
 }
 
@@ -475,6 +477,8 @@ export interface Snapshot {
   subject?: string
   /** whose the job is, where that isn't default */
   tenant?: string
+  /** the trace of whoever submitted the job, as W3C's header */
+  traceparent?: string
   type: string
   usage?: Usage
   /** what the job waits for, reckoned when it is read */

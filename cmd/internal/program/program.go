@@ -132,6 +132,11 @@ func Logger(c config.Log, w io.Writer) *slog.Logger {
 	return log
 }
 
+// Trace says where spans go of what a program, by its name, does with an installation.
+func Trace(where *connect.Config, t config.Traces, program string) {
+	where.TracesURL, where.TraceRate, where.Program = t.URL, t.Rate, program
+}
+
 // Connection says where the installation of these settings is.
 func Connection(r config.Redis, b config.Blobs, j config.Jobs, s config.Space,
 	log *slog.Logger) connect.Config {

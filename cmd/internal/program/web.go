@@ -172,6 +172,9 @@ func Web(ctx context.Context, sys *connect.System, h config.HTTP, j config.Jobs,
 	scale := &scaler{sys: sys, store: scaling.NewStore(sys.Redis, sys.Prefix),
 		rule: scaling.Rule{Target: h.ScaleTarget}}
 	process := metrics.NewProcess()
+	if t := sys.Traces; t != nil {
+		process.Spans(t.Sent, t.Dropped)
+	}
 	redisdb.Observe(sys.Redis, process.Calls("redis", "Redis").Done)
 	server, err := web.New(web.Config{Version: version.Build(), Token: h.Token.Reveal(), Gate: guard,
 		Origins: h.CORSOrigins, Public: public, People: persons,

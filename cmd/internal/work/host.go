@@ -45,7 +45,8 @@ func (h *host) do(ctx context.Context, j *claimer.Job) client.FinishJob {
 		}
 	}()
 	files := &files{host: h, job: j, made: map[string]client.ClaimedOutput{}}
-	run := &handlers.Run{ID: j.ID, Type: j.Type, Attempt: j.Attempt, After: j.After, Files: files}
+	run := &handlers.Run{ID: j.ID, Type: j.Type, Attempt: j.Attempt, After: j.After,
+		Traceparent: j.Traceparent, Files: files}
 	a := &functions.Attempt{Run: run, MaxAttempts: j.MaxAttempts, Deadline: j.Deadline, Payload: j.Payload,
 		Folder: folder, Slot: slot, Log: func(l functions.Line) { j.AddLog(l.Text) }}
 	if in := j.Input; in != nil {

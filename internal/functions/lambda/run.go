@@ -41,7 +41,8 @@ func (x *Executor) run(ctx context.Context, p *process, a *functions.Attempt) (o
 	defer abort(nil)
 	defer functions.WatchFolders(x.host, abort, p.folder)()
 	cpu := cpuTime(p.family.Head())
-	c, err := p.invoke(Event{Payload: a.Payload, Deadline: a.Deadline, Custom: custom, Body: &answer{r, ctx}})
+	c, err := p.invoke(Event{Payload: a.Payload, Deadline: a.Deadline, Custom: custom, Body: &answer{r, ctx},
+		Traceparent: a.Traceparent})
 	if err == nil {
 		select {
 		case err = <-c.done:

@@ -42,6 +42,8 @@ type Event struct {
 	// Body takes the answer as it comes in. Its error ends the job; what is left of the
 	// answer is dropped.
 	Body io.Writer
+	// Traceparent is the job's trace, as W3C writes it; "" = none.
+	Traceparent string
 }
 
 // A call is an event that was handed out, or is about to be.
@@ -220,7 +222,7 @@ func (s *server) hand(w http.ResponseWriter, c *call) {
 	h["Lambda-Runtime-Deadline-Ms"] = []string{strconv.FormatInt(c.Deadline.UnixMilli(), 10)}
 	h["Lambda-Runtime-Invoked-Function-Arn"] = []string{"arn:aws:lambda:local:000000000000:function:" +
 		s.about.Type}
-	h["Lambda-Runtime-Trace-Id"] = []string{traceID()}
+	h["Lambda-Runtime-Trace-Id"] = []string{traceID(c.Traceparent)}
 	h["Lambda-Runtime-Client-Context"] = []string{ascii(custom)}
 	if _, err := w.Write(c.Payload); err == nil {
 		err = http.NewResponseController(w).Flush()
@@ -386,8 +388,13 @@ func newID() string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// traceID draws a trace header in the form of AWS X-Ray, not sampled.
-func traceID() string {
+// traceID is a trace in the form of AWS X-Ray: that of the job, or else one that is drawn and not sampled.
+// https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+func traceID(traceparent string) string {
+	if len(traceparent) == 55 {
+		trace, parent, sampled := traceparent[3:35], traceparent[36:52], traceparent[54:]
+		return "Root=1-" + trace[:8] + "-" + trace[8:] + ";Parent=" + parent + ";Sampled=" + sampled
+	}
 	var b [20]byte
 	rand.Read(b[:])
 	return fmt.Sprintf("Root=1-%08x-%x;Parent=%x;Sampled=0", time.Now().Unix(), b[:12], b[12:])

@@ -44,8 +44,8 @@ func newOrigins(allowed []string, open bool) (*origins, error) {
 const (
 	corsMethods = "GET, HEAD, POST, PATCH, DELETE"
 	corsSend    = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Longshore-Job, " +
-		"Longshore-Tenant, Prefer, Range, Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, " +
-		"X-Request-ID, X-Requested-With"
+		"Longshore-Tenant, Prefer, Range, Traceparent, Tracestate, Tus-Resumable, Upload-Length, Upload-Metadata, " +
+		"Upload-Offset, X-HTTP-Method-Override, X-Request-ID, X-Requested-With"
 	corsRead = "Content-Digest, Content-Disposition, Content-Range, ETag, Location, Longshore-Existing, " +
 		"Longshore-Job, Longshore-Wait, Preference-Applied, RateLimit, RateLimit-Policy, Repr-Digest, Retry-After, " +
 		"Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset"

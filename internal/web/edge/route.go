@@ -10,6 +10,7 @@ import (
 
 	"longshore/internal/access"
 	"longshore/internal/httpapi"
+	"longshore/internal/tracing"
 )
 
 // Access says who may use a route.
@@ -70,6 +71,9 @@ func (e *Edge) Mount(document *huma.OpenAPI, routes []Route) {
 		e.mux.HandleFunc(rt.Op.Method+" "+rt.Op.Path, func(w http.ResponseWriter, r *http.Request) {
 			a := w.(*Answer)
 			a.route = &rt
+			if trace := r.Header.Get(tracing.Header); trace != "" && r.Method == http.MethodPost {
+				r = r.WithContext(tracing.With(r.Context(), trace)) // the job's that it may make
+			}
 			err := e.admit(&rt, a, r)
 			if err == nil {
 				err = a.serve(&rt, r)

@@ -257,14 +257,16 @@ const completeTries = 4
 // FinishPieces completes the multipart upload. Whoever finds it completed looks
 // whether the blob is the one that was made from it.
 func (s *Store) FinishPieces(ctx context.Context, name, token string) (blob.Info, error) {
-	info, err := s.finishPieces(ctx, name, token)
+	info, err := s.finishPieces(ctx, name, token, nil)
 	if err != nil {
 		return blob.Info{}, fmt.Errorf("finish blob %s: %w", name, pieceError(ctx, err))
 	}
 	return info, nil
 }
 
-func (s *Store) finishPieces(ctx context.Context, name, token string) (blob.Info, error) {
+// finishPieces makes the blob of what is there, unless check, if there is one, refuses that.
+func (s *Store) finishPieces(ctx context.Context, name, token string,
+	check func(*finding) error) (blob.Info, error) {
 	var failed error
 	for try := 0; ; try++ {
 		f, err := s.find(ctx, name, token)
@@ -274,6 +276,12 @@ func (s *Store) finishPieces(ctx context.Context, name, token string) (blob.Info
 		case f.made:
 			_ = s.deletePartial(ctx, f.prefix) // what stays, Partials finds
 			return s.describe(ctx, f)
+		case check != nil:
+			if err := check(f); err != nil {
+				return blob.Info{}, err
+			}
+		}
+		switch {
 		case f.have < f.Size:
 			return blob.Info{}, fmt.Errorf("%d of %d bytes are there: %w", f.have, f.Size,
 				io.ErrUnexpectedEOF)

@@ -164,30 +164,22 @@ func (d *directUpload) batch(ctx context.Context, want answer.UploadParts) error
 	}
 }
 
-// putAll sends parts, some at a time, and returns the first error.
+// putAll sends parts, some at a time, and returns the first error. The others go on: what arrived needn't again.
 func (d *directUpload) putAll(ctx context.Context, parts []answer.UploadPart) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var group sync.WaitGroup
 	var once sync.Once
 	var failed error
 	places := make(chan struct{}, directParallel)
 	for _, p := range parts {
 		places <- struct{}{}
-		if ctx.Err() != nil {
-			break
-		}
 		group.Go(func() {
 			defer func() { <-places }()
 			if err := d.put(ctx, p); err != nil {
-				once.Do(func() { failed = err; cancel() })
+				once.Do(func() { failed = err })
 			}
 		})
 	}
 	group.Wait()
-	if failed == nil {
-		return context.Cause(ctx)
-	}
 	return failed
 }
 

@@ -156,9 +156,14 @@ func (d *directUpload) batch(ctx context.Context, want answer.UploadParts) error
 		if len(now.Parts) == 0 {
 			return nil
 		}
-		if err := d.putAll(ctx, now.Parts); err == nil {
+		err = d.putAll(ctx, now.Parts)
+		switch {
+		case err == nil:
 			return nil
-		} else if err = d.patience.pause(ctx, d.call(http.MethodPut, nil), err); err != nil {
+		case ctx.Err() != nil:
+			return fmt.Errorf("send the parts: %w", context.Cause(ctx))
+		}
+		if err = d.patience.pause(ctx, d.call(http.MethodPut, nil), err); err != nil {
 			return err
 		}
 	}

@@ -122,7 +122,7 @@ func (d *directUpload) run(ctx context.Context) (job.Snapshot, error) {
 		}
 	}
 	call, err := call{method: http.MethodPost, path: httpapi.CompletePath(d.id), safe: true,
-		known: true}.withJSON(answer.UploadEnd{SHA256: hex.EncodeToString(all.Sum(nil))})
+		known: true, resumes: true}.withJSON(answer.UploadEnd{SHA256: hex.EncodeToString(all.Sum(nil))})
 	if err != nil {
 		return job.Snapshot{}, err
 	}

@@ -4,11 +4,9 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -400,6 +398,12 @@ func TestStraightNever(t *testing.T) {
 	}
 	canceled.complete(t, "").problem(t, 410, httpapi.NotFound)
 	eventually(t, "its parts are gone", func() bool { _, parts := stored(t, server); return parts == 0 })
+	deleted := beginStraight(t, url, 4, "")
+	deleted.putAll(t, deleted.Parts...)
+	if r := request(t, "DELETE", url+httpapi.UploadPath(deleted.ID), nil, "Tus-Resumable: 1.0.0"); r.StatusCode != http.StatusNoContent {
+		t.Errorf("delete: %s %s", r.Status, r.body)
+	}
+	deleted.complete(t, "").problem(t, 410, httpapi.NotFound)
 	kept.putAll(t, kept.Parts...)
 	if r := kept.complete(t, ""); r.StatusCode != http.StatusAccepted {
 		t.Errorf("complete after a long while: %s %s", r.Status, r.body)
@@ -497,6 +501,9 @@ func TestStraightOutput(t *testing.T) {
 			t.Fatal(err)
 		}
 		snap = wait(t, c, snap.ID)
+		if _, said, _ := call(t, "", in.env, "enqueue", "doctor"); strings.Contains(said, "bucket CORS") == onDisk {
+			t.Errorf("doctor: %s", said)
+		}
 		whole := request(t, "GET", url+httpapi.ResultPath(snap.ID), nil)
 		for _, path := range []string{httpapi.ResultPath(snap.ID), httpapi.OutputPath(snap.ID, snap.Outputs[0].Name)} {
 			r := requestBy(t, stay, "GET", url+path+"?direct", nil)
@@ -526,73 +533,5 @@ func TestStraightOutput(t *testing.T) {
 			}
 		}
 		request(t, "GET", url+httpapi.ResultPath(snap.ID)+"?direct=maybe", nil).problem(t, 422, httpapi.Invalid)
-	}
-}
-
-// TestStraightClient sends files by the Go client, to a bucket that loses and refuses parts, and where there is no
-// bucket. A second call goes on where one that was given up stopped.
-func TestStraightClient(t *testing.T) {
-	t.Parallel()
-	var puts, lost atomic.Int64
-	in, server := installInBucket(t)
-	proxy := before(t, server, func(r *http.Request, forward func()) {
-		switch n := puts.Add(1); {
-		case lost.Load() > 0 && n > lost.Load():
-			_, _ = io.Copy(io.Discard, r.Body) // else nobody hears that the client has gone
-			<-r.Context().Done()
-		case n%7 == 1:
-			panic(http.ErrAbortHandler)
-		case n%7 == 4:
-			forward()
-			panic(http.ErrAbortHandler) // what was stored is found
-		default:
-			forward()
-		}
-	})
-	in.env = append(in.env, "BLOB_URL="+server.URL("shore")+"&public_endpoint="+url.QueryEscape(proxy))
-	_, web := in.web(t)
-	in.worker(t)
-	c := clientOf(t, web)
-	noise := make([]byte, 92<<20+17)
-	_, _ = rand.NewChaCha8([32]byte{9}).Read(noise) // never fails
-	sum := sha256.Sum256(noise)
-	s := client.Submission{Type: "file.checksum", IdempotencyKey: "the file", Filename: "noise.bin"}
-
-	lost.Store(8)
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		for tick := time.Tick(10 * time.Millisecond); puts.Load() < 12; <-tick {
-		}
-		cancel()
-	}()
-	if _, err := c.UploadDirect(ctx, s, bytes.NewReader(noise), int64(len(noise))); !errors.Is(err, context.Canceled) ||
-		strings.Contains(err.Error(), "X-Amz") {
-		t.Errorf("given up: %v", err)
-	}
-	lost.Store(0)
-	snap, err := c.UploadDirect(t.Context(), s, bytes.NewReader(noise), int64(len(noise)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := c.UploadDirect(t.Context(), s, bytes.NewReader(noise), int64(len(noise)))
-	if err != nil || again.ID != snap.ID {
-		t.Errorf("again: %+v, %v", again, err)
-	}
-	if snap = wait(t, c, snap.ID); snap.State != job.Succeeded || !strings.Contains(string(snap.Result), hex.EncodeToString(sum[:])) {
-		t.Errorf("job ended as %+v", snap)
-	}
-	if names, parts := stored(t, server); len(names) != 1 || parts != 0 {
-		t.Errorf("stored: %v and %d parts", names, parts)
-	}
-
-	onDisk := install(t)
-	_, disk := onDisk.web(t)
-	onDisk.worker(t)
-	c = clientOf(t, disk)
-	if snap, err = c.UploadDirect(t.Context(), s, bytes.NewReader(noise), int64(len(noise))); err != nil {
-		t.Fatal(err)
-	}
-	if snap = wait(t, c, snap.ID); !strings.Contains(string(snap.Result), hex.EncodeToString(sum[:])) {
-		t.Errorf("on disk the job ended as %+v", snap)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"longshore/internal/access"
 	"longshore/internal/blob"
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
@@ -111,7 +112,7 @@ func (u *Resumable) Missing(ctx context.Context, w Wanted) (Missing, error) {
 		}
 	}
 	u.Offset = m.BytesDone
-	if err := u.stays(ctx); err != nil { // and tells how far it is
+	if err := u.stays(ctx); err != nil || u.queued { // and tells how far it is
 		return Missing{}, err
 	}
 	if parts.Made { // who completed it has not come to say so, or is about to
@@ -143,11 +144,15 @@ func (u *Resumable) Missing(ctx context.Context, w Wanted) (Missing, error) {
 	return m, nil
 }
 
-// stays puts the upload's end off.
+// stays puts the upload's end off, unless it was completed meanwhile.
 func (u *Resumable) stays(ctx context.Context) error {
 	err := u.beat(ctx)
 	if errors.Is(err, jobstore.ErrLost) {
-		return u.whyLost(ctx)
+		now, err := u.submitter.Resume(ctx, Uploader{View: access.Everything}, u.ID)
+		if err == nil {
+			*u = *now
+		}
+		return err
 	}
 	if err != nil {
 		return refusal.Of(err)

@@ -268,6 +268,7 @@ func (s *Store) FinishPieces(ctx context.Context, name, token string) (blob.Info
 func (s *Store) finishPieces(ctx context.Context, name, token string,
 	check func(*finding) error) (blob.Info, error) {
 	var failed error
+	start, seen := time.Now(), -1
 	for try := 0; ; try++ {
 		f, err := s.find(ctx, name, token)
 		switch {
@@ -278,7 +279,12 @@ func (s *Store) finishPieces(ctx context.Context, name, token string,
 			return s.describe(ctx, f)
 		case check != nil:
 			if err := check(f); err != nil {
-				return blob.Info{}, err
+				if !emptying(f, seen) || time.Since(start) > limbo || pauseFor(ctx, limbo/20) != nil {
+					return blob.Info{}, err
+				}
+				seen = len(f.there)
+				try--
+				continue
 			}
 		}
 		switch {
@@ -289,6 +295,21 @@ func (s *Store) finishPieces(ctx context.Context, name, token string,
 			return blob.Info{}, failed
 		}
 		failed = s.complete(ctx, f, token)
+	}
+}
+
+// emptying reports whether parts that lack may have become the blob's just now: some servers take them away one by
+// one before the blob is there. Those that really lack are the same at a second look.
+func emptying(f *finding, seen int) bool {
+	return f.have < f.Size && (len(f.there) == 0 || len(f.there) != seen)
+}
+
+func pauseFor(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
 	}
 }
 

@@ -3,6 +3,7 @@ package bucket
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -104,12 +105,12 @@ func (s *Store) FinishDirect(ctx context.Context, name, token string,
 		return refused
 	})
 	switch {
-	case refused != nil:
+	case err == nil:
+		return info, nil
+	case refused != nil && errors.Is(err, refused):
 		return blob.Info{}, refused
-	case err != nil:
-		return blob.Info{}, fmt.Errorf("finish blob %s: %w", name, pieceError(ctx, err))
 	}
-	return info, nil
+	return blob.Info{}, fmt.Errorf("finish blob %s: %w", name, pieceError(ctx, err))
 }
 
 // SignRead signs what the answer is to say of itself with the request.

@@ -193,10 +193,8 @@ func (s *Store) find(ctx context.Context, name, token string) (*finding, error) 
 		if err := s.findMade(ctx, f, token); !errors.Is(err, blob.ErrNotFound) || time.Since(start) > limbo {
 			return f, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(pause):
+		if err := pauseFor(ctx, pause); err != nil {
+			return nil, err
 		}
 	}
 }

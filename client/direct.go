@@ -25,24 +25,25 @@ const (
 	directParallel = 4  // parts that go at a time
 )
 
-// UploadDirect sends size bytes of in as the job's input straight to the bucket that the server keeps files in,
-// several parts at a time and in constant memory: the server only signs where they go, and checks at the end
-// that they are there. Each part is read twice, first for its SHA-256, by which the bucket refuses other bytes.
-// It becomes Upload where the files of jobs are on the server's disk.
+// UploadDirect sends size bytes of in as the job's input straight to the bucket that the server keeps
+// files in, several parts at a time and in constant memory: the server only signs where they go, and
+// checks at the end that they are there. Each part is read twice, first for its SHA-256, by which the
+// bucket refuses other bytes. It becomes Upload where the files of jobs are on the server's disk.
 //
-// All that Upload says of repeats, keys and patience holds. The parts are not sent by Config.HTTP, which may add
-// to a request what is for the server alone, but by a transport of our own, with the environment's proxy.
-func (c *Client) UploadDirect(ctx context.Context, s Submission, in io.ReaderAt, size int64) (job.Snapshot, error) {
+// All that Upload says of repeats, keys and patience holds. The parts are not sent by Config.HTTP, which
+// may add to a request what is for the server alone, but by a transport of our own, with the
+// environment's proxy.
+func (c *Client) UploadDirect(ctx context.Context, s Submission, in io.ReaderAt,
+	size int64) (job.Snapshot, error) {
 	text, err := s.direct(size)
 	if err != nil {
 		return job.Snapshot{}, err
 	}
 	header := s.header()
 	header.Set("Content-Type", httpapi.TypeJSON)
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	d := &directUpload{upload: upload{c: c, in: in, size: size, patience: c.newPatience()},
-		bucket: &http.Client{Transport: newTransport(), CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse
-		}}}
+		bucket: &http.Client{Transport: newTransport(), CheckRedirect: stay}}
 	defer d.bucket.CloseIdleConnections()
 	_, err = c.exchange(ctx, call{method: http.MethodPost, path: httpapi.PathUploads, header: header,
 		body: newBody(bytes.NewReader(text), int64(len(text))), safe: true, resumes: true}, &d.DirectUpload)
@@ -169,7 +170,8 @@ func (d *directUpload) batch(ctx context.Context, want answer.UploadParts) error
 	}
 }
 
-// putAll sends parts, some at a time, and returns the first error. The others go on: what arrived needn't again.
+// putAll sends parts, some at a time, and returns the first error. The others go on: what arrived needn't
+// again.
 func (d *directUpload) putAll(ctx context.Context, parts []answer.UploadPart) error {
 	var group sync.WaitGroup
 	var once sync.Once
@@ -226,7 +228,7 @@ func (d *directUpload) put(parent context.Context, p answer.UploadPart) error {
 	switch resp.StatusCode {
 	case http.StatusOK:
 		return nil
-	case http.StatusForbidden, http.StatusNotFound: // an address that has ended, an upload that has: asking tells
+	case http.StatusForbidden, http.StatusNotFound: // an address or the upload has ended: asking tells
 		return bucketError(p.Number, 0, resp.Status)
 	}
 	return bucketError(p.Number, resp.StatusCode, resp.Status)

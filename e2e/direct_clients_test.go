@@ -21,8 +21,8 @@ import (
 	"longshore/job"
 )
 
-// TestStraightClient sends files by the Go client, to a bucket that loses and refuses parts, and where there is no
-// bucket. A second call goes on where one that was given up stopped.
+// TestStraightClient sends files by the Go client, to a bucket that loses and refuses parts, and where
+// there is no bucket. A second call goes on where one that was given up stopped.
 func TestStraightClient(t *testing.T) {
 	t.Parallel()
 	var puts, lost atomic.Int64
@@ -57,8 +57,8 @@ func TestStraightClient(t *testing.T) {
 		}
 		cancel()
 	}()
-	if _, err := c.UploadDirect(ctx, s, bytes.NewReader(noise), int64(len(noise))); !errors.Is(err, context.Canceled) ||
-		strings.Contains(err.Error(), "X-Amz") {
+	_, err := c.UploadDirect(ctx, s, bytes.NewReader(noise), int64(len(noise)))
+	if !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "X-Amz") {
 		t.Errorf("given up: %v", err)
 	}
 	lost.Store(0)
@@ -70,7 +70,8 @@ func TestStraightClient(t *testing.T) {
 	if err != nil || again.ID != snap.ID {
 		t.Errorf("again: %+v, %v", again, err)
 	}
-	if snap = wait(t, c, snap.ID); snap.State != job.Succeeded || !strings.Contains(string(snap.Result), hex.EncodeToString(sum[:])) {
+	snap = wait(t, c, snap.ID)
+	if snap.State != job.Succeeded || !strings.Contains(string(snap.Result), hex.EncodeToString(sum[:])) {
 		t.Errorf("job ended as %+v", snap)
 	}
 	if names, parts := stored(t, server); len(names) != 1 || parts != 0 {
@@ -89,7 +90,8 @@ func TestStraightClient(t *testing.T) {
 	}
 }
 
-// TestStraightTypeScript sends a file by the TypeScript client, to a bucket that loses parts, and where there is none.
+// TestStraightTypeScript sends a file by the TypeScript client, to a bucket that loses parts, and where
+// there is none.
 func TestStraightTypeScript(t *testing.T) {
 	t.Parallel()
 	dir := tsFolder(t)

@@ -113,7 +113,8 @@ func put(t *testing.T, p answer.UploadPart, content []byte) (reply, error) {
 	return tryBy(t, outside, "PUT", p.URL, bytes.NewReader(content), headers...)
 }
 
-// turnedAway reports whether the bucket refuses something with one of some statuses. It may cut before it was said.
+// turnedAway reports whether the bucket refuses something with one of some statuses. It may cut before it
+// was said.
 func turnedAway(t *testing.T, p answer.UploadPart, content []byte, status ...int) bool {
 	t.Helper()
 	r, err := put(t, p, content)
@@ -309,7 +310,8 @@ func TestStraightRefused(t *testing.T) {
 		"Content-Type: application/offset+octet-stream").problem(t, 422, httpapi.Invalid)
 	tus := request(t, "POST", url+httpapi.PathUploads, nil, "Tus-Resumable: 1.0.0", "Upload-Length: 5",
 		"Upload-Metadata: type ZmlsZS5jaGVja3N1bQ==", "Idempotency-Key: one")
-	other := &straight{url: url, DirectUpload: answer.DirectUpload{ID: job.ID(tus.Header.Get(httpapi.HeaderJob))}}
+	other := &straight{url: url}
+	other.ID = job.ID(tus.Header.Get(httpapi.HeaderJob))
 	other.ask(t, "").problem(t, 422, httpapi.Invalid)
 	other.complete(t, "").problem(t, 422, httpapi.Invalid)
 	request(t, "POST", url+httpapi.PathUploads, strings.NewReader(good), jsonType, "Idempotency-Key: one").
@@ -410,8 +412,8 @@ func TestStraightNever(t *testing.T) {
 	}
 }
 
-// TestStraightKilled kills web before and after the bucket completes an upload, and between all other steps: a
-// repeat at another process goes on, and so does the sweep where the bucket has it whole.
+// TestStraightKilled kills web before and after the bucket completes an upload, and between all other
+// steps: a repeat at another process goes on, and so does the sweep where the bucket has it whole.
 func TestStraightKilled(t *testing.T) {
 	t.Parallel()
 	var strike atomic.Pointer[func(forward func())]
@@ -468,7 +470,8 @@ func TestStraightKilled(t *testing.T) {
 }
 
 // before puts a proxy before a bucket.
-func before(t *testing.T, server *buckettest.Server, hit func(r *http.Request, forward func())) (endpoint string) {
+func before(t *testing.T, server *buckettest.Server,
+	hit func(r *http.Request, forward func())) (endpoint string) {
 	t.Helper()
 	to, err := url.Parse(server.Endpoint)
 	if err != nil {
@@ -505,7 +508,8 @@ func TestStraightOutput(t *testing.T) {
 			t.Errorf("doctor: %s", said)
 		}
 		whole := request(t, "GET", url+httpapi.ResultPath(snap.ID), nil)
-		for _, path := range []string{httpapi.ResultPath(snap.ID), httpapi.OutputPath(snap.ID, snap.Outputs[0].Name)} {
+		for _, path := range []string{httpapi.ResultPath(snap.ID),
+			httpapi.OutputPath(snap.ID, snap.Outputs[0].Name)} {
 			r := requestBy(t, stay, "GET", url+path+"?direct", nil)
 			if onDisk {
 				if r.StatusCode != http.StatusOK || !bytes.Equal(r.body, whole.body) {

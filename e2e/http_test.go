@@ -59,7 +59,8 @@ func tryRequest(t *testing.T, method, url string, body io.Reader, headers ...str
 	return tryBy(t, plain, method, url, body, headers...)
 }
 
-func tryBy(t *testing.T, client *http.Client, method, url string, body io.Reader, headers ...string) (reply, error) {
+func tryBy(t *testing.T, client *http.Client, method, url string, body io.Reader,
+	headers ...string) (reply, error) {
 	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
 		return reply{}, err

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// A Direct is a Pieces to which clients can bring the pieces themselves, and from which they can fetch a blob,
-// by addresses that it signs. Whoever has such an address may use it until it ends, and for nothing else.
+// A Direct is a Pieces to which clients can bring the pieces themselves, and from which they can fetch a
+// blob, by addresses that it signs. Whoever has such an address may use it until it ends, and for nothing
+// else.
 type Direct interface {
 	Pieces
 	// BeginDirect is Begin of a partial blob whose parts come by signed addresses, each of them whole, in any
@@ -14,8 +15,9 @@ type Direct interface {
 	BeginDirect(ctx context.Context, name string, size int64, summed bool) (token string, err error)
 	// Parts returns what is there. ErrNotFound: neither such a partial blob nor one that was made from it.
 	Parts(ctx context.Context, name, token string) (Parts, error)
-	// SignPart returns where one part is to be sent by PUT, and with which headers beside Content-Length, which
-	// the client's HTTP library sets. Another length or another sum than the part's is refused there.
+	// SignPart returns where one part is to be sent by PUT, and with which headers beside Content-Length,
+	// which the client's HTTP library sets. Another length or another sum than the part's is refused
+	// there.
 	SignPart(ctx context.Context, name string, p Parts, part Part, life time.Duration) (Signed, error)
 	// FinishDirect is FinishPieces of what Parts shows, unless check refuses that: then nothing is made,
 	// and the error is check's. What was made before is not checked again.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -17,9 +18,10 @@ import (
 	"longshore/job"
 )
 
-// A direct upload is one in pieces whose bytes don't come by us: its client sends each part to an address that
-// the blob store has signed, and says when all are there. Who completes it and who finds it completed do the same
-// as for any upload in pieces. No request of it needs the lock: none appends, and the blob store completes once.
+// A direct upload is one in pieces whose bytes don't come by us: its client sends each part to an address
+// that the blob store has signed, and says when all are there. Who completes it and who finds it
+// completed do the same as for any upload in pieces. No request of it needs the lock: none appends, and
+// the blob store completes once.
 
 const (
 	// MaxSigned is how many addresses one answer has.
@@ -52,6 +54,30 @@ type SignedPart struct {
 	Number int
 	Size   int64 // bytes
 	blob.Signed
+}
+
+// takes returns the blob store as one that takes what a request wants to bring.
+func (d *Submitter) takes(r Request) (blob.Pieces, error) {
+	if r.Direct {
+		direct, ok := d.Blobs.(blob.Direct)
+		if !ok {
+			return nil, notDirect()
+		}
+		return direct, nil
+	}
+	pieces, ok := d.Blobs.(blob.Pieces)
+	if !ok {
+		return nil, httpapi.NewError(httpapi.Unsupported, "the blob store takes no uploads in pieces").
+			WithStatus(http.StatusNotImplemented)
+	}
+	return pieces, nil
+}
+
+func begin(ctx context.Context, pieces blob.Pieces, name string, r Request) (token string, err error) {
+	if direct, ok := pieces.(blob.Direct); ok && r.Direct {
+		return direct.BeginDirect(ctx, name, r.InputSize, r.Summed)
+	}
+	return pieces.Begin(ctx, name, r.InputSize)
 }
 
 func notDirect() *httpapi.Error {
@@ -88,8 +114,8 @@ func (u *Resumable) made(ctx context.Context) bool {
 	return err == nil && parts.Made
 }
 
-// Missing tells how far a direct upload is, also its job, puts its end off, and signs addresses for parts that
-// are not there. One that is whole has none.
+// Missing tells how far a direct upload is, also its job, puts its end off, and signs addresses for parts
+// that are not there. One that is whole has none.
 func (u *Resumable) Missing(ctx context.Context, w Wanted) (Missing, error) {
 	store, err := u.straight()
 	if err != nil || u.queued {
@@ -183,16 +209,17 @@ func right(parts *blob.Parts, p blob.Part) bool {
 	return p.Number <= parts.Count() && p.Size == parts.Length(p.Number)
 }
 
-// Complete makes the job of a direct upload queued, once all parts are there, of the right length, and, if it is
-// summed, with sum as the SHA-256 of their SHA-256 sums, one after the other. It may be repeated, and by
-// several at once. One that is refused may be mended, and completed then.
+// Complete makes the job of a direct upload queued, once all parts are there, of the right length, and,
+// if it is summed, with sum as the SHA-256 of their SHA-256 sums, one after the other. It may be
+// repeated, and by several at once. One that is refused may be mended, and completed then.
 func (u *Resumable) Complete(ctx context.Context, sum []byte) (job.Snapshot, error) {
 	store, err := u.straight()
 	if err != nil {
 		return job.Snapshot{}, err
 	}
 	err = u.finish(ctx, func(ctx context.Context, name, token string) (blob.Info, error) {
-		return store.FinishDirect(ctx, name, token, func(parts blob.Parts) error { return whole(&parts, sum) })
+		return store.FinishDirect(ctx, name, token,
+			func(parts blob.Parts) error { return whole(&parts, sum) })
 	})
 	if err != nil {
 		return job.Snapshot{}, err

@@ -114,30 +114,6 @@ func (d *Submitter) Begin(ctx context.Context, r Request,
 	return u, true, nil
 }
 
-// takes returns the blob store as one that takes what a request wants to bring.
-func (d *Submitter) takes(r Request) (blob.Pieces, error) {
-	if r.Direct {
-		direct, ok := d.Blobs.(blob.Direct)
-		if !ok {
-			return nil, notDirect()
-		}
-		return direct, nil
-	}
-	pieces, ok := d.Blobs.(blob.Pieces)
-	if !ok {
-		return nil, httpapi.NewError(httpapi.Unsupported, "the blob store takes no uploads in pieces").
-			WithStatus(http.StatusNotImplemented)
-	}
-	return pieces, nil
-}
-
-func begin(ctx context.Context, pieces blob.Pieces, name string, r Request) (token string, err error) {
-	if direct, ok := pieces.(blob.Direct); ok && r.Direct {
-		return direct.BeginDirect(ctx, name, r.InputSize, r.Summed)
-	}
-	return pieces.Begin(ctx, name, r.InputSize)
-}
-
 // An Uploader is who goes on with an upload, looks at it or ends it.
 type Uploader struct {
 	access.View

@@ -37,7 +37,7 @@ func (r *Request) ReadSchedule(text []byte, more func(name string, value []byte)
 // ReadDirect reads the JSON that begins an upload straight to the bucket.
 func (r *Request) ReadDirect(text []byte) error {
 	direct := false
-	err := r.read(text, &object{Request: r, in: httpapi.InBody, more: func(name string, value []byte) (bool, error) {
+	more := func(name string, value []byte) (known bool, err error) {
 		switch name {
 		case "direct":
 			direct = string(value) == "true"
@@ -61,7 +61,8 @@ func (r *Request) ReadDirect(text []byte) error {
 			return false, nil
 		}
 		return true, nil
-	}})
+	}
+	err := r.read(text, &object{Request: r, in: httpapi.InBody, more: more})
 	switch {
 	case err != nil:
 		return err

@@ -298,8 +298,8 @@ func (s *Store) finishPieces(ctx context.Context, name, token string,
 	}
 }
 
-// emptying reports whether parts that lack may have become the blob's just now: some servers take them away one by
-// one before the blob is there. Those that really lack are the same at a second look.
+// emptying reports whether parts that lack may have become the blob's just now: some servers take them
+// away one by one before the blob is there. Those that really lack are the same at a second look.
 func emptying(f *finding, seen int) bool {
 	return f.have < f.Size && (len(f.there) == 0 || len(f.there) != seen)
 }

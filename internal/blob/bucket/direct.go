@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -18,9 +19,9 @@ import (
 
 var _ blob.Direct = (*Store)(nil)
 
-// A partial blob whose parts come straight from clients is a multipart upload too, also where one part is all:
-// what was completed can't be replaced by who still has an address, as the object of a signed PUT could. It has
-// a state and no tails.
+// A partial blob whose parts come straight from clients is a multipart upload too, also where one part is
+// all: what was completed can't be replaced by who still has an address, as the object of a signed PUT
+// could. It has a state and no tails.
 
 // BeginDirect is Begin, with a state that says so.
 func (s *Store) BeginDirect(ctx context.Context, name string, size int64, summed bool) (string, error) {
@@ -39,7 +40,8 @@ func (s *Store) findAll(ctx context.Context, f *finding) error {
 		}
 		for _, p := range page.Parts {
 			part := blob.Part{Number: int(aws.ToInt32(p.PartNumber)), Size: aws.ToInt64(p.Size)}
-			if sum, err := base64.StdEncoding.DecodeString(aws.ToString(p.ChecksumSHA256)); err == nil && len(sum) == 32 {
+			sum, err := base64.StdEncoding.DecodeString(aws.ToString(p.ChecksumSHA256))
+			if err == nil && len(sum) == sha256.Size {
 				part.SHA256 = sum
 			}
 			f.there = append(f.there, part)
@@ -114,7 +116,8 @@ func (s *Store) FinishDirect(ctx context.Context, name, token string,
 }
 
 // SignRead signs what the answer is to say of itself with the request.
-func (s *Store) SignRead(ctx context.Context, name string, as blob.ReadAs, life time.Duration) (string, error) {
+func (s *Store) SignRead(ctx context.Context, name string, as blob.ReadAs,
+	life time.Duration) (string, error) {
 	if err := blob.CheckName(name); err != nil {
 		return "", err
 	}

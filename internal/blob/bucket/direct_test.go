@@ -94,7 +94,8 @@ func TestDirect(t *testing.T) {
 	}
 	p = look()
 	for i, part := range p.There {
-		if want := summed(i+1, piece[i+1]); part.Number != i+1 || part.Size != p.Length(i+1) || !bytes.Equal(part.SHA256, want.SHA256) {
+		want := summed(i+1, piece[i+1])
+		if part.Number != i+1 || part.Size != p.Length(i+1) || !bytes.Equal(part.SHA256, want.SHA256) {
 			t.Errorf("part %+v", part)
 		}
 	}

@@ -85,7 +85,8 @@ func judgeCORS(rules []types.CORSRule) blob.Rule {
 // allowsSum reports whether a pattern of headers, with at most one star, fits that of the sum.
 func allowsSum(pattern string) bool {
 	before, after, star := strings.Cut(strings.ToLower(pattern), "*")
-	return before == sumHeader || star && strings.HasPrefix(sumHeader, before) && strings.HasSuffix(sumHeader, after)
+	return before == sumHeader ||
+		star && strings.HasPrefix(sumHeader, before) && strings.HasSuffix(sumHeader, after)
 }
 
 const lifecycle = "bucket lifecycle"

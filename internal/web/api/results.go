@@ -97,8 +97,8 @@ var shownTypes = []string{"application/json", "image/gif", "image/jpeg", "image/
 // readFor is how long an address that is signed for a download is good: it is to be used at once.
 const readFor = 5 * time.Minute
 
-// straight returns where an output is to be had without us, where the client asks for that and there is such a
-// place; "" else: then it gets the output all the same, from us.
+// straight returns where an output is to be had without us, where the client asks for that and there is
+// such a place; "" else: then it gets the output all the same, from us.
 func (h Results) straight(r *http.Request, o job.Output, as blob.ReadAs) (string, error) {
 	query := r.URL.Query()
 	if !query.Has(paramDirect) || r.Method != http.MethodGet { // an address is signed for GET

@@ -20,19 +20,22 @@ import (
 
 // Uploads begins and finds uploads. submit.Submitter implements it.
 type Uploads interface {
-	Begin(ctx context.Context, r submit.Request, metadata string) (u *submit.Resumable, created bool, err error)
+	Begin(ctx context.Context, r submit.Request, metadata string) (u *submit.Resumable, created bool,
+		err error)
 	Resume(ctx context.Context, by submit.Uploader, id job.ID) (*submit.Resumable, error)
 }
 
 // checksum is the one kind that there is.
 const checksum = "sha256"
 
-// directRoutes are those of uploads whose bytes go straight to the bucket; one begins as any upload does, by create.
+// directRoutes are those of uploads whose bytes go straight to the bucket; one begins as any upload does,
+// by create.
 func (h Handler) directRoutes() []edge.Route {
 	at := func(rest, name, summary string, body *huma.RequestBody) edge.Route {
 		op := edge.At("POST", httpapi.PathUploads+"/{id}"+rest, name, summary)
 		op.Parameters, op.RequestBody = []*huma.Param{edge.IDParam()}, body
-		return edge.Route{Op: op, Access: edge.Bearer, Scope: access.JobsSubmit, JSON: true, Job: true, Late: lateUpload}
+		return edge.Route{Op: op, Access: edge.Bearer, Scope: access.JobsSubmit, JSON: true, Job: true,
+			Late: lateUpload}
 	}
 	parts := at("/parts", "sign-upload-parts",
 		"Where missing parts of a direct upload are to be sent; it goes on for as long as it is asked",
@@ -40,7 +43,8 @@ func (h Handler) directRoutes() []edge.Route {
 	parts.Handle, parts.Body = h.parts, answer.DirectUpload{}
 	complete := at("/complete", "complete-upload", "End a direct upload, all of whose parts are there: its job begins",
 		edge.JSONBody[answer.UploadEnd]())
-	complete.Handle, complete.Body, complete.Op.DefaultStatus = h.complete, job.Snapshot{}, http.StatusAccepted
+	complete.Handle, complete.Body = h.complete, job.Snapshot{}
+	complete.Op.DefaultStatus = http.StatusAccepted
 	return []edge.Route{parts, complete}
 }
 
@@ -89,14 +93,16 @@ func (h Handler) createDirect(a *edge.Answer, r *http.Request) error {
 }
 
 // tell answers how far an upload is, and where its missing parts go.
-func (h Handler) tell(a *edge.Answer, r *http.Request, u *submit.Resumable, want submit.Wanted, status int) error {
+func (h Handler) tell(a *edge.Answer, r *http.Request, u *submit.Resumable, want submit.Wanted,
+	status int) error {
 	m, err := u.Missing(r.Context(), want)
 	if err != nil {
 		return err
 	}
 	out := answer.DirectUpload{ID: u.ID, Complete: u.Whole(), Size: u.Size, PartSize: m.PartSize,
 		PartCount: m.PartCount, PartsDone: m.PartsDone, BytesDone: u.Offset, Next: m.Next,
-		Parts: make([]answer.UploadPart, len(m.Signed)), URLsEnd: timeOf(m.URLsEnd), ExpiresAt: timeOf(u.Expires)}
+		Parts: make([]answer.UploadPart, len(m.Signed)), URLsEnd: timeOf(m.URLsEnd),
+		ExpiresAt: timeOf(u.Expires)}
 	if m.Summed {
 		out.Checksum = checksum
 	}

@@ -299,7 +299,8 @@ func TestStraightRefused(t *testing.T) {
 		`{"from":0}`: "/from", `{"from":3}`: "/from", `{"count":101}`: "", `{"count":-1}`: "", `{"from":"1"}`: "/from",
 		`{"sha256":["zz"]}`: "/sha256/0", `{"sha256":[]}`: "/sha256", `{"part":1}`: "/part",
 	} {
-		if p := u.ask(t, body).problem(t, 422, httpapi.Invalid); len(p.Errors) != 1 || p.Errors[0].Pointer != pointer {
+		p := u.ask(t, body).problem(t, 422, httpapi.Invalid)
+		if len(p.Errors) != 1 || p.Errors[0].Pointer != pointer {
 			t.Errorf("parts %s: %+v", body, p)
 		}
 	}

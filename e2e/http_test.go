@@ -56,6 +56,11 @@ func request(t *testing.T, method, url string, body io.Reader, headers ...string
 }
 
 func tryRequest(t *testing.T, method, url string, body io.Reader, headers ...string) (reply, error) {
+	return tryBy(t, plain, method, url, body, headers...)
+}
+
+func tryBy(t *testing.T, client *http.Client, method, url string, body io.Reader,
+	headers ...string) (reply, error) {
 	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
 		return reply{}, err
@@ -64,7 +69,7 @@ func tryRequest(t *testing.T, method, url string, body io.Reader, headers ...str
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Add(name, value)
 	}
-	resp, err := plain.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return reply{}, err
 	}

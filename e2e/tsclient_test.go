@@ -25,7 +25,7 @@ func tsFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	clients := jsClients(t)
-	for _, name := range []string{"chromium.mjs", "ts-node.mjs", "ts-react.mjs", "ts-browser.mjs",
+	for _, name := range []string{"chromium.mjs", "ts-node.mjs", "ts-direct.mjs", "ts-react.mjs", "ts-browser.mjs",
 		"dashboard.mjs", "alerts.mjs"} {
 		copyFile(t, filepath.Join(clients, name), filepath.Join(dir, name))
 	}

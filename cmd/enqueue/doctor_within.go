@@ -14,6 +14,7 @@ import (
 
 	"longshore/config"
 	"longshore/internal/access"
+	"longshore/internal/blob"
 	"longshore/internal/connect"
 	"longshore/internal/overview"
 	"longshore/internal/redisdb"
@@ -47,6 +48,15 @@ func (d *doctor) installation(ctx context.Context, s config.Enqueue) {
 			"%s: %v", s.Blobs.URL, err)
 	} else {
 		d.ok("blob store", "%s: written, read and deleted", s.Blobs.URL)
+	}
+	if store, ok := sys.Blobs.(blob.Ruled); ok {
+		for _, r := range store.Rules(ctx) {
+			if r.Bad {
+				d.warn(r.Name, r.Fix, "%s", r.Detail)
+			} else {
+				d.ok(r.Name, "%s", r.Detail)
+			}
+		}
 	}
 	d.data(ctx, sys)
 	d.records(ctx, sys.Store)

@@ -77,3 +77,17 @@ type Reader interface {
 	io.ReadSeekCloser
 	Size() int64
 }
+
+// A Ruled is a Store whose owner makes rules that matter to who sends files straight there.
+type Ruled interface {
+	// Rules says what they are.
+	Rules(ctx context.Context) []Rule
+}
+
+// A Rule is what is said of one of them.
+type Rule struct {
+	Name   string
+	Detail string
+	Bad    bool
+	Fix    string // where it is bad
+}

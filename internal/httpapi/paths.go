@@ -95,6 +95,12 @@ func SubmitPath(typ string) string { return PathJobs + "/" + url.PathEscape(typ)
 // UploadPath is one upload in pieces; it has its job's id.
 func UploadPath(id job.ID) string { return PathUploads + "/" + url.PathEscape(string(id)) }
 
+// PartsPath is where a direct upload tells which parts are missing, and where they are to be sent.
+func PartsPath(id job.ID) string { return UploadPath(id) + "/parts" }
+
+// CompletePath ends a direct upload, by POST: its job begins.
+func CompletePath(id job.ID) string { return UploadPath(id) + "/complete" }
+
 // The headers that are ours, and standard ones that net/http has no name for.
 const (
 	// HeaderJob carries a job's id: on a submission the one that the client

@@ -43,8 +43,9 @@ type Input struct {
 
 // An Upload is an input that comes in pieces, over many requests.
 type Upload struct {
-	Size        int64  `json:"n"` // bytes, declared at its creation
-	Token       string `json:"k"` // the blob store's, for the piece that is there so far
+	Size        int64  `json:"n"`           // bytes, declared at its creation
+	Token       string `json:"k"`           // the blob store's, for the piece that is there so far
+	Direct      bool   `json:"d,omitempty"` // its parts go straight to the blob store
 	Metadata    string `json:"m,omitempty"`
 	ContentType string `json:"t,omitempty"`
 	Filename    string `json:"f,omitempty"`

@@ -44,10 +44,9 @@ type Resumable struct {
 // or the chosen id named an upload that was there already.
 func (d *Submitter) Begin(ctx context.Context, r Request,
 	metadata string) (u *Resumable, created bool, err error) {
-	pieces, ok := d.Blobs.(blob.Pieces)
-	if !ok {
-		return nil, false, httpapi.NewError(httpapi.Unsupported, "the blob store takes no uploads in pieces").
-			WithStatus(http.StatusNotImplemented)
+	pieces, err := d.takes(r)
+	if err != nil {
+		return nil, false, err
 	}
 	if most := d.most(&r); most > 0 && r.InputSize > most {
 		return nil, false, tooLarge(most)
@@ -80,13 +79,13 @@ func (d *Submitter) Begin(ctx context.Context, r Request,
 	if err != nil {
 		return nil, false, err
 	}
-	token, err := pieces.Begin(ctx, inputName(n.ID), r.InputSize)
+	token, err := begin(ctx, pieces, inputName(n.ID), r)
 	if err != nil {
 		d.closeUpload(ctx, n.ID, r.Client)
 		return nil, false, refusal.Of(err)
 	}
 	n.UploadFence, n.UploadExpiry = jobstore.NewFence(), d.UploadExpiry
-	n.Spec.Upload = &jobstore.Upload{Size: r.InputSize, Token: token, Metadata: metadata,
+	n.Spec.Upload = &jobstore.Upload{Size: r.InputSize, Token: token, Direct: r.Direct, Metadata: metadata,
 		ContentType: plainName(r.ContentType), Filename: plainName(r.Filename), Client: r.Client,
 		Maker: r.maker}
 	c, err := d.Store.Create(ctx, n)
@@ -107,7 +106,7 @@ func (d *Submitter) Begin(ctx context.Context, r Request,
 	}
 	if !c.New {
 		u, err := d.Resume(ctx, Uploader{View: access.Everything}, c.ID)
-		if err == nil && u.Size != r.InputSize {
+		if err == nil && (u.Size != r.InputSize || u.direct() != r.Direct) {
 			return nil, false, refusal.Of(jobstore.ErrMismatch)
 		}
 		return u, false, err
@@ -170,8 +169,11 @@ func (d *Submitter) Resume(ctx context.Context, by Uploader, id job.ID) (*Resuma
 	default:
 		u.Size, u.Metadata, u.Expires = up.Size, up.Metadata, *r.UploadEnd
 		if p := r.Snapshot.Progress; p != nil {
-			u.reached = p.Reached
+			u.reached, u.Offset = p.Reached, p.BytesDone
 		}
+	}
+	if u.direct() { // its client asks for its parts
+		return u, nil
 	}
 	u.Offset, err = pieces.Offset(ctx, inputName(id), u.spec.Upload.Token)
 	if errors.Is(err, blob.ErrNotFound) {
@@ -233,6 +235,9 @@ func gone() error {
 // also beside an error. interrupt must end a read of body that blocks: it is
 // called if the job is canceled meanwhile.
 func (u *Resumable) Append(ctx context.Context, body io.Reader, interrupt func()) (int64, error) {
+	if u.direct() {
+		return 0, otherWay("this upload's parts go to the addresses that are signed for them")
+	}
 	sent := time.Now()
 	if err := u.beat(ctx); err != nil {
 		if errors.Is(err, jobstore.ErrLost) {
@@ -323,13 +328,21 @@ func (c *counter) progress() *job.Progress {
 // Finish makes the job of a whole upload queued. It may be repeated, by several
 // processes at once: the blob has one name, and the record takes one of them.
 func (u *Resumable) Finish(ctx context.Context) error {
+	if u.direct() {
+		return otherWay("this upload is completed by POST " + httpapi.CompletePath(u.ID))
+	}
+	return u.finish(ctx, u.pieces.FinishPieces)
+}
+
+func (u *Resumable) finish(ctx context.Context,
+	make func(ctx context.Context, name, token string) (blob.Info, error)) error {
 	if u.queued {
 		return nil
 	}
 	// a client that left takes nothing back
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	info, err := u.pieces.FinishPieces(ctx, inputName(u.ID), u.spec.Upload.Token)
+	info, err := make(ctx, inputName(u.ID), u.spec.Upload.Token)
 	if errors.Is(err, blob.ErrNotFound) {
 		return gone() // dropped meanwhile, with its job
 	}
@@ -404,10 +417,10 @@ func (d *Submitter) LookAfter(ctx context.Context, id job.ID) error {
 	if err != nil && !errors.Is(err, blob.ErrNotFound) {
 		return fmt.Errorf("look after upload %s: %w", id, err)
 	}
-	if err == nil && offset == r.Spec.Upload.Size {
-		u := &Resumable{ID: id, submitter: d, pieces: pieces, fence: r.Fence, spec: r.Spec, Size: offset,
-			Offset: offset, typ: r.Snapshot.Type, trace: r.Snapshot.Traceparent}
-		if err := u.Finish(ctx); err != nil {
+	u := &Resumable{ID: id, submitter: d, pieces: pieces, fence: r.Fence, spec: r.Spec, Size: offset,
+		Offset: offset, typ: r.Snapshot.Type, trace: r.Snapshot.Traceparent}
+	if whole := err == nil && offset == r.Spec.Upload.Size; whole && (!u.direct() || u.made(ctx)) {
+		if err := u.finish(ctx, pieces.FinishPieces); err != nil {
 			return fmt.Errorf("look after upload %s: %w", id, err)
 		}
 		d.Log.InfoContext(ctx, "whole upload found and finished", "job_id", id)

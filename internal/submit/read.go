@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +32,56 @@ func (r *Request) ReadLine(text []byte) error { return r.readJSON(text, httpapi.
 func (r *Request) ReadSchedule(text []byte, more func(name string, value []byte) (known bool,
 	err error)) error {
 	return r.read(text, &object{Request: r, in: httpapi.InSchedule, more: more})
+}
+
+// ReadDirect reads the JSON that begins an upload straight to the bucket.
+func (r *Request) ReadDirect(text []byte) error {
+	direct := false
+	more := func(name string, value []byte) (known bool, err error) {
+		switch name {
+		case "direct":
+			direct = string(value) == "true"
+		case "size":
+			n, err := strconv.ParseInt(string(value), 10, 64)
+			if err != nil || n < 0 {
+				return true, errSize
+			}
+			r.InputSize = n
+		case "checksum":
+			sum, err := httpapi.TextOf(value)
+			if err != nil || sum != "sha256" {
+				return true, errors.New("expected sha256")
+			}
+			r.Summed = true
+		case "filename":
+			return true, textTo(&r.Filename, value)
+		case "content_type":
+			return true, textTo(&r.ContentType, value)
+		default:
+			return false, nil
+		}
+		return true, nil
+	}
+	err := r.read(text, &object{Request: r, in: httpapi.InBody, more: more})
+	switch {
+	case err != nil:
+		return err
+	case !direct:
+		return httpapi.InvalidAt("/direct", "expected true: an upload through this server begins by tus, in headers")
+	case r.From != nil:
+		return httpapi.InvalidAt("/input", "the input is what is uploaded")
+	case r.InputSize < 0:
+		return httpapi.InvalidAt("/size", errSize.Error())
+	}
+	r.Direct = true
+	return nil
+}
+
+var errSize = errors.New("expected the input's size, a whole number of bytes")
+
+func textTo(to *string, value []byte) (err error) {
+	*to, err = httpapi.TextOf(value)
+	return err
 }
 
 // AppendControls appends the controls of a schedule's jobs as members of an object that isn't empty.

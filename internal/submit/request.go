@@ -66,6 +66,10 @@ type Request struct {
 	// Owner is whose the job is. Permit sets it.
 	Owner access.Owner
 
+	// Direct has the parts of an upload in pieces sent to addresses that the blob store has signed,
+	// Summed each with its SHA-256.
+	Direct, Summed bool
+
 	// Client is the address that an upload in pieces counts for; "" = none.
 	Client string
 

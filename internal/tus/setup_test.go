@@ -126,7 +126,7 @@ func (in installation) start(t *testing.T, c config) *process {
 	server, err := web.New(web.Config{Idle: c.idle, MinUploadRate: c.rate, Log: slog.New(slog.DiscardHandler),
 		Grace: 5 * time.Second},
 		web.Deps{Submitter: submitter, Records: records{sys.Store.Views(), sys}, Hub: waiters,
-			Blobs: sys.Blobs, Catalog: catalog, Uploads: uploads})
+			Blobs: sys.Blobs, Catalog: catalog, Uploads: uploads, Direct: submitter})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,6 +123,7 @@ var rules = map[string]rule{
 	"submit-batch":    {"jobs:submit", false, makes}, "create-upload": {"jobs:submit", true, makes},
 	"describe-uploads": {"jobs:submit", true, shared}, "describe-upload": {"jobs:submit", true, shared},
 	"get-upload": {"jobs:submit", true, aJob}, "append-upload": {"jobs:submit", true, aJob},
+	"sign-upload-parts": {"jobs:submit", true, aJob}, "complete-upload": {"jobs:submit", true, aJob},
 	"delete-upload": {"jobs:submit", true, aJob}, "override-upload": {"jobs:submit", true, aJob},
 	"list-jobs": {"jobs:read", false, everyoneLists}, "get-job": {"jobs:read", true, aJob},
 	"get-callback": {"jobs:read", true, aJob}, "get-result": {"jobs:read", true, aJob},

@@ -76,7 +76,7 @@ func TestOpenAPI(t *testing.T) {
 			}
 		}
 	}
-	if want := 55 + len(b.catalog.All()); served != want {
+	if want := 57 + len(b.catalog.All()); served != want {
 		t.Errorf("%d operations, want %d", served, want)
 	}
 	analyze := doc.Paths["/v1/jobs/log.analyze"]["post"]

@@ -50,7 +50,8 @@ func routes(c Config, d Deps, waiters *push.Waiters, stopping context.Context) [
 		(&login.Pages{People: c.People, Open: c.Gate == nil && c.Token == "" || c.Gate != nil &&
 			c.Gate.Open()}).
 			Routes(),
-		upload.Handler{Protocol: d.Uploads, Uploads: uploads, Stopping: stopping}.Routes(),
+		upload.Handler{Protocol: d.Uploads, Uploads: d.Direct, Admit: uploads, Show: show,
+			Stopping: stopping}.Routes(),
 		release.Page{Records: d.Records}.Routes(),
 		work.Handler{Desk: d.Claims, Catalog: d.Catalog, Waiter: waiters,
 			Uploads: outputs, Stopping: stopping}.Routes(),

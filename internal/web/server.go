@@ -89,6 +89,7 @@ type Deps struct {
 	Hub       push.Hub
 	Blobs     api.Blobs
 	Uploads   upload.Protocol
+	Direct    upload.Uploads // straight to the bucket
 	Catalog   *tasks.Catalog
 	Access    api.KeyStore
 	Functions api.FunctionStore

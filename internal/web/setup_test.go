@@ -422,7 +422,7 @@ func setup(t testing.TB, change ...func(*web.Config)) *bench {
 	keys, minter := keptIn(config.Gate)
 	server, err := web.New(config, web.Deps{Functions: noFunctions{},
 		Access: keys, Minter: minter, Submitter: s, Records: s, Hub: h, Blobs: s, Catalog: catalog,
-		Uploads: s, Workers: func(context.Context) ([]httpapi.WorkerInfo, error) {
+		Uploads: s, Direct: s, Workers: func(context.Context) ([]httpapi.WorkerInfo, error) {
 			return []httpapi.WorkerInfo{{Host: "h", PID: 7, Slots: map[job.Lane]int{job.LaneIO: 2}}}, nil
 		},
 		Queues: func(context.Context) ([]httpapi.QueueInfo, error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"longshore/internal/httpapi"
+	"longshore/internal/refusal"
 	"longshore/internal/submit"
 	"longshore/internal/web"
 	"longshore/job"
@@ -39,6 +40,23 @@ func (s *store) Serve(_ context.Context, w http.ResponseWriter, r *http.Request,
 		w.WriteHeader(http.StatusCreated)
 	}
 	return nil
+}
+
+// Begin and Resume stand for uploads straight to the bucket, which the files here have none of.
+func (s *store) Begin(_ context.Context, r submit.Request, _ string) (*submit.Resumable, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reqs = append(s.reqs, r)
+	return nil, false, refuse("/direct", "no bucket")
+}
+
+func (s *store) Resume(_ context.Context, by submit.Uploader, id job.ID) (*submit.Resumable, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.seen(by.View, id); err != nil {
+		return nil, refusal.Of(err)
+	}
+	return nil, httpapi.NewError(httpapi.Conflict, "it is none that goes to a bucket")
 }
 
 // metadata writes a value of Upload-Metadata.

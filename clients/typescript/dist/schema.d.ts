@@ -199,6 +199,30 @@ export interface ClaimedOutput {
     /** bytes; another one is output_mismatch */
     size: number;
 }
+export interface DirectUpload {
+    bytes_done: number;
+    /** sha256: each part is sent with its sum, for which its address is asked */
+    checksum?: string;
+    /** it was completed, and its job began */
+    complete: boolean;
+    /** when the upload ends, unless its parts are asked for before */
+    expires_at?: string;
+    /** of the upload, and of its job */
+    id: string;
+    /** the part from which on to ask for more; none: there are no more */
+    next?: number;
+    part_count: number;
+    /** bytes, of each part but the last; 0 of one that is complete */
+    part_size: number;
+    /** those that are missing, of the parts that were asked for */
+    parts: UploadPart[];
+    /** parts that are in the bucket */
+    parts_done: number;
+    /** bytes */
+    size: number;
+    /** when the addresses of the parts end; ask for others then */
+    urls_expire_at?: string;
+}
 export interface Error {
     code: string;
     message: string;
@@ -531,6 +555,16 @@ export interface TypeList {
     /** definitions that workers published and that can't be used */
     refused?: RefusedType[];
     types: TypeInfo[];
+}
+export interface UploadPart {
+    /** to be sent with it */
+    headers: Record<string, string>;
+    /** from 1: it begins at (number - 1) × part_size */
+    number: number;
+    /** bytes, neither more nor less */
+    size: number;
+    /** where to send it, by PUT; a secret for as long as it is good */
+    url: string;
 }
 export interface Usage {
     cpu_ms?: number;

@@ -10,6 +10,8 @@ export interface UploadOptions extends Controls {
     idempotencyKey?: string;
     /** The one that began it, after a reload: a page's upload goes on with it past its end. Default: the client's. */
     token?: string;
+    /** Straight to the bucket that the server keeps files in, in parts of 5 MiB and more; where it has none, as ever. */
+    direct?: boolean;
     /** Told after each piece: bytes that the server has. */
     onUpload?: (upload: Upload) => void;
 }
@@ -66,6 +68,10 @@ export declare class Upload {
     resume(): void;
     private tell;
     private run;
+    /** straight sends the file to where the server says its parts go; false: there is no bucket. */
+    private straight;
+    /** parts sends some, a few at a time, and says whether all arrived. */
+    private parts;
     private create;
     /** offset asks how much the server has; undefined: nothing any more. */
     private offset;

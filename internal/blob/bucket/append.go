@@ -257,15 +257,18 @@ const completeTries = 4
 // FinishPieces completes the multipart upload. Whoever finds it completed looks
 // whether the blob is the one that was made from it.
 func (s *Store) FinishPieces(ctx context.Context, name, token string) (blob.Info, error) {
-	info, err := s.finishPieces(ctx, name, token)
+	info, err := s.finishPieces(ctx, name, token, nil)
 	if err != nil {
 		return blob.Info{}, fmt.Errorf("finish blob %s: %w", name, pieceError(ctx, err))
 	}
 	return info, nil
 }
 
-func (s *Store) finishPieces(ctx context.Context, name, token string) (blob.Info, error) {
+// finishPieces makes the blob of what is there, unless check, if there is one, refuses that.
+func (s *Store) finishPieces(ctx context.Context, name, token string,
+	check func(*finding) error) (blob.Info, error) {
 	var failed error
+	start, seen := time.Now(), -1
 	for try := 0; ; try++ {
 		f, err := s.find(ctx, name, token)
 		switch {
@@ -274,6 +277,17 @@ func (s *Store) finishPieces(ctx context.Context, name, token string) (blob.Info
 		case f.made:
 			_ = s.deletePartial(ctx, f.prefix) // what stays, Partials finds
 			return s.describe(ctx, f)
+		case check != nil:
+			if err := check(f); err != nil {
+				if !emptying(f, seen) || time.Since(start) > limbo || pauseFor(ctx, limbo/20) != nil {
+					return blob.Info{}, err
+				}
+				seen = len(f.there)
+				try--
+				continue
+			}
+		}
+		switch {
 		case f.have < f.Size:
 			return blob.Info{}, fmt.Errorf("%d of %d bytes are there: %w", f.have, f.Size,
 				io.ErrUnexpectedEOF)
@@ -281,6 +295,21 @@ func (s *Store) finishPieces(ctx context.Context, name, token string) (blob.Info
 			return blob.Info{}, failed
 		}
 		failed = s.complete(ctx, f, token)
+	}
+}
+
+// emptying reports whether parts that lack may have become the blob's just now: some servers take them
+// away one by one before the blob is there. Those that really lack are the same at a second look.
+func emptying(f *finding, seen int) bool {
+	return f.have < f.Size && (len(f.there) == 0 || len(f.there) != seen)
+}
+
+func pauseFor(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
 	}
 }
 

@@ -72,6 +72,15 @@ func newClient(l Location, a Access) (*s3.Client, *http.Client) {
 	return s3.New(options), client
 }
 
+// newSigner returns what signs requests that others make. They may reach the server by another address, which
+// is signed too.
+func newSigner(api *s3.Client, l Location) *s3.PresignClient {
+	if l.Public == "" {
+		return s3.NewPresignClient(api)
+	}
+	return s3.NewPresignClient(s3.New(api.Options(), func(o *s3.Options) { o.BaseEndpoint = &l.Public }))
+}
+
 // A slidingConn fails when it has carried nothing for a while, however long it
 // works. A write puts off the deadline of a waiting read too: net/http reads
 // ahead for the answer while it sends a body.

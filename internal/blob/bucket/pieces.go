@@ -47,6 +47,8 @@ type state struct {
 	Upload   string `json:"upload,omitempty"` // "" = the blob has no bytes
 	PartSize int64  `json:"part_size"`        // bytes
 	Size     int64  `json:"size"`             // bytes
+	Direct   bool   `json:"direct,omitempty"` // clients send the parts, see direct.go
+	Summed   bool   `json:"summed,omitempty"` // … with their SHA-256
 }
 
 // partial returns the prefix of a partial blob's objects.
@@ -81,6 +83,10 @@ func (s *Store) pieceSize(size int64) (int64, error) {
 
 // Begin starts a multipart upload, and notes which.
 func (s *Store) Begin(ctx context.Context, name string, size int64) (token string, err error) {
+	return s.beginPieces(ctx, name, state{Size: size})
+}
+
+func (s *Store) beginPieces(ctx context.Context, name string, st state) (token string, err error) {
 	var b [16]byte
 	rand.Read(b[:])
 	token = hex.EncodeToString(b[:])
@@ -88,12 +94,12 @@ func (s *Store) Begin(ctx context.Context, name string, size int64) (token strin
 	if err != nil {
 		return "", err
 	}
-	part, err := s.pieceSize(size)
+	st.PartSize, err = s.pieceSize(st.Size)
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	if err == nil {
-		err = s.begin(ctx, s.key(name), prefix, token, state{PartSize: part, Size: size})
+		err = s.begin(ctx, s.key(name), prefix, token, st)
 	}
 	if err != nil {
 		return "", fmt.Errorf("begin blob %s: %w", name, storeError(ctx, err))
@@ -103,9 +109,12 @@ func (s *Store) Begin(ctx context.Context, name string, size int64) (token strin
 
 func (s *Store) begin(ctx context.Context, key, prefix, token string, st state) error {
 	if st.Size > 0 {
-		out, err := s.api.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &s.bucket,
-			Key:      &key,
-			Metadata: map[string]string{tokenKey: token}})
+		input := &s3.CreateMultipartUploadInput{Bucket: &s.bucket, Key: &key,
+			Metadata: map[string]string{tokenKey: token}}
+		if st.Summed {
+			input.ChecksumAlgorithm = types.ChecksumAlgorithmSha256
+		}
+		out, err := s.api.CreateMultipartUpload(ctx, input)
 		if err != nil {
 			return err
 		}
@@ -148,7 +157,8 @@ type finding struct {
 	have        int64 // bytes
 	whole       int64 // those in parts; the others are a tail
 	parts       []types.CompletedPart
-	tails       []int64 // their ends, ascending; also of those that no longer count
+	tails       []int64     // their ends, ascending; also of those that no longer count
+	there       []blob.Part // all of one that is direct
 }
 
 // limbo is how long a multipart upload may be gone, and the blob not there:
@@ -176,23 +186,28 @@ func (s *Store) find(ctx context.Context, name, token string) (*finding, error) 
 		return f, err
 	}
 	for start, pause := time.Now(), 50*time.Millisecond; ; pause *= 2 {
-		// Tails first: one is deleted when a part holds its bytes, not before.
-		if err := s.findTails(ctx, f); err != nil {
-			return nil, err
-		}
-		err := s.findParts(ctx, f)
+		err := s.look(ctx, f)
 		if !noSuchUpload(err) {
 			return f, err
 		}
 		if err := s.findMade(ctx, f, token); !errors.Is(err, blob.ErrNotFound) || time.Since(start) > limbo {
 			return f, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(pause):
+		if err := pauseFor(ctx, pause); err != nil {
+			return nil, err
 		}
 	}
+}
+
+func (s *Store) look(ctx context.Context, f *finding) error {
+	if f.Direct {
+		return s.findAll(ctx, f)
+	}
+	// Tails first: one is deleted when a part holds its bytes, not before.
+	if err := s.findTails(ctx, f); err != nil {
+		return err
+	}
+	return s.findParts(ctx, f)
 }
 
 // findMade looks for the blob, as made from this partial blob and no other.

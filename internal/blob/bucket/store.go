@@ -55,6 +55,7 @@ type Access struct {
 type Store struct {
 	api      *s3.Client
 	client   *http.Client
+	signer   *s3.PresignClient // for addresses that clients reach
 	bucket   string
 	prefix   string
 	id       string
@@ -89,7 +90,7 @@ func Open(ctx context.Context, l Location, a Access) (*Store, error) {
 		l.Region = a.Region
 	}
 	api, client := newClient(l, a)
-	s := &Store{api: api, client: client, bucket: l.Bucket, prefix: l.Prefix,
+	s := &Store{api: api, client: client, signer: newSigner(api, l), bucket: l.Bucket, prefix: l.Prefix,
 		partSize: l.PartSize, flight: make(chan struct{}, maxFlight)}
 	s.parts.New = func() any { b := make([]byte, 0, s.partSize); return &b }
 	ctx, cancel := context.WithTimeout(ctx, smallTimeout)

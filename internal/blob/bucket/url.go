@@ -13,13 +13,15 @@ import (
 //
 //	s3://bucket/prefix?endpoint=https://minio.example.com&region=eu-central-1
 //
-// says. Its parameters: endpoint (default: AWS), region, path_style (true or
+// says. Its parameters: endpoint (default: AWS), public_endpoint (where clients reach
+// it, if that is another), region, path_style (true or
 // false; the default is true with an endpoint), and part_size (like 64MiB: a
 // blob has at most 10,000 parts, and each upload holds one in memory).
 type Location struct {
 	Bucket    string
 	Prefix    string // of all keys: "" or one that ends in a slash
 	Endpoint  string // "" = AWS's for the region
+	Public    string // the address that clients reach, for what is signed for them; "" = Endpoint
 	Region    string // "" = not said
 	PathStyle bool   // the bucket is in the path, not in the host's name
 	PartSize  int64  // bytes
@@ -89,7 +91,9 @@ func (l *Location) set(name string, values []string) (err error) {
 	}
 	switch value := values[0]; name {
 	case "endpoint":
-		l.Endpoint, err = value, checkEndpoint(value)
+		l.Endpoint, err = value, checkEndpoint(name, value)
+	case "public_endpoint":
+		l.Public, err = value, checkEndpoint(name, value)
 	case "region":
 		l.Region = value
 	case "path_style":
@@ -99,15 +103,15 @@ func (l *Location) set(name string, values []string) (err error) {
 	case "part_size":
 		l.PartSize, err = partSize(value)
 	default:
-		err = errors.New("a parameter other than endpoint, region, path_style and part_size")
+		err = errors.New("a parameter other than endpoint, public_endpoint, region, path_style and part_size")
 	}
 	return err
 }
 
-func checkEndpoint(text string) error {
+func checkEndpoint(name, text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return errors.New("endpoint: expected an address like https://minio.example.com:9000, without a password")
+		return errors.New(name + ": expected an address like https://minio.example.com:9000, without a password")
 	}
 	return nil
 }

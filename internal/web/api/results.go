@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -34,8 +35,8 @@ type Results struct {
 // Routes are what it serves.
 func (h Results) Routes() []edge.Route {
 	return []edge.Route{
-		{Op: edge.FileOperation(httpapi.PathJobs+"/{id}/result", "get-result",
-			"The only output of a job, or else its result as JSON"),
+		{Op: mayRedirect(edge.FileOperation(httpapi.PathJobs+"/{id}/result", "get-result",
+			"The only output of a job, or else its result as JSON")),
 			Access: edge.Bearer, Scope: access.JobsRead, Job: true, Handle: h.result},
 		{Op: outputOperation(), Access: edge.Bearer, Scope: access.JobsRead, Job: true, Handle: h.output},
 	}
@@ -93,7 +94,62 @@ func (h Results) result(a *edge.Answer, r *http.Request) error {
 var shownTypes = []string{"application/json", "image/gif", "image/jpeg", "image/png", "image/webp",
 	"text/csv", "text/plain"}
 
+// readFor is how long an address that is signed for a download is good: it is to be used at once.
+const readFor = 5 * time.Minute
+
+// straight returns where an output is to be had without us, where the client asks for that and there is
+// such a place; "" else: then it gets the output all the same, from us.
+func (h Results) straight(r *http.Request, o job.Output, as blob.ReadAs) (string, error) {
+	query := r.URL.Query()
+	if !query.Has(paramDirect) || r.Method != http.MethodGet { // an address is signed for GET
+		return "", nil
+	}
+	if text := query.Get(paramDirect); text != "" {
+		wanted, err := strconv.ParseBool(text)
+		if err != nil {
+			return "", httpapi.InvalidAt("?"+paramDirect, "expected true, false or nothing")
+		}
+		if !wanted {
+			return "", nil
+		}
+	}
+	store, ok := h.Blobs.(blob.Direct)
+	if !ok {
+		return "", nil
+	}
+	return store.SignRead(r.Context(), o.Blob, as, readFor)
+}
+
+const paramDirect = "direct"
+
+func mayRedirect(op huma.Operation) huma.Operation {
+	op.Parameters = append(op.Parameters, &huma.Param{Name: paramDirect, In: "query",
+		Schema: &huma.Schema{Type: huma.TypeBoolean}, AllowEmptyValue: true,
+		Description: "a redirect to where a file is in the bucket; files that are on disk are sent as ever"})
+	op.Responses["302"] = &huma.Response{Description: "Where the file is; for some minutes, and whoever has the address."}
+	return op
+}
+
 func (h Results) send(a *edge.Answer, r *http.Request, snap job.Snapshot, o job.Output) error {
+	kind, _, err := mime.ParseMediaType(o.ContentType)
+	if err != nil {
+		kind, o.ContentType = "application/octet-stream", "application/octet-stream"
+	}
+	disposition := "attachment"
+	if slices.Contains(shownTypes, kind) {
+		disposition = "inline"
+	}
+	disposition = mime.FormatMediaType(disposition, map[string]string{"filename": o.Name})
+	address, err := h.straight(r, o, blob.ReadAs{ContentType: o.ContentType, Disposition: disposition})
+	if err != nil {
+		return err
+	}
+	if address != "" {
+		a.Header().Set("Location", address)
+		a.Header().Set("Cache-Control", "no-store")
+		a.WriteHeader(http.StatusFound)
+		return nil
+	}
 	content, err := h.Blobs.Open(r.Context(), o.Blob)
 	if errors.Is(err, blob.ErrNotFound) {
 		return httpapi.NewError(httpapi.NotFound, "the output is gone: the job's retention is over").Wrap(err)
@@ -104,17 +160,8 @@ func (h Results) send(a *edge.Answer, r *http.Request, snap job.Snapshot, o job.
 	defer content.Close()
 
 	header := a.Header()
-	kind, _, err := mime.ParseMediaType(o.ContentType)
-	if err != nil {
-		kind, o.ContentType = "application/octet-stream", "application/octet-stream"
-	}
-	disposition := "attachment"
-	if slices.Contains(shownTypes, kind) {
-		disposition = "inline"
-	}
 	header.Set("Content-Type", o.ContentType)
-	header.Set("Content-Disposition",
-		mime.FormatMediaType(disposition, map[string]string{"filename": o.Name}))
+	header.Set("Content-Disposition", disposition)
 	header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	if a.Who.Kind == access.KindToken { // for an <img> in a page of another origin
 		header.Set("Cross-Origin-Resource-Policy", "cross-origin")
@@ -150,5 +197,5 @@ func outputOperation() huma.Operation {
 		"One output of a job; takes Range")
 	op.Parameters = append(op.Parameters, &huma.Param{Name: "name", In: "path", Required: true,
 		Description: "the output's name", Schema: &huma.Schema{Type: huma.TypeString}})
-	return op
+	return mayRedirect(op)
 }

@@ -18,6 +18,7 @@ import (
 	"longshore/internal/httpapi"
 	"longshore/internal/submit"
 	"longshore/internal/web/edge"
+	"longshore/job"
 )
 
 // Protocol serves the protocol of uploads in pieces. tus.Handler implements it.
@@ -42,11 +43,13 @@ const lateUpload = 24 * time.Hour
 // Handler serves uploads.
 type Handler struct {
 	Protocol Protocol
-	Uploads  *edge.Uploads
-	Stopping context.Context // ends when the server is to
+	Uploads  Uploads
+	Admit    *edge.Uploads
+	Show     func(job.Snapshot) job.Snapshot // completes a snapshot for who asks
+	Stopping context.Context                 // ends when the server is to
 }
 
-// Routes are those of tus 1.0.
+// Routes are those of tus 1.0, and of uploads that go straight to the bucket.
 func (h Handler) Routes() []edge.Route {
 	const all, one = httpapi.PathUploads, httpapi.PathUploads + "/{id}"
 	at := func(method, path, name, summary string) edge.Route {
@@ -64,10 +67,12 @@ func (h Handler) Routes() []edge.Route {
 		}
 		return rt
 	}
-	create := at("POST", all, "create-upload", "Begin an upload in pieces, and its job (tus 1.0)")
-	create.Op.Parameters = uploadParams()
+	create := at("POST", all, "create-upload", "Begin an upload in pieces, and its job: by tus 1.0, or straight to the bucket")
+	create.Op.Parameters, create.Op.RequestBody = uploadParams(), directBody()
+	create.Op.Responses["2XX"].Description += " Of a direct upload, which a body in JSON begins: how far it is, as " +
+		"the answer to " + httpapi.PathUploads + "/{id}/parts."
 	create.Handle = h.create
-	return []edge.Route{
+	return append([]edge.Route{
 		create,
 		at("OPTIONS", all, "describe-uploads", "What of tus is served"),
 		at("OPTIONS", one, "describe-upload", "What of tus is served"),
@@ -75,16 +80,16 @@ func (h Handler) Routes() []edge.Route {
 		at("PATCH", one, "append-upload", "Add bytes to an upload"),
 		at("DELETE", one, "delete-upload", "End an upload and cancel its job"),
 		at("POST", one, "override-upload", "PATCH or DELETE, as X-HTTP-Method-Override says"),
-	}
+	}, h.directRoutes()...)
 }
 
 func uploadParams() []*huma.Param {
 	text := &huma.Schema{Type: huma.TypeString}
 	params := []*huma.Param{
-		{Name: "Tus-Resumable", In: "header", Required: true, Description: "1.0.0", Schema: text},
-		{Name: headerLength, In: "header", Required: true, Description: "the input's size in bytes",
+		{Name: "Tus-Resumable", In: "header", Description: "1.0.0, of tus", Schema: text},
+		{Name: headerLength, In: "header", Description: "of tus: the input's size in bytes",
 			Schema: &huma.Schema{Type: huma.TypeInteger}},
-		{Name: headerMetadata, In: "header", Required: true, Schema: text, Description: metadataDoc()},
+		{Name: headerMetadata, In: "header", Schema: text, Description: "of tus: " + metadataDoc()},
 	}
 	return append(params, edge.ControlParams(httpapi.InHeader)...)
 }
@@ -127,7 +132,7 @@ func (h Handler) upload(a *edge.Answer, r *http.Request) error {
 // size says. A client of tus gives up for good at most codes of 4xx, so "too many" is
 // 503 here, and so is "too slow" in serve.
 func (h Handler) begin(a *edge.Answer, r *http.Request, size int64) (end func(), err error) {
-	end, err = h.Uploads.Begin(a, r, size)
+	end, err = h.Admit.Begin(a, r, size)
 	var refused *httpapi.Error
 	if errors.As(err, &refused) && refused.Code == httpapi.RateLimited {
 		err = refused.WithStatus(http.StatusServiceUnavailable)
@@ -161,6 +166,9 @@ func (h Handler) serve(a *edge.Answer, r *http.Request, create *submit.Request) 
 // create begins an upload. What its job is to do stands in the metadata;
 // keys that mean nothing to us, as clients send them, are only kept.
 func (h Handler) create(a *edge.Answer, r *http.Request) error {
+	if isDirect(r) {
+		return h.createDirect(a, r)
+	}
 	if r.Header.Get("Upload-Concat") != "" {
 		return httpapi.NewError(httpapi.Unsupported,
 			"uploads are not concatenated: send one file in one upload").

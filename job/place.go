@@ -18,14 +18,20 @@ const QueueNames = "a letter or digit, then up to 31 more or dashes: [a-z0-9][a-
 const TypeNames = "1 to 64 letters, digits, and _ . : - but for the first: [A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}"
 
 var (
-	queueName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
-	typeName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$`)
-	claimable = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,47}/[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$`)
+	queueName  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+	typeName   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$`)
+	folderType = regexp.MustCompile(`^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)+$`)
+	claimable  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,47}/[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$`)
 )
 
 // IsType tells that a text may name a type. A name begins with no sign: in a path "." and ".." are folders,
 // on a command line what begins with "-" is a flag, and a ":" at the front is the field before it left empty.
 func IsType(name string) bool { return typeName.MatchString(name) }
+
+// IsFolderType tells that a text may name a type that is made of a folder: two or more words of lower case,
+// joined by dots. A folder is a file's name too, on systems that know no case or take ":" for something else,
+// and the dot tells it from folders that are there for other reasons.
+func IsFolderType(name string) bool { return len(name) <= 64 && folderType.MatchString(name) }
 
 // IsQueue tells that a text may name a queue.
 func IsQueue(name string) bool { return queueName.MatchString(name) }

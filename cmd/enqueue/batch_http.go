@@ -7,7 +7,6 @@ import (
 
 	"longshore/client"
 	"longshore/internal/httpapi"
-	"longshore/internal/submit"
 )
 
 const (
@@ -126,7 +125,7 @@ func (k *chunk) send(ctx context.Context, b *batch, to installation) {
 			lines[i] = b.named(l)
 			continue
 		}
-		pass(httpapi.Refusal(int64(i), httpapi.AsError(submit.Read(l.Line).Err))) // what a server would say
+		pass(httpapi.Refusal(int64(i), httpapi.LineTooLong())) // what a server would say
 	}
 	for a, err := range to.SubmitLines(ctx, lines) {
 		if err != nil {

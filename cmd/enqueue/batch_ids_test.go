@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"longshore/internal/httpapi"
-	"longshore/internal/submit"
 	"longshore/job"
 )
 
@@ -50,7 +49,7 @@ func (p *peer) named(t *testing.T, journal string, lines int) (names []string, i
 	b := &batch{book: book}
 	b.compareClocks(t.Context(), p)
 	for n := range lines {
-		items = append(items, item{Line: submit.Line{Number: int64(n + 1), Text: []byte(`{"type":"a.b"}`)}})
+		items = append(items, item{Line: httpapi.Line{Number: int64(n + 1), Text: []byte(`{"type":"a.b"}`)}})
 	}
 	if err := (&feed{batch: b}).name(t.Context(), p, items); err != nil {
 		t.Fatal(err)
@@ -147,7 +146,7 @@ func TestBatchKeys(t *testing.T) {
 func TestBatchUsedBefore(t *testing.T) {
 	t.Parallel()
 	b := &batch{book: newJournal()}
-	l := item{Line: submit.Line{Number: 4, Text: []byte(`{"type":"a"}`)}, at: 1_790_000_000_000}
+	l := item{Line: httpapi.Line{Number: 4, Text: []byte(`{"type":"a"}`)}, at: 1_790_000_000_000}
 	refused := httpapi.BatchAnswer{Line: 1, Code: httpapi.Conflict, Status: 409}
 	if a := b.usedBefore(l, refused); a.Code != "" || a.ID != b.book.id(4, l.at) || a.Line != 1 {
 		t.Errorf("its own: %+v", a)

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"longshore/internal/httpapi"
-	"longshore/internal/submit"
 )
 
 type counter = atomic.Int64
@@ -19,7 +18,7 @@ type counter = atomic.Int64
 func (b *batch) sendLines(ctx context.Context, to installation, in io.Reader) error {
 	// What reads may block for ever (a terminal, a pipe), so it is left behind
 	// when ctx ends.
-	f := &feed{batch: b, lines: submit.NewLines(in, httpapi.MaxBatchLine-maxKeyed),
+	f := &feed{batch: b, lines: httpapi.NewLines(in, httpapi.MaxBatchLine-maxKeyed),
 		came: make(chan []item, feedAhead)}
 	b.compareClocks(ctx, to)
 	go f.read(ctx)
@@ -34,7 +33,7 @@ const feedAhead = 16
 
 // An item is a line that is to be sent.
 type item struct {
-	submit.Line
+	httpapi.Line
 	crc uint32 // of the input up to here
 	end int64  // in bytes of the input
 
@@ -46,7 +45,7 @@ type item struct {
 // A feed reads the input ahead, and leaves out what the journal has.
 type feed struct {
 	*batch
-	lines  *submit.Lines
+	lines  *httpapi.Lines
 	came   chan []item
 	err    error // once came is closed: io.EOF, or what went wrong
 	before counter

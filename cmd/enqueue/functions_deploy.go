@@ -18,7 +18,7 @@ import (
 
 	"longshore/client"
 	"longshore/internal/printable"
-	"longshore/tasks"
+	"longshore/job"
 )
 
 // withFunctions connects to the server, through which all that is deployed goes.
@@ -55,7 +55,7 @@ func (p *cli) functionsDeploy() *cobra.Command {
 			if typ == "" {
 				typ = typeOfFile(args[0])
 			}
-			if !tasks.FolderName(typ) {
+			if !job.IsFolderType(typ) {
 				return usage("%q is no type: name one by --type", typ)
 			}
 			in, size, err := packed(args[0])

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"longshore/internal/webhook"
+	"longshore/internal/receiver"
 )
 
 // A receiverKeys is what one receiver of callbacks verifies with: either will do.
@@ -44,11 +44,11 @@ func (p *cli) secretCommand() *cobra.Command {
 			}
 			var list []receiverKeys
 			for _, key := range keys {
-				c, err := webhook.Derive(key, webhook.Receiver{Origin: webhook.OriginOf(u)})
+				c, err := receiver.Derive(key, receiver.Receiver{Origin: receiver.OriginOf(u)})
 				if err != nil {
 					return err
 				}
-				list = append(list, receiverKeys{webhook.OriginOf(u), c.SecretText(), c.PublicKeyText()})
+				list = append(list, receiverKeys{receiver.OriginOf(u), c.SecretText(), c.PublicKeyText()})
 			}
 			return p.printReceivers(list)
 		},

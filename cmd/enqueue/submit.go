@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -15,9 +16,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"longshore/client"
-	"longshore/internal/submit"
+	"longshore/internal/httpapi"
 	"longshore/job"
-	"longshore/tasks"
 )
 
 // A submission is what the command line of submit asks for.
@@ -34,7 +34,6 @@ type submission struct {
 
 	// of the above, parsed
 	fields url.Values
-	input  *submit.Reference
 }
 
 func (p *cli) submitCommand() *cobra.Command {
@@ -149,7 +148,7 @@ func (s *submission) parse() error {
 		if _, err := job.ParseID(id); err != nil {
 			return usage("--input-from must look like JOB or JOB/OUTPUT, with a job's id")
 		}
-		s.input = &submit.Reference{Job: job.ID(id), Output: output}
+		s.asked.InputJob, s.asked.InputOutput = job.ID(id), output
 	}
 	s.wait = s.wait || s.output != ""
 	if s.limit != 0 && !s.wait {
@@ -192,15 +191,12 @@ func (p *cli) open(file string) (in io.ReadCloser, size int64, err error) {
 func (p *cli) upload(ctx context.Context, at installation, s submission, in io.Reader,
 	size int64) (job.Snapshot, error) {
 	request := s.request()
-	if s.input != nil {
-		request.InputJob, request.InputOutput = s.input.Job, s.input.Output
-		if s.fields != nil { // they can't go in the query of a request without a body
-			payload, err := fieldsBySchema(ctx, at, s.typ, s.fields)
-			if err != nil {
-				return job.Snapshot{}, fmt.Errorf("submit %s: %w", s.typ, err)
-			}
-			request.Payload, request.Fields = json.RawMessage(payload), nil
+	if s.asked.InputJob != "" && s.fields != nil { // they can't go in the query of a request without a body
+		payload, err := fieldsBySchema(ctx, at, s.typ, s.fields)
+		if err != nil {
+			return job.Snapshot{}, fmt.Errorf("submit %s: %w", s.typ, err)
 		}
+		request.Payload, request.Fields = json.RawMessage(payload), nil
 	}
 	if s.file == "" {
 		return at.Submit(ctx, request)
@@ -223,16 +219,22 @@ func fieldsBySchema(ctx context.Context, at installation, typ string, fields url
 		if t.Type != typ {
 			continue
 		}
-		catalog, err := tasks.NewCatalog(tasks.Info{Type: t.Type, Doc: t.Doc, Lane: t.Lane,
-			TimeoutMS:   t.TimeoutMS,
-			MaxAttempts: t.MaxAttempts, Input: tasks.InputRule(t.Input), ForbidOverlap: t.ForbidOverlap,
-			Schema: t.Schema, RetentionMS: t.RetentionMS, DeleteInput: t.DeleteInput})
-		if err != nil {
-			return nil, err
+		var schema struct {
+			Properties map[string]httpapi.FieldKind `json:"properties"`
 		}
-		return catalog.FromQuery(typ, fields)
+		if err := json.Unmarshal(t.Schema, &schema); err != nil {
+			return nil, fmt.Errorf("its schema: %w", err)
+		}
+		payload, wrong := httpapi.PayloadOf(fields, func(name string) (httpapi.FieldKind, bool) {
+			kind, ok := schema.Properties[name]
+			return kind, ok
+		})
+		if wrong != nil {
+			return nil, httpapi.NotValid(wrong...)
+		}
+		return payload, nil
 	}
-	return nil, tasks.ErrUnknownType
+	return nil, errors.New("unknown job type")
 }
 
 // request is the submission as the client takes it.

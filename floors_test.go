@@ -125,7 +125,9 @@ var floors = map[string]int{
 	"internal/backup": 5, // open jobs and all else that is needed, into files and back
 	"internal/web":    5, // joins the wings
 	// 6: what programs share; the comparison with stock asynq
+	"cmd/internal/cli":     5, // the command line
 	"cmd/internal/program": 6,
+	"cmd/internal/within":  6, // the command line, on Redis itself
 	"cmd/internal/trial":   6, // functions, tried where they are written
 	"cmd/internal/work":    6, // a program that runs claimed jobs
 	"bench":                6,
@@ -231,9 +233,9 @@ var keepers = map[string][]string{
 	"github.com/axiomhq/hyperloglog":      {"internal/stream", "handlers"},
 	"github.com/itchyny/gojq":             {"internal/jq"},
 	"github.com/cespare/xxhash/v2":        {"internal/stream", "handlers"},
-	"github.com/spf13/cobra":              {"cmd/enqueue", "cmd/internal/trial"},
-	"github.com/spf13/pflag":              {"cmd/enqueue"}, // cobra's flags
-	"github.com/vbauerster/mpb/v8":        {"cmd/enqueue"},
+	"github.com/spf13/cobra":              {"cmd/internal/cli", "cmd/internal/trial"},
+	"github.com/spf13/pflag":              {"cmd/internal/cli"}, // cobra's flags
+	"github.com/vbauerster/mpb/v8":        {"cmd/internal/cli"},
 	"github.com/tus/tusd/v2":              {"internal/tus"},
 	"golang.org/x/exp":                    {"internal/tus"},                          // tusd's slog
 	"golang.org/x/net":                    {"internal/webhook", "internal/receiver"}, // suffixes; names in other alphabets
@@ -244,7 +246,7 @@ var keepers = map[string][]string{
 	"golang.org/x/sys": {"internal/localredis", "internal/family", "internal/isolate", "internal/sandbox",
 		"internal/blob/disk", "internal/functions/program", "internal/chaos/history",
 		"internal/functions/lambda", "internal/functions/wasm",
-		"internal/functions/deployed", "cmd/enqueue"},
+		"internal/functions/deployed", "cmd/internal/cli"},
 	"github.com/tetratelabs/wazero": {"internal/functions/wasm"},
 }
 

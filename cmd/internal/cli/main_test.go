@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"longshore/job"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"enqueue": func() { os.Exit(Main(os.Args[1:], nil)) }})
+}
+
+// TestScripts runs the program as a person would: testdata/script/*.txtar. Each
+// script has a server of its own, which ends a job as its type says.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(env *testscript.Env) error {
+			server := newFake()
+			env.Defer(server.Close)
+			env.Setenv("LONGSHORE_URL", server.URL)
+			env.Setenv("LONGSHORE_TOKEN", "hunter2")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each run ends with a second's sleep
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+	})
+}
+
+// exits runs the program and compares its exit code: exits CODE enqueue ARGS…
+// Its stdout and stderr are left in files of those names.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	var stdout, stderr bytes.Buffer
+	err := Run(context.Background(), args[2:], ts.Getenv, strings.NewReader("from stdin\n"), &stdout, &stderr, nil)
+	code := Report(err, &stderr)
+	ts.Check(os.WriteFile(ts.MkAbs("stdout"), stdout.Bytes(), 0o644))
+	ts.Check(os.WriteFile(ts.MkAbs("stderr"), stderr.Bytes(), 0o644))
+	ts.Logf("[stdout]\n%s[stderr]\n%s", &stdout, &stderr)
+	if want := args[0]; want != strconv.Itoa(code) {
+		ts.Fatalf("exit code %d, want %s", code, want)
+	}
+}
+
+// TestInterrupt waits for a job that never ends, and is interrupted.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	server := newFake()
+	defer server.Close()
+	getenv := func(name string) string {
+		return map[string]string{"LONGSHORE_URL": server.URL, "LONGSHORE_TOKEN": "hunter2"}[name]
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var stdout bytes.Buffer
+	stderr := &watcher{word: "running", found: cancel}
+	err := Run(ctx, []string{"submit", "test.slow", "--wait"}, getenv, nil, &stdout, stderr, nil)
+	if code := Report(err, stderr); code != ExitInterrupted {
+		t.Errorf("exit code %d, want %d", code, ExitInterrupted)
+	}
+	id := strings.TrimSpace(stdout.String())
+	if _, err := job.ParseID(id); err != nil {
+		t.Errorf("stdout = %q, want the job's id", stdout.String())
+	}
+	if !strings.Contains(stderr.String(), "enqueue wait "+id) {
+		t.Errorf("stderr = %q", stderr.String())
+	}
+}
+
+// A watcher calls found once a word was written to it.
+type watcher struct {
+	bytes.Buffer
+	word  string
+	found func()
+}
+
+func (w *watcher) Write(p []byte) (int, error) {
+	n, err := w.Buffer.Write(p)
+	if strings.Contains(w.String(), w.word) {
+		w.found()
+	}
+	return n, err
+}
+
+func TestClosedStdout(t *testing.T) {
+	t.Parallel()
+	server := newFake()
+	defer server.Close()
+	getenv := func(name string) string {
+		return map[string]string{"LONGSHORE_URL": server.URL, "LONGSHORE_TOKEN": "hunter2"}[name]
+	}
+	var stderr bytes.Buffer
+	err := Run(t.Context(), []string{"types"}, getenv, nil, closed{}, &stderr, nil)
+	if Report(err, &stderr) != ExitOther || !strings.Contains(stderr.String(), "stdout") {
+		t.Errorf("stderr = %q", stderr.String())
+	}
+}
+
+type closed struct{}
+
+func (closed) Write([]byte) (int, error) { return 0, errors.New("file already closed") }
+
+func TestBytesText(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 999_949: "999.9 kB",
+		999_950: "1.0 MB", 2_370_789: "2.4 MB", 1 << 62: "4.6 EB"} {
+		if got := BytesText(n); got != want {
+			t.Errorf("BytesText(%d) = %q, want %q", n, got, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -142,22 +143,23 @@ func (f *fetching) idsFromStdin() ([]placed, error) {
 // journal is only added to, so names stay what they are.
 func named(jobs []placed, files []fileJob) []wanted {
 	list := make([]wanted, 0, len(jobs)+len(files))
-	seen, used := map[job.ID]bool{}, map[string]bool{}
+	seen, names := map[job.ID]bool{}, fileNames{system: runtime.GOOS}
 	add := func(id job.ID, name string) {
 		if seen[id] {
 			return
 		}
-		if used[name] {
+		if names.used(name) {
 			name += "-" + string(id)
 		}
-		seen[id], used[name] = true, true
+		seen[id] = true
+		names.use(name)
 		list = append(list, wanted{id, name})
 	}
 	for _, p := range jobs {
 		add(p.id, string(p.id))
 	}
 	for _, f := range files {
-		add(f.id, plain(filepath.Base(f.file)))
+		add(f.id, names.plain(f.file))
 	}
 	return list
 }
@@ -292,7 +294,7 @@ func (f *fetching) fetch(ctx context.Context, at Installation, snap job.Snapshot
 	if err := os.Mkdir(part, 0o777); err != nil {
 		return err
 	}
-	err := eachOutput(snap.Outputs, func(name, local string) error {
+	err := eachOutput(&fileNames{system: runtime.GOOS}, snap.Outputs, func(name, local string) error {
 		in, _, err := at.Open(ctx, snap.ID, name)
 		if err != nil {
 			return err

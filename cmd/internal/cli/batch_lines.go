@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -81,6 +82,15 @@ func (f *feed) read(ctx context.Context) {
 			if f.book.taken.has(l.Number) {
 				f.before.Add(1)
 				continue
+			}
+			if l.Number == 1 {
+				if inUTF16(l.Text) {
+					f.err = Usage("%s is in UTF-16: write it in UTF-8, in PowerShell by Out-File -Encoding utf8", f.files[0])
+					return
+				}
+				if l.Text = unmarked(l.Text); len(bytes.TrimSpace(l.Text)) == 0 && !l.TooLong {
+					continue // as any empty line
+				}
 			}
 			items = append(items, item{Line: l, crc: f.crc, end: f.end})
 		}

@@ -91,6 +91,7 @@ func thenOf(said string) (json.RawMessage, error) {
 		if text, err = os.ReadFile(said); err != nil {
 			return nil, Usage("--then: %w", err)
 		}
+		text = unmarked(text)
 	}
 	if !json.Valid(text) {
 		return nil, Usage("--then: expected JSON, or the name of a file with it")

@@ -7,8 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -58,7 +58,7 @@ func checkPlace(to string) error {
 	if to == "" || to == "-" || isFolder(to) {
 		return nil
 	}
-	if to[len(to)-1] == filepath.Separator || !isFolder(filepath.Dir(to)) {
+	if os.IsPathSeparator(to[len(to)-1]) || !isFolder(filepath.Dir(to)) {
 		return Usage("-o %s: there is no such folder", printable.Text(to))
 	}
 	return nil
@@ -74,24 +74,23 @@ func (p *CLI) save(ctx context.Context, at Installation, snap job.Snapshot, name
 	if name != "" {
 		outputs = []job.Output{{Name: name}}
 	}
-	return eachOutput(outputs, func(name, local string) error {
+	return eachOutput(&fileNames{system: runtime.GOOS}, outputs, func(name, local string) error {
 		return p.saveOne(ctx, at, snap.ID, name, filepath.Join(to, local))
 	})
 }
 
 // eachOutput calls do for each output, with the name of a file for it that is no other
 // output's; without outputs once, for the result.
-func eachOutput(outputs []job.Output, do func(name, local string) error) error {
+func eachOutput(names *fileNames, outputs []job.Output, do func(name, local string) error) error {
 	if len(outputs) == 0 {
 		return do("", "result.json")
 	}
-	used := map[string]bool{}
 	for _, o := range outputs {
-		local := plain(o.Name)
-		for n := 2; used[local]; n++ {
-			local = plain(o.Name) + "-" + strconv.Itoa(n)
+		local := names.plain(o.Name)
+		for n := 2; names.used(local); n++ {
+			local = names.plain(o.Name) + "-" + strconv.Itoa(n)
 		}
-		used[local] = true
+		names.use(local)
 		if err := do(o.Name, local); err != nil {
 			return err
 		}
@@ -167,26 +166,6 @@ func writeInto(name string, from io.Reader) error {
 	}
 	_, err = io.Copy(f, from)
 	return errors.Join(err, f.Close())
-}
-
-// maxName is the most bytes of a name that is made of a stranger's word.
-const maxName = 200
-
-// plain makes a file name of a server's word for an output: a path would leave the
-// folder, a dot would hide the file, and be a setting of some program in many a folder.
-func plain(name string) string {
-	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
-		name = name[i+1:]
-	}
-	name = strings.ReplaceAll(printable.Text(name), `\`, "_") // of an escape
-	name = strings.ToValidUTF8(name[:min(len(name), maxName)], "")
-	if rest := strings.TrimLeft(name, ".-"); rest != name {
-		name = "_" + rest
-	}
-	if strings.Trim(name, "_ ") == "" {
-		return "output"
-	}
-	return name
 }
 
 func isFolder(name string) bool {

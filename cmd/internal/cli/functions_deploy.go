@@ -2,6 +2,7 @@ package cli
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -94,8 +96,19 @@ func typeOfFile(name string) string {
 	return base
 }
 
+// A passing file is gone once it is closed.
+type passing struct{ *os.File }
+
+func (p passing) Close() error {
+	err := p.File.Close()
+	if gone := os.Remove(p.Name()); !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return err
+}
+
 // packed opens a file, or packs a folder into one that is gone once it is closed.
-func packed(name string) (in *os.File, size int64, err error) {
+func packed(name string) (in io.ReadSeekCloser, size int64, err error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return nil, 0, &exit{ExitNotFound, err}
@@ -104,13 +117,15 @@ func packed(name string) (in *os.File, size int64, err error) {
 		in, err := os.Open(name)
 		return in, info.Size(), err
 	}
-	if in, err = os.CreateTemp("", "longshore-deploy-"); err != nil {
+	file, err := os.CreateTemp("", "longshore-deploy-")
+	if err != nil {
 		return nil, 0, err
 	}
-	if err := os.Remove(in.Name()); err != nil {
-		return nil, 0, errors.Join(err, in.Close())
+	if runtime.GOOS != "windows" { // which keeps what is open
+		_ = os.Remove(file.Name()) // so that none is left where this process is killed
 	}
-	err = pack(in, name)
+	in = passing{file}
+	err = pack(file, name)
 	if err == nil {
 		size, err = in.Seek(0, io.SeekCurrent)
 	}
@@ -176,16 +191,30 @@ func packFolder(archive *tar.Writer, folder, name string, above []string) error 
 	return nil
 }
 
-func packFile(archive *tar.Writer, path, name string, info fs.FileInfo) error {
-	mode := int64(0o644)
-	if info.Mode()&0o111 != 0 {
-		mode = 0o755
+// isProgram tells that a file can be run: its mode says so, and on Windows, which has no such mode, its first
+// bytes.
+func isProgram(system string, mode fs.FileMode, head []byte) bool {
+	if system != "windows" {
+		return mode&0o111 != 0
 	}
+	return bytes.HasPrefix(head, []byte("#!")) || bytes.HasPrefix(head, []byte("\x7fELF"))
+}
+
+func packFile(archive *tar.Writer, path, name string, info fs.FileInfo) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	head := make([]byte, 4)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	mode := int64(0o644)
+	if isProgram(runtime.GOOS, info.Mode(), head[:n]) {
+		mode = 0o755
+	}
 	if err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: info.Size(),
 		Mode: mode}); err != nil {
 		return err

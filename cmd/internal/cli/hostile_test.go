@@ -255,21 +255,3 @@ func harmless(t *testing.T, where, text string) {
 		}
 	}
 }
-
-// TestPlainNames makes file names of what a server calls its outputs.
-func TestPlainNames(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"report.json": "report.json", "größer.txt": "größer.txt", "../../etc/passwd": "passwd",
-		`..\..\x.txt`: "x.txt", "": "output", ".": "output", "..": "output", "/": "output",
-		".bashrc": "_bashrc", "..a": "_a", "-rf": "_rf", "a\nb": "a_u000ab", "\x1b[31m.txt": "_u001b[31m.txt",
-		"\x00": "_u0000", "a\u202etxt.exe": "a_u202etxt.exe",
-	} {
-		if got := plain(in); got != want {
-			t.Errorf("plain(%q) = %q, want %q", in, got, want)
-		}
-	}
-	if got := plain(strings.Repeat("\u202e", 300)); len(got) > maxName {
-		t.Errorf("%d bytes", len(got))
-	}
-}

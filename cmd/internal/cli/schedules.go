@@ -213,7 +213,7 @@ func (p *CLI) readSchedules(name, source string) (list client.ScheduleSource, er
 	if err != nil {
 		return list, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
+	dec := json.NewDecoder(bytes.NewReader(unmarked(text)))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&list); err != nil {
 		return list, Usage("%s: %w", name, err)

@@ -35,14 +35,20 @@ func (p *CLI) watchCommand() *cobra.Command {
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeID,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 && args[0] == "-" {
-				args = p.words()
-			}
-			ids, err := watched(args)
-			if err != nil {
-				return err
+			var ids []job.ID
+			var err error
+			piped := len(args) == 1 && args[0] == "-"
+			if !piped {
+				if ids, err = watched(args); err != nil {
+					return err
+				}
 			}
 			return p.with(cmd.Context(), func(at Installation) error {
+				if piped { // not before: what is to read it may be another program
+					if ids, err = watched(p.words()); err != nil {
+						return err
+					}
+				}
 				return p.watch(cmd.Context(), at, ids, time.Duration(limit))
 			})
 		},
@@ -56,7 +62,11 @@ func (p *CLI) words() (words []string) {
 	scan := bufio.NewScanner(p.in)
 	scan.Split(bufio.ScanWords)
 	for scan.Scan() {
-		words = append(words, scan.Text())
+		word := scan.Text()
+		if words == nil {
+			word = string(unmarked([]byte(word)))
+		}
+		words = append(words, word)
 	}
 	return words
 }

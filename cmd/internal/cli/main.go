@@ -86,17 +86,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	root.Flags().BoolVar(&asked, "version", false, "print the version and exit")
 	root.PersistentFlags().StringVar(&p.format, "format", "text",
 		"how data is written: text, json or jsonl (with --wait: a line for each change)")
-	root.AddCommand(p.submitCommand(), p.batchCommand(), p.batchesCommand(), p.getCommand(),
-		p.waitCommand(), p.watchCommand(),
-		p.fetchCommand(), p.cancelCommand(), p.retryCommand(), p.releaseCommand(), p.changeCommand(),
-		p.callbackCommand(),
-		p.deleteCommand(), p.listCommand(),
-		p.queuesCommand(), p.typesCommand(), p.doctorCommand(), p.secretCommand(), p.keysCommand(),
-		p.usersCommand(), p.functionsCommand(), p.countCommand(), p.statsCommand(), p.failuresCommand(),
-		p.timelineCommand(),
-		p.logsCommand(), p.pauseCommand(), p.resumeCommand(), p.drainCommand(), p.workersCommand(),
-		p.opsCommand(), p.profilesCommand(), p.schedulesCommand(), p.limitsCommand(), p.alertsCommand(),
-		p.backupCommand(), p.restoreCommand(), p.workCommand(), p.asynqMoveCommand())
+	root.AddCommand(p.commands(args)...)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(p.out)
@@ -112,4 +102,68 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	default:
 		return err
 	}
+}
+
+// all are the commands, in no order: cobra sorts them.
+var all = []struct {
+	name string
+	make func(*CLI) *cobra.Command
+}{
+	{"submit", (*CLI).submitCommand},
+	{"batch", (*CLI).batchCommand},
+	{"batches", (*CLI).batchesCommand},
+	{"get", (*CLI).getCommand},
+	{"wait", (*CLI).waitCommand},
+	{"watch", (*CLI).watchCommand},
+	{"fetch", (*CLI).fetchCommand},
+	{"cancel", (*CLI).cancelCommand},
+	{"retry", (*CLI).retryCommand},
+	{"release", (*CLI).releaseCommand},
+	{"change", (*CLI).changeCommand},
+	{"callback", (*CLI).callbackCommand},
+	{"delete", (*CLI).deleteCommand},
+	{"ls", (*CLI).listCommand},
+	{"queues", (*CLI).queuesCommand},
+	{"types", (*CLI).typesCommand},
+	{"doctor", (*CLI).doctorCommand},
+	{"callback-secret", (*CLI).secretCommand},
+	{"keys", (*CLI).keysCommand},
+	{"users", (*CLI).usersCommand},
+	{"functions", (*CLI).functionsCommand},
+	{"count", (*CLI).countCommand},
+	{"stats", (*CLI).statsCommand},
+	{"failures", (*CLI).failuresCommand},
+	{"timeline", (*CLI).timelineCommand},
+	{"logs", (*CLI).logsCommand},
+	{"pause", (*CLI).pauseCommand},
+	{"resume", (*CLI).resumeCommand},
+	{"drain", (*CLI).drainCommand},
+	{"workers", (*CLI).workersCommand},
+	{"ops", (*CLI).opsCommand},
+	{"profiles", (*CLI).profilesCommand},
+	{"schedules", (*CLI).schedulesCommand},
+	{"limits", (*CLI).limitsCommand},
+	{"alerts", (*CLI).alertsCommand},
+	{"backup", (*CLI).backupCommand},
+	{"restore", (*CLI).restoreCommand},
+	{"work", (*CLI).workCommand},
+	{"asynq-move", (*CLI).asynqMoveCommand},
+}
+
+// commands are those that a command line may need: the one that it begins with, or else all. To make all of them
+// is a quarter of what the program does until it asks a server.
+func (p *CLI) commands(args []string) []*cobra.Command {
+	var made []*cobra.Command
+	for _, c := range all {
+		if len(args) > 0 && c.name == args[0] {
+			return []*cobra.Command{c.make(p)}
+		}
+	}
+	if len(args) == 1 && args[0] == "--version" {
+		return nil
+	}
+	for _, c := range all {
+		made = append(made, c.make(p))
+	}
+	return made
 }

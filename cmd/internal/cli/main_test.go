@@ -51,6 +51,22 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// TestCommands holds that each command is found under its name, and that the one that is asked for is made alone.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	p := &CLI{}
+	for _, c := range all {
+		if made := p.commands([]string{c.name, "--help"}); len(made) != 1 || made[0].Name() != c.name {
+			t.Errorf("%s: %d commands, the first is %s", c.name, len(made), made[0].Name())
+		}
+	}
+	for _, args := range [][]string{nil, {"help", "submit"}, {"--format", "json", "submit"}, {"completion", "zsh"}} {
+		if made := p.commands(args); len(made) != len(all) {
+			t.Errorf("%q: %d commands of %d", args, len(made), len(all))
+		}
+	}
+}
+
 // TestInterrupt waits for a job that never ends, and is interrupted.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()

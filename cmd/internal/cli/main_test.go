@@ -133,3 +133,34 @@ func TestBytesText(t *testing.T) {
 		}
 	}
 }
+
+// TestBatchOfWindows sends lines as editors and shells of Windows write them: with CR at their ends, with a mark
+// before the first; and says what UTF-16 is.
+func TestBatchOfWindows(t *testing.T) {
+	t.Parallel()
+	server := newFake()
+	defer server.Close()
+	getenv := func(name string) string {
+		return map[string]string{"LONGSHORE_URL": server.URL, "LONGSHORE_TOKEN": "hunter2"}[name]
+	}
+	const line = `{"type":"test.fast","payload":{"n":1}}` + "\r\n"
+	for text, want := range map[string]int{line + "\r\n" + line: 2, "\ufeff" + line + line: 2, "\ufeff\r\n" + line: 1} {
+		file := filepath.Join(t.TempDir(), "jobs of mine.ndjson")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for run := range 2 { // the journal speaks of the same file
+			var out, msg bytes.Buffer
+			err := Run(t.Context(), []string{"batch", file}, getenv, nil, &out, &msg, nil)
+			if code := Report(err, &msg); code != ExitOK || strings.Count(out.String(), "\n") != want {
+				t.Errorf("%q, run %d: exit code %d, %s%s", text, run, code, &out, &msg)
+			}
+		}
+	}
+	var out, msg bytes.Buffer
+	in := strings.NewReader("\xff\xfe{\x00}\x00\r\x00\n\x00")
+	err := Run(t.Context(), []string{"batch", "-"}, getenv, in, &out, &msg, nil)
+	if code := Report(err, &msg); code != ExitUsage || !strings.Contains(msg.String(), "UTF-16") || out.Len() > 0 {
+		t.Errorf("UTF-16: exit code %d, %s%s", code, &out, &msg)
+	}
+}

@@ -419,8 +419,8 @@ var clientStandsOn = []string{"answer", "client", "cmd/internal/cli", "config", 
 var clientUses = []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8",
 	"github.com/sethvargo/go-envconfig", "github.com/go-json-experiment/json", "golang.org/x/net", "golang.org/x/sys"}
 
-// TestClient holds that the client, with all it stands on, runs no jobs and knows no Redis. It reads the files
-// of all systems.
+// TestClient holds that the client, with all it stands on, runs no jobs and knows no Redis. It reads
+// the files of all systems.
 func TestClient(t *testing.T) {
 	t.Parallel()
 	imports := map[string][]string{}

@@ -13,8 +13,8 @@ import (
 	"longshore/job"
 )
 
-// TestClientAlone has enqueue without the program worker: it does all that a server does, and says what it lacks
-// for Redis itself.
+// TestClientAlone has enqueue without the program worker: it does all that a server does, and says
+// what it lacks for Redis itself.
 func TestClientAlone(t *testing.T) {
 	t.Parallel()
 	in := install(t)
@@ -60,8 +60,8 @@ func TestClientAlone(t *testing.T) {
 	}
 }
 
-// TestBecomesWorker works on Redis itself: stdin, completion and signals are those of the program that is there
-// then.
+// TestBecomesWorker works on Redis itself: stdin, completion and signals are those of the program that
+// is there then.
 func TestBecomesWorker(t *testing.T) {
 	t.Parallel()
 	in := install(t)

@@ -166,7 +166,8 @@ func hasMore(s *huma.Schema) bool {
 
 // unsigned reports whether a schema's numbers have no sign.
 func unsigned(s *huma.Schema) bool {
-	return s.Format == httpapi.FormatUint64 || s.Type == huma.TypeInteger && s.Minimum != nil && *s.Minimum >= 0
+	return s.Format == httpapi.FormatUint64 ||
+		s.Type == huma.TypeInteger && s.Minimum != nil && *s.Minimum >= 0
 }
 
 // A walker goes through one payload.

@@ -1,5 +1,5 @@
-// Command enqueue submits jobs, follows them and fetches what they made, over HTTP. Where it is to work on Redis
-// itself it becomes the program worker, which has all that is needed for that.
+// Command enqueue submits jobs, follows them and fetches what they made, over HTTP. Where it is to
+// work on Redis itself it becomes the program worker, which has all that is needed for that.
 package main
 
 import (

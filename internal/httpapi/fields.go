@@ -53,7 +53,8 @@ const (
 
 // PayloadOf builds a payload out of named texts, as a query has them: one field a name, by what is known of
 // it; a list takes a repeated name or commas. wrong is what can't be.
-func PayloadOf(fields url.Values, known func(name string) (FieldKind, bool)) (payload []byte, wrong []Pointer) {
+func PayloadOf(fields url.Values, known func(name string) (FieldKind, bool)) (payload []byte,
+	wrong []Pointer) {
 	members := map[string]any{}
 	for name, values := range fields {
 		kind, ok := known(name)

@@ -1,6 +1,6 @@
-// Package receiver has the words of who gets callbacks: where one is, in one spelling, and the secrets by which
-// it verifies them, which are derived from a key of ours. Whoever signs has them from here, and so has the
-// command line that prints them.
+// Package receiver has the words of who gets callbacks: where one is, in one spelling, and the secrets
+// by which it verifies them, which are derived from a key of ours. Whoever signs has them from here,
+// and so has the command line that prints them.
 package receiver
 
 import (

@@ -165,7 +165,8 @@ func (g *guard) find(ctx context.Context, host, port string) ([]netip.Addr, erro
 	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
 		port = strconv.FormatUint(n, 10) // one spelling
 	}
-	if host = receiver.HostName(host); barred[port] && !g.ports[port] && !g.hosts[net.JoinHostPort(host, port)] {
+	host = receiver.HostName(host)
+	if barred[port] && !g.ports[port] && !g.hosts[net.JoinHostPort(host, port)] {
 		return nil, fmt.Errorf("%w: port %s is barred", ErrAddress, port)
 	}
 	all, err := g.addresses(ctx, host)

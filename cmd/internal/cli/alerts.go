@@ -113,7 +113,7 @@ func outcomeText(status int, code string) string {
 	return text
 }
 
-// alerts tells what fires, and which receivers don't take what they are sent.
+// Alerts tells what fires, and which receivers don't take what they are sent.
 func (d *Doctor) Alerts(list client.AlertList, err error) {
 	var refused *client.Error
 	switch {

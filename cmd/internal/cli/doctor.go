@@ -91,15 +91,18 @@ type Doctor struct {
 	findings []finding
 }
 
+// OK notes what is as it should be.
 func (d *Doctor) OK(check, format string, args ...any) {
 	d.findings = append(d.findings, finding{Status: "ok", Check: check, Detail: fmt.Sprintf(format, args...)})
 }
 
+// Warn notes what is to be watched, and what may be done about it.
 func (d *Doctor) Warn(check, fix, format string, args ...any) {
 	d.findings = append(d.findings, finding{Status: "warn", Check: check,
 		Detail: fmt.Sprintf(format, args...), Fix: fix})
 }
 
+// Fail notes what is broken, with the fix and the code to exit with.
 func (d *Doctor) Fail(code int, check, fix, format string, args ...any) {
 	d.findings = append(d.findings, finding{Status: "fail", Check: check,
 		Detail: fmt.Sprintf(format, args...), Fix: fix, code: code})
@@ -211,6 +214,7 @@ func (d *Doctor) server(ctx context.Context, s config.Enqueue) {
 	}
 }
 
+// FixLoss says what to do about jobs that Redis has lost.
 const FixLoss = "if its right data are somewhere, stop all programs and put them back (docs/operate.md); " +
 	"else accept: enqueue doctor --accept-loss"
 
@@ -260,7 +264,7 @@ func codeOrOther(err error) int {
 // waitsLong is from when on a queued job is worth a word.
 const waitsLong = time.Minute
 
-// oldest says how long jobs wait.
+// Oldest says how long jobs wait.
 func (d *Doctor) Oldest(queues []client.QueueInfo) {
 	const check = "queues"
 	var oldest client.QueueInfo
@@ -283,7 +287,7 @@ func (d *Doctor) Oldest(queues []client.QueueInfo) {
 	}
 }
 
-// pauses tells what is held back: a pause that was forgotten looks like an idle system.
+// Pauses tells what is held back: a pause that was forgotten looks like an idle system.
 // A server that tells of none may say so of queues.
 func (d *Doctor) Pauses(all []client.Pause, queues []client.QueueInfo, err error) {
 	if err != nil {
@@ -307,7 +311,7 @@ func (d *Doctor) Pauses(all []client.Pause, queues []client.QueueInfo, err error
 	}
 }
 
-// unserved says of types with jobs that wait and no worker that takes them.
+// Unserved says of types with jobs that wait and no worker that takes them.
 func (d *Doctor) Unserved(types []string) {
 	if len(types) > 0 {
 		d.Warn("types", "start a worker that has their handlers and serves their lane",
@@ -315,7 +319,7 @@ func (d *Doctor) Unserved(types []string) {
 	}
 }
 
-// noQueue says which queues have jobs that wait, and no worker that serves them.
+// NoQueue says which queues have jobs that wait, and no worker that serves them.
 func (d *Doctor) NoQueue(queues []client.QueueInfo, workers []client.WorkerInfo) {
 	said := map[string]bool{}
 	for _, q := range queues {
@@ -336,7 +340,7 @@ func servesQueue(workers []client.WorkerInfo, name string) bool {
 	})
 }
 
-// sick tells what is wrong with workers.
+// Sick tells what is wrong with workers.
 func (d *Doctor) Sick(workers []client.WorkerDetail) {
 	for _, w := range workers {
 		d.Warn("workers", "see docs/memory.md and docs/event-loop.md", "%s, process %d: %s", w.Host, w.PID,
@@ -344,7 +348,7 @@ func (d *Doctor) Sick(workers []client.WorkerDetail) {
 	}
 }
 
-// lanes tells of each worker and returns the lanes that none serves.
+// Lanes tells of each worker and returns the lanes that none serves.
 func (d *Doctor) Lanes(workers []client.WorkerInfo) (without []job.Lane) {
 	if len(workers) == 0 {
 		d.Warn("workers", "start a worker", "none is alive: jobs are taken and wait")

@@ -11,7 +11,7 @@ import (
 // overdue is how late a tick is of which nobody takes care.
 const overdue = time.Minute
 
-// schedules looks at what makes jobs by the clock, where there is any.
+// Schedules looks at what makes jobs by the clock, where there is any.
 func (d *Doctor) Schedules(list []client.Schedule, err error, now time.Time) {
 	var refused *client.Error
 	switch {

@@ -120,6 +120,7 @@ func (p *CLI) onJob(do func(context.Context, Installation, job.ID) error) func(*
 	}
 }
 
+// ParseID reads the id of a job; the error is one of the command line.
 func ParseID(arg string) (job.ID, error) {
 	id, err := job.ParseID(arg)
 	if err != nil {

@@ -150,8 +150,8 @@ var all = []struct {
 	{"asynq-move", (*CLI).asynqMoveCommand},
 }
 
-// commands are those that a command line may need: the one that it begins with, or else all. To make all of them
-// is a quarter of what the program does until it asks a server.
+// commands are those that a command line may need: the one that it begins with, or else all. To make
+// all of them is a quarter of what the program does until it asks a server.
 func (p *CLI) commands(args []string) []*cobra.Command {
 	var made []*cobra.Command
 	for _, c := range all {

@@ -51,7 +51,8 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// TestCommands holds that each command is found under its name, and that the one that is asked for is made alone.
+// TestCommands holds that each command is found under its name, and that the one that is asked for is
+// made alone.
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	p := &CLI{}
@@ -134,8 +135,8 @@ func TestBytesText(t *testing.T) {
 	}
 }
 
-// TestBatchOfWindows sends lines as editors and shells of Windows write them: with CR at their ends, with a mark
-// before the first; and says what UTF-16 is.
+// TestBatchOfWindows sends lines as editors and shells of Windows write them: with CR at their ends,
+// with a mark before the first; and says what UTF-16 is.
 func TestBatchOfWindows(t *testing.T) {
 	t.Parallel()
 	server := newFake()

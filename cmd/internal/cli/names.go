@@ -35,9 +35,9 @@ func (f *fileNames) plain(name string) string {
 	return name
 }
 
-// forWindows makes of a name one that Windows can hold: without the signs of drives, streams and patterns,
-// without a dot or a space at its end, which would be dropped, and no device's, which has no ending of its own
-// (learn.microsoft.com/windows/win32/fileio/naming-a-file).
+// forWindows makes of a name one that Windows can hold: without the signs of drives, streams and
+// patterns, without a dot or a space at its end, which would be dropped, and no device's, which has no
+// ending of its own (learn.microsoft.com/windows/win32/fileio/naming-a-file).
 func forWindows(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`<>:"|?*`, r) {

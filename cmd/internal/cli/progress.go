@@ -204,7 +204,7 @@ func progressText(p *job.Progress) string {
 	return strings.Join(parts, ", ")
 }
 
-// bytesText writes a size in decimal units, as disks are sold.
+// BytesText writes a size in decimal units, as disks are sold.
 func BytesText(n int64) string {
 	const units = "kMGTPE"
 	if n < 1000 {

@@ -28,8 +28,8 @@ type Within interface {
 	AsynqMove(context.Context, *CLI, AsynqMove) error
 }
 
-// errWithin: processes that share a Redis and a folder run on Linux and macOS, and so does what works on these
-// itself.
+// errWithin: processes that share a Redis and a folder run on Linux and macOS, and so does what works
+// on these itself.
 var errWithin = errors.New("on Windows this needs a server: set LONGSHORE_URL to one, or run enqueue where the " +
 	"server runs")
 
@@ -42,8 +42,9 @@ func (p *CLI) inside(do func(Within) error) error {
 	return do(in)
 }
 
-// onRedis returns what works on Redis itself. Where this program has none it becomes the one that has, with the
-// same arguments, so it is asked for before anything was read or written; then it returns only an error.
+// onRedis returns what works on Redis itself. Where this program has none it becomes the one that has,
+// with the same arguments, so it is asked for before anything was read or written; then it returns
+// only an error.
 func (p *CLI) onRedis() (Within, error) {
 	if p.within != nil {
 		return p.within, nil

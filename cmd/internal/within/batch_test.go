@@ -202,7 +202,8 @@ func TestBatchFiles(t *testing.T) {
 		if err := os.WriteFile(names[3], []byte("changed"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if again, stderr := p.enqueue(p.Context(), cli.ExitOK, nil, args...); len(strings.Fields(again)) != 9 ||
+		again, stderr := p.enqueue(p.Context(), cli.ExitOK, nil, args...)
+		if len(strings.Fields(again)) != 9 ||
 			!strings.Contains(stderr, "1 submitted") {
 			t.Errorf("a second run, one file changed: %s, %s", again, stderr)
 		}

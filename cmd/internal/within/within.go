@@ -1,6 +1,6 @@
-// Package within is what the command line does on Redis and the blob store themselves, without a server: with
-// it the program worker has all of enqueue, which carries none of this and becomes the worker where it is asked
-// for.
+// Package within is what the command line does on Redis and the blob store themselves, without a
+// server: with it the program worker has all of enqueue, which carries none of this and becomes the
+// worker where it is asked for.
 package within
 
 import (

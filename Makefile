@@ -57,12 +57,16 @@ check: format vet lint build bench-once vuln ## everything that must be clean be
 format: ## list files that gofmt would change, and fail if there are any
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not gofmt'ed:"; echo "$$files"; exit 1; }
 
+# Where the client is to run besides what runs jobs; make release has all of them.
+CLIENT := windows/amd64 windows/arm64 darwin/arm64 linux/arm64
+
 .PHONY: vet
-vet: ## go vet, for Linux and for macOS; the client also for Windows
+vet: ## go vet, for Linux and for macOS; the client, its tests too, also for Windows
 	GOOS=linux $(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
-	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/enqueue
-	GOOS=windows GOARCH=arm64 $(GO) build -o /dev/null ./cmd/enqueue
+	for system in $(CLIENT); do \
+		GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) vet ./cmd/enqueue ./cmd/internal/cli || exit 1; \
+	done
 	cd bench/peers && GOOS=linux $(GO) vet ./...
 
 .PHONY: lint

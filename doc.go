@@ -40,7 +40,8 @@
 // no two readers can see two requests in it; [longshore/internal/sealing] seals small texts, by keys that
 // aren't where the texts are; [longshore/internal/procfile] reads a Procfile, and
 // [longshore/internal/sdnotify] is what a process and its supervisor say to each other;
-// [longshore/internal/bytesize] reads sizes as people write them.
+// [longshore/internal/bytesize] reads sizes as people write them, and [longshore/internal/receiver]
+// says where callbacks go and by what they are verified.
 //
 // # Floor 1: nouns
 //
@@ -149,9 +150,10 @@
 // cmd/web and cmd/worker are what a Procfile scales; cmd/enqueue is the command
 // line (docs/cli.md); cmd/dev is all in one process, for a first look; cmd/cluster runs a Procfile where no
 // platform does. What they share stands
-// in [longshore/cmd/internal/program]. The client carries nothing that runs jobs: to try functions it
-// starts the worker, which has [longshore/cmd/internal/trial] for that, and
-// [longshore/cmd/internal/work] to run
+// in [longshore/cmd/internal/program]. The command line itself is [longshore/cmd/internal/cli], a client of
+// HTTP that carries nothing that runs jobs and no Redis (TestClient in floors_test.go). For all else it
+// becomes the worker, which has [longshore/cmd/internal/within] to do the same commands on Redis itself,
+// [longshore/cmd/internal/trial] to try functions, and [longshore/cmd/internal/work] to run
 // claimed jobs by a program. Package bench measures the whole
 // beside stock asynq, bench/streams the stream tasks beside common tools. Package
 // [longshore/internal/chaos] strikes built programs while clients use them, and judges

@@ -115,7 +115,7 @@ func (l *Lanes) EnvDecode(text string) error {
 // Queues are the queues that a worker serves, as job.ParseShare reads each: mailers, mailers=3, mailers!.
 type Queues []string
 
-var queueShare = regexp.MustCompile(`^([a-z0-9][a-z0-9-]{0,31})(=([1-9][0-9]{0,2}|1000)|!)?$`)
+var queueShare = regexp.MustCompile(`^([a-z0-9][a-z0-9-]*)(=([1-9][0-9]{0,2}|1000)|!)?$`)
 
 // EnvDecode reads queues separated by commas. None are all.
 func (q *Queues) EnvDecode(text string) error {
@@ -125,7 +125,7 @@ func (q *Queues) EnvDecode(text string) error {
 	seen := map[string]bool{}
 	for _, share := range split(text) {
 		m := queueShare.FindStringSubmatch(share)
-		if m == nil || seen[m[1]] {
+		if m == nil || len(m[1]) > 32 || seen[m[1]] {
 			return form
 		}
 		seen[m[1]] = true

@@ -158,7 +158,7 @@ func (c *Client) SubmitLines(ctx context.Context, lines [][]byte) iter.Seq2[Batc
 		drafts := make([]submit.Draft, 0, len(lines))
 		for i, text := range lines {
 			if len(bytes.TrimSpace(text)) > 0 {
-				drafts = append(drafts, submit.Read(submit.Line{Number: int64(i) + 1, Text: text}))
+				drafts = append(drafts, submit.Read(httpapi.Line{Number: int64(i) + 1, Text: text}))
 			}
 		}
 		c.submitDrafts(ctx, drafts, yield)

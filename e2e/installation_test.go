@@ -277,9 +277,16 @@ func call(t *testing.T, stdin string, env []string, name string,
 	if err != nil {
 		t.Fatal(err)
 	}
+	return callAt(t, stdin, env, filepath.Join(dir, name), args...)
+}
+
+// callAt is call for a program at another place.
+func callAt(t *testing.T, stdin string, env []string, path string,
+	args ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, name), args...)
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, msg bytes.Buffer

@@ -17,18 +17,32 @@ const QueueNames = "a letter or digit, then up to 31 more or dashes: [a-z0-9][a-
 // TypeNames says what the name of a type is like, for people.
 const TypeNames = "1 to 64 letters, digits, and _ . : - but for the first: [A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}"
 
+// How long names are is asked for by itself: an expression that counts takes as much memory as it counts, in
+// each program that starts.
 var (
-	queueName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
-	typeName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$`)
-	claimable = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,47}/[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$`)
+	queueName  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
+	typeName   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]*$`)
+	folderType = regexp.MustCompile(`^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)+$`)
+	tenantName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 )
 
 // IsType tells that a text may name a type. A name begins with no sign: in a path "." and ".." are folders,
 // on a command line what begins with "-" is a flag, and a ":" at the front is the field before it left empty.
-func IsType(name string) bool { return typeName.MatchString(name) }
+func IsType(name string) bool { return len(name) <= 64 && typeName.MatchString(name) }
+
+// IsFolderType tells that a text may name a type that is made of a folder: two or more words of lower case,
+// joined by dots. A folder is a file's name too, on systems that know no case or take ":" for something else,
+// and the dot tells it from folders that are there for other reasons.
+func IsFolderType(name string) bool { return len(name) <= 64 && folderType.MatchString(name) }
 
 // IsQueue tells that a text may name a queue.
-func IsQueue(name string) bool { return queueName.MatchString(name) }
+func IsQueue(name string) bool { return len(name) <= 32 && queueName.MatchString(name) }
+
+// isClaimable tells that a text is what Claimable writes.
+func isClaimable(text string) bool {
+	tenant, name, ok := strings.Cut(text, "/")
+	return ok && len(tenant) <= 48 && tenantName.MatchString(tenant) && IsType(name)
+}
 
 // A Place is where a job waits for a worker: each lane and priority of each queue has a list of its own.
 type Place struct {
@@ -101,7 +115,7 @@ func ParsePlace(name string) Place {
 
 // Known tells that there may be such a place.
 func (p Place) Known() bool {
-	if p.Lane == LaneClaim != claimable.MatchString(p.Claimable) {
+	if p.Lane == LaneClaim != isClaimable(p.Claimable) {
 		return false
 	}
 	return (p.Lane == LaneClaim || slices.Contains(Lanes, p.Lane)) &&

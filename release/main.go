@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -23,6 +24,9 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// maxClient is the most bytes of the client, on any system.
+const maxClient = 14_000_000
 
 const allTargets = "linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64"
 
@@ -36,7 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	r := &release{source: ".", version: *version, out: *out, patterns: []string{"./cmd/..."}, client: "./cmd/enqueue",
-		extra: []string{"LICENSE", "README.md", "CHANGELOG.md"}, stderr: stderr}
+		clientMax: maxClient, extra: []string{"LICENSE", "README.md", "CHANGELOG.md"}, stderr: stderr}
 	if err := r.make(ctx, strings.Fields(*targets)); err != nil {
 		return err
 	}
@@ -51,8 +55,10 @@ type release struct {
 	out      string
 	patterns []string // packages of the programs
 	client   string   // package of the one for systems without workers
-	extra    []string // files that go into each archive
-	stderr   io.Writer
+	// clientMax is the most bytes that one may have: people fetch it to every machine; 0 = any.
+	clientMax int64
+	extra     []string // files that go into each archive
+	stderr    io.Writer
 }
 
 // versionName is what may become a part of file names and of a linker's flag.
@@ -126,6 +132,15 @@ func (r *release) build(ctx context.Context, target string) ([]string, error) {
 	var programs []string
 	for _, e := range entries {
 		programs = append(programs, filepath.Join(folder, e.Name()))
+		info, err := e.Info()
+		if err != nil {
+			return nil, err
+		}
+		if name := strings.TrimSuffix(e.Name(), ".exe"); name == path.Base(r.client) && r.clientMax > 0 &&
+			info.Size() > r.clientMax {
+			return nil, fmt.Errorf("%s has %d bytes, over %d: see TestClient for what it may stand on", name,
+				info.Size(), r.clientMax)
+		}
 	}
 	name := fmt.Sprintf("longshore_%s_%s_%s", r.version, system, arch)
 	bom, err := sbom(r.version, programs)

@@ -153,6 +153,21 @@ func TestReleaseForWindows(t *testing.T) {
 	}
 }
 
+// TestClientIsSmall builds the client as a release does; make release holds the same on each system.
+func TestClientIsSmall(t *testing.T) {
+	t.Parallel()
+	r := &release{source: "..", version: "v1.2.3", out: t.TempDir(), patterns: []string{"./cmd/enqueue"},
+		client: "./cmd/enqueue", clientMax: maxClient, stderr: os.Stderr}
+	target := runtime.GOOS + "/" + runtime.GOARCH
+	if err := r.make(t.Context(), []string{target}); err != nil {
+		t.Error(err)
+	}
+	r.clientMax = 1_000_000
+	if err := r.make(t.Context(), []string{target}); err == nil || !strings.Contains(err.Error(), "over 1000000") {
+		t.Errorf("a client that is too large: %v", err)
+	}
+}
+
 // TestSBOM reads what this test is made of, which has modules of others.
 func TestSBOM(t *testing.T) {
 	t.Parallel()

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -110,13 +109,6 @@ func (i Info) MayNeedChild() bool { return i.Lane == job.LaneCPU || i.child != n
 
 // Timeout is the time limit of one attempt.
 func (i Info) Timeout() time.Duration { return time.Duration(i.TimeoutMS) * time.Millisecond }
-
-// FolderName reports whether a text may be the name of a type that is made of a folder: two or more words of
-// lower case, joined by dots. A folder is a file's name too, on systems that know no case or take ":" for
-// something else, and the dot tells it from folders that are there for other reasons.
-func FolderName(name string) bool { return len(name) <= 64 && folderName.MatchString(name) }
-
-var folderName = regexp.MustCompile(`^[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)+$`)
 
 // reserved reports whether a name steers a submission. As such names share the query
 // string with a payload's fields, no field may have one.

@@ -12,14 +12,13 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"longshore/internal/httpapi"
 )
 
 // What a payload's Go type may have in it: docs/handlers.md has the table. A field is
 // refused when the definition is registered if the schema made of it would say
 // something else than encoding/json does, or if there is none.
-
-// formatUint64 is the format of what needs all of an unsigned integer's range.
-const formatUint64 = "uint64"
 
 // itself are types that read JSON by themselves, in the way that their schema says.
 var itself = []reflect.Type{reflect.TypeFor[time.Time](), reflect.TypeFor[json.RawMessage]()}
@@ -215,7 +214,7 @@ func narrow(s *huma.Schema, t reflect.Type) {
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		bound(0, math.Exp2(float64(t.Bits()))-1)
 	case reflect.Uint, reflect.Uint64:
-		s.Format = formatUint64
+		s.Format = httpapi.FormatUint64
 	case reflect.Float32:
 		bound(-math.MaxFloat32, math.MaxFloat32)
 	case reflect.Slice, reflect.Array:

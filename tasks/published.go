@@ -166,7 +166,8 @@ func hasMore(s *huma.Schema) bool {
 
 // unsigned reports whether a schema's numbers have no sign.
 func unsigned(s *huma.Schema) bool {
-	return s.Format == formatUint64 || s.Type == huma.TypeInteger && s.Minimum != nil && *s.Minimum >= 0
+	return s.Format == httpapi.FormatUint64 ||
+		s.Type == huma.TypeInteger && s.Minimum != nil && *s.Minimum >= 0
 }
 
 // A walker goes through one payload.
@@ -186,7 +187,7 @@ func (w *walker) walk(s *huma.Schema, tree any, at string) {
 		}
 		digits, ok := plainInteger(v.String())
 		_, err := strconv.ParseInt(digits, 10, 64)
-		if s.Format == formatUint64 {
+		if s.Format == httpapi.FormatUint64 {
 			_, err = strconv.ParseUint(digits, 10, 64)
 		}
 		if !ok || err != nil || unsigned(s) && digits[0] == '-' { // -0 is none to Go

@@ -1,13 +1,11 @@
 package tasks
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"reflect"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -113,89 +111,27 @@ func pointer(location string) string {
 	return "/" + strings.NewReplacer(".", "/", "[", "/", "]", "").Replace(escaped)
 }
 
-// payloadFromQuery builds a payload out of query parameters: one field a name,
-// by the schema's type; a list takes a repeated name or commas.
+// payloadFromQuery builds a payload out of query parameters, by the schema.
 func payloadFromQuery(s *huma.Schema, query url.Values) ([]byte, Problems) {
-	fields := map[string]any{}
-	var problems Problems
-	for name, values := range query {
+	payload, wrong := httpapi.PayloadOf(query, func(name string) (httpapi.FieldKind, bool) {
 		property := s.Properties[name]
 		if property == nil {
-			problems = append(problems, Problem{"/" + name, "unknown parameter"})
-			continue
+			return httpapi.FieldKind{}, false
 		}
-		if property.Type == huma.TypeArray && property.Items != nil {
-			if len(values) == 1 && strings.HasPrefix(strings.TrimSpace(values[0]), "[") { // all of it as JSON
-				var list []any
-				if err := json.Unmarshal([]byte(values[0]), &list); err != nil {
-					problems = append(problems,
-						Problem{"/" + name, "expected a list of " + kindOf(property.Items)})
-				}
-				fields[name] = json.RawMessage(values[0])
-				continue
-			}
-			if scalar(property.Items) { // others have commas of their own
-				values = strings.Split(strings.Join(values, ","), ",")
-			}
-			list := []any{}
-			for _, text := range values {
-				v, ok := fromText(property.Items, text)
-				if !ok {
-					problems = append(problems,
-						Problem{"/" + name, "expected a list of " + kindOf(property.Items)})
-					break
-				}
-				list = append(list, v)
-			}
-			fields[name] = list
-			continue
-		}
-		if len(values) > 1 {
-			problems = append(problems, Problem{"/" + name, "given more than once"})
-			continue
-		}
-		v, ok := fromText(property, values[0])
-		if !ok {
-			problems = append(problems, Problem{"/" + name, "expected " + kindOf(property)})
-			continue
-		}
-		fields[name] = v
+		return kindOf(property), true
+	})
+	var problems Problems
+	for _, one := range wrong {
+		problems = append(problems, Problem(one))
 	}
-	if problems != nil {
-		return nil, problems
-	}
-	payload, err := json.Marshal(fields)
-	if err != nil {
-		return nil, Problems{{"", "is not valid"}}
-	}
-	return payload, nil
+	return payload, problems
 }
 
-func scalar(s *huma.Schema) bool {
-	return s.Type != "" && s.Type != huma.TypeObject && s.Type != huma.TypeArray
-}
-
-// kindOf names what a schema wants.
-func kindOf(s *huma.Schema) string { return cmp.Or(s.Type, "JSON") }
-
-func fromText(s *huma.Schema, text string) (any, bool) {
-	switch s.Type {
-	case huma.TypeString:
-		return text, true
-	case huma.TypeInteger:
-		if s.Format == formatUint64 {
-			n, err := strconv.ParseUint(text, 10, 64)
-			return n, err == nil
-		}
-		n, err := strconv.ParseInt(text, 10, 64)
-		return n, err == nil
-	case huma.TypeNumber:
-		n, err := strconv.ParseFloat(text, 64)
-		return n, err == nil
-	case huma.TypeBoolean:
-		b, err := strconv.ParseBool(text)
-		return b, err == nil
-	default:
-		return json.RawMessage(text), json.Valid([]byte(text)) // as it is: a number may have many digits
+// kindOf is what a text has to know of a schema.
+func kindOf(s *huma.Schema) httpapi.FieldKind {
+	kind := httpapi.FieldKind{Type: s.Type, Format: s.Format}
+	if s.Items != nil {
+		kind.Items = &httpapi.FieldKind{Type: s.Items.Type, Format: s.Items.Format}
 	}
+	return kind
 }

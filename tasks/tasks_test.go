@@ -204,8 +204,8 @@ func TestNames(t *testing.T) {
 		"": {}, long + "a": {}, ".": {}, "..": {}, ".a": {}, ":a": {}, "-a": {}, "a b": {}, "a/b": {}, "a*": {},
 		"a{b}": {}, "ä": {}, "a\n": {}, "a%b": {},
 	} {
-		if job.IsType(name) != is.name || FolderName(name) != is.folder {
-			t.Errorf("%q: %v, as a folder %v", name, job.IsType(name), FolderName(name))
+		if job.IsType(name) != is.name || job.IsFolderType(name) != is.folder {
+			t.Errorf("%q: %v, as a folder %v", name, job.IsType(name), job.IsFolderType(name))
 		}
 		if at := job.PlaceOf(job.LaneClaim, job.High, "mails", "acme", name); is.name &&
 			(job.ParsePlace(at.Name()) != at || !at.Known()) {

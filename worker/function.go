@@ -259,7 +259,7 @@ func (a *attempt) submitLines(ctx context.Context, lines []json.RawMessage) erro
 		return fmt.Errorf("whose the job is: %w", err)
 	}
 	for i, line := range lines {
-		drafts[i] = submit.Read(submit.Line{Number: int64(i + 1), Text: line,
+		drafts[i] = submit.Read(httpapi.Line{Number: int64(i + 1), Text: line,
 			TooLong: len(line) > httpapi.MaxBatchLine})
 		if r := &drafts[i].Request; drafts[i].Err == nil && r.ID == "" {
 			r.IdempotencyKey = functions.SubmitKey(a.ticket.ID, i+1)

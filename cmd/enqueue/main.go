@@ -1,112 +1,11 @@
-// Command enqueue submits jobs, follows them and fetches what they made.
-//
-// It speaks HTTP to the server that LONGSHORE_URL names, with LONGSHORE_TOKEN.
-// Where only REDIS_URL is set it goes straight to Redis and the blob store.
-// Data goes to stdout, messages and progress to stderr, both with control characters
-// as escapes; the exit codes are in exit.go and in docs/cli.md.
+// Command enqueue submits jobs, follows them and fetches what they made, over HTTP. Where it is to
+// work on Redis itself it becomes the program worker, which has all that is needed for that.
 package main
 
 import (
-	"context"
-	"errors"
-	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
-	"github.com/spf13/cobra"
-
-	"longshore/internal/printable"
-	"longshore/internal/version"
+	"longshore/cmd/internal/cli"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
-	os.Exit(report(err, os.Stderr))
-}
-
-// A cli is one call of enqueue.
-type cli struct {
-	getenv func(string) string
-	in     io.Reader
-	out    io.Writer // data, through a printable.Writer
-	err    io.Writer // messages and progress, likewise
-	raw    io.Writer // stdout as it is, for the bytes of files
-	screen io.Writer // stderr as it is, for bars
-	format string    // "text", "json" or "jsonl"
-}
-
-// say writes a message; the texts among its arguments may be strangers'.
-func (p *cli) say(format string, args ...any) { printable.Fprintf(p.err, format+"\n", args...) }
-
-// run runs the command line. The error says how to exit; see report.
-func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader,
-	stdout, stderr io.Writer) error {
-	p := &cli{getenv: getenv, in: stdin, raw: stdout, screen: stderr,
-		out: printable.NewWriter(stdout), err: printable.NewWriter(stderr)}
-	asked := false
-	started := false // the command line was understood
-	root := &cobra.Command{
-		Use:   "enqueue",
-		Short: "Submit jobs to Longshore, follow them, fetch what they made",
-		Long: "Submit jobs to Longshore, follow them, fetch what they made.\n\n" +
-			"LONGSHORE_URL names the server, LONGSHORE_TOKEN is the token it asks for.\n" +
-			"Where only REDIS_URL is set, all but queues go straight to Redis and the blob store.\n" +
-			"Data goes to stdout, messages and progress to stderr.\n\n" +
-			"The exit code is 0 for success, 2 for a wrong command line, 3 for a failed job, 4 for a\n" +
-			"canceled or expired one, 5 where something is not there, 69 where the server or Redis\n" +
-			"can't be reached, 78 for a wrong configuration, 124 when a wait ran out, 130 for an\n" +
-			"interrupt, and 1 for all else.",
-		Example: "  enqueue submit log.analyze access.log --set top=5 --wait\n" +
-			"  enqueue batch jobs.ndjson\n" +
-			"  enqueue ls --state failed\n" +
-			"  source <(enqueue completion bash)",
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			started = true
-			return p.checkFormat()
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if asked {
-				return p.write([]byte("longshore enqueue " + version.Build() + "\n"))
-			}
-			cmd.SetOut(p.err)
-			_ = cmd.Usage()
-			return usage("a command is missing")
-		},
-	}
-	// Not cobra's own --version: its template would link text/template, and with
-	// it every method of every type, which is 8 MB.
-	root.Flags().BoolVar(&asked, "version", false, "print the version and exit")
-	root.PersistentFlags().StringVar(&p.format, "format", "text",
-		"how data is written: text, json or jsonl (with --wait: a line for each change)")
-	root.AddCommand(p.submitCommand(), p.batchCommand(), p.batchesCommand(), p.getCommand(),
-		p.waitCommand(), p.watchCommand(),
-		p.fetchCommand(), p.cancelCommand(), p.retryCommand(), p.releaseCommand(), p.changeCommand(),
-		p.callbackCommand(),
-		p.deleteCommand(), p.listCommand(),
-		p.queuesCommand(), p.typesCommand(), p.doctorCommand(), p.secretCommand(), p.keysCommand(),
-		p.usersCommand(), p.functionsCommand(), p.countCommand(), p.statsCommand(), p.failuresCommand(),
-		p.timelineCommand(),
-		p.logsCommand(), p.pauseCommand(), p.resumeCommand(), p.drainCommand(), p.workersCommand(),
-		p.opsCommand(), p.profilesCommand(), p.schedulesCommand(), p.limitsCommand(), p.alertsCommand(),
-		p.backupCommand(), p.restoreCommand(), p.workCommand(), p.asynqMoveCommand())
-	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(p.out)
-	root.SetErr(p.err)
-	cmd, err := root.ExecuteContextC(ctx)
-	switch {
-	case err == nil:
-		return nil
-	case !started:
-		return usage("%w\nSee '%s --help'.", err, cmd.CommandPath())
-	case ctx.Err() != nil && !errors.As(err, new(*exit)):
-		return &exit{exitInterrupted, err}
-	default:
-		return err
-	}
-}
+func main() { os.Exit(cli.Main(os.Args[1:], nil)) }

@@ -9,8 +9,10 @@ import (
 	"io"
 	"os"
 
+	"longshore/cmd/internal/cli"
 	"longshore/cmd/internal/program"
 	"longshore/cmd/internal/trial"
+	"longshore/cmd/internal/within"
 	"longshore/cmd/internal/work"
 	"longshore/config"
 	"longshore/handlers"
@@ -19,6 +21,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "enqueue" {
+		os.Exit(cli.Main(os.Args[2:], within.New())) // for enqueue on Redis itself
+	}
 	worker.Main(handlers.BuiltIn()) // in a child process it serves jobs and does not return
 	if len(os.Args) > 1 && os.Args[1] == "functions" {
 		os.Exit(trial.Main(os.Args[2:])) // for enqueue functions

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"longshore/tasks"
+	"longshore/job"
 )
 
 // A Loader reads folders into functions.
@@ -65,7 +65,7 @@ func (l *Loader) LoadAs(typ, folder string) (*Function, []Fault) {
 	fault := func(file string, err error) { faults = append(faults, Fault{folder, file, err}) }
 
 	f := &Function{Type: typ}
-	if !tasks.FolderName(f.Type) {
+	if !job.IsFolderType(f.Type) {
 		fault("",
 			fmt.Errorf(
 				"name %q is no type: expected two or more lower-case words joined by dots, at most 64 characters", f.Type))

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"net/url"
 
 	"longshore/answer"
@@ -32,6 +33,12 @@ func Refusal(line int64, e *Error) BatchAnswer { return answer.Refusal(line, e) 
 
 // ParseBatchAnswer reads one line.
 func ParseBatchAnswer(text []byte) (BatchAnswer, error) { return answer.ParseBatchAnswer(text) }
+
+// LineTooLong is the refusal of a line over MaxBatchLine.
+func LineTooLong() *Error {
+	return NewError(TooLarge, fmt.Sprintf("the line is over %d bytes; a payload may have %d", MaxBatchLine,
+		job.MaxDocument))
+}
 
 // BatchPath is a batch's; as a job it has JobPath too.
 func BatchPath(id job.ID) string { return PathBatches + "/" + url.PathEscape(string(id)) }

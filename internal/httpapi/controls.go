@@ -314,10 +314,10 @@ func (f Fields[T]) setJobs(to *T, i int, ids []job.ID) error {
 // IsName tells that a text may be the name of a job in its batch.
 func IsName(text string) bool {
 	_, err := job.ParseID(text)
-	return err != nil && batchName.MatchString(text)
+	return err != nil && len(text) <= 64 && batchName.MatchString(text)
 }
 
-var batchName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+var batchName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 // setLabels sets a field to labels; without any it is as if none were said.
 func (f Fields[T]) setLabels(to *T, i int, l job.Labels) {

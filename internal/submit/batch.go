@@ -83,7 +83,7 @@ func (b *Batch) lines(value []byte) error {
 		return fmt.Errorf("expected at most %d jobs; more are submitted one a line, with ?batch=", maxBatchJobs)
 	}
 	for i, one := range all {
-		b.Lines = append(b.Lines, Read(Line{Number: int64(i + 1), Text: one,
+		b.Lines = append(b.Lines, Read(httpapi.Line{Number: int64(i + 1), Text: one,
 			TooLong: len(one) > httpapi.MaxBatchLine}))
 	}
 	return nil

@@ -24,10 +24,10 @@ type Draft struct {
 }
 
 // Read makes a draft of a line.
-func Read(l Line) Draft {
+func Read(l httpapi.Line) Draft {
 	d := Draft{Line: l.Number}
 	if l.TooLong {
-		d.Err = tooLong()
+		d.Err = httpapi.LineTooLong()
 		return d
 	}
 	if d.Err = d.Request.ReadLine(l.Text); d.Err != nil {

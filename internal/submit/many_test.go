@@ -51,7 +51,7 @@ func lines(n int, format string) string {
 // send sends lines through a submitter and returns the answers, which must be in order.
 func send(t *testing.T, d *submit.Submitter, text string) (answers []httpapi.BatchAnswer) {
 	t.Helper()
-	in := submit.NewLines(strings.NewReader(text), httpapi.MaxBatchLine)
+	in := httpapi.NewLines(strings.NewReader(text), httpapi.MaxBatchLine)
 	err := d.SubmitBatch(t.Context(), func() ([]submit.Draft, error) {
 		some, err := in.Next()
 		var drafts []submit.Draft
@@ -106,7 +106,7 @@ func TestSubmitBatch(t *testing.T) {
 	// An error of who takes the answers ends it.
 	calls := 0
 	err = d.SubmitBatch(t.Context(), func() ([]submit.Draft, error) {
-		return []submit.Draft{submit.Read(submit.Line{Number: 1, Text: []byte(`{}`)})}, nil
+		return []submit.Draft{submit.Read(httpapi.Line{Number: 1, Text: []byte(`{}`)})}, nil
 	}, func([]httpapi.BatchAnswer) error { calls++; return io.ErrClosedPipe })
 	if !errors.Is(err, io.ErrClosedPipe) || calls != 1 {
 		t.Errorf("error %v after %d calls", err, calls)

@@ -2,7 +2,6 @@ package submit
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -273,11 +272,4 @@ func inLine(e *httpapi.Error) *httpapi.Error {
 		}
 	}
 	return e
-}
-
-// tooLong is the refusal of a line over its limit.
-func tooLong() *httpapi.Error {
-	return httpapi.NewError(httpapi.TooLarge,
-		fmt.Sprintf("the line is over %d bytes; a payload may have %d", httpapi.MaxBatchLine,
-			job.MaxDocument))
 }

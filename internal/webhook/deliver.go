@@ -12,6 +12,7 @@ import (
 	"longshore/internal/httpapi"
 	"longshore/internal/jobstore"
 	"longshore/internal/loop"
+	"longshore/internal/receiver"
 	"longshore/internal/tracing"
 	"longshore/job"
 )
@@ -261,5 +262,5 @@ func hostOf(text string) string {
 	if err != nil {
 		return ":"
 	}
-	return asciiHost(u.Hostname()) + ":" + portOf(u)
+	return receiver.Host(u.Hostname()) + ":" + receiver.Port(u)
 }

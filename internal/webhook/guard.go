@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/net/idna"
+	"longshore/internal/receiver"
 )
 
 // ErrAddress says that an address is not one of the public internet, and that
@@ -137,7 +136,7 @@ func newGuard(allow []string, ports ...uint16) (*guard, error) {
 		if err != nil {
 			host, port = text, ""
 		}
-		host = hostName(host)
+		host = receiver.HostName(host)
 		_, notAddr := netip.ParseAddr(host)
 		_, notPort := strconv.ParseUint(port, 10, 16)
 		if notAddr != nil && !hostForm.MatchString(host) || port != "" && notPort != nil {
@@ -149,14 +148,6 @@ func newGuard(allow []string, ports ...uint16) (*guard, error) {
 		g.hosts[host] = true
 	}
 	return g, nil
-}
-
-// hostName brings a host into the form in which it is compared.
-func hostName(host string) string {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return a.Unmap().String()
-	}
-	return strings.TrimSuffix(strings.ToLower(host), ".")
 }
 
 // named reports whether a place is allowed by its name, wherever that leads.
@@ -174,7 +165,8 @@ func (g *guard) find(ctx context.Context, host, port string) ([]netip.Addr, erro
 	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
 		port = strconv.FormatUint(n, 10) // one spelling
 	}
-	if host = hostName(host); barred[port] && !g.ports[port] && !g.hosts[net.JoinHostPort(host, port)] {
+	host = receiver.HostName(host)
+	if barred[port] && !g.ports[port] && !g.hosts[net.JoinHostPort(host, port)] {
 		return nil, fmt.Errorf("%w: port %s is barred", ErrAddress, port)
 	}
 	all, err := g.addresses(ctx, host)
@@ -232,7 +224,7 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 		}
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
-	if !g.named(hostName(host), port) {
+	if !g.named(receiver.HostName(host), port) {
 		dialer.ControlContext = func(_ context.Context, _, address string,
 			_ syscall.RawConn) error {
 			return g.check(address)
@@ -309,24 +301,4 @@ func (g *guard) check(address string) error {
 		return fmt.Errorf("%w: %s", ErrAddress, a)
 	}
 	return nil
-}
-
-// asciiHost is a URL's host as it is looked up.
-func asciiHost(host string) string {
-	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
-		host = ascii
-	}
-	return hostName(host)
-}
-
-// portOf is a URL's port, its scheme's if it names none.
-func portOf(u *url.URL) string {
-	switch port := u.Port(); {
-	case port == "" && u.Scheme == "https":
-		return "443"
-	case port == "":
-		return "80"
-	default:
-		return strings.TrimLeft(port[:len(port)-1], "0") + port[len(port)-1:] // one spelling
-	}
 }

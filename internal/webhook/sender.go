@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"longshore/internal/printable"
+	"longshore/internal/receiver"
 	"longshore/internal/tracing"
 )
 
@@ -127,7 +128,7 @@ func (s *Sender) Find(ctx context.Context, to string) ([]netip.Addr, Result) {
 	if err != nil || u.Host == "" {
 		return nil, Result{Code: CodeURL} // err tells the URL
 	}
-	at, err := s.guard.find(ctx, asciiHost(u.Hostname()), portOf(u))
+	at, err := s.guard.find(ctx, receiver.Host(u.Hostname()), receiver.Port(u))
 	if err != nil {
 		return nil, failure(err)
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"longshore/internal/receiver"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -117,10 +119,10 @@ func TestReceiversOwnSecrets(t *testing.T) {
 		t.Fatalf("signatures %v", parts)
 	}
 	for _, key := range []string{keyA, keyB} {
-		c, err1 := Derive(key, Receiver{Origin: OriginOf(to)})
-		foreign, err2 := Derive(key, Receiver{Origin: OriginOf(other)})
-		next, err3 := Derive(key, Receiver{Origin: OriginOf(to), Number: 2})
-		tenant, err4 := Derive(key, Receiver{Origin: OriginOf(to), Tenant: "acme"})
+		c, err1 := receiver.Derive(key, receiver.Receiver{Origin: receiver.OriginOf(to)})
+		foreign, err2 := receiver.Derive(key, receiver.Receiver{Origin: receiver.OriginOf(other)})
+		next, err3 := receiver.Derive(key, receiver.Receiver{Origin: receiver.OriginOf(to), Number: 2})
+		tenant, err4 := receiver.Derive(key, receiver.Receiver{Origin: receiver.OriginOf(to), Tenant: "acme"})
 		if err := errors.Join(err1, err2, err3, err4); err != nil {
 			t.Fatal(err)
 		}
@@ -137,47 +139,10 @@ func TestReceiversOwnSecrets(t *testing.T) {
 		if !slices.Contains(parts, again.Get("webhook-signature")) {
 			t.Error("the receiver can't verify by v1")
 		}
-		for _, c2 := range []Credentials{foreign, next, tenant} {
+		for _, c2 := range []receiver.Credentials{foreign, next, tenant} {
 			if verify(c2.PublicKey, h, body) || c2.SecretText() == c.SecretText() {
 				t.Error("another receiver's key verifies")
 			}
-		}
-	}
-}
-
-// TestDeriveStays holds what receivers were given: nothing may change it.
-func TestDeriveStays(t *testing.T) {
-	t.Parallel()
-	c, err := Derive(strings.Repeat("k", 32), Receiver{Origin: "https://app.example.com"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := c.SecretText()+" "+c.PublicKeyText(),
-		"whsec_RxYG3YgylqRM5z+ACGQqAN5PKbEtd3ZF750mudEHegA= whpk_2kety5ZnPtUGIfoDoUm/5mQcwrsNjKeGhIuusGLbelk="; got != want {
-		t.Errorf("derived %s", got)
-	}
-	if _, err := Derive("short", Receiver{}); err == nil {
-		t.Error("a short key is fine")
-	}
-}
-
-func TestOriginOf(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"https://A.Example.com/x?y":      "https://a.example.com",
-		"https://a.example.com.:443":     "https://a.example.com",
-		"http://a.example.com:443":       "http://a.example.com:443",
-		"http://a.example.com:080/":      "http://a.example.com",
-		"https://[::FFFF:1.2.3.4]:8443/": "https://1.2.3.4:8443",
-		"https://[2001:DB8::1]/":         "https://[2001:db8::1]",
-		"https://Bücher.example/":        "https://xn--bcher-kva.example",
-	} {
-		u, err := url.Parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := OriginOf(u); got != want {
-			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"longshore/internal/functions/program"
 	"longshore/internal/printable"
 	"longshore/internal/sandbox"
+	"longshore/job"
 	"longshore/tasks"
 )
 
@@ -35,7 +36,7 @@ func (p *cli) load(dir string) ([]*functions.Function, []functions.Fault, error)
 	if _, err := os.Stat(path); err != nil {
 		return nil, nil, &exit{5, err}
 	}
-	if !tasks.FolderName(filepath.Base(path)) && !isFunction(path) {
+	if !job.IsFolderType(filepath.Base(path)) && !isFunction(path) {
 		found, faults := p.loader().Load(path)
 		return found, faults, nil
 	}

@@ -77,7 +77,7 @@ func Build(ctx context.Context, root, dir, sabotage string) error {
 			args = append(args, "-overlay", file)
 		}
 	}
-	build := exec.CommandContext(ctx, "go", append(args, "-o", dir+"/", "./cmd/web", "./cmd/enqueue",
+	build := exec.CommandContext(ctx, "go", append(args, "-o", dir+"/", "./cmd/web", "./cmd/enqueue", "./cmd/worker",
 		"./internal/chaos")...)
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"longshore/tasks"
+	"longshore/job"
 )
 
 // manifest is the name of functions.ManifestFile; the client has no loader.
@@ -41,7 +41,7 @@ func Write(language, dir, typ string) (folder string, err error) {
 	if !ok {
 		return "", fmt.Errorf("no start in %q: there is one in %s", language, strings.Join(Languages(), ", "))
 	}
-	if !tasks.FolderName(typ) {
+	if !job.IsFolderType(typ) {
 		return "", fmt.Errorf(
 			"%q is no type: expected two or more lower-case words joined by dots, as hello.world", typ)
 	}

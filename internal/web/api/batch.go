@@ -65,7 +65,7 @@ func (h *Batches) batch(a *edge.Answer, r *http.Request) error {
 	body := a.Body
 	out := newAnswerBuffer(h.memory)
 	lines := &batchLines{in: in, who: a.Who, tenant: a.Tenant(), stopping: h.stopping, out: out,
-		lines: submit.NewLines(r.Body, httpapi.MaxBatchLine)}
+		lines: httpapi.NewLines(r.Body, httpapi.MaxBatchLine)}
 	defer context.AfterFunc(h.stopping, func() {
 		if body != nil {
 			body.EndBy(time.Now().Add(stopReading))
@@ -126,7 +126,7 @@ type batchLines struct {
 	tenant   string
 	stopping context.Context
 	out      *answerBuffer // where the answers go: it says how many lines may be read
-	lines    *submit.Lines
+	lines    *httpapi.Lines
 	read     int64 // number of the last line
 	late     int   // lines read since the server stops
 }

@@ -18,7 +18,6 @@ import (
 	"longshore/internal/httpapi"
 	"longshore/internal/web/edge"
 	"longshore/job"
-	"longshore/tasks"
 )
 
 // A Deployment is what is to become a type's current version.
@@ -92,7 +91,7 @@ type rollbackBody struct {
 func functionParam[T any](set func(to *T, typ string)) edge.Param[T] {
 	return edge.Param[T]{Name: "type", In: edge.Path, Doc: "the name of a type", Schema: plainText(),
 		Read: func(to *T, text string) error {
-			if set(to, text); !tasks.FolderName(text) {
+			if set(to, text); !job.IsFolderType(text) {
 				return errors.New("expected the name of a type: two or more lower-case words joined by dots")
 			}
 			return nil

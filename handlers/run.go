@@ -27,8 +27,8 @@ type Run struct {
 	InputSize int64 // bytes; 0 without an input
 	// After is how the jobs have ended that were to end before this one.
 	After []job.After
-	// Traceparent is the span of this attempt, as https://www.w3.org/TR/trace-context/ writes it, for what the
-	// handler calls; "" = the job isn't traced. The handler's context has it too, for OpenTelemetry's API.
+	// Traceparent is the span of this attempt, as https://www.w3.org/TR/trace-context/ writes it, for what
+	// the handler calls; "" = the job isn't traced. The handler's context has it too, for OpenTelemetry's API.
 	Traceparent string
 
 	Files Files

@@ -62,6 +62,9 @@ func AppendSnapshot(dst []byte, s *job.Snapshot) ([]byte, error) {
 	if len(s.Labels) > 0 {
 		w.other(`,"labels":`, s.Labels)
 	}
+	if s.Traceparent != "" {
+		w.text(`,"traceparent":`, s.Traceparent)
+	}
 	w.outcome(s)
 	w.time(`,"created_at":`, &s.CreatedAt)
 	w.time(`,"run_at":`, s.RunAt)

@@ -87,9 +87,7 @@ func (b *body) failed() error {
 	if b.last == nil {
 		return nil
 	}
-	b.last.mu.Lock()
-	defer b.last.mu.Unlock()
-	return b.last.err
+	return b.last.failed()
 }
 
 // A reading is the body of one try.
@@ -127,6 +125,13 @@ func (r *reading) Read(p []byte) (int, error) {
 	r.err = failure
 	r.mu.Unlock()
 	return n, failure
+}
+
+// failed returns the input's own error.
+func (r *reading) failed() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
 }
 
 // Close is called by the transport, once it reads no more.

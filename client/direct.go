@@ -199,8 +199,9 @@ func (d *directUpload) put(parent context.Context, p answer.UploadPart) error {
 	defer cancel(nil)
 	timer := time.AfterFunc(stalled, func() { cancel(fmt.Errorf("nothing went or came for %v", stalled)) })
 	defer timer.Stop()
-	in := &failing{in: d.part(p.Number), moved: func() { timer.Reset(stalled) }}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, p.URL, io.NopCloser(in))
+	in := &reading{in: d.part(p.Number), left: p.Size, moved: func() { timer.Reset(stalled) },
+		closed: make(chan struct{})}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, p.URL, in)
 	if err != nil {
 		return fmt.Errorf("%w (part %d has no address)", ErrForeign, p.Number)
 	}
@@ -239,30 +240,4 @@ func bucketError(number, status int, why string) error {
 	e := httpapi.NewError(Unavailable, fmt.Sprintf("part %d: the bucket answers: %s", number, why))
 	e.Status, e.Title = status, ""
 	return e
-}
-
-// A failing reader tells what it failed of. The transport may read on after the answer.
-type failing struct {
-	in    io.Reader
-	moved func()
-
-	mu  sync.Mutex
-	err error
-}
-
-func (f *failing) Read(p []byte) (int, error) {
-	n, err := f.in.Read(p)
-	f.moved()
-	if err != nil && err != io.EOF {
-		f.mu.Lock()
-		f.err = err
-		f.mu.Unlock()
-	}
-	return n, err
-}
-
-func (f *failing) failed() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.err
 }

@@ -3,12 +3,15 @@
 package e2e
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -70,10 +73,11 @@ func newCollector(t *testing.T) *collector {
 
 func attribute(s *tracepb.Span, key string) string {
 	for _, a := range s.Attributes {
-		if a.Key == key && a.Value.GetIntValue() > 0 {
-			return string(rune('0' + a.Value.GetIntValue()))
-		}
-		if a.Key == key {
+		switch {
+		case a.Key != key:
+		case a.Value.GetIntValue() > 0:
+			return strconv.FormatInt(a.Value.GetIntValue(), 10)
+		default:
 			return a.Value.GetStringValue()
 		}
 	}
@@ -87,10 +91,7 @@ func (c *collector) await(t *testing.T, names ...string) map[string]span {
 	eventually(t, "spans "+strings.Join(names, ", "), func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		all = map[string]span{}
-		for name, s := range c.spans {
-			all[name] = s
-		}
+		all = maps.Clone(c.spans)
 		for _, name := range names {
 			if _, ok := all[name]; !ok {
 				return false
@@ -106,6 +107,8 @@ const traced = `#!/bin/sh
 test "$LONGSHORE_ATTEMPT" = 2 || { echo hunter2 >&2; exit 1; }
 printf '"%s"' "$TRACEPARENT"
 `
+
+var hexOf = hex.EncodeToString
 
 const (
 	callerTrace = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -176,16 +179,6 @@ func TestTraces(t *testing.T) {
 	if strings.Contains(string(to.texts), "hunter2") {
 		t.Error("what is in a file, or a program's error, went to the collector")
 	}
-}
-
-func hexOf(b []byte) string {
-	const digits = "0123456789abcdef"
-	var text strings.Builder
-	for _, c := range b {
-		text.WriteByte(digits[c>>4])
-		text.WriteByte(digits[c&15])
-	}
-	return text.String()
 }
 
 // TestTracesOf has jobs without a trace make no spans, those of a batch traces of their own, and a

@@ -60,6 +60,11 @@ func (p *Parts) Count() int {
 	return int((p.Size + p.PartSize - 1) / p.PartSize)
 }
 
+// Right reports whether a part is one of these, and as long as it has to be.
+func (p *Parts) Right(part Part) bool {
+	return part.Number <= p.Count() && part.Size == p.Length(part.Number)
+}
+
 // Length is how many bytes a part has to have.
 func (p *Parts) Length(number int) int64 {
 	return min(p.PartSize, p.Size-int64(number-1)*p.PartSize)

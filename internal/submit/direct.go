@@ -131,7 +131,7 @@ func (u *Resumable) Missing(ctx context.Context, w Wanted) (Missing, error) {
 	m := Missing{PartSize: parts.PartSize, PartCount: parts.Count(), Summed: parts.Summed}
 	there := map[int]blob.Part{}
 	for _, p := range parts.There {
-		if right(&parts, p) {
+		if parts.Right(p) {
 			there[p.Number] = p
 			m.PartsDone++
 			m.BytesDone += p.Size
@@ -203,10 +203,6 @@ func (w *Wanted) check(parts *blob.Parts) error {
 		return httpapi.InvalidAt("/from", fmt.Sprintf("the upload has %d parts", last))
 	}
 	return nil
-}
-
-func right(parts *blob.Parts, p blob.Part) bool {
-	return p.Number <= parts.Count() && p.Size == parts.Length(p.Number)
 }
 
 // Complete makes the job of a direct upload queued, once all parts are there, of the right length, and,

@@ -42,60 +42,60 @@ type Span struct {
 
 // Submit begins the span of a job's submission, in the trace of the context.
 func (t *Tracer) Submit(ctx context.Context, j Job) Span {
-	return t.begin(trace.SpanContextFromContext(ctx), "submit", trace.SpanKindProducer, j, time.Time{}, false)
+	return t.begin(trace.SpanContextFromContext(ctx), "submit", trace.SpanKindProducer, j)
 }
 
-// Run begins the span of an attempt, which is a child of the submission's and linked to it; with root it is
-// a trace of its own with that link. wait is how long the job has waited for a worker, 0 = that isn't told;
-// it becomes a span that ends where this one begins, whatever the clocks say.
+// Run begins the span of an attempt, which is a child of the submission's and linked to it; with root it is a
+// trace of its own with that link. wait is how long the job has waited for a worker, 0 = that isn't told; it
+// becomes a span that ends where this one begins, whatever the clocks say.
 func (t *Tracer) Run(traceparent string, j Job, wait time.Duration, root bool) Span {
-	s := t.begin(parse(traceparent), "run", trace.SpanKindConsumer, j, time.Time{}, root)
+	parent := parse(traceparent)
+	if t == nil || !parent.IsSampled() { // most are: they make no options
+		return Span{in: parent}
+	}
+	now := time.Now()
+	options := []trace.SpanStartOption{trace.WithTimestamp(now),
+		trace.WithLinks(trace.Link{SpanContext: parent})}
+	if root {
+		options = append(options, trace.WithNewRoot())
+	}
+	s := t.begin(parent, "run", trace.SpanKindConsumer, j, options...)
 	if s.span != nil && wait > 0 {
-		now := time.Now()
-		_, w := t.tracer().Start(trace.ContextWithRemoteSpanContext(context.Background(), parse(traceparent)),
-			"wait "+j.Type, trace.WithTimestamp(now.Add(-wait)), trace.WithAttributes(j.attributes("wait")...))
-		w.End(trace.WithTimestamp(now))
+		t.start(parent, "wait", trace.SpanKindInternal, j, trace.WithTimestamp(now.Add(-wait))).End(trace.WithTimestamp(now))
 	}
 	return s
 }
 
 // Callback begins the span of one try to tell a receiver.
 func (t *Tracer) Callback(traceparent string, j Job) Span {
-	return t.begin(parse(traceparent), "callback", trace.SpanKindClient, j, time.Time{}, false)
+	return t.begin(parse(traceparent), "callback", trace.SpanKindClient, j)
 }
 
 // Upload makes the span of an input that came from then until now.
 func (t *Tracer) Upload(traceparent string, j Job, from time.Time) {
-	t.begin(parse(traceparent), "upload", trace.SpanKindServer, j, from, false).End("")
+	t.begin(parse(traceparent), "upload", trace.SpanKindServer, j, trace.WithTimestamp(from)).End("")
 }
 
 // begin makes a span if the parent is sampled and this process may make one more now. Else the parent is what
 // further steps are children of.
 func (t *Tracer) begin(parent trace.SpanContext, operation string, kind trace.SpanKind, j Job,
-	at time.Time, root bool) Span {
+	how ...trace.SpanStartOption) Span {
 	if t == nil || !parent.IsSampled() {
 		return Span{in: parent}
 	}
 	if !t.limit.Allow() {
 		return Span{in: parent.WithTraceFlags(parent.TraceFlags().WithSampled(false))}
 	}
-	options := []trace.SpanStartOption{trace.WithSpanKind(kind),
-		trace.WithAttributes(j.attributes(operation)...)}
-	if !at.IsZero() {
-		options = append(options, trace.WithTimestamp(at))
-	}
-	if operation == "run" {
-		options = append(options, trace.WithLinks(trace.Link{SpanContext: parent}))
-	}
-	if root {
-		options = append(options, trace.WithNewRoot())
-	}
-	_, span := t.tracer().Start(trace.ContextWithRemoteSpanContext(context.Background(), parent),
-		operation+" "+j.Type, options...)
+	span := t.start(parent, operation, kind, j, how...)
 	return Span{span: span, in: span.SpanContext()}
 }
 
-func (t *Tracer) tracer() trace.Tracer { return t.provider.Tracer("longshore") }
+func (t *Tracer) start(parent trace.SpanContext, operation string, kind trace.SpanKind, j Job,
+	how ...trace.SpanStartOption) trace.Span {
+	_, span := t.spans.Start(trace.ContextWithRemoteSpanContext(context.Background(), parent),
+		operation+" "+j.Type, append(how, trace.WithSpanKind(kind), trace.WithAttributes(j.attributes(operation)...))...)
+	return span
+}
 
 // Traceparent is what further steps are told; "" = there is no trace.
 func (s Span) Traceparent() string { return write(s.in) }
@@ -106,13 +106,6 @@ func (s Span) Into(ctx context.Context) context.Context {
 		return ctx
 	}
 	return trace.ContextWithSpanContext(ctx, s.in)
-}
-
-// About adds what was not known at the beginning.
-func (s Span) About(j Job) {
-	if s.span != nil && j.ID != "" {
-		s.span.SetAttributes(attribute.String("messaging.message.id", j.ID))
-	}
 }
 
 // End ends the span. code says what went wrong, in a word; "" = nothing did. Texts of errors are for the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 )
 
@@ -41,8 +43,9 @@ type Config struct {
 // A Tracer makes spans of jobs and sends them. nil makes none. Its methods are safe for concurrent use.
 type Tracer struct {
 	provider *sdktrace.TracerProvider
+	spans    trace.Tracer // of the provider
 	limit    *rate.Limiter
-	outlet   *outlet
+	to       *exporter
 }
 
 // Open returns a tracer, or nil where no URL is set. It doesn't connect: a collector that is away,
@@ -51,11 +54,11 @@ func Open(ctx context.Context, c Config) (*Tracer, error) {
 	if c.URL == "" {
 		return nil, nil //nolint:nilnil // nil is a tracer that makes nothing
 	}
-	to, err := endpoint(c.URL)
+	address, err := endpoint(c.URL)
 	if err != nil {
 		return nil, err
 	}
-	client, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(to),
+	client, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(address),
 		otlptracehttp.WithTimeout(callTimeout), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
 			Enabled: true, InitialInterval: time.Second, MaxInterval: 5 * time.Second,
 			MaxElapsedTime: callTimeout}))
@@ -67,15 +70,15 @@ func Open(ctx context.Context, c Config) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("traces: OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
-	t := &Tracer{outlet: &outlet{SpanExporter: client, log: c.Log}}
-	t.outlet.SpanProcessor = sdktrace.NewBatchSpanProcessor(t.outlet.exporter(),
+	to := &exporter{SpanExporter: client, log: c.Log}
+	processor := sdktrace.NewBatchSpanProcessor(to,
 		sdktrace.WithMaxQueueSize(maxWaiting), sdktrace.WithMaxExportBatchSize(perCall),
 		sdktrace.WithBatchTimeout(sendEvery), sdktrace.WithExportTimeout(callTimeout))
-	t.provider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(t.outlet),
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(gate{processor, to}),
 		sdktrace.WithResource(about), sdktrace.WithSampler(sdktrace.AlwaysSample()))
 	most := cmp.Or(c.Rate, usualRate)
-	t.limit = rate.NewLimiter(rate.Limit(most), most)
-	return t, nil
+	return &Tracer{provider: provider, spans: provider.Tracer("longshore"), to: to,
+		limit: rate.NewLimiter(rate.Limit(most), most)}, nil
 }
 
 func endpoint(text string) (string, error) {
@@ -83,7 +86,7 @@ func endpoint(text string) (string, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return "", fmt.Errorf("%q is no http:// or https:// address", text)
 	}
-	if path := u.Path; len(path) < 10 || path[len(path)-10:] != "/v1/traces" {
+	if !strings.HasSuffix(u.Path, "/v1/traces") {
 		u = u.JoinPath("v1", "traces")
 	}
 	return u.String(), nil
@@ -104,7 +107,7 @@ func (t *Tracer) Dropped() int64 {
 	if t == nil {
 		return 0
 	}
-	return t.outlet.dropped.Load()
+	return t.to.dropped.Load()
 }
 
 // Sent counts those that the collector took.
@@ -112,13 +115,12 @@ func (t *Tracer) Sent() int64 {
 	if t == nil {
 		return 0
 	}
-	return t.outlet.sent.Load()
+	return t.to.sent.Load()
 }
 
-// An outlet is a processor of ended spans that counts those which the one behind it would drop in silence,
-// and the exporter of that one.
-type outlet struct {
-	sdktrace.SpanProcessor
+// An exporter sends spans and counts them. What fails is said here, since the processor before it would only
+// hand it to a global handler.
+type exporter struct {
 	sdktrace.SpanExporter
 	log *slog.Logger
 
@@ -126,27 +128,8 @@ type outlet struct {
 	said                   atomic.Int64 // when of a failure, in nanoseconds
 }
 
-// OnEnd takes a span that has ended.
-func (o *outlet) OnEnd(s sdktrace.ReadOnlySpan) {
-	if o.waiting.Add(1) > maxWaiting {
-		o.waiting.Add(-1)
-		o.dropped.Add(1)
-		return
-	}
-	o.SpanProcessor.OnEnd(s)
-}
-
-// Shutdown ends both.
-func (o *outlet) Shutdown(ctx context.Context) error { return o.SpanProcessor.Shutdown(ctx) }
-
-func (o *outlet) exporter() sdktrace.SpanExporter { return exporter{o} }
-
-// An exporter is an outlet's way to the collector.
-type exporter struct{ *outlet }
-
-// ExportSpans sends spans. What fails is said and counted here, since the processor would only
-// hand it to a global handler.
-func (e exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+// ExportSpans sends spans that have ended.
+func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	n := int64(len(spans))
 	e.waiting.Add(-n)
@@ -158,10 +141,23 @@ func (e exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan
 	now := time.Now().UnixNano()
 	if last := e.said.Load(); now-last > int64(sayEvery) && e.said.CompareAndSwap(last, now) {
 		e.log.WarnContext(ctx, "spans are lost: the collector doesn't take them", "error", err,
-			"dropped", e.outlet.dropped.Load())
+			"dropped", e.dropped.Load())
 	}
 	return nil
 }
 
-// Shutdown ends the connection.
-func (e exporter) Shutdown(ctx context.Context) error { return e.SpanExporter.Shutdown(ctx) }
+// A gate lets no more spans into a processor than may wait: that one would drop them uncounted.
+type gate struct {
+	sdktrace.SpanProcessor
+	to *exporter
+}
+
+// OnEnd takes a span that has ended.
+func (g gate) OnEnd(s sdktrace.ReadOnlySpan) {
+	if g.to.waiting.Add(1) > maxWaiting {
+		g.to.waiting.Add(-1)
+		g.to.dropped.Add(1)
+		return
+	}
+	g.SpanProcessor.OnEnd(s)
+}

@@ -164,7 +164,8 @@ func BenchmarkUntraced(b *testing.B) {
 	defer tracer.Close()
 	b.ReportAllocs()
 	for b.Loop() {
-		s := tracer.Run("", Job{ID: "x", Type: "a.b", Attempt: 1}, time.Second, false)
-		s.End("")
+		j := Job{ID: "x", Type: "a.b", Attempt: 1}
+		tracer.Submit(b.Context(), j).End("")
+		tracer.Run("", j, time.Second, false).End("")
 	}
 }

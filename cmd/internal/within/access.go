@@ -53,12 +53,12 @@ func (l localKeys) Keys(ctx context.Context) ([]client.APIKey, error) {
 func (l localKeys) CreateKey(ctx context.Context, body client.NewKey) (client.APIKey, error) {
 	k, err := store.KeyOf(body)
 	if err != nil {
-		return client.APIKey{}, localError(err)
+		return client.APIKey{}, err
 	}
 	k, secret, err := l.store.Issue(ctx, l.by, k)
 	info := store.KeyInfo(k, time.Time{})
 	info.Key = secret
-	return info, localError(err)
+	return info, err
 }
 
 func (l localKeys) RotateKey(ctx context.Context, id, keep string) (client.APIKey, error) {
@@ -72,11 +72,11 @@ func (l localKeys) RotateKey(ctx context.Context, id, keep string) (client.APIKe
 	k, secret, err := l.store.Rotate(ctx, l.by, id, d)
 	info := store.KeyInfo(k, time.Time{})
 	info.Key = secret
-	return info, localError(err)
+	return info, err
 }
 
 func (l localKeys) DeleteKey(ctx context.Context, id string) error {
-	return localError(l.store.Remove(ctx, l.by, id))
+	return l.store.Remove(ctx, l.by, id)
 }
 
 // localError gives an error of the store the exit code that it has over HTTP.

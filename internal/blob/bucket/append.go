@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"longshore/internal/blob"
+	"longshore/internal/loop"
 )
 
 // Append uploads whole parts while r goes on, and puts the bytes after the last
@@ -279,7 +280,7 @@ func (s *Store) finishPieces(ctx context.Context, name, token string,
 			return s.describe(ctx, f)
 		case check != nil:
 			if err := check(f); err != nil {
-				if !emptying(f, seen) || time.Since(start) > limbo || pauseFor(ctx, limbo/20) != nil {
+				if !emptying(f, seen) || time.Since(start) > limbo || loop.Sleep(ctx, limbo/20) != nil {
 					return blob.Info{}, err
 				}
 				seen = len(f.there)
@@ -302,15 +303,6 @@ func (s *Store) finishPieces(ctx context.Context, name, token string,
 // away one by one before the blob is there. Those that really lack are the same at a second look.
 func emptying(f *finding, seen int) bool {
 	return f.have < f.Size && (len(f.there) == 0 || len(f.there) != seen)
-}
-
-func pauseFor(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // complete makes the blob visible. An error may mean that it is.

@@ -32,32 +32,25 @@ func (s *Store) BeginDirect(ctx context.Context, name string, size int64, summed
 func (s *Store) findAll(ctx context.Context, f *finding) error {
 	f.parts, f.there, f.have = nil, nil, 0
 	all := f.shown()
-	input := &s3.ListPartsInput{Bucket: &s.bucket, Key: &f.key, UploadId: &f.Upload, MaxParts: s.maxKeys()}
-	for {
-		page, err := s.api.ListParts(ctx, input)
+	for p, err := range s.allParts(ctx, f) {
 		if err != nil {
 			return err
 		}
-		for _, p := range page.Parts {
-			part := blob.Part{Number: int(aws.ToInt32(p.PartNumber)), Size: aws.ToInt64(p.Size)}
-			sum, err := base64.StdEncoding.DecodeString(aws.ToString(p.ChecksumSHA256))
-			if err == nil && len(sum) == sha256.Size {
-				part.SHA256 = sum
-			}
-			f.there = append(f.there, part)
-			if part.Number > all.Count() || part.Size != all.Length(part.Number) {
-				continue
-			}
-			f.have += part.Size
-			f.parts = append(f.parts, types.CompletedPart{PartNumber: p.PartNumber, ETag: p.ETag,
-				ChecksumSHA256: p.ChecksumSHA256})
+		part := blob.Part{Number: int(aws.ToInt32(p.PartNumber)), Size: aws.ToInt64(p.Size)}
+		sum, err := base64.StdEncoding.DecodeString(aws.ToString(p.ChecksumSHA256))
+		if err == nil && len(sum) == sha256.Size {
+			part.SHA256 = sum
 		}
-		if !aws.ToBool(page.IsTruncated) || aws.ToString(page.NextPartNumberMarker) == "" {
-			f.whole = f.have
-			return nil
+		f.there = append(f.there, part)
+		if !all.Right(part) {
+			continue
 		}
-		input.PartNumberMarker = page.NextPartNumberMarker
+		f.have += part.Size
+		f.parts = append(f.parts, types.CompletedPart{PartNumber: p.PartNumber, ETag: p.ETag,
+			ChecksumSHA256: p.ChecksumSHA256})
 	}
+	f.whole = f.have
+	return nil
 }
 
 func (f *finding) shown() blob.Parts {

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"longshore/internal/blob"
+	"longshore/internal/loop"
 )
 
 var _ blob.Pieces = (*Store)(nil)
@@ -193,7 +194,7 @@ func (s *Store) find(ctx context.Context, name, token string) (*finding, error) 
 		if err := s.findMade(ctx, f, token); !errors.Is(err, blob.ErrNotFound) || time.Since(start) > limbo {
 			return f, err
 		}
-		if err := pauseFor(ctx, pause); err != nil {
+		if err := loop.Sleep(ctx, pause); err != nil {
 			return nil, err
 		}
 	}
@@ -239,28 +240,39 @@ func (s *Store) findTails(ctx context.Context, f *finding) error {
 	return nil
 }
 
+// allParts yields the parts of a multipart upload, by number.
+func (s *Store) allParts(ctx context.Context, f *finding) iter.Seq2[types.Part, error] {
+	return loop.Pages(func(cursor string) ([]types.Part, string, error) {
+		input := &s3.ListPartsInput{Bucket: &s.bucket, Key: &f.key, UploadId: &f.Upload,
+			MaxParts: s.maxKeys()}
+		if cursor != "" {
+			input.PartNumberMarker = &cursor
+		}
+		page, err := s.api.ListParts(ctx, input)
+		switch {
+		case err != nil:
+			return nil, "", err
+		case aws.ToBool(page.IsTruncated):
+			return page.Parts, aws.ToString(page.NextPartNumberMarker), nil
+		}
+		return page.Parts, "", nil
+	})
+}
+
 // findParts counts the whole parts from the first on, and the tail behind them.
 func (s *Store) findParts(ctx context.Context, f *finding) error {
 	f.parts, f.whole = nil, 0
-	input := &s3.ListPartsInput{Bucket: &s.bucket, Key: &f.key, UploadId: &f.Upload, MaxParts: s.maxKeys()}
-	for {
-		page, err := s.api.ListParts(ctx, input)
+	for part, err := range s.allParts(ctx, f) {
 		if err != nil {
 			return err
 		}
-		for _, part := range page.Parts {
-			size := min(f.PartSize, f.Size-f.whole)
-			if size == 0 || int(aws.ToInt32(part.PartNumber)) != len(f.parts)+1 ||
-				aws.ToInt64(part.Size) != size {
-				break
-			}
-			f.parts = append(f.parts, types.CompletedPart{PartNumber: part.PartNumber, ETag: part.ETag})
-			f.whole += size
+		size := min(f.PartSize, f.Size-f.whole)
+		if size == 0 || int(aws.ToInt32(part.PartNumber)) != len(f.parts)+1 ||
+			aws.ToInt64(part.Size) != size {
+			break // those behind it have higher numbers still
 		}
-		if !aws.ToBool(page.IsTruncated) || aws.ToString(page.NextPartNumberMarker) == "" {
-			break
-		}
-		input.PartNumberMarker = page.NextPartNumberMarker
+		f.parts = append(f.parts, types.CompletedPart{PartNumber: part.PartNumber, ETag: part.ETag})
+		f.whole += size
 	}
 	f.have = f.whole
 	end := min(f.whole+f.PartSize, f.Size) // a tail has less than a part

@@ -137,10 +137,8 @@ func (h Keys) rotate(a *edge.Answer, r *http.Request) error {
 		return err
 	}
 	var body keepBody
-	if len(a.JSON) > 0 {
-		if err := edge.DecodeJSON(a.JSON, &body); err != nil {
-			return err
-		}
+	if err := edge.OptionalJSON(a, &body); err != nil {
+		return err
 	}
 	keep := time.Duration(0)
 	if body.Keep != "" {

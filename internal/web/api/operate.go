@@ -122,17 +122,9 @@ func (h *Operate) steering() []edge.Route {
 	}
 }
 
-// body reads a body of JSON that may be absent.
-func readBody[T any](a *edge.Answer, to *T) error {
-	if len(a.JSON) == 0 {
-		return nil
-	}
-	return edge.DecodeJSON(a.JSON, to)
-}
-
 func (h *Operate) bulk(a *edge.Answer, r *http.Request) error {
 	var b answer.BulkRequest
-	if err := errors.Join(none.Read(r, nil), readBody(a, &b)); err != nil {
+	if err := errors.Join(none.Read(r, nil), edge.OptionalJSON(a, &b)); err != nil {
 		return err
 	}
 	if a.Who.Types != nil && b.Action == operate.Retry &&
@@ -268,7 +260,7 @@ func pausing[T any](params edge.Params[T],
 	return func(a *edge.Answer, r *http.Request) error {
 		var what T
 		var asked answer.PauseRequest
-		if err := errors.Join(params.Read(r, &what), readBody(a, &asked)); err != nil {
+		if err := errors.Join(params.Read(r, &what), edge.OptionalJSON(a, &asked)); err != nil {
 			return err
 		}
 		p, err := pause(r.Context(), what, asked, a.Who.Name())
@@ -356,7 +348,7 @@ var messageParams = edge.Params[telling]{
 func (h *Operate) tell(a *edge.Answer, r *http.Request) error {
 	var t telling
 	var m answer.WorkerMessage
-	if err := errors.Join(messageParams.Read(r, &t), readBody(a, &m)); err != nil {
+	if err := errors.Join(messageParams.Read(r, &t), edge.OptionalJSON(a, &m)); err != nil {
 		return err
 	}
 	o, err := h.desk.Tell(r.Context(), t.worker, t.message, m, a.Who.Name())

@@ -191,7 +191,7 @@ func (h Schedules) remove(a *edge.Answer, r *http.Request) error {
 func (h Schedules) pause(a *edge.Answer, r *http.Request) error {
 	by, w, err := about(a, r, oneSchedule)
 	var body schedulePause
-	if err = errors.Join(err, readBody(a, &body)); err != nil {
+	if err = errors.Join(err, edge.OptionalJSON(a, &body)); err != nil {
 		return err
 	}
 	return shown(a)(h.Desk.Pause(r.Context(), by, w.name, body.Why))

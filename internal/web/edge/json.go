@@ -36,6 +36,14 @@ func inline(s *huma.Schema, registry huma.Registry) *huma.Schema {
 	return s
 }
 
+// OptionalJSON is DecodeJSON of a request's body, which may be left out.
+func OptionalJSON[T any](a *Answer, to *T) error {
+	if len(a.JSON) == 0 {
+		return nil
+	}
+	return DecodeJSON(a.JSON, to)
+}
+
 // DecodeJSON reads an object into a struct, strictly: a name that the struct doesn't have,
 // exactly as it is written, is refused.
 func DecodeJSON[T any](text []byte, to *T) error {

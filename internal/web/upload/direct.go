@@ -136,7 +136,7 @@ func (h Handler) find(a *edge.Answer, r *http.Request) (*submit.Resumable, error
 
 func (h Handler) parts(a *edge.Answer, r *http.Request) error {
 	body := answer.UploadParts{From: 1}
-	if err := readOptional(a.JSON, &body); err != nil {
+	if err := edge.OptionalJSON(a, &body); err != nil {
 		return err
 	}
 	want := submit.Wanted{From: body.From, Count: submit.MaxSigned}
@@ -162,7 +162,7 @@ func (h Handler) parts(a *edge.Answer, r *http.Request) error {
 
 func (h Handler) complete(a *edge.Answer, r *http.Request) error {
 	var body answer.UploadEnd
-	if err := readOptional(a.JSON, &body); err != nil {
+	if err := edge.OptionalJSON(a, &body); err != nil {
 		return err
 	}
 	var sum []byte
@@ -189,14 +189,6 @@ func (h Handler) complete(a *edge.Answer, r *http.Request) error {
 	a.Header().Set(httpapi.HeaderJob, string(snap.ID))
 	edge.WriteJSON(a, status, snap)
 	return nil
-}
-
-// readOptional reads a body that may be left out.
-func readOptional[T any](text []byte, to *T) error {
-	if len(text) == 0 {
-		return nil
-	}
-	return edge.DecodeJSON(text, to)
 }
 
 func sumOf(at, text string) ([]byte, error) {
